@@ -1,0 +1,7 @@
+module github.com/graphtoken/graphtoken/internal/testkit
+
+go 1.25.0
+
+require github.com/graphtoken/graphtoken/core v0.1.0
+
+replace github.com/graphtoken/graphtoken/core => ../../core
