@@ -1,0 +1,194 @@
+package core
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+// Coordinate is the one algorithm behind every coordinated ShouldRefresh: it
+// takes the key's lease from l, or waits for whoever holds it; compares what
+// b stores with req.Seen; and runs req.Refresh if nobody refreshed meanwhile.
+//
+// Waiters return as soon as the record changes, and take over when the lease
+// falls free with the record unchanged. Where b is a [Watcher], they are woken
+// by it; polling goes on beneath, more and more slowly, because a wake-up can
+// be lost. The lease is renewed while Refresh runs. A lease lost all the same
+// never cancels Refresh, since the provider's answer must not be thrown away:
+// the version protects the save.
+//
+// Errors are ctx's (before Refresh began; afterwards Refresh is waited for),
+// those of b and l, and Refresh's own, unchanged.
+func Coordinate(ctx context.Context, b TokenBackend, l Leaser, key string, req RefreshRequest) (RefreshDecision, error) {
+	if err := ValidateKey(key); err != nil {
+		return 0, err
+	}
+	ttl := cmp.Or(req.LeaseTTL, DefaultLeaseTTL)
+	waiter := newWaiter(b, key)
+	for {
+		// The lease first, the record second: the common caller has just
+		// loaded the record, and what it would compare before the lease it
+		// would have to compare again under it.
+		lease, err := l.Acquire(ctx, key, ttl)
+		if err == nil {
+			return refreshUnder(ctx, lease, ttl, b, key, req)
+		}
+		if !errors.Is(err, ErrLeaseHeld) {
+			return 0, err
+		}
+		current, err := loadOrAbsent(ctx, b, key)
+		if err != nil {
+			return 0, err
+		}
+		if req.changed(current) {
+			return RefreshedElsewhere, nil
+		}
+		if err := waiter.wait(ctx, current.Version); err != nil {
+			return 0, err
+		}
+		// A save wakes every waiter: they look before they contend.
+		if current, err = loadOrAbsent(ctx, b, key); err != nil {
+			return 0, err
+		}
+		if req.changed(current) {
+			return RefreshedElsewhere, nil
+		}
+	}
+}
+
+func refreshUnder(ctx context.Context, lease Lease, ttl time.Duration, b TokenBackend, key string, req RefreshRequest) (RefreshDecision, error) {
+	detached := context.WithoutCancel(ctx)
+	defer func() {
+		// An error means that the lease is lost or will expire: neither
+		// changes what was decided.
+		ctx, cancel := context.WithTimeout(detached, releaseTimeout)
+		defer cancel()
+		_ = lease.Release(ctx)
+	}()
+	defer keepRenewed(detached, lease, ttl)()
+
+	current, err := loadOrAbsent(ctx, b, key)
+	if err != nil {
+		return 0, err
+	}
+	if req.changed(current) {
+		return RefreshedElsewhere, nil
+	}
+	if req.Refresh == nil {
+		return RefreshNow, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	switch err := req.Refresh(detached, current); {
+	case errors.Is(err, ErrNotNeeded):
+		return RefreshedElsewhere, nil
+	case err != nil:
+		return 0, err
+	}
+	return RefreshedHere, nil
+}
+
+const releaseTimeout = 5 * time.Second
+
+// keepRenewed renews the lease every third of its ttl until stop is called,
+// which waits for the renewal under way. It gives up once the lease is lost;
+// any other failure is tried again, since an outage may be over in time.
+func keepRenewed(ctx context.Context, lease Lease, ttl time.Duration) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for sleep(ctx, ttl/3) == nil {
+			if err := lease.Renew(ctx, ttl); errors.Is(err, ErrLeaseLost) {
+				return
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+func (r RefreshRequest) changed(current Record) bool {
+	return r.Seen != AnyVersion && r.Seen != current.Version
+}
+
+// loadOrAbsent is Load with an absent record as Record{Version: Absent}.
+func loadOrAbsent(ctx context.Context, b TokenBackend, key string) (Record, error) {
+	rec, err := b.Load(ctx, key)
+	if errors.Is(err, ErrNotFound) {
+		return Record{Version: Absent}, nil
+	}
+	return rec, err
+}
+
+// waiter passes the time until somebody else's refresh may be over.
+type waiter struct {
+	watcher Watcher // nil: poll
+	key     string
+	seen    Version // what the last wait waited on
+	pause   time.Duration
+}
+
+// Polls begin quickly, for providers answer within a second, and slow down for
+// the sake of stores that charge by the call. A watched wait is bounded too:
+// its wake-up can get lost with a connection.
+const (
+	firstPause, lastPause           = 10 * time.Millisecond, time.Second
+	firstWatchBound, lastWatchBound = time.Second, 15 * time.Second
+)
+
+func newWaiter(b TokenBackend, key string) *waiter {
+	w := &waiter{key: key, pause: firstPause}
+	if watcher, ok := As[Watcher](b); ok {
+		w.watcher, w.pause = watcher, firstWatchBound
+	}
+	return w
+}
+
+// wait returns nil when it is worth looking again, and ctx's error.
+func (w *waiter) wait(ctx context.Context, seen Version) error {
+	pause := jittered(w.pause)
+	w.pause = w.pause * 8 / 5
+	if w.watcher == nil {
+		w.pause = min(w.pause, lastPause)
+		return sleep(ctx, pause)
+	}
+	w.pause = min(w.pause, lastWatchBound)
+	if seen == w.seen {
+		// Woken, and nothing had changed: another waiter was quicker to the
+		// lease. Many of them must not spin.
+		if err := sleep(ctx, jittered(firstPause)); err != nil {
+			return err
+		}
+	}
+	w.seen = seen
+	bounded, cancel := context.WithTimeout(ctx, pause)
+	defer cancel()
+	if err := w.watcher.Wait(bounded, w.key, seen); err != nil && bounded.Err() == nil {
+		// The watch is broken, not the wait: poll from here on.
+		w.watcher, w.pause = nil, firstPause
+	}
+	return ctx.Err()
+}
+
+// jittered spreads d by a quarter each way, so that waiters don't march in step.
+func jittered(d time.Duration) time.Duration {
+	return d*3/4 + rand.N(d/2+1)
+}
+
+// sleep waits for d, or returns ctx's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
