@@ -1,0 +1,12 @@
+package memory
+
+import "context"
+
+// Ping implements [core.Pinger]. Memory is always there: the only error is
+// ctx's.
+func (b *Backend) Ping(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fail("ping", "", err)
+	}
+	return nil
+}

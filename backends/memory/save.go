@@ -1,0 +1,43 @@
+package memory
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// Save implements [core.TokenBackend].
+func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
+	if err := admit(ctx, "save", key); err != nil {
+		return "", err
+	}
+	if len(rec.Data) == 0 {
+		return "", fail("save", key, fmt.Errorf("%w: no data", core.ErrCorrupt))
+	}
+	version, err := b.swap(key, rec.Version, bytes.Clone(rec.Data))
+	if err != nil {
+		return "", fail("save", key, err)
+	}
+	b.leases.Touch(key)
+	return version, nil
+}
+
+// swap stores data, which is the backend's from now on, in the place of the
+// version that the caller knows.
+func (b *Backend) swap(key string, known core.Version, data []byte) (core.Version, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if known != core.AnyVersion && known != b.current(key) {
+		return "", core.ErrConflict
+	}
+	// One counter for all keys: a key that was deleted and comes back can't
+	// get a version it had before.
+	b.saves++
+	version := core.Version(strconv.FormatUint(b.saves, 10))
+	b.records[key] = record{data: data, version: version, modified: time.Now()}
+	return version, nil
+}
