@@ -31,8 +31,8 @@ type Options struct {
 // those who are to share records share the Backend.
 type Backend struct {
 	mu      sync.RWMutex
-	records map[string]record
-	saves   uint64 // ever made, over all keys: the versions count them
+	records map[string]*record // pointers, where fmt stops when it meets a Backend in a field it can't call methods on
+	saves   uint64             // ever made, over all keys: the versions count them
 
 	leases core.LocalLeases
 }
@@ -54,7 +54,7 @@ var (
 // New returns an empty backend. Its error is always nil; it is there because
 // other stores have something to refuse.
 func New(Options) (*Backend, error) {
-	return &Backend{records: make(map[string]record)}, nil
+	return &Backend{records: make(map[string]*record)}, nil
 }
 
 // Format prints how many records there are, whatever the verb: without it,
@@ -67,7 +67,7 @@ func (b *Backend) Format(f fmt.State, _ rune) {
 	b.mu.RLock()
 	n := len(b.records)
 	b.mu.RUnlock()
-	fmt.Fprintf(f, "memory.Backend(%d records)", n)
+	fmt.Fprintf(f, "memory.Backend(records=%d)", n)
 }
 
 // admit is how every method on a key begins: nothing is done for a caller who
