@@ -1,0 +1,225 @@
+// Package msal refreshes tokens through MSAL Go, Microsoft's authentication
+// library. A [Client]'s Refresh method is a [core.RefreshFunc]:
+//
+//	client, err := msal.NewPublic(clientID, msal.WithAuthority("https://login.microsoftonline.com/common"))
+//	if err != nil {
+//		return err
+//	}
+//	source := store.TokenSource(key, tokencache.Query{Username: "ana@contoso.com", Scopes: scopes}, client.Refresh)
+//	token, err := source.Token(ctx)
+//
+// MSAL Go is used for the protocol (discovery, credentials, claims, the
+// request itself), and never as the cache. Every call makes an MSAL client of
+// its own, hands it nothing but the one refresh token to spend, and reads the
+// provider's answer where it comes in, at the HTTP client. The reasons stand
+// in MSAL Go 1.10.1:
+//
+//   - its silent call reads the cache it was handed without a lock
+//     (base.Client.AcquireTokenSilent), so that one client can't serve two
+//     records at a time;
+//   - it answers with a cached token while that has five minutes left, and
+//     doesn't cache one that lives shorter (storage.AccessToken.Validate);
+//   - it parses the whole record for every call, which takes 52 ms where
+//     1,000 users share one;
+//   - after the provider has spent the old refresh token, a complaint about
+//     the rest of its answer, such as a scope that was declined
+//     (base.NewAuthResult), keeps the new one from being exported at all;
+//   - it counts a token's life from when the answer was read, so that a
+//     process that was frozen in between trusts a dead token.
+package msal
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
+	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/public"
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// DefaultAuthority is the authority of a Client that was given none: work,
+// school and personal accounts of the public cloud.
+const DefaultAuthority = "https://login.microsoftonline.com/common"
+
+// Client talks to an identity provider through MSAL Go in the name of one
+// application. It holds no tokens, and is safe for concurrent use. Make one
+// and keep it: it remembers what it discovered about the provider.
+type Client struct {
+	id           string
+	credential   *confidential.Credential // nil: a public client
+	authority    authority
+	http         *http.Client
+	discovery    *discovery
+	noDiscovery  bool // no instance discovery
+	capabilities []string
+}
+
+var _ core.RefreshFunc = (*Client)(nil).Refresh
+
+// Option changes what NewPublic and NewConfidential make.
+type Option func(*options)
+
+type options struct {
+	authority    string
+	http         *http.Client
+	noDiscovery  bool
+	capabilities []string
+}
+
+// WithAuthority names the identity provider and the tenant, as
+// https://host/tenant. The default is [DefaultAuthority]. The tenant is the one for
+// sign-ins: a refresh stays with the tenant that the user signed in to.
+func WithAuthority(url string) Option {
+	return func(o *options) { o.authority = url }
+}
+
+// WithHTTPClient sends every request through c. The default is
+// [http.DefaultClient]; the time of a call is bounded by its context, or by MSAL
+// Go's 30 seconds for each request.
+func WithHTTPClient(c *http.Client) Option {
+	return func(o *options) { o.http = c }
+}
+
+// WithInstanceDiscovery(false) doesn't ask Microsoft whether the authority's
+// host is one of its own. It is for any other host, of a private cloud or a
+// test, which must then be trusted on other grounds: refresh tokens and client
+// secrets are sent there.
+func WithInstanceDiscovery(enabled bool) Option {
+	return func(o *options) { o.noDiscovery = !enabled }
+}
+
+// WithCapabilities declares what the application can handle, such as "cp1":
+// claims challenges, in exchange for tokens that are revoked at once
+// (https://learn.microsoft.com/entra/identity-platform/claims-challenge).
+func WithCapabilities(capabilities ...string) Option {
+	return func(o *options) { o.capabilities = slices.Clone(capabilities) }
+}
+
+// NewPublic returns a client for an application that can keep no secret: a
+// command line, a desktop or mobile application. It does no I/O.
+func NewPublic(clientID string, opts ...Option) (*Client, error) {
+	c, err := newClient(clientID, opts)
+	if err != nil {
+		return nil, err
+	}
+	_, err = c.public(&exchange{}, c.authority.url)
+	return c.checked(err)
+}
+
+// NewConfidential returns a client for an application with a credential of its
+// own, which MSAL Go makes from a secret, a certificate or an assertion: a web
+// application or a daemon. It does no I/O.
+func NewConfidential(clientID string, credential confidential.Credential, opts ...Option) (*Client, error) {
+	c, err := newClient(clientID, opts)
+	if err != nil {
+		return nil, err
+	}
+	c.credential = &credential
+	_, err = c.confidential(&exchange{}, c.authority.url)
+	return c.checked(err)
+}
+
+// ID returns the application's client ID.
+func (c *Client) ID() string { return c.id }
+
+// Confidential reports whether the client has a credential of its own.
+func (c *Client) Confidential() bool { return c.credential != nil }
+
+// Authority returns the authority for sign-ins, as https://host/tenant.
+func (c *Client) Authority() string { return c.authority.url }
+
+func newClient(clientID string, opts []Option) (*Client, error) {
+	o := options{authority: DefaultAuthority}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if clientID == "" {
+		return nil, errors.New("msal: the client ID is empty")
+	}
+	a, err := parseAuthority(o.authority)
+	if err != nil {
+		return nil, err
+	}
+	if o.http == nil {
+		o.http = http.DefaultClient
+	}
+	return &Client{
+		id: clientID, authority: a, http: o.http, discovery: newDiscovery(),
+		noDiscovery: o.noDiscovery, capabilities: o.capabilities,
+	}, nil
+}
+
+// checked returns c if MSAL accepts what it was made of.
+func (c *Client) checked(err error) (*Client, error) {
+	if err != nil {
+		return nil, fmt.Errorf("msal: %w", err)
+	}
+	return c, nil
+}
+
+func (c *Client) public(x *exchange, authority string) (public.Client, error) {
+	return public.New(c.id,
+		public.WithAuthority(authority),
+		public.WithCache(x),
+		public.WithHTTPClient(x),
+		public.WithInstanceDiscovery(!c.noDiscovery),
+		public.WithClientCapabilities(c.capabilities))
+}
+
+func (c *Client) confidential(x *exchange, authority string) (confidential.Client, error) {
+	return confidential.New(authority, c.id, *c.credential,
+		confidential.WithCache(x),
+		confidential.WithHTTPClient(x),
+		confidential.WithInstanceDiscovery(!c.noDiscovery),
+		confidential.WithClientCapabilities(c.capabilities))
+}
+
+// call runs one conversation of MSAL with the provider, and returns the
+// provider's answer. The error is already fit to be shown. Once the
+// provider has answered with tokens, MSAL's opinion of them doesn't count:
+// the refresh token that was spent for them is gone.
+func (c *Client) call(op string, cache []byte, talk func(*exchange) error) (*answer, error) {
+	x := &exchange{http: c.http, discovery: c.discovery, cache: cache}
+	err := talk(x)
+	if x.answer != nil {
+		x.keepDiscovered()
+		return x.answer, nil
+	}
+	if err == nil {
+		err = errors.New("the provider gave no tokens")
+	}
+	return nil, x.explain(op, err)
+}
+
+// authority is an identity provider and a tenant there.
+type authority struct {
+	url    string // https://host/tenant, in lower case, as MSAL Go has it
+	host   string
+	tenant string
+}
+
+func parseAuthority(raw string) (authority, error) {
+	u, err := url.Parse(strings.ToLower(strings.TrimRight(raw, "/")))
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || len(u.Path) < 2 || u.RawQuery != "" || u.Fragment != "" {
+		return authority{}, fmt.Errorf("msal: the authority %q is not of the form https://host/tenant", raw)
+	}
+	tenant, _, _ := strings.Cut(u.Path[1:], "/")
+	return authority{url: u.String(), host: u.Host, tenant: tenant}, nil
+}
+
+// at returns the URL and the realm of the tenant, or of the authority itself
+// for "". The host is always the authority's: what a record says must not
+// decide where a secret is sent.
+func (a authority) at(tenant string) (address, realm string) {
+	switch {
+	case tenant == "", strings.EqualFold(tenant, a.tenant):
+		return a.url, a.tenant
+	case a.tenant == "adfs", a.tenant == "dstsv2": // one tenant, whatever it is called
+		return a.url, a.tenant
+	}
+	return "https://" + a.host + "/" + url.PathEscape(tenant), tenant
+}

@@ -1,0 +1,121 @@
+package msal
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
+	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/public"
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+// CodeRequest is what the two halves of a sign-in by authorization code have in
+// common (RFC 6749 section 4.1, with PKCE, RFC 7636). Package account makes
+// one whole of them.
+type CodeRequest struct {
+	RedirectURL string   // where the provider sends the user back to
+	Scopes      []string // without the reserved ones, which are always asked for
+
+	// For AuthCodeURL alone.
+	State     string // comes back with the code
+	Challenge string // the code challenge, of the method S256
+	FormPost  bool   // the code comes back in a form, and stays out of the browser's history
+	LoginHint string // the user name to begin with
+	Prompt    string // "select_account", "login", "consent" or "none"; "" leaves it to the provider
+	Claims    string // a claims challenge to answer
+}
+
+// AuthCodeURL returns the address at which the user signs in.
+func (c *Client) AuthCodeURL(ctx context.Context, r CodeRequest) (string, error) {
+	x := &exchange{http: c.http, discovery: c.discovery}
+	address, err := c.authCodeURL(ctx, x, r)
+	if err != nil {
+		return "", x.explain("sign-in address", err)
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", fmt.Errorf("msal: sign-in address: %w", err)
+	}
+	x.keepDiscovered()
+	// MSAL's own parameters for these are out of reach from outside.
+	q := u.Query()
+	for name, value := range map[string]string{
+		"state": r.State, "login_hint": r.LoginHint, "prompt": r.Prompt, "code_challenge": r.Challenge,
+	} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if r.Challenge != "" {
+		q.Set("code_challenge_method", "S256")
+	}
+	q.Set("response_mode", "query")
+	if r.FormPost {
+		q.Set("response_mode", "form_post")
+	}
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
+
+func (c *Client) authCodeURL(ctx context.Context, x *exchange, r CodeRequest) (string, error) {
+	scopes := append(Scopes(r.Scopes...), reservedScopes...)
+	if c.credential == nil {
+		client, err := c.public(x, c.authority.url)
+		if err != nil {
+			return "", err
+		}
+		return client.AuthCodeURL(ctx, c.id, r.RedirectURL, scopes, public.WithClaims(r.Claims))
+	}
+	client, err := c.confidential(x, c.authority.url)
+	if err != nil {
+		return "", err
+	}
+	return client.AuthCodeURL(ctx, c.id, r.RedirectURL, scopes, confidential.WithClaims(r.Claims))
+}
+
+// RedeemCode trades the authorization code that came back for tokens. A code
+// can be redeemed once. verifier is what r.Challenge was made of.
+func (c *Client) RedeemCode(ctx context.Context, r CodeRequest, code, verifier tokencache.Secret) (tokencache.TokenResponse, error) {
+	scopes := Scopes(r.Scopes...)
+	a, err := c.call("redeem code", emptyDocument, func(x *exchange) error {
+		if c.credential == nil {
+			client, err := c.public(x, c.authority.url)
+			if err != nil {
+				return err
+			}
+			_, err = client.AcquireTokenByAuthCode(ctx, code.Reveal(), r.RedirectURL, scopes, public.WithChallenge(verifier.Reveal()))
+			return err
+		}
+		client, err := c.confidential(x, c.authority.url)
+		if err != nil {
+			return err
+		}
+		_, err = client.AcquireTokenByAuthCode(ctx, code.Reveal(), r.RedirectURL, scopes, confidential.WithChallenge(verifier.Reveal()))
+		return err
+	})
+	if err != nil {
+		return tokencache.TokenResponse{}, err
+	}
+	account, err := a.account()
+	if err != nil {
+		return tokencache.TokenResponse{}, fmt.Errorf("msal: redeem code: %w", err)
+	}
+	return a.response(c.id, c.authority.host, c.authority.tenant, account, scopes), nil
+}
+
+// reservedScopes ask for an id token, the account it is about, and a refresh
+// token (OpenID Connect Core sections 5.4 and 11).
+var reservedScopes = []string{"openid", "offline_access", "profile"}
+
+// Scopes returns scopes without openid, profile and offline_access. MSAL asks
+// for them by itself, and takes it for a refusal when the provider, as
+// Entra does, leaves offline_access out of the scopes it says it granted.
+// Queries are made without them for the same reason.
+func Scopes(scopes ...string) []string {
+	return slices.DeleteFunc(slices.Clone(scopes), func(scope string) bool {
+		return slices.Contains(reservedScopes, strings.ToLower(scope))
+	})
+}
