@@ -26,36 +26,30 @@ func Coordinate(ctx context.Context, b TokenBackend, l Leaser, key string, req R
 		return 0, err
 	}
 	ttl := cmp.Or(req.LeaseTTL, DefaultLeaseTTL)
+	// The lease first, the record second: the common caller has just loaded
+	// the record, and what it would compare before the lease it would have to
+	// compare again under it.
+	lease, err := l.Acquire(ctx, key, ttl)
+	if err == nil {
+		return refreshUnder(ctx, lease, ttl, b, key, req)
+	}
 	waiter := newWaiter(b, key)
-	for {
-		// The lease first, the record second: the common caller has just
-		// loaded the record, and what it would compare before the lease it
-		// would have to compare again under it.
-		lease, err := l.Acquire(ctx, key, ttl)
-		if err == nil {
-			return refreshUnder(ctx, lease, ttl, b, key, req)
-		}
-		if !errors.Is(err, ErrLeaseHeld) {
-			return 0, err
-		}
-		current, err := loadOrAbsent(ctx, b, key)
-		if err != nil {
-			return 0, err
-		}
-		if req.changed(current) {
-			return RefreshedElsewhere, nil
-		}
-		if err := waiter.wait(ctx, current.Version); err != nil {
-			return 0, err
-		}
-		// A save wakes every waiter: they look before they contend.
+	for errors.Is(err, ErrLeaseHeld) {
+		var current Record
 		if current, err = loadOrAbsent(ctx, b, key); err != nil {
 			return 0, err
 		}
 		if req.changed(current) {
 			return RefreshedElsewhere, nil
 		}
+		if err = waiter.wait(ctx, current.Version); err != nil {
+			return 0, err
+		}
+		if lease, err = l.Acquire(ctx, key, ttl); err == nil {
+			return refreshUnder(ctx, lease, ttl, b, key, req)
+		}
 	}
+	return 0, err
 }
 
 func refreshUnder(ctx context.Context, lease Lease, ttl time.Duration, b TokenBackend, key string, req RefreshRequest) (RefreshDecision, error) {
