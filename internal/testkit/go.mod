@@ -2,6 +2,13 @@ module github.com/graphtoken/graphtoken/internal/testkit
 
 go 1.25.0
 
-require github.com/graphtoken/graphtoken/core v0.1.0
+require github.com/AzureAD/microsoft-authentication-library-for-go v1.10.1
 
-replace github.com/graphtoken/graphtoken/core => ../../core
+require (
+	github.com/golang-jwt/jwt/v5 v5.2.2 // indirect
+	github.com/google/uuid v1.3.0 // indirect
+	github.com/kylelemons/godebug v1.1.0 // indirect
+	github.com/pkg/browser v0.0.0-20210911075715-681adbf594b8 // indirect
+	golang.org/x/sync v0.10.0 // indirect
+	golang.org/x/sys v0.29.0 // indirect
+)
