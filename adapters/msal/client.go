@@ -132,6 +132,10 @@ func (c *Client) Confidential() bool { return c.credential != nil }
 // Authority returns the authority for sign-ins, as https://host/tenant.
 func (c *Client) Authority() string { return c.authority.url }
 
+// Tenant returns the authority's tenant, which is the realm that a sign-in's
+// tokens are filed under.
+func (c *Client) Tenant() string { return c.authority.tenant }
+
 func newClient(clientID string, opts []Option) (*Client, error) {
 	o := options{authority: DefaultAuthority}
 	for _, opt := range opts {

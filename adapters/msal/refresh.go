@@ -43,8 +43,12 @@ func (c *Client) Refresh(ctx context.Context, cache *tokencache.Cache, r core.Re
 		return fmt.Errorf("msal: refresh: %w", err)
 	}
 	scopes := Scopes(q.Scopes...)
+	if len(scopes) == 0 { // any token will do: the same again
+		last, _ := cache.AccessToken(q)
+		scopes = Scopes(last.Scopes...)
+	}
 	if len(scopes) == 0 {
-		return errors.New("msal: refresh: no scopes are named")
+		return errors.New("msal: refresh: no scopes are named, and no token is there to take them from")
 	}
 	address, realm := c.authority.at(cmp.Or(q.Tenant, account.Realm))
 	document, err := documentOf(token, c.id)

@@ -1,0 +1,128 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"html"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+// LoopbackOptions changes how SignInLoopback goes about it.
+type LoopbackOptions struct {
+	AuthOptions
+
+	// Open shows the user the sign-in page: it starts a browser, or prints
+	// the address. It must not wait for the sign-in to end.
+	Open func(address string) error
+
+	// Port to listen on; any free one by default.
+	Port int
+}
+
+// SignInLoopback signs a user in with a browser on this machine: it listens on
+// 127.0.0.1, opens the sign-in page, and waits for the browser to come back,
+// or for ctx. The application's registration must list http://localhost
+// (platform "Mobile and desktop applications"); Entra doesn't compare the port
+// (RFC 8252 section 7.3).
+//
+// The code comes back in a form rather than in an address, which browsers
+// remember. A visit that isn't the sign-in's own is turned away, and waiting
+// goes on.
+func (a *Account) SignInLoopback(ctx context.Context, o LoopbackOptions) (tokencache.Account, error) {
+	if o.Open == nil {
+		return tokencache.Account{}, errors.New("account: sign in: LoopbackOptions.Open is not set")
+	}
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(o.Port)))
+	if err != nil {
+		return tokencache.Account{}, fmt.Errorf("account: sign in: %w", err)
+	}
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	address, flow, err := a.begin(ctx, o.AuthOptions, "http://localhost:"+port, true)
+	if err != nil {
+		return tokencache.Account{}, errors.Join(err, listener.Close())
+	}
+
+	visits := make(chan visit)
+	gone := make(chan struct{}) // nobody waits for visits any more
+	server := &http.Server{Handler: receiver(flow, visits, gone), ReadHeaderTimeout: 10 * time.Second}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	defer func() {
+		close(gone)
+		// The last page is on its way: let it arrive.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if server.Shutdown(ctx) != nil {
+			_ = server.Close()
+		}
+	}()
+
+	if err := o.Open(address); err != nil {
+		return tokencache.Account{}, fmt.Errorf("account: sign in: open the sign-in page: %w", err)
+	}
+	select {
+	case v := <-visits:
+		who, err := a.redeem(ctx, flow, v.params)
+		v.outcome <- err
+		return who, err
+	case err := <-served:
+		return tokencache.Account{}, fmt.Errorf("account: sign in: %w", err)
+	case <-ctx.Done():
+		return tokencache.Account{}, fmt.Errorf("account: sign in: nobody came back: %w", ctx.Err())
+	}
+}
+
+// visit is the browser coming back; the page it gets says how it went.
+type visit struct {
+	params  url.Values
+	outcome chan error // of capacity 1
+}
+
+func receiver(flow Flow, visits chan<- visit, gone <-chan struct{}) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
+		if r.ParseForm() != nil {
+			page(w, http.StatusBadRequest, "That could not be read.")
+			return
+		}
+		if _, err := flow.code(r.Form); errors.Is(err, ErrStateMismatch) {
+			page(w, http.StatusBadRequest, "This is not the sign-in that is waited for. Begin it again.")
+			return
+		}
+		v := visit{r.Form, make(chan error, 1)}
+		select {
+		case visits <- v:
+		case <-gone:
+			page(w, http.StatusGone, "This sign-in is over.")
+			return
+		case <-r.Context().Done():
+			return
+		}
+		if err := <-v.outcome; err != nil {
+			page(w, http.StatusOK, "The sign-in failed: "+err.Error())
+			return
+		}
+		page(w, http.StatusOK, "You are signed in. This window can be closed.")
+	})
+	return mux
+}
+
+func page(w http.ResponseWriter, status int, text string) {
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'")
+	h.Set("Referrer-Policy", "no-referrer") // the address may have the code in it
+	w.WriteHeader(status)
+	// A browser that is gone can't be told.
+	_, _ = fmt.Fprintf(w, "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Sign-in</title></head><body><p>%s</p></body></html>\n", html.EscapeString(text))
+}
