@@ -136,7 +136,9 @@ def _():
         answer = requests.post("https://%s/testkit/revoke" % ADDR, timeout=10,
                                json={"user": USER, "access_only": True})
         assert answer.status_code == 200, answer.text
-        assert connection.refresh_token()
+        # It refreshes after a 401 only if the token is old by its own clock.
+        for token in account.con.token_backend._cache["AccessToken"].values():
+            token["expires_on"] = token["extended_expires_on"] = "1"
         assert connection.get("https://graph.microsoft.com/v1.0/me").json()["userPrincipalName"] == USER
 
 
