@@ -1,0 +1,96 @@
+// Package env keeps token records in environment variables: in those of the
+// process, or in a dotenv file.
+//
+//	backend, err := env.New(env.Options{})
+//	if err != nil {
+//		return err
+//	}
+//	store := core.NewStore(backend)
+//	cache, version, err := store.Load(ctx, env.DefaultKey)
+//
+// What a process writes to its variables reaches the processes it starts from
+// then on, and nobody else: neither its parent nor the next run. With
+// [Options.DotEnv] records outlast the process.
+package env
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// DefaultKey is the key of the record in the variable that python-o365 uses.
+const DefaultKey = "O365TOKEN"
+
+// Options configures a [Backend]. The zero value reads and writes the
+// variables of the process.
+type Options struct {
+	// Prefix comes before every variable's name, as it is.
+	Prefix string
+
+	// ReadOnly refuses Save and Delete with core.ErrReadOnly.
+	ReadOnly bool
+
+	// DotEnv is the path of a dotenv file. If it is set, records are kept
+	// there and nowhere else: variables of the process are neither read nor
+	// written. Other lines of the file are left as they are. The file is
+	// made by the first Save, in a directory that is there.
+	DotEnv string
+}
+
+// Backend is a [core.TokenBackend] over environment variables. All Backends of
+// a process that use its variables, or the same file, are one store: they
+// compare versions and hold leases together.
+type Backend struct {
+	place    *place
+	prefix   string
+	readOnly bool
+}
+
+var (
+	_ core.TokenBackend = (*Backend)(nil)
+	_ core.Leaser       = (*Backend)(nil)
+	_ core.Watcher      = (*Backend)(nil)
+	_ core.Lister       = (*Backend)(nil)
+	_ core.Pinger       = (*Backend)(nil)
+	_ core.SizeLimiter  = (*Backend)(nil)
+)
+
+// New returns a backend, and an error for a prefix that can't begin a name
+// there. It reads nothing yet.
+func New(o Options) (*Backend, error) {
+	b := &Backend{place: process, prefix: o.Prefix, readOnly: o.ReadOnly}
+	if o.DotEnv != "" {
+		// Today's working directory is meant, wherever the process goes.
+		path, err := filepath.Abs(o.DotEnv)
+		if err != nil {
+			return nil, errors.New("env: Options.DotEnv: " + err.Error())
+		}
+		b.place = fileAt(path)
+	}
+	switch {
+	case !b.place.begins(o.Prefix):
+		return nil, errors.New("env: Options.Prefix has a byte that can't be in a variable's name")
+	case b.MaxSize() < 1:
+		return nil, errors.New("env: Options.Prefix leaves no room for a value")
+	}
+	return b, nil
+}
+
+// admit is how every method on a key begins: nothing is done for a caller who
+// is gone, or for what is no key.
+func admit(ctx context.Context, op, key string) error {
+	if err := core.ValidateKey(key); err != nil {
+		return fail(op, key, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return fail(op, key, err)
+	}
+	return nil
+}
+
+func fail(op, key string, err error) error {
+	return &core.Error{Op: op, Backend: "env", Key: key, Err: err}
+}

@@ -1,0 +1,101 @@
+package env
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// place is one set of variables with what its users in this process share.
+type place struct {
+	medium
+	leases core.LocalLeases // by name
+
+	mu    sync.Mutex        // held from comparing versions to writing
+	saves map[string]uint64 // by name, since the process began
+}
+
+// medium is where variables are.
+type medium interface {
+	naming
+	begins(prefix string) bool // whether a name can begin so
+	holds(value string) bool   // whether it can stand there as it is
+	lookup(name string) (value string, ok bool, err error)
+	set(name, value string) error
+	unset(name string) error
+	names() ([]string, error)
+	ping() error
+}
+
+var process = &place{medium: variables{newNaming(runtime.GOOS)}}
+
+var files struct {
+	sync.Mutex
+	places map[string]*place // by absolute path
+}
+
+// fileAt is the place of the dotenv file at path, always the same one.
+func fileAt(path string) *place {
+	files.Lock()
+	defer files.Unlock()
+	if files.places == nil {
+		files.places = make(map[string]*place)
+	}
+	if files.places[path] == nil {
+		files.places[path] = &place{medium: dotenv{path: path}}
+	}
+	return files.places[path]
+}
+
+// current returns what is stored under name, and its version. It needs mu.
+func (p *place) current(name string) (value string, version core.Version, err error) {
+	value, ok, err := p.lookup(name)
+	switch {
+	case err != nil:
+		return "", "", err
+	case !ok:
+		return "", core.Absent, nil
+	}
+	return value, versionOf(value, p.saves[name]), nil
+}
+
+// versionOf notices by the digest what others write, and tells apart by the count
+// of saves two states that hold the same data.
+func versionOf(value string, saves uint64) core.Version {
+	sum := sha256.Sum256([]byte(value))
+	return core.Version(fmt.Sprintf("%x-%d", sum[:16], saves))
+}
+
+// variables are the variables of the process.
+type variables struct{ naming }
+
+func (variables) begins(prefix string) bool { return !strings.ContainsAny(prefix, "=\x00") }
+
+func (variables) holds(string) bool { return true }
+
+func (variables) lookup(name string) (string, bool, error) {
+	value, ok := os.LookupEnv(name)
+	return value, ok, nil
+}
+
+func (variables) set(name, value string) error { return os.Setenv(name, value) }
+
+func (variables) unset(name string) error { return os.Unsetenv(name) }
+
+func (variables) names() ([]string, error) {
+	var names []string
+	for _, variable := range os.Environ() {
+		// Windows keeps directories under names that begin with "=".
+		if name, _, _ := strings.Cut(variable, "="); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+func (variables) ping() error { return nil }
