@@ -1,0 +1,337 @@
+package core_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+func save(t testing.TB, b core.TokenBackend, data string) core.Version {
+	t.Helper()
+	v, err := b.Save(context.Background(), "k", core.Record{Data: []byte(data)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestTheThreeAnswersAreReached(t *testing.T) {
+	ctx := context.Background()
+	b := newBackend()
+	old := save(t, b, "old")
+	seen := save(t, b, "new")
+	refuse := func(context.Context, core.Record) error { t.Error("refreshed"); return nil }
+
+	if d, err := b.ShouldRefresh(ctx, "k", core.RefreshRequest{Seen: old, Refresh: refuse}); d != core.RefreshedElsewhere || err != nil {
+		t.Errorf("an older version seen: %v, %v", d, err)
+	}
+	if d, err := b.ShouldRefresh(ctx, "k", core.RefreshRequest{Seen: core.Absent, Refresh: refuse}); d != core.RefreshedElsewhere || err != nil {
+		t.Errorf("nothing seen: %v, %v", d, err)
+	}
+	if d, err := b.ShouldRefresh(ctx, "k", core.RefreshRequest{Seen: seen}); d != core.RefreshNow || err != nil {
+		t.Errorf("a question: %v, %v", d, err)
+	}
+	for _, v := range []core.Version{seen, core.AnyVersion} {
+		d, err := b.ShouldRefresh(ctx, "k", core.RefreshRequest{Seen: v, Refresh: func(ctx context.Context, rec core.Record) error {
+			_, err := b.Save(ctx, "k", core.Record{Data: append(rec.Data, '!'), Version: rec.Version})
+			return err
+		}})
+		if d != core.RefreshedHere || err != nil {
+			t.Errorf("seen %q: %v, %v", v, d, err)
+		}
+	}
+	if d, err := b.ShouldRefresh(ctx, "k", core.RefreshRequest{Refresh: func(context.Context, core.Record) error { return core.ErrNotNeeded }}); d != core.RefreshedElsewhere || err != nil {
+		t.Errorf("not needed: %v, %v", d, err)
+	}
+	if d, err := (core.Uncoordinated{}).ShouldRefresh(ctx, "k", core.RefreshRequest{Refresh: refuse}); d != core.RefreshNow || err != nil {
+		t.Errorf("uncoordinated: %v, %v", d, err)
+	}
+}
+
+func TestAnAbsentRecordIsRefreshedAsAbsent(t *testing.T) {
+	b := newBackend()
+	d, err := b.ShouldRefresh(context.Background(), "k", core.RefreshRequest{Seen: core.Absent, Refresh: func(ctx context.Context, rec core.Record) error {
+		if rec.Version != core.Absent || rec.Data != nil {
+			t.Errorf("the current record is %q", rec.Version)
+		}
+		_, err := b.Save(ctx, "k", core.Record{Data: []byte("x"), Version: core.Absent})
+		return err
+	}})
+	if d != core.RefreshedHere || err != nil {
+		t.Error(d, err)
+	}
+}
+
+func TestManyCallersAreOneRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := newBackend()
+		seen := save(t, shared, "stale")
+		var refreshes, here atomic.Int32
+		var wg sync.WaitGroup
+		start := time.Now()
+		for range 2 {
+			b := handle(shared.store)
+			for range 50 {
+				wg.Go(func() {
+					d, err := b.ShouldRefresh(context.Background(), "k", core.RefreshRequest{Seen: seen, Refresh: func(ctx context.Context, rec core.Record) error {
+						refreshes.Add(1)
+						time.Sleep(3 * time.Second) // the provider's
+						_, err := b.Save(ctx, "k", core.Record{Data: []byte("fresh"), Version: rec.Version})
+						return err
+					}})
+					if err != nil {
+						t.Error(err)
+					}
+					if d == core.RefreshedHere {
+						here.Add(1)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		if refreshes.Load() != 1 || here.Load() != 1 {
+			t.Errorf("%d refreshes, %d of them here", refreshes.Load(), here.Load())
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("the last waiter returned after %v", took)
+		}
+	})
+}
+
+func TestAFailedRefreshFreesTheLease(t *testing.T) {
+	b := newBackend()
+	seen := save(t, b, "stale")
+	fail := errors.New("503")
+	for range 2 {
+		if d, err := b.ShouldRefresh(context.Background(), "k", core.RefreshRequest{Seen: seen, Refresh: func(context.Context, core.Record) error { return fail }}); d != 0 || !errors.Is(err, fail) {
+			t.Errorf("got %v, %v", d, err)
+		}
+	}
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = b.ShouldRefresh(context.Background(), "k", core.RefreshRequest{Refresh: func(context.Context, core.Record) error { panic("refresh") }})
+	}()
+	if l, err := b.Acquire(context.Background(), "k", time.Minute); err != nil {
+		t.Errorf("after a panic: %v", err)
+	} else if err := l.Release(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestALeaseIsRenewedWhileTheProviderTakesItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend()
+		seen := save(t, b, "stale")
+		refresh := func(ctx context.Context, rec core.Record) error {
+			time.Sleep(30 * time.Second) // three leases
+			_, err := b.Save(ctx, "k", core.Record{Data: []byte("fresh"), Version: rec.Version})
+			return err
+		}
+		var here atomic.Int32
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				d, err := b.ShouldRefresh(context.Background(), "k", core.RefreshRequest{Seen: seen, Refresh: refresh, LeaseTTL: 10 * time.Second})
+				if err != nil {
+					t.Error(err)
+				}
+				if d == core.RefreshedHere {
+					here.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if here.Load() != 1 {
+			t.Errorf("%d refreshes", here.Load())
+		}
+	})
+}
+
+func TestAVanishedHolderIsTakenOverWithinOneLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend()
+		seen := save(t, b, "stale")
+		if _, err := b.Acquire(context.Background(), "k", 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		d, err := b.ShouldRefresh(context.Background(), "k", core.RefreshRequest{Seen: seen, Refresh: func(ctx context.Context, rec core.Record) error {
+			_, err := b.Save(ctx, "k", core.Record{Data: []byte("fresh"), Version: rec.Version})
+			return err
+		}})
+		if d != core.RefreshedHere || err != nil {
+			t.Error(d, err)
+		}
+		if took := time.Since(start); took > 12*time.Second {
+			t.Errorf("taken over after %v", took)
+		}
+	})
+}
+
+func TestWaitingEndsWithTheCallersContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend()
+		seen := save(t, b, "stale")
+		if _, err := b.Acquire(context.Background(), "k", time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		d, err := b.ShouldRefresh(ctx, "k", core.RefreshRequest{Seen: seen})
+		if d != 0 || !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(d, err)
+		}
+	})
+}
+
+// watched is a backend whose waiters are woken, as by pub/sub.
+type watched struct {
+	*backend
+	wait func(ctx context.Context, key string, seen core.Version) error
+}
+
+func (b watched) Wait(ctx context.Context, key string, seen core.Version) error {
+	return b.wait(ctx, key, seen)
+}
+
+func (b watched) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+	return core.Coordinate(ctx, b, b, key, req)
+}
+
+func TestAWatchedWaitCostsFewCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := newBackend()
+		seen := save(t, shared, "stale")
+		lease, err := shared.Acquire(context.Background(), "k", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiting := handle(shared.store)
+		b := watched{waiting, func(ctx context.Context, key string, seen core.Version) error {
+			return shared.leases.Wait(ctx, key, func() (bool, error) {
+				rec, err := shared.Load(ctx, key)
+				return rec.Version != seen, err
+			})
+		}}
+		go func() {
+			time.Sleep(20 * time.Second)
+			save(t, shared, "fresh")
+			_ = lease.Release(context.Background())
+		}()
+		start := time.Now()
+		d, err := b.ShouldRefresh(context.Background(), "k", core.RefreshRequest{Seen: seen})
+		if d != core.RefreshedElsewhere || err != nil {
+			t.Error(d, err)
+		}
+		if took := time.Since(start); took > 20*time.Second+50*time.Millisecond {
+			t.Errorf("woken after %v", took)
+		}
+		if n := waiting.count("load") + waiting.count("acquire"); n > 20 {
+			t.Errorf("%d calls while waiting 20 s", n)
+		}
+	})
+}
+
+func TestABrokenOrHastyWatchFallsBackToPolling(t *testing.T) {
+	for what, wait := range map[string]func(context.Context, string, core.Version) error{
+		"fails":           func(context.Context, string, core.Version) error { return errOutage },
+		"returns at once": func(context.Context, string, core.Version) error { return nil },
+	} {
+		t.Run("a watch that "+what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				inner := newBackend()
+				seen := save(t, inner, "stale")
+				if _, err := inner.Acquire(context.Background(), "k", 3*time.Second); err != nil {
+					t.Fatal(err)
+				}
+				b := watched{inner, wait}
+				if d, err := b.ShouldRefresh(context.Background(), "k", core.RefreshRequest{Seen: seen}); d != core.RefreshNow || err != nil {
+					t.Error(d, err)
+				}
+				if n := inner.count("acquire"); n > 700 {
+					t.Errorf("%d attempts in 3 s", n)
+				}
+			})
+		})
+	}
+}
+
+func TestWithLeaserStoresHereAndCoordinatesThere(t *testing.T) {
+	ctx := context.Background()
+	storing, leasing := alone{backend: newBackend()}, newBackend()
+	b := core.WithLeaser(storing, leasing)
+	seen := save(t, b, "stale")
+	d, err := b.ShouldRefresh(ctx, "k", core.RefreshRequest{Seen: seen, Refresh: func(ctx context.Context, rec core.Record) error {
+		if _, err := leasing.Acquire(ctx, "k", time.Minute); !errors.Is(err, core.ErrLeaseHeld) {
+			t.Errorf("the lease is not held there: %v", err)
+		}
+		_, err := b.Save(ctx, "k", core.Record{Data: []byte("fresh"), Version: rec.Version})
+		return err
+	}})
+	if d != core.RefreshedHere || err != nil {
+		t.Error(d, err)
+	}
+	if leasing.count("save") != 0 || storing.count("save") != 2 {
+		t.Error("saved in the wrong place")
+	}
+	if l, ok := core.As[core.Leaser](b); !ok || l == core.Leaser(storing) {
+		t.Error("the leaser found is not the one given")
+	}
+	if _, ok := core.As[core.Lister](b); ok {
+		t.Error("a capability nobody has was found")
+	}
+	if got, ok := core.As[alone](b); !ok || got != storing {
+		t.Error("the wrapped backend is not found")
+	}
+	if _, ok := core.As[core.Watcher](core.WithLeaser(watched{backend: newBackend()}, leasing)); ok {
+		t.Error("a watcher that knows nothing of these leases was found")
+	}
+}
+
+func TestLocalLeases(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		var l core.LocalLeases
+		first, err := l.Acquire(ctx, "k", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Acquire(ctx, "k", time.Minute); !errors.Is(err, core.ErrLeaseHeld) {
+			t.Errorf("a held lease was granted: %v", err)
+		}
+		time.Sleep(50 * time.Second)
+		if err := first.Renew(ctx, time.Minute); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(50 * time.Second)
+		if _, err := l.Acquire(ctx, "k", time.Minute); !errors.Is(err, core.ErrLeaseHeld) {
+			t.Errorf("a renewed lease was granted: %v", err)
+		}
+		time.Sleep(10 * time.Second)
+		second, err := l.Acquire(ctx, "k", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := first.Renew(ctx, time.Minute); !errors.Is(err, core.ErrLeaseLost) {
+			t.Errorf("an expired lease was renewed: %v", err)
+		}
+		if err := first.Release(ctx); !errors.Is(err, core.ErrLeaseLost) {
+			t.Errorf("an expired lease was released: %v", err)
+		}
+		if _, err := l.Acquire(ctx, "k", time.Minute); !errors.Is(err, core.ErrLeaseHeld) {
+			t.Error("a successor's lease was freed")
+		}
+		if err := second.Release(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := l.Wait(ctx, "k", func() (bool, error) { return false, nil }); err != nil {
+			t.Errorf("a wait for a free lease: %v", err)
+		}
+	})
+}
