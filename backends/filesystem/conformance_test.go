@@ -1,0 +1,98 @@
+package filesystem
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/graphtoken/graphtoken/conformance"
+	"github.com/graphtoken/graphtoken/core"
+)
+
+func TestConformance(t *testing.T) {
+	for name, o := range map[string]Options{
+		"file locks":    {},
+		"prefix":        {Prefix: "team."},
+		"no file locks": {NoFileLocks: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conformance.Run(t, conformance.Harness{
+				New: func(t conformance.T) conformance.Env {
+					return &env{dir: filepath.Join(t.TempDir(), "tokens"), options: o}
+				},
+				Want: conformance.Capabilities{
+					CAS: conformance.CASEnforced, Coordinates: true, Lease: true, LeaseExpires: true, Watch: true, List: true, Ping: true,
+				},
+			})
+		})
+	}
+}
+
+// env is a directory that doesn't exist before something is saved.
+type env struct {
+	dir     string
+	options Options
+
+	mu    sync.Mutex
+	ahead time.Duration // of the real clock
+}
+
+func (e *env) Open(t conformance.T) core.TokenBackend {
+	b, err := New(e.dir, e.options)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	b.now = func() time.Time {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return time.Now().Add(e.ahead)
+	}
+	return b
+}
+
+func (e *env) Advance(d time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ahead += d
+}
+
+func (e *env) Raw(key string) ([]byte, error) {
+	data, err := os.ReadFile(e.path(key))
+	if os.IsNotExist(err) {
+		return nil, nil
+	}
+	return data, err
+}
+
+// Corrupt leaves the file as a program does that truncates before it writes,
+// and is killed in between.
+func (e *env) Corrupt(key string) error { return os.Truncate(e.path(key), 0) }
+
+// Fail takes the directory away, and leaves something else in its place. It
+// lasts until Fail(0), whatever n is.
+func (e *env) Fail(n int) error {
+	aside := e.dir + ".aside"
+	if n == 0 {
+		if err := os.Remove(e.dir); err != nil {
+			return err
+		}
+		return os.Rename(aside, e.dir)
+	}
+	if err := os.MkdirAll(e.dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.Rename(e.dir, aside); err != nil {
+		return err
+	}
+	return os.WriteFile(e.dir, nil, 0o600)
+}
+
+func (e *env) path(key string) string {
+	b, err := New(e.dir, e.options)
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(e.dir, b.fileName(key))
+}

