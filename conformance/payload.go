@@ -1,0 +1,155 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+func payload() []testCase {
+	return []testCase{
+		{"binary", must("Data are opaque bytes: NUL, line ends, invalid UTF-8 and white space at either end survive."), 0,
+			func(c *trial) {
+				a, b := c.pair()
+				all := make([]byte, 256)
+				for i := range all {
+					all[i] = byte(i)
+				}
+				for _, data := range [][]byte{
+					all,
+					{0},
+					[]byte("\x00middle\x00"),
+					[]byte(" \t\r\nwhite space\r\n\t "),
+					[]byte("\xef\xbb\xbf{\"BOM\":1}\n"),
+					[]byte("\xff\xfe\xc3\x28"),
+					[]byte("e\u0301 is not \u00e9"),
+					[]byte(`"quoted" 'twice' \n \x00 %s $HOME ${HOME} #`),
+					[]byte("null"),
+					[]byte("0"),
+				} {
+					c.save(a, key, data)
+					c.wantRecord(a, key, data)
+					c.wantRecord(b, key, data)
+				}
+			}},
+		{"empty", must("Empty data are refused with ErrCorrupt, and what was stored stays."), 0,
+			func(c *trial) {
+				a := c.open()
+				for _, empty := range [][]byte{nil, {}} {
+					_, err := a.Save(c.ctx, key, core.Record{Data: empty})
+					c.wantErr(err, core.ErrCorrupt, "Save of empty data under an absent key")
+					c.wantNone(a, key)
+				}
+				c.save(a, key, text(1))
+				for _, empty := range [][]byte{nil, {}} {
+					_, err := a.Save(c.ctx, key, core.Record{Data: empty})
+					c.wantErr(err, core.ErrCorrupt, "Save of empty data over a record")
+					c.wantRecord(a, key, text(1))
+				}
+			}},
+		{"64-KiB", must("A record of 64 KiB survives, or is refused with ErrTooLarge where MaxSize says so."), 0,
+			func(c *trial) { c.wantSize(64 << 10) }},
+		{"1-MiB", must("A record of 1 MiB survives, or is refused with ErrTooLarge where MaxSize says so."), 0,
+			func(c *trial) { c.wantSize(1 << 20) }},
+		{"max-size", must("A record of MaxSize bytes survives; one more byte is ErrTooLarge and changes nothing."), limited,
+			func(c *trial) {
+				const most = 64 << 20
+				if c.want.MaxSize > most {
+					c.Logf("not tried: MaxSize is %d bytes", c.want.MaxSize)
+					return
+				}
+				c.wantSize(c.want.MaxSize)
+				c.wantSize(c.want.MaxSize + 1)
+			}},
+		{"whole", must("A reader beside a writer sees whole records, the one before or the one after."), 0,
+			func(c *trial) {
+				a, b := c.pair()
+				record, whole := c.uniform(20_000)
+				c.save(a, key, record(0))
+				written := make(chan struct{})
+				c.together(3, func(i int) {
+					if i == 0 {
+						defer close(written)
+						c.rounds(func(round int) { c.save(a, key, record(round+1)) })
+						return
+					}
+					for {
+						select {
+						case <-written:
+							return
+						default:
+						}
+						if data := c.load(b, key).Data; !whole(data) {
+							c.Fatalf("Load beside a Save = %s: neither the old record nor the new one", brief(data))
+						}
+						if ok, err := b.Check(c.ctx, key); err != nil || !ok {
+							c.Fatalf("Check beside a Save = %v, %v; want true", ok, err)
+						}
+					}
+				})
+			}},
+		{"interrupted", must("A Save whose context ends in the middle leaves the old record or the new one, whole."), 0,
+			func(c *trial) {
+				a, b := c.pair()
+				record, whole := c.uniform(100_000)
+				c.save(a, key, record(0))
+				c.rounds(func(round int) {
+					ctx, cancel := context.WithTimeout(c.ctx, rand.N(2*time.Millisecond))
+					defer cancel()
+					// An interrupted Save may take effect later, when its
+					// request arrives: any of the records may be there.
+					_, _ = a.Save(ctx, key, core.Record{Data: record(round + 1)})
+					if data := c.load(b, key).Data; !whole(data) {
+						c.Errorf("Load after an interrupted Save = %s: neither the old record nor the new one", brief(data))
+					}
+				})
+			}},
+	}
+}
+
+// uniform makes records that tell a torn one: each is one letter over and
+// over, and its length goes with the letter.
+func (c *trial) uniform(size int) (record func(i int) []byte, whole func([]byte) bool) {
+	if c.want.MaxSize > 0 {
+		size = min(size, c.want.MaxSize)
+	}
+	record = func(i int) []byte {
+		i %= 4
+		return bytes.Repeat([]byte{byte('a' + i)}, size-i*size/5)
+	}
+	whole = func(data []byte) bool {
+		return len(data) > 0 && bytes.Equal(data, record(int(data[0]-'a')))
+	}
+	return record, whole
+}
+
+// wantSize expects that size bytes survive, or are refused where the claimed
+// limit is smaller; never anything in between.
+func (c *trial) wantSize(size int) {
+	a, b := c.pair()
+	// Letters, since a limit may be counted after an encoding that other bytes
+	// make longer; and no two stretches alike, so that a missing one shows.
+	data := make([]byte, size)
+	random := rand.New(rand.NewPCG(1, uint64(size)))
+	for i := range data {
+		data[i] = "abcdefghijklmnopqrstuvwxyz012345"[random.IntN(32)]
+	}
+	c.save(a, key, text(1))
+	_, err := a.Save(c.ctx, key, core.Record{Data: data})
+	switch {
+	case c.want.MaxSize > 0 && size > c.want.MaxSize:
+		c.wantErr(err, core.ErrTooLarge, "Save of %d bytes, where MaxSize is %d,", size, c.want.MaxSize)
+		c.wantRecord(b, key, text(1))
+	case errors.Is(err, core.ErrTooLarge):
+		c.Errorf("Save of %d bytes = %v, and MaxSize claims no such limit", size, err)
+	case err != nil:
+		c.Errorf("Save of %d bytes: %v", size, err)
+	default:
+		c.wantRecord(a, key, data)
+		c.wantRecord(b, key, data)
+	}
+}

@@ -1,0 +1,461 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+func refresh() []testCase {
+	return []testCase{
+		{"here", must("Where the record is the one seen, Refresh runs once, under the lease, with that record, and the answer is RefreshedHere."), coordinates,
+			func(c *trial) {
+				a, b := c.pair()
+				seen := c.save(a, key, text(1))
+				runs := 0
+				d, err := a.ShouldRefresh(c.ctx, key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(ctx context.Context, current core.Record) error {
+					runs++
+					c.wantCurrent(current, text(1), seen)
+					if c.want.Lease {
+						c.wantHeld(b, key)
+					}
+					return saveNext(ctx, a, current, text(2))
+				}})
+				c.wantDecision(d, err, core.RefreshedHere, "the record is the one seen")
+				c.wantRuns(runs, 1)
+				c.wantRecord(b, key, text(2))
+				c.wantFreed(b)
+			}},
+		{"elsewhere", must("Where the record changed since it was seen, Refresh doesn't run, and the answer is RefreshedElsewhere."), coordinates,
+			func(c *trial) {
+				a, b := c.pair()
+				seen := c.save(a, key, text(1))
+				c.save(b, key, text(2))
+				for _, handle := range []core.TokenBackend{a, b} {
+					d, err := handle.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: c.mustNotRun()})
+					c.wantDecision(d, err, core.RefreshedElsewhere, "the record changed")
+				}
+				c.wantRecord(a, key, text(2))
+				c.wantFreed(b)
+			}},
+		{"question", must("A nil Refresh asks only: RefreshNow where the record is the one seen, RefreshedElsewhere where it changed; no lease is kept."), coordinates,
+			func(c *trial) {
+				a, b := c.pair()
+				seen := c.save(a, key, text(1))
+				for _, handle := range []core.TokenBackend{a, b, a} {
+					for _, v := range []core.Version{seen, core.AnyVersion} {
+						d, err := handle.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: v, LeaseTTL: holding})
+						c.wantDecision(d, err, core.RefreshNow, "it was asked only")
+					}
+				}
+				if c.want.Lease {
+					c.wantFree(b, key)
+				}
+				d, err := b.ShouldRefresh(c.soon(), "absent", core.RefreshRequest{Seen: core.Absent, LeaseTTL: holding})
+				c.wantDecision(d, err, core.RefreshNow, "it was asked only, and nothing is stored")
+				c.save(b, key, text(2))
+				d, err = a.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: seen, LeaseTTL: holding})
+				c.wantDecision(d, err, core.RefreshedElsewhere, "it was asked only, and the record changed")
+				c.wantRecord(a, key, text(2))
+				c.wantFreed(b)
+			}},
+		{"any", must("Seen as AnyVersion refreshes whatever is stored."), coordinates,
+			func(c *trial) {
+				a, b := c.pair()
+				seen := c.save(a, key, text(1))
+				for i, handle := range []core.TokenBackend{a, b, a} {
+					runs := 0
+					d, err := handle.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: core.AnyVersion, LeaseTTL: holding, Refresh: func(ctx context.Context, current core.Record) error {
+						runs++
+						c.wantCurrent(current, text(i+1), seen)
+						return saveNext(ctx, handle, current, text(i+2))
+					}})
+					c.wantDecision(d, err, core.RefreshedHere, "Seen is AnyVersion")
+					c.wantRuns(runs, 1)
+					c.wantRecord(b, key, text(i+2))
+					seen = c.load(b, key).Version
+				}
+				c.wantFreed(b)
+			}},
+		{"absent", must("Nothing stored is a state like others: Seen as Absent refreshes it, with an empty record whose version is Absent, and any other Seen finds it changed."), coordinates,
+			func(c *trial) {
+				a, b := c.pair()
+				for _, seen := range []core.Version{core.Absent, core.AnyVersion} {
+					runs := 0
+					d, err := a.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(ctx context.Context, current core.Record) error {
+						runs++
+						if len(current.Data) != 0 || current.Version != core.Absent {
+							c.Errorf("Refresh got %s with version %s, want no data and version Absent", brief(current.Data), show(current.Version))
+						}
+						_, err := a.Save(ctx, key, core.Record{Data: text(1), Version: c.absent()})
+						return err
+					}})
+					c.wantDecision(d, err, core.RefreshedHere, "nothing is stored, and Seen is "+show(seen))
+					c.wantRuns(runs, 1)
+					c.wantRecord(b, key, text(1))
+					d, err = b.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: core.Absent, LeaseTTL: holding, Refresh: c.mustNotRun()})
+					c.wantDecision(d, err, core.RefreshedElsewhere, "nothing was stored, and now is")
+					v := c.load(a, key).Version
+					c.delete(b, key)
+					d, err = a.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: v, LeaseTTL: holding, Refresh: c.mustNotRun()})
+					c.wantDecision(d, err, core.RefreshedElsewhere, "the record is deleted")
+					c.wantNone(b, key)
+				}
+				c.wantFreed(b)
+			}},
+		{"not-needed", must("ErrNotNeeded from Refresh is no error: the answer is RefreshedElsewhere."), coordinates,
+			func(c *trial) {
+				a, b := c.pair()
+				seen := c.save(a, key, text(1))
+				for _, notNeeded := range []error{core.ErrNotNeeded, fmt.Errorf("the token is good: %w", core.ErrNotNeeded)} {
+					d, err := a.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(context.Context, core.Record) error { return notNeeded }})
+					c.wantDecision(d, err, core.RefreshedElsewhere, "Refresh returned ErrNotNeeded")
+					c.wantFreed(b)
+				}
+				c.wantRecord(b, key, text(1))
+			}},
+		{"failure", must("An error from Refresh is returned, and the lease falls free: the next refresh runs at once."), coordinates,
+			func(c *trial) {
+				a, b := c.pair()
+				seen := c.save(a, key, text(1))
+				refused := errors.New("the provider said no")
+				for i, handle := range []core.TokenBackend{a, b, b} {
+					_, err := handle.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(context.Context, core.Record) error { return fmt.Errorf("attempt %d: %w", i, refused) }})
+					c.wantErr(err, refused, "ShouldRefresh whose Refresh failed")
+				}
+				c.wantRecord(b, key, text(1))
+				c.wantRefresh(a, seen, text(2))
+				c.wantFreed(b)
+			}},
+		{"panic", must("A Refresh that panics frees the lease too: the next refresh runs at once."), coordinates,
+			func(c *trial) {
+				a, b := c.pair()
+				seen := c.save(a, key, text(1))
+				func() {
+					defer func() { _ = recover() }()
+					_, _ = a.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(context.Context, core.Record) error { panic("in the middle of a refresh") }})
+				}()
+				c.wantRefresh(b, seen, text(2))
+				c.wantFreed(a)
+			}},
+		{"once", must("However many ask at one time, through however many handles, Refresh runs once for one version: one is answered RefreshedHere, the others RefreshedElsewhere."), coordinates,
+			func(c *trial) {
+				a, b := c.pair()
+				const perHandle = 50
+				for round := range 2 {
+					seen := c.save(a, key, text(2*round))
+					var runs, here, elsewhere atomic.Int32
+					c.together(2*perHandle, func(i int) {
+						handle := []core.TokenBackend{a, b}[i%2]
+						d, err := handle.ShouldRefresh(c.ctx, key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(ctx context.Context, current core.Record) error {
+							runs.Add(1)
+							c.wantCurrent(current, text(2*round), seen)
+							time.Sleep(20 * time.Millisecond) // the provider's
+							return saveNext(ctx, handle, current, text(2*round+1))
+						}})
+						switch {
+						case err != nil:
+							c.Errorf("ShouldRefresh beside others: %v", err)
+						case d == core.RefreshedHere:
+							here.Add(1)
+						case d == core.RefreshedElsewhere:
+							elsewhere.Add(1)
+							if now, err := handle.Load(c.ctx, key); err != nil || now.Version == seen {
+								c.Errorf("RefreshedElsewhere, but Load = version %s, %v; %s was seen", show(now.Version), err, show(seen))
+							}
+						default:
+							c.Errorf("ShouldRefresh = %v", d)
+						}
+					})
+					if runs.Load() != 1 || here.Load() != 1 || elsewhere.Load() != 2*perHandle-1 {
+						c.Errorf("Refresh ran %d times; %d were answered RefreshedHere and %d RefreshedElsewhere; want 1, 1 and %d", runs.Load(), here.Load(), elsewhere.Load(), 2*perHandle-1)
+					}
+					c.wantRecord(b, key, text(2*round+1))
+				}
+				c.wantFreed(b)
+			}},
+		{"waiters", must("Who waits for another's refresh returns promptly once it is saved, even before its Refresh has returned."), coordinates,
+			func(c *trial) {
+				a, b := c.pair()
+				seen := c.save(a, key, text(1))
+				const waiters = 4
+				returned := make(chan struct{})
+				d, err := a.ShouldRefresh(c.ctx, key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(ctx context.Context, current core.Record) error {
+					go c.guard(func() {
+						defer close(returned)
+						c.together(waiters, func(i int) {
+							d, err := []core.TokenBackend{a, b}[i%2].ShouldRefresh(c.ctx, key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: c.mustNotRun()})
+							c.wantDecision(d, err, core.RefreshedElsewhere, "another's refresh was saved")
+						})
+					})
+					select { // most of them wait by then; those that don't find the record changed
+					case <-returned:
+						c.Errorf("those who wait returned before anything was saved")
+					case <-time.After(50 * time.Millisecond):
+					}
+					if err := saveNext(ctx, a, current, text(2)); err != nil {
+						return err
+					}
+					select {
+					case <-returned:
+					case <-time.After(c.patience):
+						c.Errorf("those who wait were still waiting %v after the save", c.patience)
+					}
+					return nil
+				}})
+				c.wantDecision(d, err, core.RefreshedHere, "the record is the one seen")
+				select {
+				case <-returned:
+				case <-c.ctx.Done():
+				}
+			}},
+		{"waiter-takes-over", must("Who waits for a refresh that fails runs its own Refresh next."), coordinates,
+			func(c *trial) {
+				a, b := c.pair()
+				seen := c.save(a, key, text(1))
+				begun, done := make(chan struct{}), make(chan struct{})
+				refused := errors.New("the provider said no")
+				go c.guard(func() {
+					defer close(done)
+					<-begun
+					c.wantRefresh(b, seen, text(2))
+				})
+				_, err := a.ShouldRefresh(c.ctx, key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(context.Context, core.Record) error {
+					close(begun)
+					time.Sleep(30 * time.Millisecond) // so that the other waits
+					return refused
+				}})
+				c.wantErr(err, refused, "ShouldRefresh whose Refresh failed")
+				select {
+				case <-done:
+				case <-c.ctx.Done():
+				}
+				c.wantRecord(a, key, text(2))
+				c.wantFreed(b)
+			}},
+		{"keys-apart", must("A refresh of one key keeps no other key waiting."), coordinates,
+			func(c *trial) {
+				a, b := c.pair()
+				seen := c.save(a, key, text(1))
+				other := c.save(a, "other", text(1))
+				stop := c.refreshing(a, key, seen)
+				for i, handle := range []core.TokenBackend{a, b} {
+					d, err := handle.ShouldRefresh(c.soon(), "other", core.RefreshRequest{Seen: other, LeaseTTL: holding, Refresh: func(ctx context.Context, _ core.Record) error {
+						_, err := handle.Save(ctx, "other", core.Record{Data: text(2 + i)})
+						return err
+					}})
+					c.wantDecision(d, err, core.RefreshedHere, "only another key is being refreshed")
+					other = c.load(b, "other").Version
+				}
+				stop()
+			}},
+		{"detached", must("Once Refresh runs, cancelling the caller's context cancels neither it nor its Save: the provider's answer is not thrown away."), coordinates,
+			func(c *trial) {
+				a, b := c.pair()
+				seen := c.save(a, key, text(1))
+				ctx, cancel := context.WithTimeout(c.ctx, time.Hour)
+				defer cancel()
+				finished := make(chan struct{})
+				d, err := a.ShouldRefresh(ctx, key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(ctx context.Context, current core.Record) error {
+					defer close(finished)
+					cancel()
+					select {
+					case <-ctx.Done():
+						c.Errorf("Refresh's context ends with its caller's: %v", ctx.Err())
+					case <-time.After(20 * time.Millisecond):
+					}
+					if _, ok := ctx.Deadline(); ok {
+						c.Errorf("Refresh's context has a deadline, its caller's or another")
+					}
+					return saveNext(ctx, a, current, text(2))
+				}})
+				if err == nil || !errors.Is(err, context.Canceled) {
+					c.wantDecision(d, err, core.RefreshedHere, "Refresh had begun when the caller's context was cancelled")
+				}
+				select {
+				case <-finished:
+				case <-c.soon().Done():
+					c.Fatalf("Refresh did not come to its end")
+				}
+				c.wantRecord(b, key, text(2))
+				c.wantFreed(b)
+			}},
+		{"again", must("Refresh never runs twice for one version: whoever comes later with the same Seen finds the record changed."), coordinates,
+			func(c *trial) {
+				a, b := c.pair()
+				seen := c.save(a, key, text(1))
+				c.wantRefresh(a, seen, text(2))
+				for _, handle := range []core.TokenBackend{a, b, c.open()} {
+					d, err := handle.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: c.mustNotRun()})
+					c.wantDecision(d, err, core.RefreshedElsewhere, "it was refreshed before")
+				}
+				c.wantRecord(b, key, text(2))
+				// And the version that came of it is refreshed in its turn.
+				c.wantRefresh(b, c.load(b, key).Version, text(3))
+				c.wantRecord(a, key, text(3))
+			}},
+		{"current-slice", must("The record Refresh is given belongs to it: what is written into its data reaches no store."), coordinates,
+			func(c *trial) {
+				a, b := c.pair()
+				seen := c.save(a, key, text(1))
+				refused := errors.New("the provider said no")
+				_, err := a.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(_ context.Context, current core.Record) error {
+					scribble(current.Data[:cap(current.Data)])
+					return refused
+				}})
+				c.wantErr(err, refused, "ShouldRefresh whose Refresh failed")
+				c.wantRecord(a, key, text(1))
+				c.wantRecord(b, key, text(1))
+			}},
+		{"default-ttl", must("A LeaseTTL of zero means a default, and not a lease that is over at once."), coordinates,
+			func(c *trial) {
+				a, b := c.pair()
+				seen := c.save(a, key, text(1))
+				d, err := a.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: seen, Refresh: func(ctx context.Context, current core.Record) error {
+					if c.want.Lease {
+						c.wantHeld(b, key)
+					}
+					return saveNext(ctx, a, current, text(2))
+				}})
+				c.wantDecision(d, err, core.RefreshedHere, "the record is the one seen")
+				c.wantFreed(b)
+			}},
+		{"vanished", must("A holder that vanishes is taken over when its lease expires: who waits runs its own Refresh."), coordinates | lease | expires,
+			func(c *trial) {
+				a, b := c.pair()
+				seen := c.save(a, key, text(1))
+				c.acquire(a, key, c.leaseTTL)
+				c.letExpire(c.leaseTTL)
+				c.wantRefresh(b, seen, text(2))
+				c.wantRecord(a, key, text(2))
+			}},
+		{"lease-held", must("ShouldRefresh honours the lease: while somebody holds it, Refresh doesn't run, and once the holder saved, the answer is RefreshedElsewhere."), coordinates | lease,
+			func(c *trial) {
+				a, b := c.pair()
+				seen := c.save(a, key, text(1))
+				lease := c.acquire(a, key, holding)
+				ctx, cancel := context.WithTimeout(c.ctx, 100*time.Millisecond)
+				defer cancel()
+				if d, err := b.ShouldRefresh(ctx, key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: c.mustNotRun()}); err == nil {
+					c.Errorf("ShouldRefresh = %v, nil while another held the lease and had not saved", d)
+				}
+				var waiting sync.WaitGroup
+				waiting.Go(func() {
+					c.guard(func() {
+						d, err := b.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: c.mustNotRun()})
+						c.wantDecision(d, err, core.RefreshedElsewhere, "the lease's holder saved")
+					})
+				})
+				c.replace(a, key, text(2), seen)
+				waiting.Wait()
+				if err := lease.Release(c.ctx); err != nil {
+					c.Errorf("Release: %v", err)
+				}
+			}},
+		{"uncoordinated", must("A backend that doesn't coordinate answers RefreshNow, and leaves Refresh to its caller."), 0,
+			func(c *trial) {
+				if c.want.Coordinates {
+					c.Logf("not tried: the backend claims Coordinates")
+					return
+				}
+				a := c.open()
+				seen := c.save(a, key, text(1))
+				for _, req := range []core.RefreshRequest{
+					{Seen: seen},
+					{Seen: seen, Refresh: c.mustNotRun()},
+					{Seen: core.AnyVersion, Refresh: c.mustNotRun()},
+				} {
+					d, err := a.ShouldRefresh(c.soon(), key, req)
+					c.wantDecision(d, err, core.RefreshNow, "the backend does not coordinate")
+				}
+				c.wantRecord(a, key, text(1))
+			}},
+	}
+}
+
+// saveNext is what a Refresh does when the provider has answered.
+func saveNext(ctx context.Context, b core.TokenBackend, current core.Record, next []byte) error {
+	_, err := b.Save(ctx, key, core.Record{Data: next, Version: current.Version})
+	return err
+}
+
+// wantRefresh expects that a refresh of the version seen runs promptly.
+func (c *trial) wantRefresh(b core.TokenBackend, seen core.Version, next []byte) {
+	runs := 0
+	d, err := b.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(ctx context.Context, current core.Record) error {
+		runs++
+		return saveNext(ctx, b, current, next)
+	}})
+	c.wantDecision(d, err, core.RefreshedHere, "the record is the one seen, and nobody refreshes it")
+	c.wantRuns(runs, 1)
+	c.wantRecord(b, key, next)
+}
+
+func (c *trial) wantDecision(d core.RefreshDecision, err error, want core.RefreshDecision, because string) {
+	if err != nil || d != want {
+		c.Errorf("ShouldRefresh = %v, %v; want %v, since %s", d, err, want, because)
+	}
+}
+
+func (c *trial) wantRuns(runs, want int) {
+	if runs != want {
+		c.Errorf("Refresh ran %d times, want %d", runs, want)
+	}
+}
+
+func (c *trial) wantCurrent(current core.Record, data []byte, v core.Version) {
+	if string(current.Data) != string(data) || current.Version != v {
+		c.Errorf("Refresh got %s with version %s, want %s with version %s", brief(current.Data), show(current.Version), brief(data), show(v))
+	}
+}
+
+// wantFreed expects that no lease is left of the refreshes before.
+func (c *trial) wantFreed(b core.TokenBackend) {
+	if c.want.Lease {
+		c.wantFree(b, key)
+	}
+}
+
+func (c *trial) mustNotRun() func(context.Context, core.Record) error {
+	return func(context.Context, core.Record) error {
+		c.Errorf("Refresh runs, and must not")
+		return errors.New("not in this case")
+	}
+}
+
+// refreshing begins a refresh, and returns when its Refresh runs. stop lets it
+// come to its end and waits for that.
+func (c *trial) refreshing(b core.TokenBackend, key string, seen core.Version) (stop func()) {
+	begun, release, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go c.guard(func() {
+		defer close(done)
+		d, err := b.ShouldRefresh(c.ctx, key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(ctx context.Context, current core.Record) error {
+			close(begun)
+			select {
+			case <-release:
+			case <-c.ctx.Done():
+			}
+			_, err := b.Save(ctx, key, core.Record{Data: text(100), Version: current.Version})
+			return err
+		}})
+		c.wantDecision(d, err, core.RefreshedHere, "the record is the one seen")
+	})
+	stop = sync.OnceFunc(func() {
+		close(release)
+		<-done
+	})
+	c.later(stop)
+	select {
+	case <-begun:
+	case <-done:
+		c.Fatalf("ShouldRefresh came to its end without having run Refresh")
+	case <-c.ctx.Done():
+		c.Fatalf("Refresh did not begin: %v", c.ctx.Err())
+	}
+	return stop
+}

@@ -1,0 +1,120 @@
+package conformance
+
+import (
+	"fmt"
+	"path"
+	"runtime"
+	"strings"
+)
+
+// group is cases on one subject; its name is the first part of theirs.
+type group struct {
+	name  string
+	cases []testCase
+}
+
+// testCase is one requirement and how it is tried.
+type testCase struct {
+	name  string
+	must  requirement
+	needs need
+	run   func(c *trial)
+}
+
+// suite lists the groups in the order in which they run: what a later one
+// takes for granted, an earlier one has tried.
+func suite() []group {
+	return []group{
+		{"claims", claims()},
+		{"basics", basics()},
+		{"keys", keys()},
+		{"payload", payload()},
+		{"versions", versions()},
+		{"context", contexts()},
+		{"leases", leases()},
+		{"watch", watch()},
+		{"refresh", refresh()},
+		{"list", list()},
+	}
+}
+
+// requirement is a sentence and the line it stands on.
+type requirement struct{ sentence, source string }
+
+// must is called on the line the requirement is to be found by.
+func must(sentence string) requirement {
+	return requirement{sentence, caller(1)}
+}
+
+// caller is the source line skip frames above its caller's, short enough to
+// read and long enough to open.
+func caller(skip int) string {
+	_, file, line, _ := runtime.Caller(skip + 1)
+	return source(file, line)
+}
+
+func source(file string, line int) string {
+	return fmt.Sprintf("%s/%s:%d", path.Base(path.Dir(file)), path.Base(file), line)
+}
+
+// need is what a case can't be tried without.
+type need uint
+
+const (
+	detects need = 1 << iota
+	enforced
+	coordinates
+	lease
+	expires
+	watches
+	lists
+	pings
+	limited
+	corrupts
+	raws
+	fails
+
+	ofEnv          = corrupts | raws | fails
+	ofCoordination = enforced | coordinates | lease | expires
+)
+
+// lacks says what a case needs that the backend doesn't claim, or "".
+func (w Capabilities) lacks(n need) string {
+	var missing []string
+	for _, c := range []struct {
+		need need
+		has  bool
+		name string
+	}{
+		{detects, w.CAS >= CASDetects, "CASDetects"},
+		{enforced, w.CAS >= CASEnforced, "CASEnforced"},
+		{coordinates, w.Coordinates, "Coordinates"},
+		{lease, w.Lease, "Lease"},
+		{expires, w.LeaseExpires, "LeaseExpires"},
+		{watches, w.Watch, "Watch"},
+		{lists, w.List, "List"},
+		{pings, w.Ping, "Ping"},
+		{limited, w.MaxSize > 0, "MaxSize"},
+	} {
+		if n&c.need != 0 && !c.has {
+			missing = append(missing, c.name)
+		}
+	}
+	if missing == nil {
+		return ""
+	}
+	return "the backend does not claim " + strings.Join(missing, ", ")
+}
+
+// lacks says what a case needs that the Env can't do, or "".
+func (k tools) lacks(n need) string {
+	switch {
+	case n&corrupts != 0 && k.corrupt == nil:
+		return "the harness's Env is no Corrupter"
+	case n&raws != 0 && k.raw == nil:
+		return "the harness's Env is no Rawer"
+	case n&fails != 0 && k.fail == nil:
+		return "the harness's Env is no Failer"
+	}
+	return ""
+}

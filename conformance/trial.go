@@ -1,0 +1,337 @@
+package conformance
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"runtime"
+	"runtime/debug"
+	"runtime/pprof"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// trial is one case being tried. It is the T of that case; the harness sees
+// the *testing.T instead where there is one.
+type trial struct {
+	ctx      context.Context
+	name     string
+	want     Capabilities
+	leaseTTL time.Duration
+	patience time.Duration // what "promptly" means
+	label    string        // marks the goroutines that the case started
+
+	host T
+	env  Env
+	tools
+
+	mu       sync.Mutex
+	over     bool // nothing that is said any more counts
+	failures []string
+	logs     []string
+	skipped  string
+	backend  core.TokenBackend // the first one opened
+	undo     []func()          // by the case itself
+	cleanups []func()          // by the harness, where it has no *testing.T
+}
+
+// result is a Case, and what only the suite wants to know of it.
+type result struct {
+	Case
+	needs   need
+	backend core.TokenBackend
+	// excused: skipped because of what isn't claimed or can't be done here,
+	// not because somebody said so.
+	excused bool
+}
+
+var trials atomic.Int64
+
+// try runs one case to its end, or until its time is up. t is nil in a
+// program.
+func (h *Harness) try(ctx context.Context, t *testing.T, g string, k testCase) result {
+	r := result{Case: Case{Name: g + "/" + k.name, Requirement: k.must.sentence, Outcome: Skipped}, needs: k.needs}
+	for _, name := range []string{r.Name, g} {
+		if reason, ok := h.Skip[name]; ok {
+			r.Detail = "by the harness: " + reason
+			return r
+		}
+	}
+	if r.Detail = h.Want.lacks(k.needs); r.Detail != "" {
+		r.excused = true
+		return r
+	}
+	if ctx.Err() != nil {
+		r.Detail = "not run: " + context.Cause(ctx).Error()
+		return r
+	}
+	c := &trial{
+		name:     r.Name,
+		want:     h.Want,
+		leaseTTL: h.LeaseTTL,
+		patience: h.Timeout / 4,
+		label:    fmt.Sprintf("%s#%d", r.Name, trials.Add(1)),
+	}
+	c.host = c
+	if t != nil {
+		c.host = t
+	}
+	caseCtx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	c.ctx = caseCtx
+	c.within(h.Timeout, cancel, func() {
+		c.env = h.New(c.host)
+		if c.env == nil {
+			c.Fatalf("Harness.New returned nil")
+		}
+		c.tools = toolsOf(c.host, c.env)
+		if reason := c.tools.lacks(k.needs); reason != "" {
+			c.skipped = reason
+			return
+		}
+		k.run(c)
+	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+	r.backend = c.backend
+	switch {
+	case ctx.Err() != nil:
+		r.Detail = "not run to its end: " + context.Cause(ctx).Error()
+	case c.failures != nil:
+		r.Outcome, r.Detail = Failed, strings.Join(append(c.failures, c.logs...), "\n")
+	case c.skipped != "":
+		r.Detail, r.excused = c.skipped, true
+	default:
+		r.Outcome, r.Detail = Passed, strings.Join(c.logs, "\n")
+	}
+	return r
+}
+
+// grace is what a case gets to come to its end once its context is cancelled.
+const grace = time.Second
+
+// within runs body and what it left to be undone. A body that hangs is left
+// behind: its goroutine can't be stopped, but what it says no longer counts.
+func (c *trial) within(timeout time.Duration, cancel context.CancelCauseFunc, body func()) {
+	done := make(chan struct{})
+	go pprof.Do(c.ctx, pprof.Labels("conformance", c.label), func(context.Context) {
+		defer close(done)
+		c.guard(func() {
+			defer c.cleanUp()
+			body()
+		})
+	})
+	clock := time.NewTimer(timeout)
+	defer clock.Stop()
+	select {
+	case <-done:
+		return
+	case <-c.ctx.Done(): // from outside
+	case <-clock.C:
+		c.note(&c.failures, fmt.Sprintf("it was not over after %v", timeout))
+		cancel(errors.New("the case took too long"))
+	}
+	select {
+	case <-done:
+	case <-time.After(grace):
+		c.note(&c.failures, "it goes on though its context is cancelled, and is left behind:\n"+goroutines(c.label))
+		c.mu.Lock()
+		c.over = true
+		c.mu.Unlock()
+	}
+}
+
+// guard runs f, and makes a panic in it a failure of the case. Every goroutine
+// a case starts is guarded.
+func (c *trial) guard(f func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	f()
+}
+
+// cleanUp undoes what the case did, and closes what the harness opened where
+// no *testing.T does it.
+func (c *trial) cleanUp() {
+	for _, list := range []*[]func(){&c.undo, &c.cleanups} {
+		for {
+			c.mu.Lock()
+			n := len(*list)
+			if n == 0 || c.over {
+				c.mu.Unlock()
+				break
+			}
+			f := (*list)[n-1]
+			*list = (*list)[:n-1]
+			c.mu.Unlock()
+			c.guard(f)
+		}
+	}
+}
+
+// later has f run when the case is over, before the harness closes its store.
+func (c *trial) later(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.undo = append(c.undo, f)
+}
+
+// open opens one more handle.
+func (c *trial) open() core.TokenBackend {
+	c.mu.Lock()
+	over := c.over
+	c.mu.Unlock()
+	if over {
+		runtime.Goexit() // a *testing.T must not be used after its test
+	}
+	b := c.env.Open(c.host)
+	if b == nil {
+		c.Fatalf("the harness's Open returned nil")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.backend == nil {
+		c.backend = b
+	}
+	return b
+}
+
+// pair opens two handles, as two processes would have.
+func (c *trial) pair() (a, b core.TokenBackend) { return c.open(), c.open() }
+
+// together runs f in n goroutines, as nearly at once as can be, and waits for
+// them.
+func (c *trial) together(n int, f func(i int)) {
+	var running sync.WaitGroup
+	start := make(chan struct{})
+	for i := range n {
+		running.Go(func() {
+			<-start
+			c.guard(func() { f(i) })
+		})
+	}
+	close(start)
+	running.Wait()
+}
+
+// rounds runs f a few times, and on a fast store many times: what goes wrong
+// between two steps of a backend goes wrong now and then.
+func (c *trial) rounds(f func(round int)) {
+	begun := time.Now()
+	for round := 0; round < 3 || round < 500 && time.Since(begun) < 250*time.Millisecond; round++ {
+		if f(round); c.Failed() || c.ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// The T of a case.
+
+func (c *trial) Helper()                  {}
+func (c *trial) Name() string             { return c.name }
+func (c *trial) Context() context.Context { return c.ctx }
+
+func (c *trial) TempDir() string {
+	dir, err := os.MkdirTemp("", "conformance-")
+	if err != nil {
+		c.Fatalf("no temporary directory: %v", err)
+	}
+	c.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func (c *trial) Cleanup(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cleanups = append(c.cleanups, f)
+}
+
+func (c *trial) Logf(format string, args ...any) {
+	c.note(&c.logs, fmt.Sprintf(format, args...))
+}
+
+func (c *trial) Errorf(format string, args ...any) {
+	c.note(&c.failures, where()+": "+fmt.Sprintf(format, args...))
+}
+
+func (c *trial) Fatalf(format string, args ...any) {
+	c.Errorf(format, args...)
+	runtime.Goexit()
+}
+
+// Failed says whether the case failed already.
+func (c *trial) Failed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.failures) > 0
+}
+
+// note keeps the first few of what may be said a thousand times.
+func (c *trial) note(list *[]string, text string) {
+	const most = 5
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over && len(*list) < most && !slices.Contains(*list, text) {
+		*list = append(*list, text)
+	}
+}
+
+// where is the line of the case that is reporting: the first one that is
+// neither here nor in the vocabulary that cases share.
+func where() string {
+	pcs := make([]uintptr, 16)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)])
+	for {
+		f, more := frames.Next()
+		switch path.Base(f.File) {
+		case "trial.go", "expect.go", "panic.go":
+		default:
+			return source(f.File, f.Line)
+		}
+		if !more {
+			return source(f.File, f.Line)
+		}
+	}
+}
+
+// goroutines describes those that carry the label: the ones a case started,
+// and the ones these started.
+func goroutines(label string) string {
+	var all, found bytes.Buffer
+	if err := pprof.Lookup("goroutine").WriteTo(&all, 1); err != nil {
+		return err.Error()
+	}
+	for stack := range strings.SplitSeq(all.String(), "\n\n") {
+		if strings.Contains(stack, strconv.Quote(label)) {
+			found.WriteString(stack + "\n\n")
+		}
+	}
+	return strings.TrimSpace(found.String())
+}
+
+// countGoroutines is how many carry the label.
+func countGoroutines(label string) int {
+	total := 0
+	lines := bufio.NewScanner(strings.NewReader(goroutines(label)))
+	for lines.Scan() {
+		if n, _, ok := strings.Cut(lines.Text(), " @ "); ok {
+			count, _ := strconv.Atoi(n)
+			total += count
+		}
+	}
+	return total
+}

@@ -1,0 +1,272 @@
+package conformance
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+func versions() []testCase {
+	return []testCase{
+		{"shape", must("A version is not empty and does not begin with NUL."), 0,
+			func(c *trial) {
+				a := c.open()
+				for _, v := range []core.Version{c.save(a, key, text(1)), c.load(a, key).Version} {
+					if v == "" || strings.HasPrefix(string(v), "\x00") {
+						c.Errorf("the version is %s", show(v))
+					}
+				}
+			}},
+		{"agree", must("The version Save returns is the one Load answers next, through every handle."), 0,
+			func(c *trial) {
+				a, b := c.pair()
+				for i := range 3 {
+					saved := c.save(a, key, text(i))
+					for _, handle := range []core.TokenBackend{a, b} {
+						if loaded := c.load(handle, key).Version; loaded != saved {
+							c.Errorf("Save answered version %s, Load %s", show(saved), show(loaded))
+						}
+					}
+				}
+			}},
+		{"change", must("Other data have another version, than the one before and than any earlier one of the key."), detects,
+			func(c *trial) {
+				a := c.open()
+				seen := map[core.Version]int{}
+				for i := range 10 {
+					if i == 5 {
+						c.delete(a, key)
+					}
+					v := c.save(a, key, text(i))
+					if before, ok := seen[v]; ok {
+						c.Errorf("record %d has the version %s that record %d had", i, show(v), before)
+					}
+					seen[v] = i
+				}
+			}},
+		{"create-only", must("Save with Absent stores where nothing is stored, and answers ErrConflict and changes nothing elsewhere."), detects,
+			func(c *trial) {
+				a, b := c.pair()
+				first := c.replace(a, key, text(1), core.Absent)
+				c.wantRecord(b, key, text(1))
+				for _, handle := range []core.TokenBackend{a, b} {
+					c.wantConflict(handle, core.Absent, "Absent, over a record,")
+					c.wantUntouched(handle, first, text(1))
+				}
+				c.delete(b, key)
+				c.replace(a, key, text(3), core.Absent)
+				c.wantRecord(b, key, text(3))
+			}},
+		{"replace", must("Save with the stored version replaces it, through whichever handle it was loaded."), detects,
+			func(c *trial) {
+				a, b := c.pair()
+				v := c.save(a, key, text(0))
+				for i := 1; i < 4; i++ {
+					v = c.replace(b, key, text(i), v)
+					c.wantRecord(a, key, text(i))
+					a, b = b, a
+				}
+				c.replace(b, key, text(9), c.load(a, key).Version)
+				c.wantRecord(a, key, text(9))
+			}},
+		{"stale", must("Save with a version that is no longer stored answers ErrConflict and changes nothing, neither data nor version."), detects,
+			func(c *trial) {
+				a, b := c.pair()
+				first := c.save(a, key, text(1))
+				loaded := c.load(b, key).Version
+				second := c.replace(a, key, text(2), first)
+				for _, handle := range []core.TokenBackend{a, b} {
+					c.wantConflict(handle, first, "the version before")
+					c.wantConflict(handle, loaded, "the version before")
+					c.wantUntouched(handle, second, text(2))
+				}
+				// Not only the last one is stale.
+				third := c.save(b, key, text(3))
+				c.wantConflict(a, first, "the version before the last")
+				c.wantConflict(a, second, "the version before, since overwritten,")
+				c.wantUntouched(a, third, text(3))
+			}},
+		{"unknown", must("Save with a version the backend never made up answers ErrConflict and changes nothing."), detects,
+			func(c *trial) {
+				a := c.open()
+				unknown := []core.Version{"no-such-version", "0", core.Version(strings.Repeat("9", 40))}
+				for _, v := range unknown {
+					c.wantConflict(a, v, "a version nobody made up, where nothing is stored,")
+					c.wantNone(a, key)
+				}
+				saved := c.save(a, key, text(1))
+				for _, v := range unknown {
+					if v != saved { // somebody counts from 0
+						c.wantConflict(a, v, "a version nobody made up")
+						c.wantUntouched(a, saved, text(1))
+					}
+				}
+			}},
+		{"deleted", must("Save with the version of a record that was deleted answers ErrConflict and doesn't bring it back, nor replace its successor."), detects,
+			func(c *trial) {
+				a, b := c.pair()
+				v := c.save(a, key, text(1))
+				c.delete(b, key)
+				c.wantConflict(a, v, "the version of a deleted record")
+				c.wantNone(a, key)
+				c.wantNone(b, key)
+				next := c.save(b, key, text(2))
+				c.wantConflict(a, v, "the version of a deleted record, over its successor,")
+				c.wantUntouched(a, next, text(2))
+			}},
+		{"any", must("Save with AnyVersion stores whatever was there, and never answers ErrConflict."), 0,
+			func(c *trial) {
+				a, b := c.pair()
+				c.save(a, key, text(1))
+				c.save(b, key, text(2))
+				c.save(b, key, text(2))
+				c.delete(a, key)
+				c.save(b, key, text(3))
+				c.wantRecord(a, key, text(3))
+			}},
+		{"any-concurrent", must("Writers with AnyVersion at one time all succeed, and one of their records is stored, whole, under the version its Save returned."), enforced,
+			func(c *trial) {
+				a, b := c.pair()
+				c.rounds(func(round int) {
+					got := make([]core.Version, 6)
+					c.together(len(got), func(i int) {
+						got[i] = c.save([]core.TokenBackend{a, b}[i%2], key, text(round*100+i))
+					})
+					if c.Failed() {
+						return
+					}
+					rec := c.load(b, key)
+					for i, v := range got {
+						if string(rec.Data) == string(text(round*100+i)) {
+							if v != rec.Version {
+								c.Errorf("the stored record's Save answered version %s, Load answers %s", show(v), show(rec.Version))
+							}
+							return
+						}
+					}
+					c.Errorf("stored is %s, which none of the writers saved", brief(rec.Data))
+				})
+			}},
+		{"concurrent-create", must("Of many that save with Absent at one time one succeeds and its record stays; the others get ErrConflict."), enforced,
+			func(c *trial) {
+				a, b := c.pair()
+				c.rounds(func(round int) {
+					c.oneWinner([]core.TokenBackend{a, b}, fmt.Sprintf("new-%d", round), core.Absent, round)
+				})
+			}},
+		{"concurrent-replace", must("Of N that replace one version at one time one succeeds and its record stays; N-1 get ErrConflict."), enforced,
+			func(c *trial) {
+				a, b := c.pair()
+				v := c.save(a, key, text(-1))
+				c.rounds(func(round int) {
+					v = c.oneWinner([]core.TokenBackend{a, b}, key, v, round)
+				})
+			}},
+		{"no-lost-update", must("Writers that load, edit, save with the version and start over on ErrConflict lose none of their edits."), enforced,
+			func(c *trial) {
+				a, b := c.pair()
+				const writers, edits = 4, 3
+				c.replace(a, key, []byte("0"), core.Absent)
+				c.together(writers, func(i int) {
+					handle := []core.TokenBackend{a, b}[i%2]
+					for range edits {
+						c.increment(handle)
+					}
+				})
+				if got, want := string(c.load(b, key).Data), strconv.Itoa(writers*edits); got != want && !c.Failed() {
+					c.Errorf("the counter is at %s after %s increments", got, want)
+				}
+			}},
+		{"delete-beside-save", must("A Delete beside a Save with the stored version leaves nothing or the new record; that Save succeeds, or answers ErrConflict and stores nothing."), enforced,
+			func(c *trial) {
+				a, b := c.pair()
+				c.rounds(func(round int) {
+					v := c.save(a, key, text(round))
+					next := text(round + 1_000)
+					var saved error
+					c.together(2, func(i int) {
+						if i == 0 {
+							c.delete(a, key)
+						} else if _, saved = b.Save(c.ctx, key, core.Record{Data: next, Version: v}); saved != nil {
+							c.wantErr(saved, core.ErrConflict, "Save beside a Delete")
+						}
+					})
+					rec, err := a.Load(c.ctx, key)
+					switch {
+					case errors.Is(err, core.ErrNotFound):
+					case err != nil:
+						c.Errorf("Load: %v", err)
+					case string(rec.Data) != string(next):
+						c.Errorf("Load = %s, which should be deleted or replaced", brief(rec.Data))
+					case saved != nil:
+						c.Errorf("Save answered %v, and its record is stored", saved)
+					}
+				})
+			}},
+	}
+}
+
+// wantConflict expects that a Save with v is refused; what describes v.
+func (c *trial) wantConflict(b core.TokenBackend, v core.Version, what string) {
+	_, err := b.Save(c.ctx, key, core.Record{Data: []byte(`"refused"`), Version: v})
+	c.wantErr(err, core.ErrConflict, "Save with %s", what)
+}
+
+// wantUntouched expects the record as it was before a refused Save.
+func (c *trial) wantUntouched(b core.TokenBackend, v core.Version, data []byte) {
+	c.wantRecord(b, key, data)
+	if now := c.load(b, key).Version; now != v {
+		c.Errorf("the version was %s before the Save that was refused and is %s after it", show(v), show(now))
+	}
+}
+
+// oneWinner has many save over v at one time, and returns the winner's version.
+func (c *trial) oneWinner(handles []core.TokenBackend, key string, v core.Version, round int) core.Version {
+	got := make([]core.Version, 8)
+	errs := make([]error, len(got))
+	// Never data that were stored before: a digest couldn't tell them apart.
+	record := func(i int) []byte { return text(100*round + i) }
+	c.together(len(got), func(i int) {
+		got[i], errs[i] = handles[i%len(handles)].Save(c.ctx, key, core.Record{Data: record(i), Version: v})
+	})
+	winner := -1
+	for i, err := range errs {
+		switch {
+		case err != nil:
+			c.wantErr(err, core.ErrConflict, "Save with %s beside others", show(v))
+		case winner >= 0:
+			c.Errorf("two of the Saves with %s succeeded", show(v))
+		default:
+			winner = i
+		}
+	}
+	if winner < 0 {
+		c.Fatalf("none of the Saves with %s succeeded", show(v))
+	}
+	c.wantRecord(handles[1], key, record(winner))
+	if now := c.load(handles[0], key).Version; now != got[winner] {
+		c.Errorf("the winner's Save answered version %s, Load answers %s", show(got[winner]), show(now))
+	}
+	return got[winner]
+}
+
+// increment adds one to the number in the record.
+func (c *trial) increment(b core.TokenBackend) {
+	for c.ctx.Err() == nil {
+		rec := c.load(b, key)
+		n, err := strconv.Atoi(string(rec.Data))
+		if err != nil {
+			c.Fatalf("Load = %s, want a number", brief(rec.Data))
+		}
+		_, err = b.Save(c.ctx, key, core.Record{Data: []byte(strconv.Itoa(n + 1)), Version: rec.Version})
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, core.ErrConflict) {
+			c.Fatalf("Save: %v", err)
+		}
+	}
+}
