@@ -58,7 +58,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 
 	if !s.hold(r.Context(), gates, fault) {
 		s.dropped(c)
-		return
+		cutConnection()
 	}
 	if fault.Status != 0 && !fault.Process {
 		s.refusedByFault(c, fault)
@@ -68,7 +68,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	answer, refused := s.process(r.Context(), c, bad, fault)
 	if answer == nil && refused == nil {
 		s.dropped(c)
-		return
+		cutConnection()
 	}
 
 	if fault.HoldReply != nil {
@@ -76,22 +76,24 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	}
 	pause(r.Context(), fault.After)
 	switch {
-	case fault.Drop:
+	case fault.Drop, r.Context().Err() != nil:
 		s.replyLost()
-		// How net/http wants a handler to cut the connection (HTTP/1.1) or the stream
-		// (HTTP/2) without an answer; it is recovered there and not logged.
-		panic(http.ErrAbortHandler)
+		cutConnection()
 	case fault.Status != 0:
 		s.replyLost()
 		fault.write(w)
-	case r.Context().Err() != nil:
-		s.replyLost()
 	case refused != nil:
 		refused.write(w, r, s.now())
 	default:
 		writeJSON(w, http.StatusOK, answer)
 	}
 }
+
+// cutConnection ends a handler without an answer, by the one way net/http has for it:
+// the connection (HTTP/1.1) or the stream (HTTP/2) is cut, the panic recovered and not
+// logged. To return would send an empty 200, and a sender that is just leaving could
+// still read it.
+func cutConnection() { panic(http.ErrAbortHandler) }
 
 // parse reads a request whose form is parsed; what is wrong with it is kept for later,
 // because malformed requests are counted and delayed like all others.
