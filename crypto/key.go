@@ -1,0 +1,162 @@
+package crypto
+
+import (
+	"bufio"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"log/slog"
+	"strings"
+)
+
+const (
+	keySize = 32 // AES-256
+
+	idBytes = 8
+	idSize  = 2 * idBytes
+)
+
+// Key is a secret key. It prints as its id, in fmt, slog and JSON alike;
+// [Key.Reveal] hands out the key itself, to be kept where secrets are kept.
+//
+// Keys can't be compared with ==; compare their ids. The zero Key is no key, and
+// refused by [NewKeyring].
+type Key struct {
+	id string
+	// A function, because fmt follows pointers: in a field that is not
+	// exported it can't call Format, and prints what it reaches.
+	secret func() [keySize]byte
+}
+
+// NewKey returns a random key.
+func NewKey() Key {
+	var secret [keySize]byte
+	rand.Read(secret[:]) // never fails
+	return KeyFromBytes(secret)
+}
+
+// KeyFromBytes returns the key that is these 32 random bytes, such as another
+// key store keeps. A passphrase is not random, and would be found by
+// guessing. All zeros, which is what an array holds that nobody filled, give
+// the zero Key.
+func KeyFromBytes(secret [32]byte) Key {
+	if secret == [keySize]byte{} {
+		return Key{}
+	}
+	// The id is stored in clear beside every record. A hash doesn't lead back
+	// to a random key; the label makes it a hash nobody else computes of it.
+	sum := sha256.Sum256(append([]byte("graphtoken key id\x00"), secret[:]...))
+	return Key{
+		id:     hex.EncodeToString(sum[:idBytes]),
+		secret: func() [keySize]byte { return secret },
+	}
+}
+
+// The text form of a key is a word to know it by (for people, and for scanners
+// that look for leaked secrets), and the key and its checksum in base64url.
+const (
+	keyPrefix   = "gtkey1_"
+	keyTextSize = len(keyPrefix) + (keySize+crc32.Size)/3*4
+)
+
+// ParseKey returns the key that Reveal wrote as text; white space around it is
+// ignored. Errors name what is wrong with the text and never quote it.
+func ParseKey(text string) (Key, error) {
+	text = strings.TrimSpace(text)
+	body, ok := strings.CutPrefix(text, keyPrefix)
+	switch {
+	case text == "":
+		return Key{}, errors.New("crypto: not a key: it is empty")
+	case !ok:
+		return Key{}, errors.New("crypto: not a key: it does not begin with " + keyPrefix)
+	case len(text) != keyTextSize:
+		return Key{}, fmt.Errorf("crypto: not a key: it has %d characters instead of %d", len(text), keyTextSize)
+	}
+	raw, err := decode([]byte(body))
+	if err != nil {
+		return Key{}, errors.New("crypto: not a key: it has a character that is in no key")
+	}
+	secret := [keySize]byte(raw)
+	if binary.BigEndian.Uint32(raw[keySize:]) != checksum(secret) {
+		return Key{}, errors.New("crypto: not a key: its checksum doesn't match, a character must be wrong")
+	}
+	key := KeyFromBytes(secret)
+	if key.secret == nil {
+		return Key{}, errors.New("crypto: not a key: it is all zeros")
+	}
+	return key, nil
+}
+
+// ReadKeys reads keys as text, one to a line, up to the end of r. Empty lines
+// are passed over, and so is "#" with what follows it. The first key is the
+// one to make primary:
+//
+//	keys, err := crypto.ReadKeys(file)
+//	if err != nil {
+//		return err
+//	}
+//	keyring, err := crypto.NewKeyring(keys[0], keys[1:]...)
+//
+// No key at all is an error.
+func ReadKeys(r io.Reader) ([]Key, error) {
+	var keys []Key
+	lines := bufio.NewScanner(r)
+	for n := 1; lines.Scan(); n++ {
+		text, _, _ := strings.Cut(lines.Text(), "#")
+		if strings.TrimSpace(text) == "" {
+			continue
+		}
+		key, err := ParseKey(text)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+		keys = append(keys, key)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("crypto: reading keys: %w", err)
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("crypto: no key there")
+	}
+	return keys, nil
+}
+
+// ID names the key without giving it away: it is in every record encrypted
+// with it. The zero Key has none.
+func (k Key) ID() string { return k.id }
+
+// Reveal returns the key as the text that ParseKey reads, and nothing for the
+// zero Key.
+func (k Key) Reveal() string {
+	if k.secret == nil {
+		return ""
+	}
+	secret := k.secret()
+	return keyPrefix + encoding.EncodeToString(binary.BigEndian.AppendUint32(secret[:], checksum(secret)))
+}
+
+// checksum finds any character mistyped and any two neighbours exchanged.
+func checksum(secret [keySize]byte) uint32 { return crc32.ChecksumIEEE(secret[:]) }
+
+// String returns the key's id in brackets.
+func (k Key) String() string {
+	if k.secret == nil {
+		return "[no key]"
+	}
+	return "[key id=" + k.id + "]"
+}
+
+// Format prints String, whatever the verb.
+func (k Key) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }
+
+// MarshalText returns String, so that a key in a configuration that is dumped
+// as JSON stays secret. There is no way back: a key is stored with Reveal.
+func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// LogValue returns String.
+func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }

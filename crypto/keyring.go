@@ -1,0 +1,149 @@
+// Package crypto encrypts token records before they are stored.
+//
+// A [Keyring] is a [core.CryptographyManager] of one or several 256-bit keys:
+// it encrypts with the first and decrypts with any, so that keys can be
+// replaced while records are in use.
+//
+//	key, err := crypto.ParseKey(os.Getenv("GRAPHTOKEN_KEY"))
+//	if err != nil {
+//		return err
+//	}
+//	keyring, err := crypto.NewKeyring(key)
+//	if err != nil {
+//		return err
+//	}
+//	store := core.NewStore(backend, core.WithCryptography(keyring))
+//
+// What it stores is one line of ASCII, since records also live in environment
+// variables, JSON strings and secret managers that take nothing but text:
+//
+//	graphtoken:1:0123456789abcdef:bm9uY2UgLi4u
+//
+// that is a magic word, the version of the format, the id of the key, and
+// nonce, ciphertext and tag of AES-256-GCM in unpadded base64url. The part
+// before the last colon is authenticated with the record, as is the associated
+// data, which the store makes the record's key: a record moved to another
+// user's place does not decrypt there.
+package crypto
+
+import (
+	"bytes"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// Keyring encrypts with its primary key and decrypts with any of its keys. It
+// is safe for concurrent use, and prints as the ids of its keys.
+//
+// A key is good for 2³² encryptions (one a second for 136 years): beyond that,
+// random nonces get too likely to repeat.
+type Keyring struct {
+	primary string // id
+	ids     []string
+	ciphers map[string]cipher.AEAD // by id; their nonces are random, and come first
+}
+
+var _ core.CryptographyManager = (*Keyring)(nil)
+
+// NewKeyring returns a keyring that encrypts with primary. To replace a key,
+// first add the new one to others everywhere, then make it primary, and keep
+// the old one until [Keyring.NeedsRotation] is true for no record any more.
+//
+// The zero Key is refused. The same key twice counts once.
+func NewKeyring(primary Key, others ...Key) (*Keyring, error) {
+	k := &Keyring{primary: primary.ID(), ciphers: make(map[string]cipher.AEAD)}
+	secrets := make(map[string][keySize]byte)
+	for _, key := range append([]Key{primary}, others...) {
+		if key.secret == nil {
+			return nil, errors.New("crypto: a keyring can't hold the zero Key")
+		}
+		secret := key.secret()
+		if known, ok := secrets[key.id]; ok {
+			if known != secret {
+				return nil, fmt.Errorf("crypto: two different keys have the id %s", key.id)
+			}
+			continue
+		}
+		aead, err := newAEAD(secret)
+		if err != nil {
+			return nil, fmt.Errorf("crypto: %w", err)
+		}
+		secrets[key.id] = secret
+		k.ciphers[key.id] = aead
+		k.ids = append(k.ids, key.id)
+	}
+	return k, nil
+}
+
+func newAEAD(secret [keySize]byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(secret[:])
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+// Encrypt implements [core.CryptographyManager] with the primary key. It fails
+// for a Keyring that NewKeyring didn't make, and for no other.
+func (k *Keyring) Encrypt(_ context.Context, plaintext, associatedData []byte) ([]byte, error) {
+	aead, ok := k.ciphers[k.primary]
+	if !ok {
+		return nil, errors.New("crypto: the zero Keyring has no key to encrypt with")
+	}
+	header := headerOf(k.primary)
+	sealed := aead.Seal(nil, nil, plaintext, authenticated(header, associatedData))
+	envelope := make([]byte, 0, len(header)+encoding.EncodedLen(len(sealed)))
+	return encoding.AppendEncode(append(envelope, header...), sealed), nil
+}
+
+// Decrypt implements [core.CryptographyManager]. Every error wraps
+// [core.ErrDecrypt], and tells what is not an envelope, what was encrypted with
+// a key that is not in the keyring, and what was altered or belongs elsewhere.
+func (k *Keyring) Decrypt(_ context.Context, ciphertext, associatedData []byte) ([]byte, error) {
+	id, sealed, err := open(ciphertext)
+	if err != nil {
+		return nil, err
+	}
+	aead, ok := k.ciphers[id]
+	if !ok {
+		return nil, fmt.Errorf("%w: no key with id %s in the keyring", core.ErrDecrypt, id)
+	}
+	plaintext, err := aead.Open(sealed[:0], nil, sealed, authenticated(headerOf(id), associatedData))
+	if err != nil {
+		// The cipher can't tell more, nor should it.
+		return nil, fmt.Errorf("%w: it was altered, or stored under another name", core.ErrDecrypt)
+	}
+	return plaintext, nil
+}
+
+// NeedsRotation reports whether a stored record is anything but encrypted with
+// the primary key: with another one, or not at all. Saving it again rotates
+// it. It looks at the envelope's beginning only and decrypts nothing.
+func (k *Keyring) NeedsRotation(ciphertext []byte) bool {
+	return !bytes.HasPrefix(ciphertext, []byte(headerOf(k.primary)))
+}
+
+// String returns the ids of the keys, the primary's first.
+func (k *Keyring) String() string {
+	if k == nil {
+		return "[keyring nil]"
+	}
+	return "[keyring ids=" + strings.Join(k.ids, ",") + "]"
+}
+
+// Format prints String, whatever the verb: fmt would show the keys.
+func (k *Keyring) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }
+
+// MarshalText returns String.
+func (k *Keyring) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// LogValue returns String.
+func (k *Keyring) LogValue() slog.Value { return slog.StringValue(k.String()) }

@@ -1,0 +1,317 @@
+package crypto_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/crypto"
+)
+
+// fixed is a key that never changes; other is another one.
+var fixed, other = filled(1), filled(2)
+
+func filled(b byte) crypto.Key {
+	return crypto.KeyFromBytes([32]byte(bytes.Repeat([]byte{b}, 32)))
+}
+
+func ring(t testing.TB, primary crypto.Key, others ...crypto.Key) *crypto.Keyring {
+	t.Helper()
+	k, err := crypto.NewKeyring(primary, others...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func encrypt(t testing.TB, k *crypto.Keyring, plaintext, ad string) []byte {
+	t.Helper()
+	envelope, err := k.Encrypt(t.Context(), []byte(plaintext), []byte(ad))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return envelope
+}
+
+func TestWhatIsEncryptedDecrypts(t *testing.T) {
+	k := ring(t, crypto.NewKey())
+	for _, plaintext := range []string{"", "{}", "\x00\xff", strings.Repeat("long ", 50_000)} {
+		for _, ad := range []string{"", "ana@contoso.com", "\x00"} {
+			got, err := k.Decrypt(t.Context(), encrypt(t, k, plaintext, ad), []byte(ad))
+			if err != nil || string(got) != plaintext {
+				t.Errorf("%.20q with %q: %.20q, %v", plaintext, ad, got, err)
+			}
+		}
+	}
+}
+
+func TestAnEnvelopeIsOneLineOfPlainText(t *testing.T) {
+	k := ring(t, fixed)
+	envelope := string(encrypt(t, k, "\x00{}", "ana"))
+	head := "graphtoken:1:" + fixed.ID() + ":"
+	body, ok := strings.CutPrefix(envelope, head)
+	if !ok || strings.Trim(body, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+		t.Errorf("the envelope is %q", envelope)
+	}
+	if again := string(encrypt(t, k, "\x00{}", "ana")); again == envelope {
+		t.Error("two encryptions of the same are equal")
+	}
+}
+
+// Envelopes made once, by the code of their day, decrypt for ever.
+func TestEnvelopesOfOldDecrypt(t *testing.T) {
+	text, err := os.ReadFile("testdata/vectors.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vectors []struct {
+		Name           string `json:"name"`
+		Key            string `json:"key"`
+		KeyID          string `json:"key_id"`
+		AssociatedData []byte `json:"associated_data"`
+		Plaintext      []byte `json:"plaintext"`
+		Envelope       string `json:"envelope"`
+	}
+	if err := json.Unmarshal(text, &vectors); err != nil {
+		t.Fatal(err)
+	}
+	if len(vectors) == 0 {
+		t.Fatal("no vectors")
+	}
+	for _, v := range vectors {
+		key, err := crypto.ParseKey(v.Key)
+		if err != nil {
+			t.Fatalf("%s: %v", v.Name, err)
+		}
+		if key.ID() != v.KeyID {
+			t.Errorf("%s: the key's id is %s, was %s", v.Name, key.ID(), v.KeyID)
+		}
+		got, err := ring(t, key).Decrypt(t.Context(), []byte(v.Envelope), v.AssociatedData)
+		if err != nil || !bytes.Equal(got, v.Plaintext) {
+			t.Errorf("%s: %q, %v", v.Name, got, err)
+		}
+	}
+}
+
+func TestNothingAlteredDecrypts(t *testing.T) {
+	k := ring(t, fixed, other)
+	envelope := encrypt(t, k, `{"secret":"hunter2"}`, "ana")
+	var checked int
+	refuse := func(what string, at int, altered []byte) {
+		checked++
+		got, err := k.Decrypt(t.Context(), altered, []byte("ana"))
+		if !errors.Is(err, core.ErrDecrypt) || got != nil {
+			t.Errorf("%s at %d: %q, %v", what, at, got, err)
+		}
+	}
+	for i := range envelope {
+		refuse("cut", i, envelope[:i])
+		refuse("beginning cut", i+1, envelope[i+1:])
+		refuse("a byte taken out", i, append(bytes.Clone(envelope[:i]), envelope[i+1:]...))
+		for c := range 256 {
+			if byte(c) != envelope[i] {
+				altered := bytes.Clone(envelope)
+				altered[i] = byte(c)
+				refuse(fmt.Sprintf("byte %#x", c), i, altered)
+			}
+		}
+	}
+	for i := range len(envelope) + 1 {
+		for _, more := range []string{"\n", "\r", " ", "=", "A", "\x00"} {
+			refuse(fmt.Sprintf("%q put in", more), i, insert(envelope, i, more))
+		}
+	}
+	// Under a key of the keyring, but not the one that encrypted.
+	swapped := bytes.Replace(envelope, []byte(fixed.ID()), []byte(other.ID()), 1)
+	refuse("the other key's id", 0, swapped)
+	t.Logf("%d alterations refused", checked)
+}
+
+func insert(b []byte, i int, more string) []byte {
+	return []byte(string(b[:i]) + more + string(b[i:]))
+}
+
+func TestARecordDoesNotDecryptElsewhere(t *testing.T) {
+	k := ring(t, fixed)
+	for _, c := range []struct{ stored, read string }{
+		{"ana", "bob"},
+		{"ana", "ana "},
+		{"ana", ""},
+		{"", "ana"},
+		{"tenant/ana", "ana"},
+		{"ana", "ana\x00"},
+	} {
+		if got, err := k.Decrypt(t.Context(), encrypt(t, k, "{}", c.stored), []byte(c.read)); !errors.Is(err, core.ErrDecrypt) {
+			t.Errorf("stored with %q, read with %q: %q, %v", c.stored, c.read, got, err)
+		}
+	}
+}
+
+func TestARefusalSaysWhy(t *testing.T) {
+	k := ring(t, fixed)
+	foreign := string(encrypt(t, ring(t, other), "{}", "ana"))
+	mine := string(encrypt(t, k, "{}", "ana"))
+	for _, c := range []struct{ name, stored, want string }{
+		{"plain JSON", `{"AccessToken":{"secret":"hunter2"}}`, "cannot decrypt: it is not an envelope of this package"},
+		{"nothing", "", "cannot decrypt: it is not an envelope of this package"},
+		{"Fernet", "gAAAAABhunter2", "cannot decrypt: it is not an envelope of this package"},
+		{"a later format", strings.Replace(mine, ":1:", ":2:", 1), "cannot decrypt: its envelope is of a format this version doesn't know"},
+		{"an id in upper case", "graphtoken:1:ABCDEFABCDEFABCD:hunter2", "cannot decrypt: its envelope names no key"},
+		{"no id", "graphtoken:1:", "cannot decrypt: its envelope names no key"},
+		{"another's key", foreign, "cannot decrypt: no key with id " + other.ID() + " in the keyring"},
+		{"no base64", mine + "!hunter2", "cannot decrypt: its envelope is damaged or cut short"},
+		{"another user's", mine[:len(mine)-8] + "AAAAAAAA", "cannot decrypt: it was altered, or stored under another name"},
+	} {
+		_, err := k.Decrypt(t.Context(), []byte(c.stored), []byte("ana"))
+		if !errors.Is(err, core.ErrDecrypt) || err.Error() != c.want {
+			t.Errorf("%s: %v, want %s", c.name, err, c.want)
+		}
+	}
+}
+
+func TestAKeyringDecryptsWithAnyKeyAndEncryptsWithThePrimary(t *testing.T) {
+	before, between, after := ring(t, fixed), ring(t, other, fixed), ring(t, other)
+	old := encrypt(t, before, "{}", "ana")
+	if _, err := between.Decrypt(t.Context(), old, []byte("ana")); err != nil {
+		t.Errorf("the old key's record: %v", err)
+	}
+	if !between.NeedsRotation(old) || before.NeedsRotation(old) {
+		t.Error("the old key's record needs rotation under the new primary only")
+	}
+	fresh := encrypt(t, between, "{}", "ana")
+	if _, err := after.Decrypt(t.Context(), fresh, []byte("ana")); err != nil || between.NeedsRotation(fresh) {
+		t.Errorf("what was encrypted while both were there: %v", err)
+	}
+	for _, stored := range []string{"", "{}", "graphtoken:1:", "graphtoken:2:" + other.ID() + ":"} {
+		if !between.NeedsRotation([]byte(stored)) {
+			t.Errorf("NeedsRotation(%q) = false", stored)
+		}
+	}
+}
+
+func TestAKeyringRefusesTheZeroKeyAndTakesTheSameTwice(t *testing.T) {
+	if k, err := crypto.NewKeyring(crypto.Key{}); err == nil {
+		t.Errorf("NewKeyring of the zero Key: %v", k)
+	}
+	if k, err := crypto.NewKeyring(fixed, crypto.Key{}); err == nil {
+		t.Errorf("NewKeyring with the zero Key: %v", k)
+	}
+	if got, want := ring(t, fixed, other, fixed, other).String(), "[keyring ids="+fixed.ID()+","+other.ID()+"]"; got != want {
+		t.Errorf("the keyring is %s, want %s", got, want)
+	}
+	var zero crypto.Keyring
+	if _, err := zero.Encrypt(t.Context(), []byte("{}"), nil); err == nil {
+		t.Error("the zero Keyring encrypts")
+	}
+	if _, err := zero.Decrypt(t.Context(), encrypt(t, ring(t, fixed), "{}", ""), nil); !errors.Is(err, core.ErrDecrypt) {
+		t.Errorf("the zero Keyring: %v", err)
+	}
+}
+
+func TestTheCallersSlicesStayAsTheyAre(t *testing.T) {
+	k := ring(t, fixed)
+	plaintext, ad := []byte("{}"), []byte("ana")
+	envelope, err := k.Encrypt(t.Context(), plaintext, ad)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := bytes.Clone(envelope)
+	got, err := k.Decrypt(t.Context(), envelope, ad)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got[0] = 'X'
+	if string(plaintext) != "{}" || string(ad) != "ana" || !bytes.Equal(envelope, kept) {
+		t.Errorf("they became %q, %q, %q", plaintext, ad, envelope)
+	}
+}
+
+func TestManyUseOneKeyring(t *testing.T) {
+	k := ring(t, fixed, other)
+	old := encrypt(t, ring(t, other), "old", "ana")
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for n := range 200 {
+				text, ad := fmt.Sprint(i, " ", n), fmt.Sprint("user", i)
+				envelope, err := k.Encrypt(t.Context(), []byte(text), []byte(ad))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if got, err := k.Decrypt(t.Context(), envelope, []byte(ad)); err != nil || string(got) != text {
+					t.Errorf("%q, %v", got, err)
+				}
+				if got, err := k.Decrypt(t.Context(), old, []byte("ana")); err != nil || string(got) != "old" {
+					t.Errorf("%q, %v", got, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+func FuzzDecrypt(f *testing.F) {
+	k := ring(f, fixed)
+	f.Add(encrypt(f, k, "{}", "ana"), []byte("ana"))
+	f.Add(encrypt(f, k, "", ""), []byte(""))
+	f.Add(encrypt(f, ring(f, other), "{}", "ana"), []byte("ana"))
+	f.Add([]byte("graphtoken:1:"+fixed.ID()+":"), []byte(""))
+	f.Add([]byte("graphtoken:1:"+fixed.ID()+":AAAA\n"), []byte(""))
+	f.Add([]byte("graphtoken:1:"+fixed.ID()+":"+base64.RawURLEncoding.EncodeToString(make([]byte, 28))), []byte(""))
+	f.Add([]byte("graphtoken:2:x"), []byte(""))
+	f.Add([]byte(`{"AccessToken":{}}`), []byte(""))
+	f.Fuzz(func(t *testing.T, envelope, ad []byte) {
+		kept := bytes.Clone(envelope)
+		plaintext, err := k.Decrypt(t.Context(), envelope, ad)
+		if !bytes.Equal(envelope, kept) {
+			t.Fatal("Decrypt changed its argument")
+		}
+		if err != nil {
+			if plaintext != nil || !errors.Is(err, core.ErrDecrypt) {
+				t.Fatalf("%q, %v", plaintext, err)
+			}
+			return
+		}
+		// Nobody but the keyring makes what it decrypts: only the seeds do.
+		if s := string(plaintext); s != "{}" && s != "" {
+			t.Fatalf("forged %q", s)
+		}
+	})
+}
+
+func BenchmarkEncrypt(b *testing.B) { benchmark(b, false) }
+func BenchmarkDecrypt(b *testing.B) { benchmark(b, true) }
+
+func benchmark(b *testing.B, decrypts bool) {
+	k := ring(b, fixed)
+	ad := []byte("ana@contoso.com")
+	for _, size := range []int{6 << 10, 1 << 20} {
+		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
+			plaintext := make([]byte, size)
+			envelope, err := k.Encrypt(b.Context(), plaintext, ad)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				if decrypts {
+					_, err = k.Decrypt(b.Context(), envelope, ad)
+				} else {
+					_, err = k.Encrypt(b.Context(), plaintext, ad)
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
