@@ -157,8 +157,13 @@ func (a *Account) SignInApp(ctx context.Context) (tokencache.AccessToken, error)
 // provider is not told: tokens that were copied elsewhere go on working until
 // they expire.
 func (a *Account) SignOut(ctx context.Context) error {
-	q := a.query()
-	err := a.store.Update(ctx, a.key, func(c *tokencache.Cache) error {
+	return SignOut(ctx, a.store, a.key, a.query())
+}
+
+// SignOut is [Account.SignOut] for whomever q means in the store's record under
+// key. It needs no provider.
+func SignOut(ctx context.Context, store *core.Store, key string, q tokencache.Query) error {
+	err := store.Update(ctx, key, func(c *tokencache.Cache) error {
 		if c.Ambiguous(q) {
 			return core.ErrAmbiguous
 		}

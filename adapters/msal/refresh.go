@@ -81,7 +81,7 @@ func (c *Client) silent(ctx context.Context, x *exchange, authority string, toke
 			options = append(options, public.WithClaims(claims))
 		}
 		_, err = client.AcquireTokenSilent(ctx, scopes, options...)
-		return err
+		return c.unsent(err, token)
 	}
 	client, err := c.confidential(x, authority)
 	if err != nil {
@@ -95,7 +95,17 @@ func (c *Client) silent(ctx context.Context, x *exchange, authority string, toke
 		options = append(options, confidential.WithClaimsFromClient(claims))
 	}
 	_, err = client.AcquireTokenSilent(ctx, scopes, options...)
-	return err
+	return c.unsent(err, token)
+}
+
+// unsent explains why MSAL didn't send a refresh token that it was handed: it
+// belongs to another host. MSAL has no value to compare that error with
+// (base.Client.AcquireTokenSilent).
+func (c *Client) unsent(err error, token tokencache.RefreshToken) error {
+	if err == nil || err.Error() != "no token found" {
+		return err
+	}
+	return fmt.Errorf("%w: the refresh token is for %s, not for %s", core.ErrReauthRequired, token.Environment, c.authority.host)
 }
 
 // AppRequest is what AppToken asks for.

@@ -1,0 +1,35 @@
+package msal_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/graphtoken/graphtoken/adapters/msal"
+	"github.com/graphtoken/graphtoken/backends/memory"
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+func Example() {
+	backend, err := memory.New(memory.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	store := core.NewStore(backend)
+
+	client, err := msal.NewPublic("11111111-2222-3333-4444-555555555555",
+		msal.WithAuthority("https://login.microsoftonline.com/common"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	source := store.TokenSource("tokens", tokencache.Query{
+		Username: "ana@contoso.com",
+		Scopes:   []string{"User.Read"},
+	}, client.Refresh)
+
+	_, err = source.Token(context.Background())
+	fmt.Println(err) // nobody has signed in yet
+	// Output: store: refresh "tokens": sign-in required
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/url"
+
+	"github.com/graphtoken/graphtoken/adapters/msal"
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// The exit codes; README.md and --help list them.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitNotFound    = 3
+	exitSignIn      = 4
+	exitStore       = 5
+	exitProvider    = 6
+	exitNotSaved    = 7
+	exitInterrupted = 130 // as shells have it for SIGINT
+)
+
+const exitCodesHelp = `
+Exit codes:
+  0    done
+  1    something else went wrong
+  2    the command line is wrong
+  3    nothing is stored, no such user is in it, or several are and --user names none
+  4    somebody has to sign in (again)
+  5    the store is out of reach, can't be written, or can't be read: broken, or another key
+  6    the identity provider is out of reach, or refuses
+  7    the token is fresh and good, but could not be saved
+  130  interrupted
+`
+
+// usageError is a mistake in the command line that its grammar can't find.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
+
+// errSaid is an error that the user was told of already.
+var errSaid = errors.New("said already")
+
+func exitCode(ctx context.Context, err error) int {
+	var (
+		usage   usageError
+		refusal *msal.Error
+		network *url.Error
+		inStore *core.Error
+	)
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.Is(err, core.ErrRefreshedNotSaved):
+		return exitNotSaved
+	case ctx.Err() != nil:
+		return exitInterrupted
+	case errors.Is(err, core.ErrReauthRequired):
+		return exitSignIn
+	case errors.Is(err, core.ErrNotFound), errors.Is(err, core.ErrAmbiguous):
+		return exitNotFound
+	case errors.Is(err, core.ErrCorrupt), errors.Is(err, core.ErrLegacyToken), errors.Is(err, core.ErrDecrypt):
+		return exitStore
+	case errors.As(err, &inStore) && inStore.Backend != "store":
+		return exitStore
+	case errors.As(err, &refusal), errors.As(err, &network):
+		return exitProvider
+	}
+	return exitFailure
+}
+
+// adviceOn says what the user can do about an error, where that isn't plain.
+func adviceOn(err error, s *session) string {
+	switch {
+	case errors.Is(err, core.ErrRefreshedNotSaved):
+		return "The token is good, and is lost with this process: mend the store and sign in again if the next refresh fails."
+	case errors.Is(err, core.ErrReauthRequired):
+		return "Sign in with: graphtoken login"
+	case errors.Is(err, core.ErrAmbiguous):
+		return "Name the user with --user; graphtoken status shows who is there."
+	case errors.Is(err, core.ErrDecrypt):
+		return "Is it another key, or another record's? --key-file and GRAPHTOKEN_KEYS name the keys; --plaintext-reads accepts a record that isn't encrypted yet."
+	case errors.Is(err, core.ErrCorrupt) && !s.encrypted():
+		return "Is it encrypted? Name the keys with --key-file or GRAPHTOKEN_KEYS."
+	}
+	return ""
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/graphtoken/graphtoken/account"
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+type loginCommand struct {
+	Listen      bool   `env:"-" help:"Wait for the browser on this machine, instead of asking for the address it ends at."`
+	Port        int    `env:"-" help:"With --listen: the port; any free one by default."`
+	RedirectURL string `name:"redirect-url" placeholder:"URL" help:"Without --listen: the redirect URL that the application is registered with. By default Microsoft's page for native clients."`
+	Prompt      string `env:"-" enum:"select_account,login,consent,none" default:"select_account" help:"What the sign-in page asks: ${enum}."`
+}
+
+func (l *loginCommand) Run(ctx context.Context, s *session, c *console) (err error) {
+	o, err := s.open(c)
+	if err != nil {
+		return err
+	}
+	defer o.close(ctx, &err)
+	cfg := o.config
+	cfg.RedirectURL = l.RedirectURL
+	a, err := o.newAccount(cfg)
+	if err != nil {
+		return err
+	}
+	// What can't be saved must not be asked for: the code would be lost.
+	if err := o.writable(ctx); err != nil {
+		return err
+	}
+	if cfg.App {
+		if _, err := a.SignInApp(ctx); err != nil {
+			return err
+		}
+		c.say("The application %s is signed in.", cfg.ClientID)
+		return nil
+	}
+	who, err := l.signIn(ctx, a, c)
+	if err != nil {
+		return err
+	}
+	c.say("Signed in as %s.", who.Username)
+	return nil
+}
+
+func (l *loginCommand) signIn(ctx context.Context, a *account.Account, c *console) (tokencache.Account, error) {
+	options := account.AuthOptions{Prompt: l.Prompt}
+	if l.Listen {
+		return a.SignInLoopback(ctx, account.LoopbackOptions{
+			AuthOptions: options,
+			Port:        l.Port,
+			Open: func(address string) error {
+				c.say("Open this address in a browser on this machine:")
+				_, err := fmt.Fprintln(c.out, address)
+				return err
+			},
+		})
+	}
+	address, flow, err := a.AuthURL(ctx, options)
+	if err != nil {
+		return tokencache.Account{}, err
+	}
+	c.say("Open this address in a browser:")
+	if _, err := fmt.Fprintln(c.out, address); err != nil {
+		return tokencache.Account{}, err
+	}
+	c.say("When you have signed in, the browser ends at an address with a code in it.\nPaste that address here:")
+	redirect, err := readLine(ctx, c.in)
+	if err != nil {
+		return tokencache.Account{}, err
+	}
+	return a.SignIn(ctx, flow, redirect)
+}
+
+// readLine returns one line of r, or ctx's error.
+func readLine(ctx context.Context, r io.Reader) (string, error) {
+	type line struct {
+		text string
+		err  error
+	}
+	read := make(chan line, 1)
+	go func() { // a read can't be called off: it ends with the process
+		text, err := bufio.NewReader(r).ReadString('\n')
+		if errors.Is(err, io.EOF) && strings.TrimSpace(text) != "" {
+			err = nil
+		}
+		read <- line{text, err}
+	}()
+	select {
+	case l := <-read:
+		if errors.Is(l.err, io.EOF) {
+			return "", errors.New("the input ended before the address came")
+		}
+		return l.text, l.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// writable finds out, before anybody signs in, that the record is broken,
+// encrypted with another key, or read only.
+func (o *opened) writable(ctx context.Context) error {
+	if o.readOnly {
+		return &core.Error{Op: "save", Backend: "env", Key: o.key, Err: fmt.Errorf("%w: a variable ends with this command; env://%s?file=.env outlasts it", core.ErrReadOnly, o.key)}
+	}
+	_, _, err := o.store.Load(ctx, o.key)
+	if errors.Is(err, core.ErrNotFound) {
+		return nil
+	}
+	return err
+}

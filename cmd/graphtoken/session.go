@@ -1,0 +1,263 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/graphtoken/graphtoken/account"
+	"github.com/graphtoken/graphtoken/adapters/msal"
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
+	"github.com/graphtoken/graphtoken/crypto"
+)
+
+// session is what the commands have in common: whose tokens, where they are,
+// and which provider gives them.
+type session struct {
+	Store  string `placeholder:"URL" help:"Where the tokens are: ${stores}. By default a file of your own in the configuration directory."`
+	Record string `placeholder:"NAME" help:"The record in a --store of several: the file's name in a directory."`
+	User   string `short:"u" placeholder:"NAME" help:"The user, such as ana@contoso.com; needed where several share the store."`
+
+	ClientID          string   `name:"client-id" placeholder:"ID" help:"The application's ID. After the login it is known from the store."`
+	ClientSecretFile  string   `type:"path" placeholder:"FILE" help:"A file with the application's secret; or set GRAPHTOKEN_CLIENT_SECRET."`
+	ClientCredentials bool     `help:"Act as the application itself, without a user."`
+	Tenant            string   `help:"The tenant's ID or domain, or common, organizations, consumers. By default common."`
+	Authority         string   `placeholder:"URL" help:"The identity provider, https://host or https://host/tenant. By default Microsoft's public cloud."`
+	Scope             []string `short:"s" sep:"," placeholder:"SCOPE" help:"What to ask for, such as User.Read; may be repeated. By default all that the application is registered for, or what was asked for at the login."`
+	CA                string   `name:"ca" type:"existingfile" placeholder:"FILE" help:"Certificates (PEM) to trust besides the system's, for another --authority."`
+
+	KeyFile        string `type:"path" placeholder:"FILE" help:"A file with keys to encrypt the store, the one for new records first (see keygen); or set GRAPHTOKEN_KEYS."`
+	PlaintextReads bool   `help:"With keys: accept a record that isn't encrypted yet."`
+
+	// Variables that no flag stands for, since a secret would be an argument.
+	clientSecret, keys string
+}
+
+// AfterApply is called by kong once the flags are read.
+func (s *session) AfterApply() error {
+	s.clientSecret, s.keys = os.Getenv("GRAPHTOKEN_CLIENT_SECRET"), os.Getenv("GRAPHTOKEN_KEYS")
+	return nil
+}
+
+func (s *session) encrypted() bool { return s.KeyFile != "" || s.keys != "" }
+
+// opened is a session with its store open.
+type opened struct {
+	*session
+	store    *core.Store
+	name     string // the store's, as it was named
+	key      string
+	readOnly bool
+	config   account.Config
+}
+
+// open opens the store. It does no I/O but for the files the flags name.
+func (s *session) open(c *console) (*opened, error) {
+	name := s.Store
+	if name == "" {
+		var err error
+		if name, err = defaultStore(); err != nil {
+			return nil, err
+		}
+	}
+	at, err := openStore(name, s.Record)
+	if err != nil {
+		return nil, err
+	}
+	opts := []core.StoreOption{core.WithLogger(c.log)}
+	keyring, err := s.keyring()
+	if err != nil {
+		return nil, err
+	}
+	if keyring != nil {
+		opts = append(opts, core.WithCryptography(keyring))
+	}
+	if s.PlaintextReads {
+		opts = append(opts, core.WithPlaintextReads())
+	}
+	o := &opened{session: s, store: core.NewStore(at.backend, opts...), name: name, key: at.key, readOnly: at.readOnly}
+	o.config = account.Config{
+		ClientID: s.ClientID, Authority: s.Authority, Tenant: s.Tenant, Scopes: s.Scope,
+		Username: s.User, App: s.ClientCredentials, DisableInstanceDiscovery: !microsofts(s.Authority),
+	}
+	if o.config.HTTPClient, err = s.httpClient(); err != nil {
+		return nil, err
+	}
+	if o.config.ClientSecret, err = s.secret(); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// closeTimeout is for what goes on after the answer: a refresh behind it, and
+// its save.
+const closeTimeout = 45 * time.Second
+
+// close waits for what is under way, whether or not the command was
+// interrupted, and adds its failure to err.
+func (o *opened) close(ctx context.Context, err *error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	flushed := o.store.Flush(ctx)
+	if flushed != nil && !errors.Is(*err, core.ErrRefreshedNotSaved) {
+		*err = errors.Join(*err, flushed)
+	}
+}
+
+// account returns the account meant, completed from what is stored about it:
+// the client and the scopes of its sign-in.
+func (o *opened) account(ctx context.Context) (*account.Account, error) {
+	cfg := o.config
+	if cfg.ClientID == "" || len(cfg.Scopes) == 0 || !cfg.App {
+		c, _, err := o.store.Load(ctx, o.key)
+		if errors.Is(err, core.ErrNotFound) {
+			c, err = tokencache.New(), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		// A record without users is the application's own.
+		cfg.App = cfg.App || cfg.Username == "" && cfg.ClientSecret != "" && len(c.Accounts()) == 0
+		q := tokencache.Query{Username: cfg.Username, ClientID: cfg.ClientID, App: cfg.App}
+		if c.Ambiguous(q) {
+			return nil, fmt.Errorf("%w: %s", core.ErrAmbiguous, strings.Join(usernames(c), ", "))
+		}
+		token, _ := c.AccessToken(q)
+		refresh, _ := c.RefreshToken(q)
+		cfg.ClientID = cmp.Or(cfg.ClientID, token.ClientID, refresh.ClientID)
+		if len(cfg.Scopes) == 0 {
+			cfg.Scopes = msal.Scopes(token.Scopes...)
+		}
+		if cfg.ClientID == "" {
+			return nil, o.nobody(c)
+		}
+	}
+	return o.newAccount(cfg)
+}
+
+// nobody is why a record gives no account.
+func (o *opened) nobody(c *tokencache.Cache) error {
+	switch {
+	case len(c.Accounts()) > 0 && o.User != "":
+		return fmt.Errorf("%w: %s is not signed in, but %s", core.ErrNotFound, o.User, strings.Join(usernames(c), ", "))
+	case o.User != "":
+		return fmt.Errorf("%w: %s", core.ErrReauthRequired, o.User)
+	}
+	return fmt.Errorf("%w: nobody is signed in", core.ErrReauthRequired)
+}
+
+func (o *opened) newAccount(cfg account.Config) (*account.Account, error) {
+	if cfg.ClientID == "" {
+		return nil, usageError("name the application with --client-id")
+	}
+	if cfg.App && cfg.ClientSecret == "" {
+		return nil, usageError("the application's secret is missing: set GRAPHTOKEN_CLIENT_SECRET, or name a file with --client-secret-file")
+	}
+	a, err := account.New(o.store, o.key, cfg)
+	if err != nil {
+		return nil, usageError(err.Error())
+	}
+	return a, nil
+}
+
+func usernames(c *tokencache.Cache) []string {
+	var names []string
+	for _, a := range c.Accounts() {
+		names = append(names, cmp.Or(a.Username, a.HomeAccountID))
+	}
+	return names
+}
+
+func (s *session) secret() (tokencache.Secret, error) {
+	if s.ClientSecretFile == "" {
+		return tokencache.Secret(s.clientSecret), nil
+	}
+	data, err := os.ReadFile(s.ClientSecretFile)
+	if err != nil {
+		return "", err
+	}
+	secret := strings.TrimSpace(string(data))
+	if secret == "" {
+		return "", usageError("--client-secret-file " + s.ClientSecretFile + " is empty")
+	}
+	return tokencache.Secret(secret), nil
+}
+
+// keyring returns nil where no keys are named.
+func (s *session) keyring() (*crypto.Keyring, error) {
+	var (
+		source io.Reader
+		from   string
+	)
+	switch {
+	case s.KeyFile != "" && s.keys != "":
+		return nil, usageError("keys come from --key-file or from GRAPHTOKEN_KEYS, not from both")
+	case s.KeyFile != "":
+		data, err := os.ReadFile(s.KeyFile)
+		if err != nil {
+			return nil, err
+		}
+		source, from = bytes.NewReader(data), s.KeyFile
+	case s.keys != "":
+		// One to a line is hard to write in a variable.
+		source, from = strings.NewReader(strings.NewReplacer(",", "\n", " ", "\n").Replace(s.keys)), "GRAPHTOKEN_KEYS"
+	default:
+		return nil, nil
+	}
+	keys, err := crypto.ReadKeys(source)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", from, err)
+	}
+	return crypto.NewKeyring(keys[0], keys[1:]...)
+}
+
+func (s *session) httpClient() (*http.Client, error) {
+	if s.CA == "" {
+		return http.DefaultClient, nil
+	}
+	pem, err := os.ReadFile(s.CA)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool() // a system without one, where only these count
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, usageError("--ca " + s.CA + " has no certificate in it")
+	}
+	return &http.Client{Transport: &http.Transport{
+		Proxy:             http.ProxyFromEnvironment,
+		ForceAttemptHTTP2: true,
+		TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}}, nil
+}
+
+// microsofts reports whether an authority is Microsoft's, which can be asked
+// about itself. Whoever names another one vouches for it.
+func microsofts(authority string) bool {
+	u, err := url.Parse(authority)
+	if authority == "" || err != nil {
+		return true
+	}
+	for _, domain := range []string{
+		"microsoftonline.com", "microsoft.com", "windows.net", "microsoftonline.us", "microsoftonline.cn",
+		"usgovcloudapi.net", "chinacloudapi.cn", "sovcloud-identity.fr", "sovcloud-identity.de", "sovcloud-identity.sg",
+	} {
+		if strings.HasSuffix(strings.ToLower(u.Hostname()), "."+domain) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+type statusCommand struct {
+	JSON bool `name:"json" env:"-" help:"As JSON."`
+}
+
+// report is what status --json prints.
+type report struct {
+	Store    string   `json:"store"`
+	Key      string   `json:"key"`
+	Accounts []signIn `json:"accounts"`
+}
+
+// signIn is one user, or the application itself, in a record. It has no secret
+// in it.
+type signIn struct {
+	Username      string     `json:"username,omitempty"`
+	HomeAccountID string     `json:"home_account_id,omitempty"`
+	Application   bool       `json:"application,omitempty"`
+	ClientID      string     `json:"client_id,omitempty"`
+	Tenant        string     `json:"tenant,omitempty"`
+	Environment   string     `json:"environment,omitempty"`
+	Scopes        []string   `json:"scopes"`
+	ExpiresOn     *time.Time `json:"expires_on,omitempty"`
+	Expired       bool       `json:"expired"`
+	Refreshable   bool       `json:"refreshable"`
+}
+
+func (cmd *statusCommand) Run(ctx context.Context, s *session, c *console) (err error) {
+	o, err := s.open(c)
+	if err != nil {
+		return err
+	}
+	defer o.close(ctx, &err)
+	cache, _, err := o.store.Load(ctx, o.key)
+	if err != nil {
+		return err
+	}
+	r := report{Store: o.name, Key: o.key, Accounts: o.signIns(cache, time.Now())}
+	if len(r.Accounts) == 0 && s.User != "" {
+		return fmt.Errorf("%w: %s is not signed in", core.ErrNotFound, s.User)
+	}
+	if cmd.JSON {
+		e := json.NewEncoder(c.out)
+		e.SetIndent("", "  ")
+		err = e.Encode(r)
+	} else {
+		err = r.print(c.out, time.Now())
+	}
+	if err == nil && len(r.Accounts) == 0 {
+		return fmt.Errorf("%w: nobody is signed in", core.ErrNotFound)
+	}
+	return err
+}
+
+func (o *opened) signIns(c *tokencache.Cache, now time.Time) []signIn {
+	signIns := []signIn{}
+	for _, a := range c.Accounts() {
+		if o.User != "" && !strings.EqualFold(o.User, a.Username) {
+			continue
+		}
+		q := tokencache.Query{HomeAccountID: a.HomeAccountID, ClientID: o.ClientID, Tenant: a.Realm}
+		in := describe(c, q, now)
+		in.Username, in.HomeAccountID, in.Tenant = a.Username, a.HomeAccountID, a.Realm
+		in.Environment = a.Environment
+		signIns = append(signIns, in)
+	}
+	q := tokencache.Query{App: true, ClientID: o.ClientID}
+	if _, ok := c.AccessToken(q); ok && o.User == "" {
+		in := describe(c, q, now)
+		in.Application, in.Refreshable = true, true // with its secret
+		signIns = append(signIns, in)
+	}
+	return signIns
+}
+
+// describe says what the record has for q.
+func describe(c *tokencache.Cache, q tokencache.Query, now time.Time) signIn {
+	in := signIn{Scopes: []string{}, Expired: c.Expired(q, now), Refreshable: c.LongLived(q)}
+	if token, ok := c.AccessToken(q); ok {
+		in.Scopes = append(in.Scopes, token.Scopes...)
+		in.ClientID, in.Tenant, in.Environment = token.ClientID, token.Realm, token.Environment
+		expires := token.ExpiresOn.UTC()
+		in.ExpiresOn = &expires
+	} else if token, ok := c.RefreshToken(q); ok {
+		in.ClientID = token.ClientID
+	}
+	return in
+}
+
+func (r report) print(w io.Writer, now time.Time) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "USER\tTENANT\tEXPIRES\tREFRESHES\tSCOPES")
+	for _, in := range r.Accounts {
+		user := cmp.Or(in.Username, in.HomeAccountID)
+		if in.Application {
+			user = "application " + in.ClientID
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", user, in.Tenant, in.expiry(now), yes(in.Refreshable), strings.Join(in.Scopes, " "))
+	}
+	return t.Flush()
+}
+
+func (in signIn) expiry(now time.Time) string {
+	if in.ExpiresOn == nil {
+		return "no access token"
+	}
+	left := in.ExpiresOn.Sub(now)
+	if left <= 0 {
+		return "expired"
+	}
+	return in.ExpiresOn.Local().Format(time.DateTime) + " (in " + left.Round(time.Second).String() + ")"
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
