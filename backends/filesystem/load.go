@@ -95,16 +95,15 @@ func flawOf(data []byte) string {
 	return ""
 }
 
-// isPlain reports whether data begins as a JSON object does, in readable text:
-// no ciphertext does by chance.
+// isPlain reports whether data begins as a JSON object with a member does, in
+// readable text: no ciphertext does by chance.
 func isPlain(data []byte) bool {
 	for _, c := range data[:min(len(data), 64)] {
 		if (c < ' ' || c > '~') && c != '\n' && c != '\r' && c != '\t' {
 			return false
 		}
 	}
-	second := bytes.TrimLeft(data[1:], " \r\n\t")
-	return data[0] == '{' && (len(second) == 0 || second[0] == '"' || second[0] == '}')
+	return data[0] == '{' && bytes.HasPrefix(bytes.TrimLeft(data[1:], " \r\n\t"), []byte{'"'})
 }
 
 // sleep waits for d, or returns ctx's error.

@@ -183,9 +183,10 @@ func newOwner() string {
 	return fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64())
 }
 
-// sweepTemps removes what killed saves left under other locks than own, which
-// the caller holds. Whatever is in use, or can't be removed, is left to others.
-func (b *Backend) sweepTemps(dir string, own guard) {
+// sweepTemps removes what killed saves left, for a caller who holds the lock of
+// stripe own and has no temporary yet. Whatever is in use under other locks, or
+// can't be removed, is left to others.
+func (b *Backend) sweepTemps(dir string, own int) {
 	entries, err := os.ReadDir(place{dir, ""}.in(helpers))
 	if err != nil {
 		return
@@ -196,7 +197,8 @@ func (b *Backend) sweepTemps(dir string, own guard) {
 			continue
 		}
 		temp := place{dir, ""}.in(helpers, entry.Name())
-		if temp == own.temp {
+		if stripe == own {
+			os.Remove(temp)
 			continue
 		}
 		if g, ok, err := b.lockOf(dir, stripe)(); ok && err == nil {

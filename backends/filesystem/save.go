@@ -49,7 +49,7 @@ func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.V
 		return "", err
 	}
 	defer guard.unlock()
-	b.sweep.Do(func() { b.sweepTemps(at.dir, guard) })
+	b.sweep.Do(func() { b.sweepTemps(at.dir, at.stripe()) })
 	if rec.Version != core.AnyVersion {
 		stored, err := storedVersion(at.record())
 		if err != nil {

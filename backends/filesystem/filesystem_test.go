@@ -1,0 +1,453 @@
+package filesystem
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// open returns a handle on dir.
+func open(t testing.TB, dir string, o Options) *Backend {
+	t.Helper()
+	b, err := New(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// record is a plain record of about size bytes, which says n.
+func record(n, size int) []byte {
+	return fmt.Appendf(nil, `{"n": %d, "pad": "%s"}`, n, strings.Repeat("x", size))
+}
+
+func save(t testing.TB, b *Backend, key string, data []byte, v core.Version) core.Version {
+	t.Helper()
+	v, err := b.Save(t.Context(), key, core.Record{Data: data, Version: v})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// wantFiles checks what lies in dir and below, lock files left out.
+func wantFiles(t testing.TB, dir string, want ...string) {
+	t.Helper()
+	var got []string
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() && !strings.HasPrefix(e.Name(), "lock-") {
+			rel, _ := filepath.Rel(dir, path)
+			got = append(got, filepath.ToSlash(rel))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("the directory holds %q, want %q", got, want)
+	}
+}
+
+func TestNewDoesNoIO(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "not", "there")
+	b := open(t, dir, Options{})
+	if _, err := b.Load(t.Context(), DefaultKey); !errors.Is(err, core.ErrNotFound) || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Load = %v, want ErrNotFound and fs.ErrNotExist", err)
+	}
+	if ok, err := b.Check(t.Context(), DefaultKey); ok || err != nil {
+		t.Errorf("Check = %v, %v", ok, err)
+	}
+	if err := b.Delete(t.Context(), DefaultKey); err != nil {
+		t.Error(err)
+	}
+	for key, err := range b.Keys(t.Context()) {
+		t.Errorf("Keys = %q, %v", key, err)
+	}
+	if _, err := b.Save(t.Context(), DefaultKey, core.Record{Data: record(1, 0), Version: "12-34"}); !errors.Is(err, core.ErrConflict) {
+		t.Errorf("Save over nothing = %v, want ErrConflict", err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the directory was made: %v", err)
+	}
+}
+
+func TestNewRefusesWhatCanNameNoFile(t *testing.T) {
+	if _, err := New("", Options{}); !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("New of an empty directory = %v", err)
+	}
+	for _, prefix := range []string{"a/b", `a\b`, "../", "a:", "a\x00", "a\n", strings.Repeat("p", 255)} {
+		var e *core.Error
+		if _, err := New(t.TempDir(), Options{Prefix: prefix}); !errors.Is(err, core.ErrInvalidKey) || !errors.As(err, &e) {
+			t.Errorf("New with prefix %.20q = %v, want ErrInvalidKey", prefix, err)
+		}
+	}
+}
+
+func TestKeysNameFiles(t *testing.T) {
+	long := strings.Repeat("é", 75)
+	tests := []struct{ prefix, key, file string }{
+		{"", "o365_token.txt", "o365_token.txt"},
+		{"", "ana@contoso.com", "ana%40contoso.com"},
+		{"", "a/../b", "a%2F..%2Fb"},
+		{"", ".", "%%"},
+		{"", "..", "%%"},
+		{"", ".graphtoken", "%%"},
+		{".graph", "token", ".graph%%"},
+		{"", ".graphtoken.txt", ".graphtoken.txt"},
+		{"", ".hidden", ".hidden"},
+		{"app-", "..", "app-.."},
+		{"", strings.Repeat("k", 150), strings.Repeat("k", 150)},
+		{"", long, "%%"},
+		{"thirteen-byte", long, "thirteen-byte%%"},
+	}
+	for _, tt := range tests {
+		t.Run(fmt.Sprintf("%.20q", tt.prefix+tt.key), func(t *testing.T) {
+			dir := t.TempDir()
+			b := open(t, dir, Options{Prefix: tt.prefix})
+			save(t, b, tt.key, record(1, 0), core.Absent)
+			entries, err := os.ReadDir(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var names []string
+			for _, e := range entries {
+				if e.Name() != helpers {
+					names = append(names, e.Name())
+				}
+			}
+			if len(names) != 1 || !strings.HasPrefix(names[0], tt.file) || !strings.HasSuffix(tt.file, "%%") && names[0] != tt.file {
+				t.Errorf("the files are %q, want %q", names, tt.file)
+			}
+			for key, err := range b.Keys(t.Context()) {
+				if key != tt.key || err != nil {
+					t.Errorf("Keys = %q, %v, want %q", key, err, tt.key)
+				}
+			}
+		})
+	}
+}
+
+func TestALongPrefixRefusesOnlyTheKeysItLeavesNoRoomFor(t *testing.T) {
+	b := open(t, t.TempDir(), Options{Prefix: strings.Repeat("p", 100)})
+	save(t, b, strings.Repeat("k", 150), record(1, 0), core.Absent)
+	save(t, b, "ana@contoso.com", record(1, 0), core.Absent)
+	if _, err := b.Load(t.Context(), strings.Repeat("@", 100)); !errors.Is(err, core.ErrInvalidKey) {
+		t.Errorf("Load = %v, want ErrInvalidKey", err)
+	}
+}
+
+func TestStrangersFilesAreNoKeys(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, Options{Prefix: "app-"})
+	save(t, b, "mine", record(1, 0), core.Absent)
+	for _, name := range []string{"app-", "app-%zz", "app-%61", "app-lower%c3", "other", "app-two words"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("{}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "app-dir"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for key, err := range b.Keys(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, key)
+	}
+	if !slices.Equal(keys, []string{"mine"}) {
+		t.Errorf("Keys = %q", keys)
+	}
+}
+
+func TestABrokenFileIsCorruptAndNamed(t *testing.T) {
+	tests := []struct{ state, data string }{
+		{"empty", ""},
+		{"blank", " \n"},
+		{"cut after a brace", `{"AccessToken": {"a": {"secret": "x"}`},
+		{"cut in a string", `{"AccessToken": {"a": {"secret": "x`},
+		{"cut before the end, indented", "{\n    \"AccessToken\": {}"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.state, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, DefaultKey)
+			if err := os.WriteFile(path, []byte(tt.data), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			b := open(t, dir, Options{})
+			_, err := b.Load(t.Context(), DefaultKey)
+			if !errors.Is(err, core.ErrCorrupt) || errors.Is(err, core.ErrNotFound) || !strings.Contains(err.Error(), path) {
+				t.Errorf("Load = %v, want ErrCorrupt with the path", err)
+			}
+			if ok, err := b.Check(t.Context(), DefaultKey); !ok || err != nil {
+				t.Errorf("Check = %v, %v: something is stored", ok, err)
+			}
+			if _, err := b.Save(t.Context(), DefaultKey, core.Record{Data: record(1, 0), Version: core.Absent}); !errors.Is(err, core.ErrConflict) {
+				t.Errorf("Save as new = %v, want ErrConflict", err)
+			}
+			save(t, b, DefaultKey, record(1, 0), core.AnyVersion)
+		})
+	}
+}
+
+func TestDataIsOpaque(t *testing.T) {
+	b := open(t, t.TempDir(), Options{})
+	for _, data := range []string{"{", "{{{", "{\x00", `{"`[:1] + "\x80\"", "\x00\x00", `{"a": "{"}`, `{"a": "}{{"}`, "gAAAAAB{{{"} {
+		save(t, b, "k", []byte(data), core.AnyVersion)
+		if rec, err := b.Load(t.Context(), "k"); err != nil || string(rec.Data) != data {
+			t.Errorf("Load of %q = %q, %v", data, rec.Data, err)
+		}
+	}
+}
+
+func TestLoadWaitsOutAWriterInPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, DefaultKey)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(5*time.Millisecond, func() { os.WriteFile(path, []byte("{}"), 0o600) })
+		rec, err := open(t, dir, Options{}).Load(t.Context(), DefaultKey)
+		if err != nil || string(rec.Data) != "{}" {
+			t.Errorf("Load = %q, %v", rec.Data, err)
+		}
+	})
+}
+
+func TestWhatIsNoFileIsAnErrorOfItsOwn(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "k"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b := open(t, dir, Options{})
+	_, loadErr := b.Load(t.Context(), "k")
+	_, checkErr := b.Check(t.Context(), "k")
+	_, saveErr := b.Save(t.Context(), "k", core.Record{Data: record(1, 0)})
+	for op, err := range map[string]error{"Load": loadErr, "Check": checkErr, "Save": saveErr} {
+		if err == nil || errors.Is(err, core.ErrNotFound) || errors.Is(err, core.ErrCorrupt) || !strings.Contains(err.Error(), filepath.Join(dir, "k")) {
+			t.Errorf("%s of a directory = %v", op, err)
+		}
+	}
+	wantFiles(t, dir)
+}
+
+func TestAFailedSaveKeepsTheRecordAndLeavesNoTemporary(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, Options{})
+	save(t, b, "k", record(1, 0), core.Absent)
+	at, err := b.place("k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A directory where the temporary goes is as good as a full disk.
+	blocked := filepath.Join(tempFile(dir, at.stripe()), "x")
+	if err := os.MkdirAll(blocked, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Save(t.Context(), "k", core.Record{Data: record(2, 0)}); err == nil {
+		t.Fatal("Save succeeded")
+	}
+	if err := os.RemoveAll(tempFile(dir, at.stripe())); err != nil {
+		t.Fatal(err)
+	}
+	wantFiles(t, dir, "k")
+	if rec, err := b.Load(t.Context(), "k"); err != nil || !bytes.Equal(rec.Data, record(1, 0)) {
+		t.Errorf("Load = %q, %v", rec.Data, err)
+	}
+}
+
+func TestTheFirstSaveSweepsUnderEveryLock(t *testing.T) {
+	for _, o := range []Options{{}, {NoFileLocks: true}} {
+		t.Run(fmt.Sprintf("%+v", o), func(t *testing.T) {
+			dir := t.TempDir()
+			save(t, open(t, dir, o), "k", record(1, 0), core.Absent)
+			for stripe := range stripes {
+				for _, end := range []string{"", ".0123456789abcdef"} {
+					if err := os.WriteFile(tempFile(dir, stripe)+end, []byte("half"), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			// One of them is in use.
+			busy := open(t, dir, o)
+			at, _ := busy.place("busy")
+			guard, err := busy.lock(t.Context(), at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			inUse := filepath.Base(tempFile(dir, at.stripe()))
+
+			save(t, open(t, dir, o), "k", record(2, 0), core.AnyVersion)
+			wantFiles(t, dir, "k", helpers+"/"+inUse, helpers+"/"+inUse+".0123456789abcdef")
+			guard.unlock()
+			save(t, open(t, dir, o), "k", record(3, 0), core.AnyVersion)
+			wantFiles(t, dir, "k")
+		})
+	}
+}
+
+func TestDeleteLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, Options{})
+	save(t, b, "k", record(1, 0), core.Absent)
+	at, _ := b.place("k")
+	for path, data := range map[string]string{
+		tempFile(dir, at.stripe()): "half",
+		at.lease():                 "\x00dead 99999999999999999999 locked  \n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Delete(t.Context(), "k"); err != nil {
+		t.Fatal(err)
+	}
+	wantFiles(t, dir)
+}
+
+func TestPingLeavesNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "tokens")
+	b := open(t, dir, Options{})
+	if err := b.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantFiles(t, dir)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Ping(t.Context()); err == nil {
+		t.Error("Ping of a file succeeded")
+	}
+}
+
+func TestAStuckSaverIsWaitedForOnlySoLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		b := open(t, dir, Options{})
+		save(t, b, "k", record(1, 0), core.Absent)
+		at, _ := b.place("k")
+		stuck := flock.New(lockFile(dir, at.stripe()))
+		if ok, err := stuck.TryLock(); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		defer stuck.Close()
+
+		began := time.Now()
+		_, err := b.Save(t.Context(), "k", core.Record{Data: record(2, 0)})
+		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) < lockPatience || !strings.Contains(err.Error(), stuck.Path()) {
+			t.Errorf("Save after %v = %v", time.Since(began), err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := b.Delete(ctx, "k"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Delete = %v, want the context's error", err)
+		}
+		if rec, err := b.Load(t.Context(), "k"); err != nil || !bytes.Equal(rec.Data, record(1, 0)) {
+			t.Errorf("Load = %q, %v", rec.Data, err)
+		}
+	})
+}
+
+func TestALockOfExistenceIsBrokenOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		b := open(t, dir, Options{NoFileLocks: true})
+		at, _ := b.place("k")
+		stuck, err := b.lock(t.Context(), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(stuck.temp, record(1, 0), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		save(t, open(t, dir, Options{NoFileLocks: true}), "k", record(2, 0), core.Absent)
+		if waited := time.Since(began); waited < brokenAfter || waited > lockPatience {
+			t.Errorf("broken after %v", waited)
+		}
+		// The stuck one goes on: too late.
+		if err := rename(stuck.temp, at.record()); err == nil {
+			t.Error("the late save succeeded")
+		}
+		next, err := open(t, dir, Options{NoFileLocks: true}).lock(t.Context(), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stuck.unlock()
+		if _, err := os.Stat(lockFile(dir, at.stripe()) + ".held"); err != nil {
+			t.Errorf("the late unlock freed a successor's lock: %v", err)
+		}
+		next.unlock()
+		wantFiles(t, dir, "k")
+	})
+}
+
+func TestALeaseOutlivesItsVariable(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := open(t, dir, Options{}).Acquire(t.Context(), "k", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	collect()
+	if _, err := open(t, dir, Options{}).Acquire(t.Context(), "k", time.Hour); !errors.Is(err, core.ErrLeaseHeld) {
+		t.Errorf("Acquire = %v, want ErrLeaseHeld", err)
+	}
+}
+
+func TestReleaseLeavesNoLeaseFile(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, Options{})
+	lease, err := b.Acquire(t.Context(), "k", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFiles(t, dir, helpers+"/leases/k")
+	if err := lease.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantFiles(t, dir)
+}
+
+func TestOnePlainFileForPythonAndGo(t *testing.T) {
+	const dir = "/work/shared/pyo365"
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Skip("no files of python-o365 here: ", err)
+	}
+	b := open(t, dir, Options{})
+	for _, f := range files {
+		if !f.Type().IsRegular() {
+			continue
+		}
+		want, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rec, err := b.Load(t.Context(), f.Name()); err != nil || !bytes.Equal(rec.Data, want) {
+			t.Errorf("Load(%q) = %d bytes, %v", f.Name(), len(rec.Data), err)
+		}
+	}
+}
