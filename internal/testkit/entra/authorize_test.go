@@ -225,7 +225,7 @@ func TestClientsProveThemselves(t *testing.T) {
 	ask(set("client_id", "nobody")).refused(t, "unauthorized_client", 700016)
 	ask(set("client_id", entra.PublicClient)).refused(t, "invalid_client", 700025)
 	ask(set("scope", "https://graph.microsoft.com/Mail.Read")).refused(t, "invalid_scope", 1002012)
-	ask(set("grant_type", "password")).refused(t, "unsupported_grant_type", 70003)
+	ask(set("grant_type", "saml")).refused(t, "unsupported_grant_type", 70003)
 	ask(set("grant_type", "")).refused(t, "invalid_request", 900144)
 	ask(func(_ *http.Request, v url.Values) { v.Add("scope", "x") }).refused(t, "invalid_request", 90015)
 }

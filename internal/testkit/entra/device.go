@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 )
@@ -91,15 +90,9 @@ func (s *Server) redeemDevice(c *call, client *Client) (*answer, *refusal) {
 	if len(scopes) == 0 {
 		scopes = d.scopes
 	}
-	a, refused := s.issueForUser(c, client, d.user, scopes, "")
-	if refused != nil {
-		return nil, refused
-	}
-	d.redeemed = true
-	if slices.Contains(scopes, "offline_access") {
-		a.RefreshToken = s.startFamily(c, client, d.user, scopes).value
-	}
-	return a, nil
+	a, refused := s.startSession(c, client, d.user, scopes)
+	d.redeemed = refused == nil
+	return a, refused
 }
 
 // ApproveDevice is what a user does at the verification page.

@@ -2,6 +2,7 @@ package entra
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"fmt"
 	"net/url"
 	"slices"
@@ -19,6 +20,8 @@ const (
 	// ConfidentialClient is a web application or daemon that proves itself with ConfidentialSecret.
 	ConfidentialClient = "0b1c2d3e-0000-4000-8000-00000000daee"
 	ConfidentialSecret = "s3cret~of.the-testkit"
+	// UserPassword is the password of users who were given none.
+	UserPassword = "correct horse battery staple"
 )
 
 // personalTenant is the tenant of all personal Microsoft accounts, the one behind
@@ -33,6 +36,8 @@ type User struct {
 	// made from the user name and from its domain.
 	ObjectID string `json:"object_id,omitempty"`
 	TenantID string `json:"tenant_id,omitempty"`
+	// Password is asked for by the password grant alone, and never told: [UserPassword] by default.
+	Password string `json:"-"`
 }
 
 // HomeAccountID is MSAL's name for the user: object id and home tenant.
@@ -46,8 +51,10 @@ func (u User) domain() string {
 // Client is a registered application.
 type Client struct {
 	ID string
-	// Secret makes the client confidential; without one it is public.
-	Secret string
+	// Secret or Certificates make the client confidential; without either it is public.
+	// A certificate's key signs client assertions (RFC 7523 section 2.2).
+	Secret       string
+	Certificates []*x509.Certificate
 	// RedirectURIs must match exactly, but for the port of a loopback address
 	// (RFC 8252 section 7.3). None at all means: any loopback address, and
 	// the native client's page that python-o365 uses by default.
@@ -55,6 +62,8 @@ type Client struct {
 	// Roles are the application permissions in its app-only tokens.
 	Roles []string
 }
+
+func (c *Client) public() bool { return c.Secret == "" && len(c.Certificates) == 0 }
 
 const nativeClientRedirect = "https://login.microsoftonline.com/common/oauth2/nativeclient"
 
@@ -80,6 +89,9 @@ func (s *Server) AddUser(u User) error {
 	if u.TenantID == "" {
 		u.TenantID = tenantOf(u.domain())
 	}
+	if u.Password == "" {
+		u.Password = UserPassword
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := strings.ToLower(u.Username)
@@ -96,6 +108,7 @@ func (s *Server) AddClient(c Client) error {
 		return fmt.Errorf("entra: a client needs an id")
 	}
 	c.RedirectURIs, c.Roles = slices.Clone(c.RedirectURIs), slices.Clone(c.Roles)
+	c.Certificates = slices.Clone(c.Certificates)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clients[c.ID] = &c

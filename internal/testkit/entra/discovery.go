@@ -32,12 +32,12 @@ func (s *Server) serveDiscovery(w http.ResponseWriter, r *http.Request) {
 		"jwks_uri":                              at + "/discovery/v2.0/keys",
 		"response_types_supported":              []string{"code"},
 		"response_modes_supported":              []string{"query", "fragment", "form_post"},
-		"grant_types_supported":                 []string{AuthorizationCode, Refresh, ClientCredentials, DeviceCode},
+		"grant_types_supported":                 []string{AuthorizationCode, Refresh, ClientCredentials, DeviceCode, Password, OnBehalfOf},
 		"scopes_supported":                      oidcScopes,
 		"subject_types_supported":               []string{"pairwise"},
 		"id_token_signing_alg_values_supported": []string{"RS256"},
 		"code_challenge_methods_supported":      []string{"plain", "S256"},
-		"token_endpoint_auth_methods_supported": []string{"client_secret_post", "client_secret_basic"},
+		"token_endpoint_auth_methods_supported": []string{"client_secret_post", "client_secret_basic", "private_key_jwt"},
 		"claims_supported":                      []string{"sub", "iss", "aud", "exp", "iat", "nbf", "nonce", "name", "oid", "preferred_username", "tid", "email"},
 	})
 }
@@ -71,6 +71,20 @@ func (s *Server) serveInstanceDiscovery(w http.ResponseWriter, r *http.Request) 
 			"preferred_cache":   "login.windows.net",
 			"aliases":           publicCloud,
 		}},
+	})
+}
+
+// serveUserRealm says that a user's password is checked here and not by a federated
+// directory; MSAL asks before it uses the password grant (MSAL Go, authority.go: UserRealm).
+func (s *Server) serveUserRealm(w http.ResponseWriter, r *http.Request) {
+	u, known := s.User(r.PathValue("username"))
+	if !known {
+		writeJSON(w, http.StatusOK, map[string]string{"ver": "1.0", "account_type": "Unknown"})
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]string{
+		"ver": "1.0", "account_type": "Managed", "domain_name": u.domain(),
+		"cloud_instance_name": "microsoftonline.com", "cloud_audience_urn": "urn:federation:MicrosoftOnline",
 	})
 }
 

@@ -266,6 +266,8 @@ func (s *Server) set(edit func(*Options)) {
 func (s *Server) routes() http.Handler {
 	entra, control := http.NewServeMux(), s.control()
 	entra.HandleFunc("GET /common/discovery/instance", s.serveInstanceDiscovery)
+	entra.HandleFunc("GET /common/userrealm/{username}", s.serveUserRealm) // MSAL Python's spelling
+	entra.HandleFunc("GET /common/UserRealm/{username}", s.serveUserRealm) // MSAL Go's
 	entra.HandleFunc("GET /{tenant}/v2.0/.well-known/openid-configuration", s.serveDiscovery)
 	entra.HandleFunc("GET /{tenant}/discovery/v2.0/keys", s.serveKeys)
 	entra.HandleFunc("GET /{tenant}/oauth2/v2.0/authorize", s.serveAuthorize)

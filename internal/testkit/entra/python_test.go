@@ -22,7 +22,7 @@ func TestMSALPythonAndO365(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), python, "testdata/peers.py")
 	cmd.Env = append(os.Environ(), "TESTKIT_ADDR="+idp.Addr(), "TESTKIT_USER="+entra.Ana,
 		"TESTKIT_PUBLIC="+entra.PublicClient, "TESTKIT_CONFIDENTIAL="+entra.ConfidentialClient,
-		"TESTKIT_SECRET="+entra.ConfidentialSecret, "REQUESTS_CA_BUNDLE="+ca, "NO_PROXY=*", "PYTHONDONTWRITEBYTECODE=1")
+		"TESTKIT_PASSWORD="+entra.UserPassword, "TESTKIT_SECRET="+entra.ConfidentialSecret, "REQUESTS_CA_BUNDLE="+ca, "NO_PROXY=*", "PYTHONDONTWRITEBYTECODE=1")
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
 	out, err := cmd.Output()

@@ -2,6 +2,7 @@ package entra
 
 import (
 	"context"
+	"crypto/subtle"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,7 +14,9 @@ const (
 	AuthorizationCode = "authorization_code"                           // RFC 6749 section 4.1
 	Refresh           = "refresh_token"                                // RFC 6749 section 6
 	ClientCredentials = "client_credentials"                           // RFC 6749 section 4.4
+	Password          = "password"                                     // RFC 6749 section 4.3
 	DeviceCode        = "urn:ietf:params:oauth:grant-type:device_code" // RFC 8628 section 3.4
+	OnBehalfOf        = "urn:ietf:params:oauth:grant-type:jwt-bearer"  // RFC 7523 section 2.1, as Entra uses it
 )
 
 // Request is a token request as hooks, gates and the log see it: never with a secret in it.
@@ -34,6 +37,7 @@ type call struct {
 	secret     string
 	clientInfo bool   // client_info=1
 	base       string // as the client named this server
+	endpoint   string // and the token endpoint in full
 
 	user   *User // set by the grant, for the log
 	family int
@@ -105,7 +109,7 @@ func (s *Server) parse(r *http.Request) (*call, *refusal) {
 			Claims: r.PostForm.Get("claims"),
 		},
 		form: r.PostForm, secret: r.PostForm.Get("client_secret"),
-		clientInfo: r.PostForm.Get("client_info") == "1", base: base(r),
+		clientInfo: r.PostForm.Get("client_info") == "1", base: base(r), endpoint: base(r) + r.URL.Path,
 	}
 	if c.Grant == "device_code" {
 		// The draft's name, which MSAL Go still sends (internal/grant/grant.go) and Entra takes.
@@ -227,6 +231,10 @@ func (s *Server) grant(c *call, f Fault) (*answer, *refusal) {
 		return s.clientCredentials(c, client)
 	case DeviceCode:
 		return s.redeemDevice(c, client)
+	case Password:
+		return s.password(c, client)
+	case OnBehalfOf:
+		return s.onBehalfOf(c, client)
 	}
 	return nil, refuse("unsupported_grant_type", 70003, "The app requested an unsupported grant type '%s'.", c.Grant)
 }
@@ -236,15 +244,21 @@ func (s *Server) authenticate(c *call) (*Client, *refusal) {
 	if c.ClientID == "" {
 		return nil, missing("client_id")
 	}
-	client := s.clients[c.ClientID]
+	client, assertion := s.clients[c.ClientID], c.form.Get("client_assertion")
 	switch {
 	case client == nil:
 		return nil, unknownClient(c.ClientID, c.Tenant)
-	case client.Secret == "" && c.secret != "":
+	case client.public() && (c.secret != "" || assertion != ""):
 		return nil, refuse("invalid_client", 700025, "Client is public so neither 'client_assertion' nor 'client_secret' should be presented.")
-	case client.Secret == "" && c.Grant == ClientCredentials, client.Secret != "" && c.secret == "":
+	case client.public() && c.Grant != ClientCredentials && c.Grant != OnBehalfOf:
+		return client, nil
+	case assertion != "" && c.secret != "":
+		return nil, refuse("invalid_request", 90013, "The request has both a 'client_assertion' and a 'client_secret'.") // RFC 6749 section 2.3
+	case assertion != "":
+		return client, client.checkAssertion(c.form.Get("client_assertion_type"), assertion, c.endpoint, s.opts.Clock())
+	case c.secret == "":
 		return nil, refuse("invalid_client", 7000218, "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.")
-	case client.Secret != c.secret:
+	case subtle.ConstantTimeCompare([]byte(client.Secret), []byte(c.secret)) != 1:
 		return nil, refuse("invalid_client", 7000215, "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '%s'.", c.ClientID)
 	}
 	return client, nil

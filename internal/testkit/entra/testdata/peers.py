@@ -1,7 +1,7 @@
 """MSAL Python and python-o365 against the imitation of Entra.
 
 Run by python_test.go with TESTKIT_ADDR (host:port of the server), TESTKIT_USER,
-TESTKIT_PUBLIC, TESTKIT_CONFIDENTIAL, TESTKIT_SECRET and REQUESTS_CA_BUNDLE set.
+TESTKIT_PASSWORD, TESTKIT_PUBLIC, TESTKIT_CONFIDENTIAL, TESTKIT_SECRET and REQUESTS_CA_BUNDLE set.
 Prints one JSON object: the name of each case and what went wrong in it ("" for nothing).
 """
 import json
@@ -140,6 +140,26 @@ def _():
         for token in account.con.token_backend._cache["AccessToken"].values():
             token["expires_on"] = token["extended_expires_on"] = "1"
         assert connection.get("https://graph.microsoft.com/v1.0/me").json()["userPrincipalName"] == USER
+
+
+@case("python-o365 signs in by password")
+def _():
+    with tempfile.TemporaryDirectory() as directory:
+        account = Account((PUBLIC,), auth_flow_type="password", username=USER,
+                          password=os.environ["TESTKIT_PASSWORD"], tenant_id="organizations",
+                          token_backend=FileSystemTokenBackend(token_path=directory))
+        assert account.authenticate(requested_scopes=SCOPES)
+        assert account.con.get("https://graph.microsoft.com/v1.0/me").json()["userPrincipalName"] == USER
+
+
+@case("python-o365 gets an application's token")
+def _():
+    with tempfile.TemporaryDirectory() as directory:
+        account = Account((CONFIDENTIAL, SECRET), auth_flow_type="credentials", tenant_id="contoso.com",
+                          token_backend=FileSystemTokenBackend(token_path=directory))
+        assert account.authenticate()
+        user = account.con.get("https://graph.microsoft.com/v1.0/users/" + USER).json()
+        assert user["userPrincipalName"] == USER, user
 
 
 def main():
