@@ -1,0 +1,20 @@
+# Two commands do everything: make demo, make test. See README.md.
+
+GO ?= go
+
+.PHONY: demo test lint bench help
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
+
+demo: ## sign in, share one encrypted file among 8 processes, refresh once per expiry
+	@cd internal/demo && GOWORK=off $(GO) run .
+
+test: ## every module's tests, with the real peers this machine has
+	@scripts/test
+
+lint: ## gofmt, vet (Linux, macOS, Windows), staticcheck, govulncheck, tidy
+	@scripts/lint
+
+bench: ## the figures of docs/benchmarks.md
+	@cd internal/bench && GOWORK=off $(GO) test -run '^$$' -bench . -benchmem ./...
