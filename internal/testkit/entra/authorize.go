@@ -31,7 +31,14 @@ type code struct {
 // to type a password: login_hint, or else Options.DefaultUser, signs in at once, and
 // without either a page asks who it shall be.
 func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
-	q, tenant := r.URL.Query(), r.PathValue("tenant")
+	s.authorize(r.PathValue("tenant"), r.URL)(w)
+}
+
+// show is an answer for a browser, decided under the lock and written without it.
+type show func(http.ResponseWriter)
+
+func (s *Server) authorize(tenant string, asked *url.URL) show {
+	q := asked.Query()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	client := s.clients[q.Get("client_id")]
@@ -40,17 +47,13 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 	// anywhere; the person at the browser is told.
 	switch {
 	case !s.knowsTenant(tenant):
-		errorPage(w, unknownTenant(tenant))
-		return
+		return errorPage(unknownTenant(tenant))
 	case client == nil:
-		errorPage(w, unknownClient(q.Get("client_id"), tenant))
-		return
+		return errorPage(unknownClient(q.Get("client_id"), tenant))
 	case redirect == "":
-		errorPage(w, missing("redirect_uri"))
-		return
+		return errorPage(missing("redirect_uri"))
 	case !client.allowsRedirect(redirect):
-		errorPage(w, refuse("invalid_request", 50011, "The redirect URI '%s' specified in the request does not match the redirect URIs configured for the application '%s'.", redirect, client.ID))
-		return
+		return errorPage(refuse("invalid_request", 50011, "The redirect URI '%s' specified in the request does not match the redirect URIs configured for the application '%s'.", redirect, client.ID))
 	}
 	back := reply{uri: redirect, mode: q.Get("response_mode"), state: q.Get("state")}
 	scopes := strings.Fields(q.Get("scope"))
@@ -62,28 +65,21 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 	badScopes := oneResource(scopes)
 	switch {
 	case q.Get("response_type") != "code":
-		back.refuse(w, refuse("unsupported_response_type", 700054, "response_type '%s' is not enabled for the application.", q.Get("response_type")))
-		return
+		return back.refuse(refuse("unsupported_response_type", 700054, "response_type '%s' is not enabled for the application.", q.Get("response_type")))
 	case !slices.Contains([]string{"", "query", "fragment", "form_post"}, back.mode):
 		back.mode = ""
-		back.refuse(w, refuse("invalid_request", 901002, "The 'response_mode' request parameter is not supported."))
-		return
+		return back.refuse(refuse("invalid_request", 901002, "The 'response_mode' request parameter is not supported."))
 	case len(scopes) == 0:
-		back.refuse(w, missing("scope"))
-		return
+		return back.refuse(missing("scope"))
 	case badScopes != nil:
-		back.refuse(w, badScopes)
-		return
+		return back.refuse(badScopes)
 	case badClaims != nil:
-		back.refuse(w, badClaims)
-		return
+		return back.refuse(badClaims)
 	case challenge != "" && method != "plain" && method != "S256":
-		back.refuse(w, refuse("invalid_request", 50147, "Invalid size or method of code challenge parameter."))
-		return
+		return back.refuse(refuse("invalid_request", 50147, "Invalid size or method of code challenge parameter."))
 	case q.Get("error") != "":
 		// The page's way of declining; no client sends it.
-		back.refuse(w, refuse("access_denied", 65004, "User declined to consent to access the app."))
-		return
+		return back.refuse(refuse("access_denied", 65004, "User declined to consent to access the app."))
 	}
 
 	username := q.Get("login_hint")
@@ -92,17 +88,14 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 	}
 	if username == "" {
 		if q.Get("prompt") == "none" {
-			back.refuse(w, refuse("login_required", 50058, "A silent sign-in request was sent but no user is signed in."))
-			return
+			return back.refuse(refuse("login_required", 50058, "A silent sign-in request was sent but no user is signed in."))
 		}
-		s.signInPage(w, r.URL)
-		return
+		return s.signInPage(asked)
 	}
 	user, refused := s.userIn(username, tenant)
 	if refused != nil {
 		refused.code = "access_denied" // what RFC 6749 section 4.1.2.1 has for it
-		back.refuse(w, refused)
-		return
+		return back.refuse(refused)
 	}
 	value := "1." + random(60)
 	s.codes[value] = &code{
@@ -114,7 +107,7 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 	if q.Get("client_info") == "1" { // MSAL Python asks here too
 		params.Set("client_info", clientInfo(user))
 	}
-	back.send(w, params)
+	return back.send(params)
 }
 
 // redeemCode is RFC 6749 section 4.1.3 with RFC 7636 section 4.6. s.mu is held.
@@ -165,8 +158,7 @@ func (s *Server) redeemCode(c *call, client *Client) (*answer, *refusal) {
 	}
 	k.redeemed = true
 	if slices.Contains(scopes, "offline_access") {
-		t := s.startFamily(c, client, k.user, scopes)
-		k.family, a.RefreshToken = t.family, t.value
+		k.family, a.RefreshToken = s.startFamily(c, client, k.user, scopes)
 	}
 	return a, nil
 }
@@ -197,53 +189,57 @@ func (s *Server) serveLogout(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, to, http.StatusFound)
 		return
 	}
-	page(w, http.StatusOK, signedOutPage, nil)
+	page(http.StatusOK, signedOutPage, nil)(w)
 }
 
 // reply is how the authorization endpoint answers the client through the browser.
 type reply struct{ uri, mode, state string }
 
-func (b reply) refuse(w http.ResponseWriter, r *refusal) {
-	b.send(w, url.Values{
+func (b reply) refuse(r *refusal) show {
+	return b.send(url.Values{
 		"error":             {r.code},
 		"error_description": {fmt.Sprintf("AADSTS%d: %s", r.aadsts, r.text)},
 	})
 }
 
-func (b reply) send(w http.ResponseWriter, params url.Values) {
+func (b reply) send(params url.Values) show {
 	if b.state != "" {
 		params.Set("state", b.state)
 	}
-	w.Header().Set("Cache-Control", "no-store")
 	if b.mode == "form_post" { // OAuth 2.0 Form Post Response Mode, section 2
-		page(w, http.StatusOK, formPostPage, struct {
+		return page(http.StatusOK, formPostPage, struct {
 			URI    string
 			Params url.Values
 		}{b.uri, params})
-		return
 	}
 	to, err := url.Parse(b.uri)
 	if err != nil {
 		// Only a registered URI that is no URI gets here.
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
+		return errorPage(refuse("invalid_request", 50011, "The redirect URI is malformed: %v", err))
 	}
 	if b.mode == "fragment" {
-		to.Fragment, to.RawFragment = "", ""
-		w.Header().Set("Location", to.String()+"#"+params.Encode())
-	} else {
-		q := to.Query() // RFC 6749 section 3.1.2: a query of its own is kept
-		for name, values := range params {
-			q[name] = values
-		}
-		to.RawQuery = q.Encode()
-		w.Header().Set("Location", to.String())
+		to.Fragment = ""
+		return location(to.String() + "#" + params.Encode())
 	}
-	w.WriteHeader(http.StatusFound)
+	q := to.Query() // RFC 6749 section 3.1.2: a query of its own is kept
+	for name, values := range params {
+		q[name] = values
+	}
+	to.RawQuery = q.Encode()
+	return location(to.String())
+}
+
+// location redirects without http.Redirect's body, which would repeat the code.
+func location(to string) show {
+	return func(w http.ResponseWriter) {
+		w.Header().Set("Location", to)
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusFound)
+	}
 }
 
 // signInPage lists the users: each is a link to the same request with a login_hint. s.mu is held.
-func (s *Server) signInPage(w http.ResponseWriter, asked *url.URL) {
+func (s *Server) signInPage(asked *url.URL) show {
 	type choice struct{ Username, Name, URL string }
 	link := func(name, value string) string {
 		q := asked.Query()
@@ -255,24 +251,27 @@ func (s *Server) signInPage(w http.ResponseWriter, asked *url.URL) {
 		u := s.users[key]
 		choices = append(choices, choice{u.Username, u.Name, link("login_hint", u.Username)})
 	}
-	page(w, http.StatusOK, choicePage, struct {
+	return page(http.StatusOK, choicePage, struct {
 		Choices []choice
 		Decline string
 	}{choices, link("error", "access_denied")})
 }
 
-func errorPage(w http.ResponseWriter, r *refusal) {
-	page(w, r.status(), refusedPage, struct {
+func errorPage(r *refusal) show {
+	return page(r.status(), refusedPage, struct {
 		Code int
 		Text string
 	}{r.aadsts, r.text})
 }
 
-func page(w http.ResponseWriter, status int, t *template.Template, data any) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
-	// A reader that is gone can't be told.
-	_ = t.Execute(w, data)
+func page(status int, t *template.Template, data any) show {
+	return func(w http.ResponseWriter) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(status)
+		// A reader that is gone can't be told.
+		_ = t.Execute(w, data)
+	}
 }
 
 var (

@@ -22,7 +22,8 @@ import (
 //	POST /testkit/settings     Settings: those present change
 //	POST /testkit/faults       FaultOrder: queues faults
 //	POST /testkit/clear        forgets faults, opens gates
-//	POST /testkit/hold         {"grant": "refresh_token"}: holds requests (of any grant, if empty)
+//	POST /testkit/hold         {"grant": "refresh_token", "reply": true}: holds requests (of any grant, if empty),
+//	                           before they are processed or, with reply, before they are answered
 //	GET  /testkit/held         {"waiting": 2}
 //	POST /testkit/release      {"n": 1}: lets n held requests go; without n opens all gates
 //	POST /testkit/revoke       {"user": "ana@contoso.com", "access_only": true}
@@ -53,8 +54,9 @@ func (s *Server) control() *http.ServeMux {
 	handle(mux, "clear", func(struct{}) error { s.ClearFaults(); return nil })
 	handle(mux, "hold", func(o struct {
 		Grant string `json:"grant"`
+		Reply bool   `json:"reply"`
 	}) error {
-		s.Hold(o.Grant)
+		s.shut(o.Grant, o.Reply)
 		return nil
 	})
 	handle(mux, "release", func(o struct {

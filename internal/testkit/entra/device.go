@@ -30,38 +30,49 @@ func (s *Server) serveDeviceCode(w http.ResponseWriter, r *http.Request) {
 		refuse("invalid_request", 900144, "The request body could not be read.").write(w, r, s.now())
 		return
 	}
-	tenant, scopes := r.PathValue("tenant"), strings.Fields(r.PostForm.Get("scope"))
+	told, refused := s.startDevice(r.PathValue("tenant"), r.PostForm.Get("client_id"), strings.Fields(r.PostForm.Get("scope")))
+	if refused != nil {
+		refused.write(w, r, s.now())
+		return
+	}
+	told.VerificationURI = base(r) + "/device"
+	told.Message = fmt.Sprintf("To sign in, use a web browser to open the page %s and enter the code %s to authenticate.", told.VerificationURI, told.UserCode)
+	writeJSON(w, http.StatusOK, told)
+}
+
+// deviceAnswer is RFC 8628 section 3.2; message is Entra's addition.
+type deviceAnswer struct {
+	DeviceCode      string `json:"device_code"`
+	UserCode        string `json:"user_code"`
+	VerificationURI string `json:"verification_uri"`
+	ExpiresIn       int    `json:"expires_in"`
+	Interval        int    `json:"interval"`
+	Message         string `json:"message"`
+}
+
+func (s *Server) startDevice(tenant, clientID string, scopes []string) (*deviceAnswer, *refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.opts.Clock()
-	client := s.clients[r.PostForm.Get("client_id")]
-	refused := oneResource(scopes)
 	switch {
 	case !s.knowsTenant(tenant):
-		refused = unknownTenant(tenant)
-	case r.PostForm.Get("client_id") == "":
-		refused = missing("client_id")
-	case client == nil:
-		refused = unknownClient(r.PostForm.Get("client_id"), tenant)
+		return nil, unknownTenant(tenant)
+	case clientID == "":
+		return nil, missing("client_id")
+	case s.clients[clientID] == nil:
+		return nil, unknownClient(clientID, tenant)
 	case len(scopes) == 0:
-		refused = missing("scope")
+		return nil, missing("scope")
 	}
-	if refused != nil {
-		refused.write(w, r, now)
-		return
+	if refused := oneResource(scopes); refused != nil {
+		return nil, refused
 	}
 	value := "1." + random(60)
 	d := &device{
-		userCode: userCode(), tenant: tenant, client: client.ID, scopes: scopes,
-		expires: now.Add(s.opts.DeviceLifetime),
+		userCode: userCode(), tenant: tenant, client: clientID, scopes: scopes,
+		expires: s.opts.Clock().Add(s.opts.DeviceLifetime),
 	}
 	s.devices[value] = d
-	at := base(r) + "/device"
-	writeJSON(w, http.StatusOK, map[string]any{
-		"device_code": value, "user_code": d.userCode, "verification_uri": at,
-		"expires_in": seconds(s.opts.DeviceLifetime), "interval": 1,
-		"message": fmt.Sprintf("To sign in, use a web browser to open the page %s and enter the code %s to authenticate.", at, d.userCode),
-	})
+	return &deviceAnswer{DeviceCode: value, UserCode: d.userCode, ExpiresIn: seconds(s.opts.DeviceLifetime), Interval: 1}, nil
 }
 
 // redeemDevice is RFC 8628 section 3.5, with the names Entra has for its errors. s.mu is held.
@@ -142,10 +153,10 @@ func (s *Server) deviceFor(userCode string) (*device, error) {
 }
 
 func (s *Server) serveDevicePage(w http.ResponseWriter, r *http.Request) {
-	page(w, http.StatusOK, devicePage, struct {
+	page(http.StatusOK, devicePage, struct {
 		Code  string
 		Users []User
-	}{r.URL.Query().Get("user_code"), s.Users()})
+	}{r.URL.Query().Get("user_code"), s.Users()})(w)
 }
 
 func (s *Server) serveDeviceAnswer(w http.ResponseWriter, r *http.Request) {
@@ -157,10 +168,10 @@ func (s *Server) serveDeviceAnswer(w http.ResponseWriter, r *http.Request) {
 		err = s.ApproveDevice(r.PostFormValue("user_code"), username)
 	}
 	if err != nil {
-		errorPage(w, refuse("invalid_request", 50199, "%v", err))
+		errorPage(refuse("invalid_request", 50199, "%v", err))(w)
 		return
 	}
-	page(w, http.StatusOK, deviceDonePage, nil)
+	page(http.StatusOK, deviceDonePage, nil)(w)
 }
 
 var (

@@ -65,7 +65,8 @@ type Options struct {
 	// Clock tells the time tokens are stamped and judged by; time.Now by default.
 	// Delays and the real lifetime of connections don't follow it.
 	Clock func() time.Time
-	// OnGrant, if set, hears every event of the log as it happens.
+	// OnGrant, if set, hears every event of the log as it happens, from many
+	// goroutines at once.
 	OnGrant func(Event)
 }
 
@@ -119,7 +120,7 @@ type Server struct {
 	clients  map[string]*Client
 	codes    map[string]*code
 	devices  map[string]*device // by device code
-	refresh  map[string]*refreshToken
+	refresh  map[digest]*refreshToken
 	families int               // how many were ever started
 	gen      map[string]uint64 // by subject; access tokens of an older generation are revoked
 	faults   faults
@@ -144,7 +145,7 @@ func New(o Options) (*Server, error) {
 		certs: certs, sealer: sealer, opts: o, done: make(chan struct{}),
 		users: map[string]*User{}, clients: map[string]*Client{},
 		codes: map[string]*code{}, devices: map[string]*device{},
-		refresh: map[string]*refreshToken{}, gen: map[string]uint64{},
+		refresh: map[digest]*refreshToken{}, gen: map[string]uint64{},
 		counts: newCounts(),
 	}
 	for _, u := range o.Users {

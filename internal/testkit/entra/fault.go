@@ -11,8 +11,8 @@ import (
 
 // Fault is what is to go wrong with one token request. The zero value is nothing.
 //
-// A request passes, in this order: gates and Hold, Before, [the sender is still there?],
-// Status, the grant itself, HoldReply, After, Drop.
+// A request passes, in this order: Hold and its like, Before, [is the sender still
+// there?], Status, the grant itself, HoldReply, After, Drop.
 type Fault struct {
 	// Hold and Before keep the request back before it is processed. A sender that
 	// leaves meanwhile is noticed, and its request dropped: it changes nothing.
@@ -49,7 +49,8 @@ func Throttled(after time.Duration) Fault {
 func Unavailable() Fault { return Fault{Status: http.StatusServiceUnavailable} }
 
 // OnToken installs a hook that says for every token request what is to go wrong with
-// it; nil removes it. Faults queued by Inject go first.
+// it; nil removes it. Faults queued by Inject go first. Requests come from many
+// goroutines at once, and so do calls of the hook.
 func (s *Server) OnToken(hook func(Request) Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,7 +67,7 @@ func (s *Server) Inject(grant string, faults ...Fault) {
 	}
 }
 
-// ClearFaults forgets the queue and the hook, and opens every gate that Hold shut.
+// ClearFaults forgets the queue and the hook, and opens every gate that Hold and HoldReply shut.
 func (s *Server) ClearFaults() {
 	s.mu.Lock()
 	gates := s.faults.gates
@@ -79,12 +80,18 @@ func (s *Server) ClearFaults() {
 
 // Hold shuts a gate in front of all requests of a grant type (of any, if empty) that
 // arrive from now on, until it is opened.
-func (s *Server) Hold(grant string) *Gate {
+func (s *Server) Hold(grant string) *Gate { return s.shut(grant, false) }
+
+// HoldReply shuts a gate behind the processing of such requests: what they changed is
+// changed, and the answer waits.
+func (s *Server) HoldReply(grant string) *Gate { return s.shut(grant, true) }
+
+func (s *Server) shut(grant string, reply bool) *Gate {
 	g := NewGate()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults.gates = slices.DeleteFunc(s.faults.gates, func(old held) bool { return old.gate.opened() })
-	s.faults.gates = append(s.faults.gates, held{grant, g})
+	s.faults.gates = append(s.faults.gates, held{grant, reply, g})
 	return g
 }
 
@@ -118,6 +125,7 @@ type queued struct {
 
 type held struct {
 	grant string
+	reply bool
 	gate  *Gate
 }
 
@@ -131,14 +139,18 @@ func (f *faults) next(grant string) (Fault, bool) {
 	return fault, true
 }
 
-func (f *faults) gatesFor(grant string) []*Gate {
-	var gates []*Gate
+// gatesFor are the gates before and after the processing of a grant.
+func (f *faults) gatesFor(grant string) (before, after []*Gate) {
 	for _, h := range f.gates {
-		if h.grant == "" || h.grant == grant {
-			gates = append(gates, h.gate)
+		switch {
+		case h.grant != "" && h.grant != grant:
+		case h.reply:
+			after = append(after, h.gate)
+		default:
+			before = append(before, h.gate)
 		}
 	}
-	return gates
+	return before, after
 }
 
 // Gate holds requests until it is told to let them go. A new one is shut.

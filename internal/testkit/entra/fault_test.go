@@ -139,8 +139,7 @@ func TestAGateHoldsRequestsBeforeTheyAreProcessed(t *testing.T) {
 func TestAReplyCanBeHeldAfterProcessing(t *testing.T) {
 	app := start(t, entra.Options{})
 	first := app.signIn()
-	gate := entra.NewGate()
-	app.idp.Inject(entra.Refresh, entra.Fault{HoldReply: gate})
+	gate := app.idp.HoldReply(entra.Refresh)
 	done := make(chan response, 1)
 	go func() {
 		r, err := app.try("common", form("client_id", entra.PublicClient, "grant_type", entra.Refresh, "refresh_token", first.Refresh))

@@ -27,7 +27,7 @@ func (s *Server) password(c *call, client *Client) (*answer, *refusal) {
 func (s *Server) startSession(c *call, client *Client, u *User, scopes []string) (*answer, *refusal) {
 	a, refused := s.issueForUser(c, client, u, scopes, "")
 	if refused == nil && slices.Contains(scopes, "offline_access") {
-		a.RefreshToken = s.startFamily(c, client, u, scopes).value
+		_, a.RefreshToken = s.startFamily(c, client, u, scopes)
 	}
 	return a, refused
 }

@@ -1,6 +1,7 @@
 package entra
 
 import (
+	"crypto/sha256"
 	"slices"
 	"time"
 )
@@ -18,28 +19,34 @@ type family struct {
 	revoked bool
 }
 
-// refreshToken is one of a family's. Outside strict mode it may be spent again and again.
+// refreshToken is one of a family's. Outside strict mode it may be spent again and
+// again. Its value is not kept: servers see hundreds of thousands of them in a stress test.
 type refreshToken struct {
-	family    *family
-	value     string
-	expires   time.Time
-	spentAt   time.Time     // zero until its first use
-	successor *refreshToken // what its first use brought
-	reply     *answer       // and the answer that carried it, for the reuse grace
-	asked     []string      // what that use asked for
+	family  *family
+	expires time.Time
+	spentAt time.Time // zero until its first use
+	reply   *answer   // what that use was answered, kept if there is a grace
+	asked   []string  // and what it had asked for
 }
 
-// startFamily begins a sign-in's refresh tokens. s.mu is held.
-func (s *Server) startFamily(c *call, client *Client, u *User, scopes []string) *refreshToken {
+// digest is what a refresh token is found by.
+type digest [sha256.Size]byte
+
+func digestOf(token string) digest { return sha256.Sum256([]byte(token)) }
+
+// startFamily begins a sign-in's refresh tokens and returns the first. s.mu is held.
+func (s *Server) startFamily(c *call, client *Client, u *User, scopes []string) (*family, string) {
 	s.families++
 	c.family = s.families
-	return s.addToken(&family{number: s.families, user: u, client: client.ID, scopes: slices.Clone(scopes)})
+	f := &family{number: s.families, user: u, client: client.ID, scopes: slices.Clone(scopes)}
+	return f, s.extend(f)
 }
 
-func (s *Server) addToken(f *family) *refreshToken {
-	t := &refreshToken{family: f, value: "1." + random(refreshTokenBytes), expires: s.opts.Clock().Add(s.opts.RefreshLifetime)}
-	s.refresh[t.value] = t
-	return t
+// extend adds a refresh token to a family. s.mu is held.
+func (s *Server) extend(f *family) string {
+	token := "1." + random(refreshTokenBytes)
+	s.refresh[digestOf(token)] = &refreshToken{family: f, expires: s.opts.Clock().Add(s.opts.RefreshLifetime)}
+	return token
 }
 
 // redeemRefresh is RFC 6749 section 6, and in strict mode RFC 9700 section 4.14.2. s.mu is held.
@@ -48,7 +55,7 @@ func (s *Server) redeemRefresh(c *call, client *Client, omit bool) (*answer, *re
 	if value == "" {
 		return nil, missing("refresh_token")
 	}
-	t := s.refresh[value]
+	t := s.refresh[digestOf(value)]
 	if t == nil {
 		return nil, refuse("invalid_grant", 9002313, "Invalid request. Request is malformed or invalid.").with("bad_token")
 	}
@@ -62,7 +69,7 @@ func (s *Server) redeemRefresh(c *call, client *Client, omit bool) (*answer, *re
 		return nil, refuse("invalid_grant", 700082, "The refresh token has expired due to inactivity.")
 	}
 	spent := s.opts.Strict && !t.spentAt.IsZero()
-	graced := spent && now.Sub(t.spentAt) <= s.opts.ReuseGrace
+	graced := spent && t.reply != nil && now.Sub(t.spentAt) <= s.opts.ReuseGrace
 	if spent && !graced {
 		s.counts.reuseDetected++
 		if !f.revoked {
@@ -94,12 +101,13 @@ func (s *Server) redeemRefresh(c *call, client *Client, omit bool) (*answer, *re
 		// The old one stays the good one, as with providers that never rotate.
 		return a, nil
 	}
-	next := s.addToken(f)
-	a.RefreshToken = next.value
+	a.RefreshToken = s.extend(f)
 	if t.spentAt.IsZero() {
-		t.spentAt, t.successor, t.asked = now, next, slices.Clone(scopes)
-		kept := *a
-		t.reply = &kept
+		t.spentAt = now
+		if s.opts.Strict && s.opts.ReuseGrace > 0 {
+			kept := *a
+			t.reply, t.asked = &kept, slices.Clone(scopes)
+		}
 	}
 	return a, nil
 }
@@ -119,6 +127,6 @@ func (s *Server) repeat(c *call, client *Client, t *refreshToken, scopes []strin
 	if refused != nil {
 		return nil, refused
 	}
-	a.RefreshToken = t.successor.value
+	a.RefreshToken = t.reply.RefreshToken
 	return a, nil
 }

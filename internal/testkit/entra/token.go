@@ -58,9 +58,9 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c, bad := s.parse(r)
-	fault, gates := s.received(c)
+	fault, before, after := s.received(c)
 
-	if !s.hold(r.Context(), gates, fault) {
+	if !standAt(r.Context(), append(before, fault.Hold)) || !pause(r.Context(), fault.Before) {
 		s.dropped(c)
 		cutConnection()
 	}
@@ -75,10 +75,8 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 		cutConnection()
 	}
 
-	if fault.HoldReply != nil {
-		fault.HoldReply.pass(r.Context())
-	}
-	pause(r.Context(), fault.After)
+	// Whether the sender still waits is asked once, below.
+	_ = standAt(r.Context(), append(after, fault.HoldReply)) && pause(r.Context(), fault.After)
 	switch {
 	case fault.Drop, r.Context().Err() != nil:
 		s.replyLost()
@@ -138,11 +136,11 @@ func (s *Server) parse(r *http.Request) (*call, *refusal) {
 }
 
 // received counts the request and finds out what is to go wrong with it.
-func (s *Server) received(c *call) (Fault, []*Gate) {
+func (s *Server) received(c *call) (f Fault, before, after []*Gate) {
 	s.mu.Lock()
 	switch c.Grant {
 	case Refresh:
-		if t := s.refresh[c.form.Get("refresh_token")]; t != nil {
+		if t := s.refresh[digestOf(c.form.Get("refresh_token"))]; t != nil {
 			c.Username = t.family.user.Username
 		}
 	case AuthorizationCode:
@@ -151,24 +149,25 @@ func (s *Server) received(c *call) (Fault, []*Gate) {
 		}
 	}
 	c.N = s.counts.received(c.Grant)
-	fault, queued := s.faults.next(c.Grant)
-	gates, hook := s.faults.gatesFor(c.Grant), s.faults.hook
+	f, queued := s.faults.next(c.Grant)
+	before, after = s.faults.gatesFor(c.Grant)
+	hook := s.faults.hook
 	s.mu.Unlock()
 
 	if !queued && hook != nil {
-		fault = hook(c.Request) // outside the lock: a hook may call the server
+		f = hook(c.Request) // outside the lock: a hook may call the server
 	}
-	return fault, gates
+	return f, before, after
 }
 
-// hold keeps the request back; false means that its sender left meanwhile.
-func (s *Server) hold(ctx context.Context, gates []*Gate, f Fault) bool {
-	for _, g := range append(gates, f.Hold) {
+// standAt passes the gates one after the other; false means that the sender left meanwhile.
+func standAt(ctx context.Context, gates []*Gate) bool {
+	for _, g := range gates {
 		if g != nil && !g.pass(ctx) {
 			return false
 		}
 	}
-	return pause(ctx, f.Before)
+	return true
 }
 
 // pause is a sleep that ends early, and says false, when the sender leaves.
