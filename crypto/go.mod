@@ -4,7 +4,4 @@ go 1.25.0
 
 require github.com/graphtoken/graphtoken/core v0.1.0
 
-replace (
-	github.com/graphtoken/graphtoken/conformance => ../conformance
-	github.com/graphtoken/graphtoken/core => ../core
-)
+replace github.com/graphtoken/graphtoken/core => ../core

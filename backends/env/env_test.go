@@ -26,7 +26,7 @@ var prefixes atomic.Int32
 
 // prefix is a namespace of the test's own, cleared when it ends.
 func prefix(t interface{ Cleanup(func()) }) string {
-	p := fmt.Sprintf("GRAPHTOKEN_TEST_%d_", prefixes.Add(1))
+	p := fmt.Sprintf("GRAPHTOKEN_TEST_%08d_", prefixes.Add(1))
 	t.Cleanup(func() {
 		for _, variable := range os.Environ() {
 			if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, p) {

@@ -3,11 +3,11 @@ module github.com/graphtoken/graphtoken/backends/memory
 go 1.25.0
 
 require (
-	github.com/graphtoken/graphtoken/core v0.1.0
 	github.com/graphtoken/graphtoken/conformance v0.1.0
+	github.com/graphtoken/graphtoken/core v0.1.0
 )
 
 replace (
-	github.com/graphtoken/graphtoken/core => ../../core
 	github.com/graphtoken/graphtoken/conformance => ../../conformance
+	github.com/graphtoken/graphtoken/core => ../../core
 )
