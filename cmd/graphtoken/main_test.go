@@ -1,0 +1,292 @@
+package main_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/graphtoken/graphtoken/backends/filesystem"
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
+	"github.com/graphtoken/graphtoken/crypto"
+	"github.com/graphtoken/graphtoken/internal/testkit/entra"
+)
+
+// binary is the command as a user has it.
+var binary string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "graphtoken-test-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		binary = filepath.Join(dir, "graphtoken")
+		args := []string{"build", "-o", binary}
+		if raceEnabled {
+			args = append(args, "-race")
+		}
+		if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+const (
+	ana = entra.Ana
+	bo  = "bo@contoso.com"
+)
+
+// world is an identity provider, a store, and a shell to run the command in.
+type world struct {
+	t   *testing.T
+	idp *entra.Server
+	dir string
+	env []string
+
+	mu      sync.Mutex
+	shown   strings.Builder // all output that must hold no secret
+	secrets map[string]bool // seen in the store so far
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{
+		t: t, dir: t.TempDir(), secrets: map[string]bool{entra.ConfidentialSecret: true},
+		idp: entra.Start(t, entra.Options{Strict: true, Users: []entra.User{{Username: ana}, {Username: bo}}}),
+	}
+	ca := filepath.Join(w.dir, "ca.pem")
+	if err := w.idp.WriteCA(ca); err != nil {
+		t.Fatal(err)
+	}
+	w.env = []string{
+		"HOME=" + w.dir, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + w.dir,
+		"GRAPHTOKEN_STORE=file://" + w.file(),
+		"GRAPHTOKEN_AUTHORITY=" + w.idp.Authority("common"),
+		"GRAPHTOKEN_CA=" + ca,
+	}
+	t.Cleanup(w.checkNothingSecretShows)
+	return w
+}
+
+func (w *world) file() string { return filepath.Join(w.dir, "store", "tokens.json") }
+
+// set adds variables to the shell.
+func (w *world) set(variables ...string) { w.env = append(w.env, variables...) }
+
+type result struct {
+	out, err string
+	code     int
+}
+
+// run runs the command to its end.
+func (w *world) run(args ...string) result {
+	w.t.Helper()
+	r, err := w.try(w.t.Context(), args...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+func (w *world) try(ctx context.Context, args ...string) (result, error) {
+	var out, errs bytes.Buffer
+	cmd := w.command(ctx, args...)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return result{}, err
+	}
+	r := result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
+	w.note(args, r)
+	return r, nil
+}
+
+// ok runs a command that must succeed, and returns its output.
+func (w *world) ok(args ...string) string {
+	w.t.Helper()
+	r := w.run(args...)
+	if r.code != 0 {
+		w.t.Fatalf("graphtoken %s: exit code %d\n%s", strings.Join(args, " "), r.code, r.err)
+	}
+	return strings.TrimSuffix(r.out, "\n")
+}
+
+// fails runs a command that must end with this code.
+func (w *world) fails(code int, args ...string) result {
+	w.t.Helper()
+	r := w.run(args...)
+	if r.code != code || r.err == "" {
+		w.t.Errorf("graphtoken %s: exit code %d, want %d\n%s", strings.Join(args, " "), r.code, code, r.err)
+	}
+	return r
+}
+
+func (w *world) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Env, cmd.Dir = w.env, w.dir
+	return cmd
+}
+
+// login signs a user in, as one who copies addresses between two windows.
+func (w *world) login(username string, args ...string) result {
+	w.t.Helper()
+	return w.loginBy(func(address string, stdin io.Writer) error {
+		redirect, err := w.idp.SignInAs(username, address)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(stdin, redirect)
+		return err
+	}, args...)
+}
+
+// loginBy starts a login, and has user deal with the address it shows.
+func (w *world) loginBy(user func(address string, stdin io.Writer) error, args ...string) result {
+	w.t.Helper()
+	args = append([]string{"login", "--client-id", entra.PublicClient, "--scope", "User.Read", "--scope", "Mail.Read"}, args...)
+	cmd := w.command(w.t.Context(), args...)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	lines := bufio.NewReader(stdout)
+	address, err := lines.ReadString('\n')
+	if err == nil {
+		err = user(strings.TrimSpace(address), stdin)
+	}
+	if err != nil {
+		w.t.Error(err)
+	}
+	rest, err := io.ReadAll(lines)
+	if err != nil {
+		w.t.Error(err)
+	}
+	_ = cmd.Wait() // its exit code says it
+	r := result{address + string(rest), errs.String(), cmd.ProcessState.ExitCode()}
+	w.note(args, r)
+	return r
+}
+
+// store is the world's store, opened beside the command.
+func (w *world) store(opts ...core.StoreOption) *core.Store {
+	w.t.Helper()
+	b, err := filesystem.New(filepath.Dir(w.file()), filesystem.Options{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return core.NewStore(b, opts...)
+}
+
+// expire makes a user's stored access token an hour old.
+func (w *world) expire(q tokencache.Query, opts ...core.StoreOption) {
+	w.t.Helper()
+	err := w.store(opts...).Update(w.t.Context(), filepath.Base(w.file()), func(c *tokencache.Cache) error {
+		token, ok := c.AccessToken(q)
+		if !ok {
+			return errors.New("there is no access token")
+		}
+		return c.Put(tokencache.TokenResponse{
+			AccessToken: token.Secret.Reveal(), Scope: strings.Join(token.Scopes, " "), TokenType: "Bearer", ExpiresIn: 3600,
+			ClientID: token.ClientID, Environment: token.Environment, Tenant: token.Realm, HomeAccountID: token.HomeAccountID,
+			Sent: time.Now().Add(-time.Hour),
+		})
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// note keeps what was shown, and what must not have been.
+func (w *world) note(args []string, r result) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.shown.WriteString(r.err)
+	if len(args) > 0 && args[0] == "token" {
+		w.secrets[strings.TrimSpace(r.out)] = true
+	} else {
+		w.shown.WriteString(r.out)
+	}
+	if data, err := os.ReadFile(w.file()); err == nil {
+		w.noteSecrets(data)
+	}
+}
+
+func (w *world) noteSecrets(record []byte) {
+	c, err := tokencache.Parse(record)
+	if err != nil {
+		return // encrypted, or broken on purpose
+	}
+	for _, q := range append(queries(c), tokencache.Query{App: true}) {
+		at, _ := c.AccessToken(q)
+		rt, _ := c.RefreshToken(q)
+		id, _ := c.IDToken(q)
+		for _, s := range []tokencache.Secret{at.Secret, rt.Secret, id.Secret} {
+			w.secrets[s.Reveal()] = true
+		}
+	}
+}
+
+func queries(c *tokencache.Cache) []tokencache.Query {
+	var all []tokencache.Query
+	for _, a := range c.Accounts() {
+		all = append(all, tokencache.Query{HomeAccountID: a.HomeAccountID})
+	}
+	return all
+}
+
+func (w *world) checkNothingSecretShows() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.secrets, "")
+	shown := w.shown.String()
+	for secret := range w.secrets {
+		if strings.Contains(shown, secret) {
+			w.t.Errorf("a secret shows: %.12s…\n%s", secret, shown)
+		}
+	}
+}
+
+func newKeyFile(t *testing.T, w *world) (path string, manager core.CryptographyManager) {
+	t.Helper()
+	path = filepath.Join(w.dir, "keys")
+	w.ok("keygen", path)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := crypto.ReadKeys(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.secrets[keys[0].Reveal()] = true
+	ring, err := crypto.NewKeyring(keys[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path, ring
+}
