@@ -3,10 +3,13 @@
 // not just pass by: it says so loudly, or fails where the peer is required.
 //
 // GRAPHTOKEN_REQUIRE lists the peers that must be there, separated by commas; "all"
-// means every one. CI sets it.
+// means every one. CI sets it. Where they may be missing, GRAPHTOKEN_MISSING names a
+// file that collects one line for each skipped test, because go test shows skips to
+// nobody unless it is asked by -v: print it at the end of the run.
 package peer
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,7 +20,7 @@ import (
 // TB is what this package needs of a *testing.T or *testing.B.
 type TB interface {
 	Helper()
-	Logf(format string, args ...any)
+	Name() string
 	Skipf(format string, args ...any)
 	Fatalf(format string, args ...any)
 }
@@ -32,7 +35,30 @@ func Missing(t TB, name, how string) {
 		t.Fatalf(format+"\n\t(GRAPHTOKEN_REQUIRE=%s wants it)", name, how, os.Getenv("GRAPHTOKEN_REQUIRE"))
 		return
 	}
+	if err := note(t.Name(), name); err != nil {
+		t.Fatalf("MISSING REAL PEER: %s, and GRAPHTOKEN_MISSING can't be written: %v", name, err)
+		return
+	}
 	t.Skipf(format, name, how)
+}
+
+// note adds a line to GRAPHTOKEN_MISSING; test binaries that run side by side each add
+// theirs in one write.
+func note(test, name string) error {
+	path := os.Getenv("GRAPHTOKEN_MISSING")
+	if path == "" {
+		return nil
+	}
+	path, err := absolute(path)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "MISSING REAL PEER: %s (%s skipped)\n", name, test)
+	return errors.Join(err, f.Close())
 }
 
 // Required says whether GRAPHTOKEN_REQUIRE names the peer.
@@ -56,13 +82,10 @@ func Python(t TB) string {
 		Missing(t, "python", "GRAPHTOKEN_PYTHON is not set: "+how)
 		return ""
 	}
-	if !filepath.IsAbs(name) {
-		root, err := workspace()
-		if err != nil {
-			t.Fatalf("GRAPHTOKEN_PYTHON=%s is relative: %v", name, err)
-			return ""
-		}
-		name = filepath.Join(root, name)
+	name, err := absolute(name)
+	if err != nil {
+		t.Fatalf("GRAPHTOKEN_PYTHON: %v", err)
+		return ""
 	}
 	if out, err := exec.Command(name, "-c", "import msal, O365, cryptography").CombinedOutput(); err != nil {
 		Missing(t, "python", "GRAPHTOKEN_PYTHON="+name+" can't import its packages ("+lastLine(out, err)+"): "+how)
@@ -71,18 +94,21 @@ func Python(t TB) string {
 	return name
 }
 
-// workspace is the nearest directory upwards that has a go.work.
-func workspace() (string, error) {
+// absolute reads a relative path from the nearest directory upwards that has a go.work.
+func absolute(path string) (string, error) {
+	if filepath.IsAbs(path) {
+		return path, nil
+	}
 	start, err := os.Getwd()
 	if err != nil {
 		return "", err
 	}
 	for dir := start; ; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
-			return dir, nil
+			return filepath.Join(dir, path), nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("no go.work above %s", start)
+			return "", fmt.Errorf("%s is relative, and there is no go.work above %s", path, start)
 		}
 	}
 }

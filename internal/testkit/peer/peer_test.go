@@ -2,6 +2,8 @@ package peer
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -10,7 +12,7 @@ import (
 type spy struct{ skipped, failed string }
 
 func (*spy) Helper()                     {}
-func (*spy) Logf(string, ...any)         {}
+func (*spy) Name() string                { return "TestOfASpy" }
 func (s *spy) Skipf(f string, a ...any)  { s.skipped = fmt.Sprintf(f, a...) }
 func (s *spy) Fatalf(f string, a ...any) { s.failed = fmt.Sprintf(f, a...) }
 
@@ -27,6 +29,7 @@ func TestAMissingPeerIsLoudAndARequiredOneFails(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("GRAPHTOKEN_REQUIRE", c.require)
 			t.Setenv("GRAPHTOKEN_PYTHON", "")
+			t.Setenv("GRAPHTOKEN_MISSING", "")
 			var s spy
 			if got := Python(&s); got != "" {
 				t.Errorf("found %q", got)
@@ -45,8 +48,44 @@ func TestAMissingPeerIsLoudAndARequiredOneFails(t *testing.T) {
 func TestAPythonWithoutThePackagesIsMissing(t *testing.T) {
 	t.Setenv("GRAPHTOKEN_REQUIRE", "")
 	t.Setenv("GRAPHTOKEN_PYTHON", "/bin/false")
+	t.Setenv("GRAPHTOKEN_MISSING", "")
 	var s spy
 	if got := Python(&s); got != "" || !strings.Contains(s.skipped, "MISSING REAL PEER: python") {
 		t.Errorf("got %q, skipped %q", got, s.skipped)
+	}
+}
+
+func TestSkipsAreCollectedForTheEndOfTheRun(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "missing")
+	t.Setenv("GRAPHTOKEN_REQUIRE", "")
+	t.Setenv("GRAPHTOKEN_MISSING", list)
+	Missing(&spy{}, "redis", "install it")
+	Missing(&spy{}, "postgres", "install it")
+	got, err := os.ReadFile(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "MISSING REAL PEER: redis (TestOfASpy skipped)\nMISSING REAL PEER: postgres (TestOfASpy skipped)\n"
+	if string(got) != want {
+		t.Errorf("collected %q", got)
+	}
+}
+
+func TestARelativePathStartsAtTheWorkspace(t *testing.T) {
+	root := t.TempDir()
+	deep := filepath.Join(root, "a", "b")
+	if err := os.MkdirAll(deep, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(deep)
+	if got, err := absolute("x"); err == nil {
+		t.Errorf("without a go.work it became %s", got)
+	}
+	if err := os.WriteFile(filepath.Join(root, "go.work"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got, err := absolute(filepath.Join(".cache", "venv", "bin", "python"))
+	if err != nil || !strings.HasSuffix(got, filepath.Join(filepath.Base(root), ".cache", "venv", "bin", "python")) {
+		t.Errorf("got %s, %v", got, err)
 	}
 }
