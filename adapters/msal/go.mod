@@ -15,10 +15,12 @@ require (
 	github.com/kylelemons/godebug v1.1.0 // indirect
 	github.com/pkg/browser v0.0.0-20210911075715-681adbf594b8 // indirect
 	golang.org/x/sync v0.10.0 // indirect
+	golang.org/x/sys v0.29.0 // indirect
 )
 
 replace (
 	github.com/graphtoken/graphtoken/backends/memory => ../../backends/memory
+	github.com/graphtoken/graphtoken/conformance => ../../conformance
 	github.com/graphtoken/graphtoken/core => ../../core
 	github.com/graphtoken/graphtoken/internal/testkit => ../../internal/testkit
 )
