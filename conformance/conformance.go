@@ -91,10 +91,13 @@ type Harness struct {
 	LeaseTTL time.Duration
 }
 
+// defaultTimeout is Run's; Check, whose reader waits for it, is less patient.
+const defaultTimeout = time.Minute
+
 // Run runs every case as a subtest of t.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
-	if err := h.prepare(time.Minute); err != nil {
+	if err := h.prepare(defaultTimeout); err != nil {
 		t.Fatal(err)
 	}
 	for _, g := range suite() {

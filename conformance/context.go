@@ -56,6 +56,50 @@ func contexts() []testCase {
 				}
 				stop()
 			}},
+		{"goroutines", must("Operations that have returned leave no goroutines behind."), 0,
+			func(c *trial) {
+				a, b := c.pair()
+				v := c.save(a, key, text(0))
+				const times = 25
+				some := func() {
+					for i := range times {
+						ctx, cancel := context.WithTimeout(c.ctx, c.patience)
+						_, _ = b.Load(ctx, key)
+						_, _ = b.Check(ctx, "absent")
+						v = c.save(a, key, text(i))
+						_, _ = b.ShouldRefresh(ctx, key, core.RefreshRequest{Seen: v, LeaseTTL: holding, Refresh: func(ctx context.Context, current core.Record) error {
+							return saveNext(ctx, b, current, text(-i))
+						}})
+						if w, ok := core.As[core.Watcher](a); ok {
+							_ = w.Wait(ctx, key, core.Absent)
+						}
+						if l, ok := core.As[core.Lister](a); ok {
+							for range l.Keys(ctx) {
+								break
+							}
+						}
+						c.delete(a, key)
+						cancel()
+					}
+				}
+				// A client may keep some for its connections: these come with
+				// the first operations, and their number doesn't grow.
+				some()
+				before := countGoroutines(c.label)
+				some()
+				var more int
+				deadline := time.Now().Add(c.patience)
+				for {
+					if more = countGoroutines(c.label) - before; more < times/2 {
+						return
+					}
+					if time.Now().After(deadline) {
+						break
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+				c.Errorf("%d more goroutines after %d rounds of operations:\n%s", more, times, goroutines(c.label))
+			}},
 		{"closed", must("A handle that was closed answers, with an error or not, but doesn't panic, and its other handles go on working."), 0,
 			func(c *trial) {
 				a, b := c.pair()

@@ -35,6 +35,9 @@ func suite() []group {
 		{"watch", watch()},
 		{"refresh", refresh()},
 		{"list", list()},
+		{"outage", outage()},
+		{"redaction", redaction()},
+		{"model", model()},
 	}
 }
 
