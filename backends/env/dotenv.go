@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -26,16 +28,18 @@ type dotenv struct {
 func (dotenv) begins(prefix string) bool { return isIdentifier(prefix) }
 
 // holds tells whether value reads the same between single quotes to godotenv,
-// to a shell and to python-dotenv, and is one line. The last of them expands
-// "${" even there, and takes a backslash before another or before a quote for
-// an escape.
+// to a shell and to python-dotenv. The last of them expands "${" even there, and
+// takes a backslash before another or before a quote for an escape. Line feeds
+// are kept, for MSAL's JSON in Python is indented.
 func (dotenv) holds(value string) bool {
-	return !strings.ContainsFunc(value, unicode.IsControl) &&
+	return !strings.ContainsFunc(value, isControl) &&
 		!strings.Contains(value, `'`) &&
 		!strings.Contains(value, `\\`) &&
 		!strings.HasSuffix(value, `\`) &&
 		!strings.Contains(value, `${`)
 }
+
+func isControl(r rune) bool { return r != '\n' && unicode.IsControl(r) }
 
 func (d dotenv) lookup(name string) (string, bool, error) {
 	_, vars, err := d.read()
@@ -45,11 +49,7 @@ func (d dotenv) lookup(name string) (string, bool, error) {
 
 func (d dotenv) names() ([]string, error) {
 	_, vars, err := d.read()
-	names := make([]string, 0, len(vars))
-	for name := range vars {
-		names = append(names, name)
-	}
-	return names, err
+	return slices.Collect(maps.Keys(vars)), err
 }
 
 func (d dotenv) set(name, value string) error {

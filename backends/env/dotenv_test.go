@@ -191,6 +191,20 @@ func TestVariablesOfTheProcessAreNotTheFiles(t *testing.T) {
 	}
 }
 
+// What MSAL writes in Python is indented, with anything but ASCII escaped.
+func TestIndentedJSONStandsInADotEnvFileAsItIs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), ".env")
+	write(t, path, "A=1\nO365TOKEN=old\nB=2\n")
+	const cache = "{\n    \"Account\": {\n        \"name\": \"Zo\\u00eb \\\"Z\\\"\"\n    }\n}"
+	b := open(t, env.Options{DotEnv: path})
+	for range 2 { // the second time over itself
+		save(t, b, env.DefaultKey, cache, core.AnyVersion)
+		if got, want := read(t, path), "A=1\nO365TOKEN='"+cache+"'\nB=2\n"; got != want {
+			t.Errorf("the file holds\n%s\nwant\n%s", got, want)
+		}
+	}
+}
+
 func TestAShellReadsWhatIsSaved(t *testing.T) {
 	sh, err := exec.LookPath("sh")
 	if err != nil {

@@ -16,6 +16,7 @@ package env
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 
 	"github.com/graphtoken/graphtoken/core"
@@ -58,15 +59,15 @@ var (
 	_ core.SizeLimiter  = (*Backend)(nil)
 )
 
-// New returns a backend, and an error for a prefix that can't begin a name
-// there. It reads nothing yet.
+// New returns a backend. It reads nothing yet: its errors are about the options,
+// such as a prefix that can't begin a variable's name.
 func New(o Options) (*Backend, error) {
 	b := &Backend{place: process, prefix: o.Prefix, readOnly: o.ReadOnly}
 	if o.DotEnv != "" {
 		// Today's working directory is meant, wherever the process goes.
 		path, err := filepath.Abs(o.DotEnv)
 		if err != nil {
-			return nil, errors.New("env: Options.DotEnv: " + err.Error())
+			return nil, fmt.Errorf("env: Options.DotEnv: %w", err)
 		}
 		b.place = fileAt(path)
 	}
