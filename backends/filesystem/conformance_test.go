@@ -70,11 +70,16 @@ func (e *env) Raw(key string) ([]byte, error) {
 // and is killed in between.
 func (e *env) Corrupt(key string) error { return os.Truncate(e.path(key), 0) }
 
-// Fail takes the directory away, and leaves something else in its place. It
+// Fail takes the directory away, and leaves something else in its place. That
 // lasts until Fail(0), whatever n is.
 func (e *env) Fail(n int) error {
 	aside := e.dir + ".aside"
-	if n == 0 {
+	_, err := os.Lstat(aside)
+	failing := err == nil
+	switch {
+	case failing == (n != 0):
+		return nil
+	case failing:
 		if err := os.Remove(e.dir); err != nil {
 			return err
 		}

@@ -44,6 +44,7 @@ func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.V
 			return "", core.ErrConflict
 		}
 	}
+	version := versionOf(rec.Data) // before the lock: others wait for that
 	guard, err := b.lock(ctx, at)
 	if err != nil {
 		return "", err
@@ -62,7 +63,7 @@ func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.V
 	if err := replace(at, guard.temp, rec.Data); err != nil {
 		return "", err
 	}
-	return versionOf(rec.Data), nil
+	return version, nil
 }
 
 // replace is the durable write: a temporary, made to last, takes the record's

