@@ -160,6 +160,7 @@ type idp struct {
 
 	mu      sync.Mutex
 	current map[string]string // user → the one good refresh token
+	signIns int
 	grants  int
 	err     error
 	wait    chan struct{} // a grant waits until it is closed
@@ -171,11 +172,16 @@ func newIDP() *idp {
 	return &idp{lifetime: time.Hour, now: time.Now, current: map[string]string{}, arrived: make(chan struct{}, 100)}
 }
 
+// response is the answer to the nth refresh.
 func (p *idp) response(user string) tokencache.TokenResponse {
 	p.grants++
-	p.current[user] = fmt.Sprintf("rt-%s-%d", user, p.grants)
+	return p.issue(user, fmt.Sprint(p.grants))
+}
+
+func (p *idp) issue(user, serial string) tokencache.TokenResponse {
+	p.current[user] = "rt-" + user + "-" + serial
 	return tokencache.TokenResponse{
-		AccessToken:   fmt.Sprintf("at-%s-%d", user, p.grants),
+		AccessToken:   "at-" + user + "-" + serial,
 		RefreshToken:  p.current[user],
 		Scope:         "User.Read",
 		TokenType:     "Bearer",
@@ -192,15 +198,14 @@ func (p *idp) signIn(t testing.TB, s *core.Store, key string, users ...string) {
 	t.Helper()
 	for _, user := range users {
 		p.mu.Lock()
-		r := p.response(user)
+		p.signIns++
+		r := p.issue(user, fmt.Sprintf("in%d", p.signIns))
+		r.GrantType = "authorization_code"
 		p.mu.Unlock()
 		if err := s.Update(context.Background(), key, func(c *tokencache.Cache) error { return c.Put(r) }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	p.mu.Lock()
-	p.grants = 0
-	p.mu.Unlock()
 }
 
 func (p *idp) set(change func(*idp)) {

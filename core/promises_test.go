@@ -31,7 +31,7 @@ func TestPromise1_AnEditInTheMiddleOfARefreshIsMerged(t *testing.T) {
 	other := core.NewStore(handle(b.store))
 	b.beforeSave = func() { // bo signs in again while ana's refresh is about to be saved
 		p.mu.Lock()
-		r := p.response("bo")
+		r := p.issue("bo", "again")
 		p.mu.Unlock()
 		if err := other.Update(context.Background(), "k", func(c *tokencache.Cache) error { return c.Put(r) }); err != nil {
 			t.Error(err)
@@ -58,13 +58,12 @@ func TestPromise1_AnEditInTheMiddleOfARefreshIsMerged(t *testing.T) {
 
 func TestPromise1_ALostLeaseDoesNotCancelTheRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, b := newIDP(), newBackend()
-		s := core.NewStore(b, calm(), core.WithLeaseTTL(10*time.Second))
+		p := newIDP()
+		s := core.NewStore(core.WithLeaser(newBackend(), losing{}), calm(), core.WithLeaseTTL(10*time.Second))
 		p.signIn(t, s, "k", "ana")
 		p.wait = make(chan struct{})
 		go func() {
 			<-p.arrived
-			b.leases = core.LocalLeases{} // the lease is gone, as after a failover
 			time.Sleep(20 * time.Second)
 			close(p.wait)
 		}()
@@ -75,6 +74,16 @@ func TestPromise1_ALostLeaseDoesNotCancelTheRefresh(t *testing.T) {
 		}
 	})
 }
+
+// losing grants leases that are gone by the time they are renewed, as after a
+// failover.
+type losing struct{}
+
+func (losing) Acquire(context.Context, string, time.Duration) (core.Lease, error) {
+	return losing{}, nil
+}
+func (losing) Renew(context.Context, time.Duration) error { return core.ErrLeaseLost }
+func (losing) Release(context.Context) error              { return core.ErrLeaseLost }
 
 // 2. One refresh per expiry.
 func TestPromise2_OneRefreshPerExpiryInAProcessAndAcross(t *testing.T) {

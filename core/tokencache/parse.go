@@ -1,0 +1,138 @@
+package tokencache
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Parse reads a document. {} is an empty cache; empty input, anything else than
+// one JSON object, and sections that are no objects are ErrCorrupt. Where a name
+// stands twice, the last one counts, as for every other reader.
+func Parse(data []byte) (*Cache, error) {
+	if len(bytes.TrimLeft(data, " \t\r\n")) == 0 {
+		return nil, fmt.Errorf("%w: it is empty", ErrCorrupt)
+	}
+	if err := checkUTF8(data); err != nil {
+		return nil, err
+	}
+	s := &scanner{text: string(data)}
+	if s.peek() != '{' {
+		return nil, s.torn("JSON object (is it encrypted?)")
+	}
+	var sections [kinds]map[string]*entry
+	extra := make(map[string]string)
+	err := s.object(func(name string) error {
+		k, known := sectionKind(name)
+		if known && s.peek() != 'n' {
+			section, err := s.section(k)
+			sections[k] = section
+			return err
+		}
+		raw, err := s.value(1)
+		if known && err == nil {
+			if raw != "null" {
+				s.pos -= len(raw)
+				return s.torn("JSON object")
+			}
+			sections[k] = nil
+			return nil
+		}
+		extra[name] = raw
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.peek(); s.pos != len(s.text) {
+		return nil, s.torn("end of the document")
+	}
+	if _, legacy := extra["access_token"]; legacy {
+		return nil, ErrLegacyToken
+	}
+	c := New()
+	c.extra = extra
+	if sections[appMetadata] != nil {
+		c.apps = sections[appMetadata]
+	}
+	c.fill(sections)
+	return c, nil
+}
+
+func sectionKind(name string) (kind, bool) {
+	for k, n := range sectionNames {
+		if n == name {
+			return kind(k), true
+		}
+	}
+	return 0, false
+}
+
+// section reads a section's entries.
+func (s *scanner) section(k kind) (map[string]*entry, error) {
+	entries := make(map[string]*entry)
+	err := s.object(func(key string) error {
+		e, err := s.entry(k, key)
+		entries[key] = e
+		return err
+	})
+	return entries, err
+}
+
+func (s *scanner) entry(k kind, key string) (*entry, error) {
+	e := &entry{kind: k, key: key}
+	c := s.peek()
+	start := s.pos
+	var err error
+	if c == '{' {
+		err = s.object(func(name string) error {
+			f, known := fieldsByName[name]
+			if !known {
+				_, err := s.value(3)
+				return err
+			}
+			e.field[f], err = s.fieldValue()
+			return err
+		})
+	} else if c == 'n' {
+		_, err = s.value(2)
+	} else {
+		return nil, s.torn("JSON object")
+	}
+	if err != nil {
+		return nil, err
+	}
+	e.raw = s.text[start:s.pos]
+	e.scopes = strings.Fields(e.field[target])
+	return e, nil
+}
+
+// newEntry makes an entry of what this package wrote.
+func newEntry(k kind, key, raw string) (*entry, error) {
+	return (&scanner{text: raw}).entry(k, key)
+}
+
+// fill sorts the entries of the sections into groups, and leaves one of each
+// identity.
+func (c *Cache) fill(sections [kinds]map[string]*entry) {
+	groups := make(map[string]group, len(sections[accounts])+1)
+	for k, section := range sections {
+		if kind(k) == appMetadata {
+			continue
+		}
+		for _, e := range section {
+			home := fold(e.field[homeAccountID])
+			groups[home] = append(groups[home], e)
+		}
+	}
+	for home, g := range groups {
+		slices.SortFunc(g, byKey) // maps have no order, and ties must not be left to chance
+		c.setGroup(home, g.collapse())
+	}
+}
+
+func byKey(a, b *entry) int {
+	return cmp.Or(cmp.Compare(a.kind, b.kind), strings.Compare(a.key, b.key))
+}

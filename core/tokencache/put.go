@@ -1,0 +1,409 @@
+package tokencache
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// TokenResponse is a successful answer of a token endpoint (RFC 6749 section
+// 5.1, and Microsoft's additions), with what is known of the request.
+type TokenResponse struct {
+	AccessToken, RefreshToken, IDToken string
+	ClientInfo                         string // base64url of {"uid":…,"utid":…}
+	Scope                              string // space separated; the requested one where the answer has none
+	TokenType                          string // "Bearer" if empty
+	FamilyID                           string // "foci"
+	ExpiresIn, ExtExpiresIn, RefreshIn int    // seconds from Sent
+
+	ClientID    string
+	Environment string // host of the authority; login.microsoftonline.com if empty
+	Tenant      string // its tenant segment, as it was asked: the realm
+	// HomeAccountID is whose tokens these are, where ClientInfo is empty. With
+	// neither, and no id token, they are the application's own.
+	HomeAccountID string
+	// GrantType of the request, if known. A sign-in (anything but a refresh)
+	// survives a concurrent sign-out; see Merge.
+	GrantType string
+	// Sent is when the request was sent; now if zero. Lifetimes count from
+	// there: a process that slept over the answer must not trust a dead token.
+	Sent time.Time
+}
+
+// errUnusable begins the errors of Put.
+var errUnusable = errors.New("tokencache: unusable token response")
+
+// Put files a token response, each of its tokens in place of what stood for the
+// same thing. A refresh token or client info that the response doesn't have
+// leaves what is there. On error the cache is unchanged.
+//
+// Claims of the id token are read and not verified: it came from the token
+// endpoint, over TLS (OpenID Connect Core section 3.1.3.7).
+func (c *Cache) Put(r TokenResponse) error {
+	if r.AccessToken == "" {
+		return fmt.Errorf("%w: it has no access token", errUnusable)
+	}
+	if r.ClientID == "" {
+		return fmt.Errorf("%w: the client ID is not known", errUnusable)
+	}
+	claims, err := idClaims(r.IDToken)
+	if err != nil {
+		return err
+	}
+	home, err := c.homeAccount(r, claims)
+	if err != nil {
+		return err
+	}
+	if r.Environment == "" {
+		r.Environment = "login.microsoftonline.com"
+	}
+	if r.Tenant == "" {
+		r.Tenant = claims.TenantID
+	}
+	if r.Tenant == "" {
+		r.Tenant = "common"
+	}
+	if r.TokenType == "" {
+		r.TokenType = "Bearer"
+	}
+	if r.Sent.IsZero() {
+		r.Sent = time.Now()
+	}
+
+	p := &putting{r: r, home: home, g: slices.Clone(c.groups[fold(home)])}
+	p.accessToken()
+	if r.RefreshToken != "" {
+		p.refreshToken()
+	}
+	if home != "" {
+		if r.IDToken != "" {
+			p.idToken()
+		}
+		p.account(claims)
+	}
+	app := p.app(c.apps)
+	if p.err != nil {
+		return fmt.Errorf("%w: %w", errUnusable, p.err)
+	}
+	c.setGroup(fold(home), p.g)
+	c.apps[app.key] = app
+	return nil
+}
+
+// putting is one Put.
+type putting struct {
+	r    TokenResponse
+	home string
+	g    group // as it will be
+	err  error
+}
+
+// The keys are MSAL Python's (token_cache.py, key_makers).
+func key(parts ...string) string { return fold(strings.Join(parts, "-")) }
+
+func (p *putting) accessToken() {
+	r := p.r
+	expires := r.Sent.Add(time.Duration(r.ExpiresIn) * time.Second)
+	extended := r.Sent.Add(time.Duration(max(r.ExtExpiresIn, r.ExpiresIn)) * time.Second)
+	o := object{
+		{"credential_type", credentialTypes[accessTokens]},
+		{"secret", r.AccessToken},
+		p.homeMember(),
+		{"environment", r.Environment},
+		{"client_id", r.ClientID},
+		{"target", r.Scope},
+		{"realm", r.Tenant},
+		{"token_type", r.TokenType},
+		{"cached_at", seconds(r.Sent)},
+		{"expires_on", seconds(expires)},
+		{"extended_expires_on", seconds(extended)},
+	}
+	if r.RefreshIn > 0 {
+		o = append(o, member{"refresh_on", seconds(r.Sent.Add(time.Duration(r.RefreshIn) * time.Second))})
+	}
+	e := p.entry(accessTokens, key(p.home, r.Environment, "accesstoken", r.ClientID, r.Tenant, r.Scope), o)
+	// What the new token can do, and what has expired, need not be kept.
+	p.put(e, func(old *entry) bool {
+		return old.kind == accessTokens && strings.EqualFold(old.field[clientID], r.ClientID) &&
+			strings.EqualFold(old.field[realm], r.Tenant) && sameEnvironment(old.field[environment], r.Environment) &&
+			sameTokenType(old, e) && old.field[keyID] == "" && old.field[assertionHash] == "" &&
+			(covers(e.scopes, old.scopes) || old.number(expiresOn) <= r.Sent.Unix())
+	})
+}
+
+func (p *putting) refreshToken() {
+	r := p.r
+	o := object{
+		{"credential_type", credentialTypes[refreshTokens]},
+		{"secret", r.RefreshToken},
+		p.homeMember(),
+		{"environment", r.Environment},
+		{"client_id", r.ClientID},
+		{"target", r.Scope},
+		{"last_modification_time", seconds(r.Sent)},
+	}
+	if r.FamilyID != "" {
+		o = append(o, member{"family_id", r.FamilyID})
+	}
+	e := p.entry(refreshTokens, key(p.home, r.Environment, "refreshtoken", r.ClientID, "", r.Scope), o)
+	// A client that joins or leaves a family must not keep the token it had.
+	p.put(e, func(old *entry) bool {
+		return old.kind == refreshTokens && sameEnvironment(old.field[environment], r.Environment) && old.field[assertionHash] == "" &&
+			(strings.EqualFold(old.field[clientID], r.ClientID) || r.FamilyID != "" && old.field[familyID] == r.FamilyID)
+	})
+}
+
+func (p *putting) idToken() {
+	r := p.r
+	e := p.entry(idTokens, key(p.home, r.Environment, "idtoken", r.ClientID, r.Tenant, ""), object{
+		{"credential_type", credentialTypes[idTokens]},
+		{"secret", r.IDToken},
+		p.homeMember(),
+		{"environment", r.Environment},
+		{"realm", r.Tenant},
+		{"client_id", r.ClientID},
+	})
+	p.put(e, nil)
+}
+
+// account adds what the response says of the user to what is known already.
+func (p *putting) account(claims idTokenClaims) {
+	r := p.r
+	known := slices.IndexFunc(p.g, func(e *entry) bool {
+		return e.kind == accounts && !e.opaque() && strings.EqualFold(e.field[realm], r.Tenant) && sameEnvironment(e.field[environment], r.Environment)
+	})
+	at, raw := key(p.home, r.Environment, r.Tenant), "{}"
+	o := object{{"home_account_id", p.home}, {"environment", r.Environment}, {"realm", r.Tenant}}
+	if known >= 0 {
+		// The identity stays as whoever wrote it spelt it.
+		at, raw, o = p.g[known].key, p.g[known].raw, nil
+	}
+	if name := claims.username(); name != "" || known < 0 {
+		o = append(o, member{"username", name})
+	}
+	if id := claims.localAccountID(p.home); r.IDToken != "" || known < 0 {
+		o = append(o, member{"local_account_id", id})
+	}
+	if known < 0 {
+		authority := "MSSTS"
+		if strings.EqualFold(r.Tenant, "adfs") {
+			authority = "ADFS"
+		}
+		o = append(o, member{"authority_type", authority})
+	}
+	if r.signIn() {
+		o = append(o, member{"account_source", r.GrantType}, member{"last_modification_time", seconds(r.Sent)})
+	}
+	e := p.patched(accounts, at, raw, o)
+	p.put(e, func(old *entry) bool { return old.kind == accounts && old.key == at })
+}
+
+// signIn reports whether the user was there.
+func (r TokenResponse) signIn() bool {
+	switch r.GrantType {
+	case "", "refresh_token", "client_credentials":
+		return false
+	}
+	return true
+}
+
+func (p *putting) app(apps map[string]*entry) *entry {
+	at := key("appmetadata", p.r.Environment, p.r.ClientID)
+	raw := "{}"
+	if old := apps[at]; old != nil && !old.opaque() {
+		raw = old.raw
+	}
+	o := object{{"client_id", p.r.ClientID}, {"environment", p.r.Environment}}
+	if p.r.FamilyID != "" {
+		o = append(o, member{"family_id", p.r.FamilyID})
+	}
+	return p.patched(appMetadata, at, raw, o)
+}
+
+// put adds e, and removes what has its identity and what replaces says.
+func (p *putting) put(e *entry, replaces func(old *entry) bool) {
+	if p.err != nil {
+		return
+	}
+	p.g = slices.DeleteFunc(p.g, func(old *entry) bool {
+		return !old.opaque() && (sameIdentity(old, e) || replaces != nil && replaces(old)) || old.kind == e.kind && old.key == e.key
+	})
+	p.g = append(p.g, e)
+}
+
+// homeMember is null for the application's own tokens, as MSAL Python writes.
+func (p *putting) homeMember() member {
+	if p.home == "" {
+		return member{"home_account_id", nil}
+	}
+	return member{"home_account_id", p.home}
+}
+
+func (p *putting) entry(k kind, key string, o object) *entry {
+	return p.patched(k, key, "{}", o)
+}
+
+// patched makes an entry of raw with the members of o set, and the others as
+// they are.
+func (p *putting) patched(k kind, key, raw string, o object) *entry {
+	text, err := o.patch(raw)
+	if err == nil {
+		var e *entry
+		if e, err = newEntry(k, key, text); err == nil {
+			return e
+		}
+	}
+	if p.err == nil {
+		p.err = err
+	}
+	return &entry{kind: k, key: key, raw: "{}"}
+}
+
+// object is members to be set, in order; values are strings, or nil for null.
+type object []member
+
+type member struct {
+	name  string
+	value any
+}
+
+// patch returns raw with the object's members set.
+func (o object) patch(raw string) (string, error) {
+	w := &writer{}
+	w.open()
+	s := &scanner{text: raw}
+	set := make(map[string]bool, len(o))
+	changed := false
+	err := s.object(func(name string) error {
+		s.space()
+		old, err := s.value(1)
+		if err != nil {
+			return err
+		}
+		w.name(name)
+		i := slices.IndexFunc(o, func(m member) bool { return m.name == name })
+		if i < 0 {
+			w.raw(old)
+			return nil
+		}
+		set[name] = true
+		before := len(w.buf)
+		w.value(o[i].value)
+		changed = changed || string(w.buf[before:]) != old
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	for _, m := range o {
+		if !set[m.name] {
+			w.name(m.name)
+			w.value(m.value)
+			changed = true
+		}
+	}
+	w.close()
+	if !changed {
+		return raw, nil // to the letter: a merge must not take it for a change
+	}
+	return string(w.buf), nil
+}
+
+func (w *writer) value(v any) {
+	if s, ok := v.(string); ok {
+		w.buf = appendString(w.buf, s)
+	} else {
+		w.buf = append(w.buf, "null"...)
+	}
+	w.comma = true
+}
+
+func seconds(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
+
+// homeAccount says whose tokens these are; "" means the application's own.
+func (c *Cache) homeAccount(r TokenResponse, claims idTokenClaims) (string, error) {
+	if r.ClientInfo != "" {
+		var info struct{ UID, UTID string }
+		data, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(r.ClientInfo, "="))
+		if err != nil || json.Unmarshal(data, &info) != nil || info.UID == "" {
+			return "", fmt.Errorf("%w: its client_info can't be read", errUnusable)
+		}
+		if info.UTID == "" {
+			return info.UID, nil
+		}
+		return info.UID + "." + info.UTID, nil
+	}
+	if r.HomeAccountID != "" || r.IDToken == "" {
+		return r.HomeAccountID, nil
+	}
+	// Whoever has this object ID in this tenant; a guest's home is elsewhere.
+	id := claims.localAccountID("")
+	for _, home := range slices.Sorted(maps.Keys(c.groups)) {
+		for _, e := range c.groups[home] {
+			if e.kind == accounts && id != "" && strings.EqualFold(e.field[localAccountID], id) {
+				return e.field[homeAccountID], nil
+			}
+		}
+	}
+	switch {
+	case claims.ObjectID != "" && claims.TenantID != "":
+		return claims.ObjectID + "." + claims.TenantID, nil
+	case claims.Subject != "": // as MSAL does for ADFS, which knows no client_info
+		return claims.Subject, nil
+	}
+	return "", fmt.Errorf("%w: it doesn't say whose tokens these are", errUnusable)
+}
+
+// idTokenClaims are what the cache wants of an id token.
+// https://learn.microsoft.com/entra/identity-platform/id-token-claims-reference
+type idTokenClaims struct {
+	ObjectID          string `json:"oid"`
+	Subject           string `json:"sub"`
+	TenantID          string `json:"tid"`
+	PreferredUsername string `json:"preferred_username"`
+	UPN               string `json:"upn"`
+	Email             string `json:"email"`
+}
+
+// idClaims reads the payload of an id token; a token that is no JWT has no
+// claims. MSAL Go, too, keeps what it can't read.
+func idClaims(token string) (idTokenClaims, error) {
+	var claims idTokenClaims
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return claims, nil
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
+	if err != nil || json.Unmarshal(payload, &claims) != nil {
+		return idTokenClaims{}, fmt.Errorf("%w: its id token can't be read", errUnusable)
+	}
+	return claims, nil
+}
+
+func (c idTokenClaims) username() string {
+	for _, name := range []string{c.PreferredUsername, c.UPN, c.Email} {
+		if name != "" {
+			return name
+		}
+	}
+	return ""
+}
+
+// localAccountID is the user's ID in the tenant that was asked, else the first
+// part of the home account's.
+func (c idTokenClaims) localAccountID(home string) string {
+	switch {
+	case c.ObjectID != "":
+		return c.ObjectID
+	case c.Subject != "":
+		return c.Subject
+	}
+	id, _, _ := strings.Cut(home, ".")
+	return id
+}

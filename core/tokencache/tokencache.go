@@ -1,0 +1,103 @@
+// Package tokencache reads and writes MSAL's unified cache: the one JSON
+// document that MSAL Python, .NET, Java, Node and Go and python-o365 (2.1 and
+// later) keep their tokens in.
+//
+//	c, err := tokencache.Parse(data)
+//	if err != nil {
+//		return err
+//	}
+//	ana := tokencache.Query{Username: "ana@contoso.com", Scopes: []string{"User.Read"}}
+//	if token, ok := c.AccessToken(ana); ok && time.Now().Before(token.ExpiresOn) {
+//		use(token)
+//	}
+//
+// The document has a section for access tokens, refresh tokens, id tokens,
+// accounts and applications. Its readers look at the fields of an entry; the
+// key an entry stands under is its writer's business, and MSAL Python and MSAL
+// Go make different ones. So this package goes by identity: of two entries that
+// stand for the same thing, the newer counts, and the other is dropped. What it
+// doesn't know (sections, entries, fields, nulls) it keeps as it is.
+package tokencache
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+)
+
+var (
+	// ErrCorrupt: the data is empty, torn, or no token cache. The errors that
+	// wrap it say where, and never quote what is there.
+	ErrCorrupt = errors.New("corrupt token cache")
+	// ErrLegacyToken: the data is a token of python-o365 before 2.1. It has no
+	// place in a token cache; the user signs in again.
+	ErrLegacyToken = errors.New("a token of python-o365 before 2.1, which is no token cache; sign in again")
+	// ErrAmbiguous: the query names no user, and several are signed in.
+	ErrAmbiguous = errors.New("several users are signed in, and the query names none")
+)
+
+// Cache is a token cache in memory. It may be read by many goroutines at once,
+// and changed by one that has it for itself; a Clone is independent.
+type Cache struct {
+	groups map[string]group    // by home account id, folded; "" for what has none
+	named  map[string][]string // user name, folded → keys of groups
+	apps   map[string]*entry   // AppMetadata, by key
+	extra  map[string]string   // what is none of the five sections, as it was
+}
+
+// group is what belongs to one user: accounts and tokens. Groups and entries
+// are immutable, so that clones can share them.
+type group []*entry
+
+// New returns an empty cache.
+func New() *Cache {
+	return &Cache{
+		groups: make(map[string]group),
+		named:  make(map[string][]string),
+		apps:   make(map[string]*entry),
+		extra:  make(map[string]string),
+	}
+}
+
+// Clone returns an independent copy.
+func (c *Cache) Clone() *Cache {
+	return &Cache{maps.Clone(c.groups), maps.Clone(c.named), maps.Clone(c.apps), maps.Clone(c.extra)}
+}
+
+// Replace makes c a copy of o.
+func (c *Cache) Replace(o *Cache) { *c = *o.Clone() }
+
+// setGroup replaces what belongs to one user.
+func (c *Cache) setGroup(home string, g group) {
+	for _, name := range c.groups[home].usernames() {
+		kept := slices.DeleteFunc(slices.Clone(c.named[name]), func(h string) bool { return h == home })
+		if len(kept) == 0 {
+			delete(c.named, name)
+		} else {
+			c.named[name] = kept
+		}
+	}
+	if len(g) == 0 {
+		delete(c.groups, home)
+		return
+	}
+	c.groups[home] = g
+	for _, name := range g.usernames() {
+		c.named[name] = append(slices.Clip(c.named[name]), home)
+	}
+}
+
+// usernames are the folded user names of the group's accounts.
+func (g group) usernames() []string {
+	var names []string
+	for _, e := range g {
+		if name := fold(e.field[username]); e.kind == accounts && name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// fold makes what MSAL compares without regard to case comparable.
+func fold(s string) string { return strings.ToLower(s) }
