@@ -18,6 +18,7 @@ func TestConformance(t *testing.T) {
 		"no file locks": {NoFileLocks: true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			conformance.Run(t, conformance.Harness{
 				New: func(t conformance.T) conformance.Env {
 					return &env{dir: filepath.Join(t.TempDir(), "tokens"), options: o}

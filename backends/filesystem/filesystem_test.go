@@ -8,8 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -249,6 +251,27 @@ func TestWhatIsNoFileIsAnErrorOfItsOwn(t *testing.T) {
 	wantFiles(t, dir)
 }
 
+func TestADirectoryThatIsALinkToNowhere(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "tokens")
+	if err := os.Symlink("unmounted", dir); err != nil {
+		t.Skip(err)
+	}
+	b := open(t, dir, Options{})
+	if _, err := b.Save(t.Context(), "k", core.Record{Data: record(1, 0)}); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("Save = %v", err)
+	}
+	if _, err := b.Acquire(t.Context(), "k", time.Minute); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("Acquire = %v", err)
+	}
+}
+
+func TestAReadOnlyFileSystemIsErrReadOnly(t *testing.T) {
+	err := fail("save", "k", &fs.PathError{Op: "open", Path: "k", Err: syscall.EROFS})
+	if !errors.Is(err, core.ErrReadOnly) || !errors.Is(err, syscall.EROFS) {
+		t.Error(err)
+	}
+}
+
 func TestAFailedSaveKeepsTheRecordAndLeavesNoTemporary(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, dir, Options{})
@@ -257,7 +280,7 @@ func TestAFailedSaveKeepsTheRecordAndLeavesNoTemporary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A directory where the temporary goes is as good as a full disk.
+	// A directory stands where the temporary goes.
 	blocked := filepath.Join(tempFile(dir, at.stripe()), "x")
 	if err := os.MkdirAll(blocked, 0o700); err != nil {
 		t.Fatal(err)
@@ -411,7 +434,9 @@ func TestALeaseOutlivesItsVariable(t *testing.T) {
 	if _, err := open(t, dir, Options{}).Acquire(t.Context(), "k", time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	collect()
+	for range 3 {
+		runtime.GC()
+	}
 	if _, err := open(t, dir, Options{}).Acquire(t.Context(), "k", time.Hour); !errors.Is(err, core.ErrLeaseHeld) {
 		t.Errorf("Acquire = %v, want ErrLeaseHeld", err)
 	}

@@ -232,7 +232,7 @@ func writeClaim(path string, c claim) error {
 // readClaim returns an expired claim for a file that holds none: its maker
 // died before it wrote, or is about to write.
 func readClaim(path string) (claim, error) {
-	f, err := os.Open(path)
+	f, err := openToRead(path)
 	if err != nil {
 		return claim{}, err
 	}
@@ -281,12 +281,12 @@ func (l *lease) abandon() {
 }
 
 // abandonExpired closes the files of leases that were neither renewed nor
-// released.
+// released, long after nobody needs them: a renewal may be under way.
 func abandonExpired() {
 	living.mu.Lock()
 	defer living.mu.Unlock()
 	for l := range living.of {
-		if !l.b.now().Before(l.claim.expires) {
+		if l.b.now().Sub(l.claim.expires) > time.Minute {
 			delete(living.of, l)
 			_ = l.lock.Close()
 		}

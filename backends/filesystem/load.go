@@ -68,7 +68,7 @@ func read(path string) (core.Record, error) {
 
 // openRegular refuses directories, pipes and devices, and waits for none.
 func openRegular(path string) (*os.File, fs.FileInfo, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|openFlags, 0)
+	f, err := openToRead(path)
 	if err != nil {
 		return nil, nil, err
 	}

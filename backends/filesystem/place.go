@@ -46,7 +46,6 @@ func (b *Backend) place(key string) (place, error) {
 }
 
 func (p place) record() string { return p.in(p.name) }
-func (p place) leases() string { return p.in(helpers, "leases") }
 func (p place) lease() string  { return p.in(helpers, "leases", p.name) }
 
 // in is a path below the directory; see place about filepath.Join.

@@ -37,6 +37,8 @@ var roles = map[string]func(*Backend) error{
 	"save":          saveForever,
 	"save in place": saveInPlaceForever,
 	"hold":          holdLease,
+	"refresh":       refreshAll,
+	"full":          saveTooMuch,
 	"denied":        reportDenied,
 }
 
@@ -364,6 +366,91 @@ func TestADeadHoldersLeaseIsFreeAtOnce(t *testing.T) {
 		t.Error(err)
 	}
 	wantFiles(t, dir, DefaultKey)
+}
+
+// expiries is how often the token of TestManyProcessesRefreshOnce expires.
+const expiries = 3
+
+// refreshAll refreshes the record until it is number expiries, and says so
+// for each refresh that it did itself.
+func refreshAll(b *Backend) error {
+	ctx := context.Background()
+	bufio.NewScanner(os.Stdin).Scan()
+	for {
+		rec, err := b.Load(ctx, DefaultKey)
+		if err != nil {
+			return err
+		}
+		if n, err := numberOf(rec.Data); n == expiries || err != nil {
+			return err
+		}
+		_, err = b.ShouldRefresh(ctx, DefaultKey, core.RefreshRequest{
+			Seen: rec.Version,
+			Refresh: func(ctx context.Context, current core.Record) error {
+				n, err := numberOf(current.Data)
+				if err != nil {
+					return err
+				}
+				time.Sleep(20 * time.Millisecond) // the provider takes its time
+				fmt.Println("refreshed")
+				_, err = b.Save(ctx, DefaultKey, core.Record{Data: record(n+1, 6<<10), Version: current.Version})
+				return err
+			},
+		})
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func TestManyProcessesRefreshOnce(t *testing.T) {
+	dir := t.TempDir()
+	save(t, open(t, dir, Options{}), DefaultKey, record(0, 6<<10), core.Absent)
+	var processes []*process
+	for range 8 {
+		processes = append(processes, start(t, "refresh", dir))
+	}
+	for _, p := range processes {
+		fmt.Fprintln(p.in, "go")
+	}
+	refreshes := 0
+	for _, p := range processes {
+		for p.line() != "" {
+			refreshes++
+		}
+		if err := p.cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	if refreshes != expiries {
+		t.Errorf("%d refreshes of %d expiries", refreshes, expiries)
+	}
+	wantFiles(t, dir, DefaultKey)
+}
+
+// saveTooMuch saves on what is, for this process, a full disk.
+func saveTooMuch(b *Backend) error {
+	limit := syscall.Rlimit{Cur: 4 << 10, Max: 4 << 10}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		return err
+	}
+	_, err := b.Save(context.Background(), DefaultKey, core.Record{Data: record(2, 6<<10)})
+	fmt.Println(err)
+	return nil
+}
+
+func TestAFullDiskKeepsTheRecord(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, Options{})
+	save(t, b, DefaultKey, record(1, 0), core.Absent)
+	said := start(t, "full", dir).line()
+	if !strings.HasPrefix(said, `filesystem: save "o365_token.txt": write `) {
+		t.Errorf("Save says %q", said)
+	}
+	wantFiles(t, dir, DefaultKey)
+	if rec, err := b.Load(t.Context(), DefaultKey); err != nil || !bytes.Equal(rec.Data, record(1, 0)) {
+		t.Errorf("Load = %q, %v", rec.Data, err)
+	}
 }
 
 func reportDenied(b *Backend) error {

@@ -125,10 +125,16 @@ func makeDir(path string) error {
 			err = os.Mkdir(path, 0o700)
 		}
 	}
-	switch {
-	case errors.Is(err, fs.ErrExist):
-		return nil // what else bears its name is found out when it is used
-	case err != nil:
+	if errors.Is(err, fs.ErrExist) {
+		// Whoever asks for a directory has not found it: a link to nowhere
+		// must not send him here again.
+		info, statErr := os.Stat(path)
+		if statErr == nil && !info.IsDir() {
+			return err
+		}
+		return statErr
+	}
+	if err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))

@@ -8,9 +8,10 @@ import (
 	"syscall"
 )
 
-// openFlags is what opening a record for reading needs beyond the usual: not
-// to wait for the other end of a pipe.
-const openFlags = syscall.O_NONBLOCK
+// openToRead doesn't wait for the other end of a pipe.
+func openToRead(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+}
 
 // syncDir makes a rename in the directory last.
 func syncDir(path string) error {

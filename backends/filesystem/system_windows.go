@@ -8,8 +8,13 @@ import (
 	"time"
 )
 
-// openFlags is what opening a record for reading needs beyond the usual.
-const openFlags = 0
+func openToRead(path string) (f *os.File, err error) {
+	err = patiently(func() error {
+		f, err = os.Open(path)
+		return err
+	})
+	return f, err
+}
 
 // syncDir does nothing: Windows can't flush a directory, and NTFS journals a
 // rename.
@@ -24,7 +29,8 @@ func remove(path string) error {
 }
 
 // patiently tries again while another process, a reader or a virus scanner,
-// has the file open: Windows replaces no open file.
+// has the file open: Windows replaces no open file, and opens none that is
+// being replaced.
 func patiently(try func() error) error {
 	const sharingViolation, lockViolation = syscall.Errno(32), syscall.Errno(33)
 	err := try()

@@ -7,18 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"syscall"
 	"testing"
 
 	"github.com/graphtoken/graphtoken/core"
 )
-
-func collect() {
-	for range 3 {
-		runtime.GC()
-	}
-}
 
 func wantMode(t *testing.T, path string, want fs.FileMode) {
 	t.Helper()
