@@ -82,13 +82,16 @@ type Harness struct {
 	// Timeout bounds every case: one that takes longer has its context
 	// cancelled and fails, and whatever hangs is left behind. A fourth of it
 	// is the patience with what should happen promptly. Zero means a minute
-	// under Run, and 20 seconds under Check.
+	// under Run, and 20 seconds under Check. After a case that waited in vain
+	// the others get a fourth: a backend that hangs shouldn't take an hour.
 	Timeout time.Duration
 
 	// LeaseTTL is how long the leases last that cases let expire. Zero means
 	// half a second; stores that are slow or count whole seconds may want
 	// more. Other leases are asked for a minute and released.
 	LeaseTTL time.Duration
+
+	waitedInVain bool
 }
 
 // defaultTimeout is Run's; Check, whose reader waits for it, is less patient.

@@ -23,6 +23,7 @@ func payload() []testCase {
 					all,
 					{0},
 					[]byte("\x00middle\x00"),
+					[]byte("before\x00after"),
 					[]byte(" \t\r\nwhite space\r\n\t "),
 					[]byte("\xef\xbb\xbf{\"BOM\":1}\n"),
 					[]byte("\xff\xfe\xc3\x28"),

@@ -146,38 +146,14 @@ func refresh() []testCase {
 		{"once", must("However many ask at one time, through however many handles, Refresh runs once for one version: one is answered RefreshedHere, the others RefreshedElsewhere."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
-				const perHandle = 50
-				for round := range 2 {
-					seen := c.save(a, key, text(2*round))
-					var runs, here, elsewhere atomic.Int32
-					c.together(2*perHandle, func(i int) {
-						handle := []core.TokenBackend{a, b}[i%2]
-						d, err := handle.ShouldRefresh(c.ctx, key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(ctx context.Context, current core.Record) error {
-							runs.Add(1)
-							c.wantCurrent(current, text(2*round), seen)
-							time.Sleep(20 * time.Millisecond) // the provider's
-							return saveNext(ctx, handle, current, text(2*round+1))
-						}})
-						switch {
-						case err != nil:
-							c.Errorf("ShouldRefresh beside others: %v", err)
-						case d == core.RefreshedHere:
-							here.Add(1)
-						case d == core.RefreshedElsewhere:
-							elsewhere.Add(1)
-							if now, err := handle.Load(c.ctx, key); err != nil || now.Version == seen {
-								c.Errorf("RefreshedElsewhere, but Load = version %s, %v; %s was seen", show(now.Version), err, show(seen))
-							}
-						default:
-							c.Errorf("ShouldRefresh = %v", d)
-						}
-					})
-					if runs.Load() != 1 || here.Load() != 1 || elsewhere.Load() != 2*perHandle-1 {
-						c.Errorf("Refresh ran %d times; %d were answered RefreshedHere and %d RefreshedElsewhere; want 1, 1 and %d", runs.Load(), here.Load(), elsewhere.Load(), 2*perHandle-1)
-					}
-					c.wantRecord(b, key, text(2*round+1))
+				for i := range 2 {
+					c.wantOnce(a, b, i, 100, 20*time.Millisecond)
 				}
-				c.wantFreed(b)
+			}},
+		{"once-quick", must("Refresh runs once for one version also when it is over in no time: who gets the lease then finds the record changed."), coordinates,
+			func(c *trial) {
+				a, b := c.pair()
+				c.rounds(func(round int) { c.wantOnce(a, b, round, 6, 0) })
 			}},
 		{"waiters", must("Who waits for another's refresh returns promptly once it is saved, even before its Refresh has returned."), coordinates,
 			func(c *trial) {
@@ -394,6 +370,39 @@ func (c *trial) wantRefresh(b core.TokenBackend, seen core.Version, next []byte)
 	c.wantDecision(d, err, core.RefreshedHere, "the record is the one seen, and nobody refreshes it")
 	c.wantRuns(runs, 1)
 	c.wantRecord(b, key, next)
+}
+
+// wantOnce has many ask for the refresh of one version at one time.
+func (c *trial) wantOnce(a, b core.TokenBackend, round, many int, provider time.Duration) {
+	seen := c.save(a, key, text(2*round))
+	var runs, here, elsewhere atomic.Int32
+	c.together(many, func(i int) {
+		handle := []core.TokenBackend{a, b}[i%2]
+		d, err := handle.ShouldRefresh(c.ctx, key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(ctx context.Context, current core.Record) error {
+			runs.Add(1)
+			c.wantCurrent(current, text(2*round), seen)
+			time.Sleep(provider)
+			return saveNext(ctx, handle, current, text(2*round+1))
+		}})
+		switch {
+		case err != nil:
+			c.Errorf("ShouldRefresh beside others: %v", err)
+		case d == core.RefreshedHere:
+			here.Add(1)
+		case d == core.RefreshedElsewhere:
+			elsewhere.Add(1)
+			if now, err := handle.Load(c.ctx, key); err != nil || now.Version == seen {
+				c.Errorf("RefreshedElsewhere, but Load = version %s, %v; %s was seen", show(now.Version), err, show(seen))
+			}
+		default:
+			c.Errorf("ShouldRefresh = %v", d)
+		}
+	})
+	if runs.Load() != 1 || here.Load() != 1 || int(elsewhere.Load()) != many-1 {
+		c.Errorf("Refresh ran %d times; %d were answered RefreshedHere and %d RefreshedElsewhere; want 1, 1 and %d", runs.Load(), here.Load(), elsewhere.Load(), many-1)
+	}
+	c.wantRecord(b, key, text(2*round+1))
+	c.wantFreed(b)
 }
 
 func (c *trial) wantDecision(d core.RefreshDecision, err error, want core.RefreshDecision, because string) {

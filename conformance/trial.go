@@ -76,21 +76,26 @@ func (h *Harness) try(ctx context.Context, t *testing.T, g string, k testCase) r
 		r.Detail = "not run: " + context.Cause(ctx).Error()
 		return r
 	}
+	timeout := h.Timeout
+	if h.waitedInVain {
+		timeout /= 4
+	}
 	c := &trial{
 		name:     r.Name,
 		want:     h.Want,
 		leaseTTL: h.LeaseTTL,
-		patience: h.Timeout / 4,
+		patience: timeout / 4,
 		label:    fmt.Sprintf("%s#%d", r.Name, trials.Add(1)),
 	}
 	c.host = c
 	if t != nil {
 		c.host = t
 	}
+	begun := time.Now()
 	caseCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	c.ctx = caseCtx
-	c.within(h.Timeout, cancel, func() {
+	c.within(timeout, cancel, func() {
 		c.env = h.New(c.host)
 		if c.env == nil {
 			c.Fatalf("Harness.New returned nil")
@@ -111,6 +116,9 @@ func (h *Harness) try(ctx context.Context, t *testing.T, g string, k testCase) r
 		r.Detail = "not run to its end: " + context.Cause(ctx).Error()
 	case c.failures != nil:
 		r.Outcome, r.Detail = Failed, strings.Join(append(c.failures, c.logs...), "\n")
+		if time.Since(begun) > c.patience {
+			h.waitedInVain = true
+		}
 	case c.skipped != "":
 		r.Detail, r.excused = c.skipped, true
 	default:

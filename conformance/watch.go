@@ -108,6 +108,7 @@ func watch() []testCase {
 				v := c.save(a, key, text(1))
 				c.acquire(a, key, holding)
 				waiting := []<-chan error{c.waiting(a, v), c.waiting(b, v)}
+				c.wantAsleep(waiting)
 				c.save(a, "other", text(2))
 				c.wantFree(b, "other")
 				c.delete(b, "other")
