@@ -2,6 +2,7 @@ package filesystem_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,26 +11,31 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
+// A key is the name of its file. What another program left there is read, or
+// called broken; it is never taken for a missing token.
 func Example() {
-	home, err := os.MkdirTemp("", "")
+	dir, err := os.MkdirTemp("", "tokens-*")
 	if err != nil {
-		panic(err)
+		fmt.Println(err)
+		return
 	}
-	defer os.RemoveAll(home)
-
-	backend, err := filesystem.New(filepath.Join(home, ".graphtoken"), filesystem.Options{})
+	defer os.RemoveAll(dir)
+	backend, err := filesystem.New(dir, filesystem.Options{})
 	if err != nil {
-		panic(err)
+		fmt.Println(err)
+		return
 	}
 	ctx := context.Background()
-	version, err := backend.Save(ctx, filesystem.DefaultKey, core.Record{Data: []byte("{}"), Version: core.Absent})
-	if err != nil {
-		panic(err)
+	for _, found := range []string{`{"AccessToken": {}}`, `{"AccessToken": {`, ``} {
+		if err := os.WriteFile(filepath.Join(dir, filesystem.DefaultKey), []byte(found), 0o600); err != nil {
+			fmt.Println(err)
+			return
+		}
+		record, err := backend.Load(ctx, filesystem.DefaultKey)
+		fmt.Printf("%q %t\n", record.Data, errors.Is(err, core.ErrCorrupt))
 	}
-	record, err := backend.Load(ctx, filesystem.DefaultKey)
-	if err != nil {
-		panic(err)
-	}
-	fmt.Printf("%s %t\n", record.Data, record.Version == version)
-	// Output: {} true
+	// Output:
+	// "{\"AccessToken\": {}}" false
+	// "" true
+	// "" true
 }

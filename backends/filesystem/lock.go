@@ -45,14 +45,17 @@ func (b *Backend) lock(ctx context.Context, at place) (guard, error) {
 	case <-ctx.Done():
 		return guard{}, cause(ctx)
 	}
-	try := b.lockOf(at.dir, stripe)
+	exclusive := b.noFileLocks.Load()
+	try := lockOf(at.dir, stripe, exclusive)
 	g, err := poll(ctx, func() (guard, bool, error) {
 		g, ok, err := try()
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return guard{}, false, makeDir(filepath.Dir(path))
-		case errors.Is(err, errors.ErrUnsupported) && b.noFileLocks.CompareAndSwap(false, true):
-			try = b.lockOf(at.dir, stripe)
+		case errors.Is(err, errors.ErrUnsupported) && !exclusive:
+			exclusive = true
+			b.noFileLocks.Store(true)
+			try = lockOf(at.dir, stripe, exclusive)
 			return guard{}, false, nil
 		}
 		return g, ok, err
@@ -70,9 +73,9 @@ func (b *Backend) lock(ctx context.Context, at place) (guard, error) {
 }
 
 // lockOf returns what tries once to take the lock of a stripe.
-func (b *Backend) lockOf(dir string, stripe int) func() (guard, bool, error) {
+func lockOf(dir string, stripe int, exclusive bool) func() (guard, bool, error) {
 	path, temp := lockFile(dir, stripe), tempFile(dir, stripe)
-	if b.noFileLocks.Load() {
+	if exclusive {
 		return tryExclusiveFile(path, temp)
 	}
 	return tryFileLock(path, temp)
@@ -201,7 +204,7 @@ func (b *Backend) sweepTemps(dir string, own int) {
 			os.Remove(temp)
 			continue
 		}
-		if g, ok, err := b.lockOf(dir, stripe)(); ok && err == nil {
+		if g, ok, err := lockOf(dir, stripe, b.noFileLocks.Load())(); ok && err == nil {
 			os.Remove(temp)
 			g.unlock()
 		}
