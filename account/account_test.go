@@ -243,7 +243,7 @@ func TestAFlowShowsNoSecrets(t *testing.T) {
 	}
 	shown := []string{string(report)}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
-		shown = append(shown, fmt.Sprintf(verb, flow), fmt.Sprintf(verb, &flow), fmt.Sprintf(verb, []account.Flow{flow}))
+		shown = append(shown, fmt.Sprintf(verb, flow), fmt.Sprintf(verb, &flow), fmt.Sprintf(verb, []account.Flow{flow}), fmt.Sprintf(verb, struct{ hidden account.Flow }{flow}))
 	}
 	for _, text := range shown {
 		if strings.Contains(text, secret) || strings.Contains(text, fmt.Sprintf("%x", secret)) {

@@ -41,12 +41,12 @@ func (a *Account) begin(ctx context.Context, o AuthOptions, redirectURL string, 
 	}
 	f := Flow{
 		state:       rand.Text(),
-		verifier:    newVerifier(),
+		verifier:    keep(newVerifier()),
 		redirectURL: redirectURL,
 		scopes:      slices.Clone(a.config.Scopes),
 	}
 	r := f.request()
-	r.State, r.Challenge, r.FormPost = f.state, f.challenge(), formPost
+	r.State, r.Challenge, r.FormPost = f.state, challengeOf(f.verifier()), formPost
 	r.LoginHint, r.Prompt, r.Claims = o.LoginHint, o.Prompt, o.Claims
 	if r.LoginHint == "" {
 		r.LoginHint = a.config.Username
@@ -80,7 +80,7 @@ func (a *Account) redeem(ctx context.Context, flow Flow, params url.Values) (tok
 	if err != nil {
 		return tokencache.Account{}, fmt.Errorf("account: sign in: %w", err)
 	}
-	response, err := a.client.RedeemCode(ctx, flow.request(), code, flow.verifier)
+	response, err := a.client.RedeemCode(ctx, flow.request(), code, flow.verifier())
 	if err != nil {
 		return tokencache.Account{}, fmt.Errorf("account: sign in: %w", err)
 	}
@@ -111,7 +111,7 @@ func redirectParameters(redirect string) (url.Values, error) {
 // none of its secrets; Marshal hands them over.
 type Flow struct {
 	state       string
-	verifier    tokencache.Secret
+	verifier    func() tokencache.Secret // package fmt prints what it reaches in fields that are not exported
 	redirectURL string
 	scopes      []string
 }
@@ -122,7 +122,10 @@ func (f Flow) State() string { return f.state }
 
 // Marshal returns the flow for storage, secrets and all. ParseFlow reads it.
 func (f Flow) Marshal() ([]byte, error) {
-	return json.Marshal(storedFlow{f.state, f.verifier.Reveal(), f.redirectURL, f.scopes})
+	if f.verifier == nil {
+		return nil, errors.New("account: the zero Flow is no flow")
+	}
+	return json.Marshal(storedFlow{f.state, f.verifier().Reveal(), f.redirectURL, f.scopes})
 }
 
 // ParseFlow reads what Marshal wrote.
@@ -134,7 +137,7 @@ func ParseFlow(data []byte) (Flow, error) {
 	if s.State == "" || s.Verifier == "" || s.RedirectURL == "" {
 		return Flow{}, errors.New("account: not a flow: something is missing")
 	}
-	return Flow{s.State, tokencache.Secret(s.Verifier), s.RedirectURL, s.Scopes}, nil
+	return Flow{s.State, keep(tokencache.Secret(s.Verifier)), s.RedirectURL, s.Scopes}, nil
 }
 
 type storedFlow struct {
@@ -176,8 +179,12 @@ func newVerifier() tokencache.Secret {
 	return tokencache.Secret(base64.RawURLEncoding.EncodeToString(random[:]))
 }
 
-// challenge is the verifier's S256 challenge (RFC 7636 section 4.2).
-func (f Flow) challenge() string {
-	sum := sha256.Sum256([]byte(f.verifier.Reveal()))
+// challengeOf returns a verifier's S256 challenge (RFC 7636 section 4.2).
+func challengeOf(verifier tokencache.Secret) string {
+	sum := sha256.Sum256([]byte(verifier.Reveal()))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+func keep(s tokencache.Secret) func() tokencache.Secret {
+	return func() tokencache.Secret { return s }
 }

@@ -103,7 +103,7 @@ func (c *Client) RedeemCode(ctx context.Context, r CodeRequest, code, verifier t
 	if err != nil {
 		return tokencache.TokenResponse{}, fmt.Errorf("msal: redeem code: %w", err)
 	}
-	return a.response(c.id, c.authority.host, c.authority.tenant, account, scopes), nil
+	return a.response("authorization_code", c.id, c.authority.host, c.authority.tenant, account, scopes), nil
 }
 
 // reservedScopes ask for an id token, the account it is about, and a refresh

@@ -2,6 +2,7 @@ package msal_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/graphtoken/graphtoken/adapters/msal"
@@ -30,6 +31,6 @@ func Example() {
 	}, client.Refresh)
 
 	_, err = source.Token(context.Background())
-	fmt.Println(err) // nobody has signed in yet
-	// Output: store: refresh "tokens": sign-in required
+	fmt.Println(errors.Is(err, core.ErrReauthRequired)) // nobody has signed in yet
+	// Output: true
 }

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -55,10 +56,7 @@ func (x *exchange) Do(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if resp.StatusCode == http.StatusOK {
-		a := &answer{sent: sent}
-		if json.Unmarshal(body, a) == nil && a.AccessToken != "" {
-			x.answer = a
-		}
+		x.answer = parseAnswer(body, sent)
 	}
 	return resp, nil
 }
@@ -190,16 +188,33 @@ type answer struct {
 	sent time.Time
 }
 
+// parseAnswer returns nil for what holds no access token. A member of a type
+// that it should not have is passed over.
+func parseAnswer(body []byte, sent time.Time) *answer {
+	a := &answer{sent: sent}
+	err := json.Unmarshal(body, a)
+	var mistyped *json.UnmarshalTypeError
+	if err != nil && !errors.As(err, &mistyped) || a.AccessToken == "" {
+		return nil
+	}
+	return a
+}
+
 // response is the answer in the terms of a token cache. A scope that the
-// provider doesn't name is the one that was asked for (RFC 6749 section 5.1).
-func (a *answer) response(clientID, environment, realm, homeAccountID string, scopes []string) tokencache.TokenResponse {
+// provider doesn't name is the one that was asked for (RFC 6749 section 5.1);
+// an id token that can't be read must not cost the tokens beside it.
+func (a *answer) response(grantType, clientID, environment, realm, homeAccountID string, scopes []string) tokencache.TokenResponse {
+	idToken := a.IDToken
+	if _, err := subjectOf(idToken); err != nil {
+		idToken = ""
+	}
 	return tokencache.TokenResponse{
-		AccessToken: a.AccessToken, RefreshToken: a.RefreshToken, IDToken: a.IDToken,
+		AccessToken: a.AccessToken, RefreshToken: a.RefreshToken, IDToken: idToken,
 		ClientInfo: a.ClientInfo, Scope: cmp.Or(a.Scope, strings.Join(scopes, " ")),
 		TokenType: a.TokenType, FamilyID: a.FamilyID,
 		ExpiresIn: int(a.ExpiresIn), ExtExpiresIn: int(a.ExtExpiresIn), RefreshIn: int(a.RefreshIn),
 		ClientID: clientID, Environment: environment, Tenant: realm, HomeAccountID: homeAccountID,
-		Sent: a.sent,
+		GrantType: grantType, Sent: a.sent,
 	}
 }
 

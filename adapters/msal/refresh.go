@@ -65,7 +65,7 @@ func (c *Client) Refresh(ctx context.Context, cache *tokencache.Cache, r core.Re
 	if err := a.checkOwner(token.HomeAccountID, idToken.Secret); err != nil {
 		return fmt.Errorf("msal: refresh: %w", err)
 	}
-	return cache.Put(a.response(c.id, token.Environment, realm, token.HomeAccountID, scopes))
+	return cache.Put(a.response("refresh_token", c.id, token.Environment, realm, token.HomeAccountID, scopes))
 }
 
 // silent has MSAL trade the refresh token, the only one it finds in its cache.
@@ -140,7 +140,7 @@ func (c *Client) AppToken(ctx context.Context, r AppRequest) (tokencache.TokenRe
 	if err != nil {
 		return tokencache.TokenResponse{}, err
 	}
-	return a.response(c.id, c.authority.host, realm, "", r.Scopes), nil
+	return a.response("client_credentials", c.id, c.authority.host, realm, "", r.Scopes), nil
 }
 
 // stored returns the user a query means, and the refresh token to spend.

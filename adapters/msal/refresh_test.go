@@ -200,6 +200,24 @@ func TestADeclinedScopeDoesNotLoseTheNewRefreshToken(t *testing.T) {
 	}
 }
 
+func TestAnIDTokenThatCannotBeReadDoesNotLoseTheNewRefreshToken(t *testing.T) {
+	idp := start(t, entra.Options{})
+	w, cache := newWire(idp), tokencache.New()
+	c := public(t, w, common)
+	signIn(t, idp, c, cache, ana)
+	for _, idToken := range []any{"torn", "a.b.c", "e30.!!!.", 7} {
+		w.onAnswer(func(req *http.Request, resp *http.Response) error {
+			return editJSON(resp, func(m map[string]any) { m["id_token"] = idToken })
+		})
+		if err := c.Refresh(t.Context(), cache, core.Refresh{Query: query(ana)}); err != nil {
+			t.Errorf("the id token %v: %v", idToken, err)
+		}
+	}
+	if g := idp.Grants(); g.ReuseDetected != 0 {
+		t.Errorf("%d spent tokens were presented", g.ReuseDetected)
+	}
+}
+
 func TestReservedScopesAreNoRefusal(t *testing.T) {
 	idp := start(t, entra.Options{})
 	c, cache := public(t, newWire(idp), common), tokencache.New()

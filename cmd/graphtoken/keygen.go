@@ -9,7 +9,7 @@ import (
 )
 
 type keygenCommand struct {
-	File string `arg:"" type:"path" help:"The file to make. It must not be there: a key that is lost can't be made again."`
+	File string `arg:"" help:"The file to make. It must not be there: a key that is lost can't be made again."`
 }
 
 func (k *keygenCommand) Run(c *console) error {

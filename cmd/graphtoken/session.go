@@ -30,14 +30,14 @@ type session struct {
 	User   string `short:"u" placeholder:"NAME" help:"The user, such as ana@contoso.com; needed where several share the store."`
 
 	ClientID          string   `name:"client-id" placeholder:"ID" help:"The application's ID. After the login it is known from the store."`
-	ClientSecretFile  string   `type:"path" placeholder:"FILE" help:"A file with the application's secret; or set GRAPHTOKEN_CLIENT_SECRET."`
+	ClientSecretFile  string   `placeholder:"FILE" help:"A file with the application's secret; or set GRAPHTOKEN_CLIENT_SECRET."`
 	ClientCredentials bool     `help:"Act as the application itself, without a user."`
 	Tenant            string   `help:"The tenant's ID or domain, or common, organizations, consumers. By default common."`
 	Authority         string   `placeholder:"URL" help:"The identity provider, https://host or https://host/tenant. By default Microsoft's public cloud."`
 	Scope             []string `short:"s" sep:"," placeholder:"SCOPE" help:"What to ask for, such as User.Read; may be repeated. By default all that the application is registered for, or what was asked for at the login."`
-	CA                string   `name:"ca" type:"existingfile" placeholder:"FILE" help:"Certificates (PEM) to trust besides the system's, for another --authority."`
+	CA                string   `name:"ca" placeholder:"FILE" help:"Certificates (PEM) to trust besides the system's, for another --authority."`
 
-	KeyFile        string `type:"path" placeholder:"FILE" help:"A file with keys to encrypt the store, the one for new records first (see keygen); or set GRAPHTOKEN_KEYS."`
+	KeyFile        string `placeholder:"FILE" help:"A file with keys to encrypt the store, the one for new records first (see keygen); or set GRAPHTOKEN_KEYS."`
 	PlaintextReads bool   `help:"With keys: accept a record that isn't encrypted yet."`
 
 	// Variables that no flag stands for, since a secret would be an argument.
