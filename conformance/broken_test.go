@@ -162,9 +162,9 @@ func (b *broken) leased(lease func(key string, l core.Lease) *brokenLease) {
 // coordinator is a ShouldRefresh that can be broken: simpler than
 // core.Coordinate, and correct as it stands.
 type coordinator struct {
-	noLease, noCompareBefore, noCompareUnder, keepsOnError, keepsOnPanic, keepsOnQuestion, swallows, wrongRecord bool
-	waitsForLeaseOnly, ignoresContext, attached, twice, notNeededFails, anyIsNoVersion, absentIsEmpty            bool
-	ttl                                                                                                          time.Duration
+	noLease, noCompareBefore, noCompareUnder, keepsOnError, keepsOnPanic, keepsOnQuestion, swallows, wrongRecord     bool
+	waitsForLeaseOnly, ignoresContext, attached, twice, notNeededFails, anyIsNoVersion, absentIsEmpty, comparesFirst bool
+	ttl                                                                                                              time.Duration
 }
 
 func (k coordinator) shouldRefresh(b *broken) func(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
@@ -194,12 +194,12 @@ func (k coordinator) shouldRefresh(b *broken) func(ctx context.Context, key stri
 			return rec, changed, err
 		}
 		var lease core.Lease
-		for !k.noLease {
-			rec, changed, err := current()
+		for first := true; !k.noLease; first = false {
+			_, changed, err := current()
 			if err != nil {
 				return 0, err
 			}
-			if changed && !k.noCompareBefore && !k.waitsForLeaseOnly {
+			if changed && !k.noCompareBefore && !k.waitsForLeaseOnly && (first || !k.comparesFirst) {
 				return core.RefreshedElsewhere, nil
 			}
 			if lease, err = b.Acquire(ctx, key, ttl); err == nil {
@@ -207,7 +207,6 @@ func (k coordinator) shouldRefresh(b *broken) func(ctx context.Context, key stri
 			} else if !errors.Is(err, core.ErrLeaseHeld) {
 				return 0, err
 			}
-			_ = rec
 			select {
 			case <-ctx.Done():
 				return 0, ctx.Err()

@@ -87,8 +87,8 @@ type Harness struct {
 	Timeout time.Duration
 
 	// LeaseTTL is how long the leases last that cases let expire. Zero means
-	// half a second; stores that are slow or count whole seconds may want
-	// more. Other leases are asked for a minute and released.
+	// 300 milliseconds, which a store that counts whole seconds takes for one.
+	// Other leases are asked for a minute, and released.
 	LeaseTTL time.Duration
 
 	waitedInVain bool
@@ -159,7 +159,7 @@ func (h *Harness) prepare(timeout time.Duration) error {
 		h.Timeout = timeout
 	}
 	if h.LeaseTTL <= 0 {
-		h.LeaseTTL = 500 * time.Millisecond
+		h.LeaseTTL = 300 * time.Millisecond
 	}
 	var known []string
 	for _, g := range suite() {

@@ -3,6 +3,8 @@ package conformance
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -959,7 +961,8 @@ var mutants = []mutant{
 	{what: "runs Refresh without a lease, many times at once", by: "refresh/once", build: coordinated(coordinator{noLease: true})},
 	{what: "gives Refresh no record", by: "refresh/here", build: coordinated(coordinator{wrongRecord: true})},
 	{what: "doesn't compare", by: "refresh/elsewhere", build: coordinated(coordinator{noCompareBefore: true, noCompareUnder: true})},
-	{what: "compares before it has the lease only", by: "refresh/once-quick", build: coordinated(coordinator{noCompareUnder: true})},
+	{what: "compares before it waits for the lease, and not after", by: "refresh/once", build: coordinated(coordinator{comparesFirst: true, noCompareUnder: true})},
+	{what: "runs quick refreshes beside each other", by: "refresh/once-quick", build: coordinated(coordinator{noLease: true})},
 	{what: "keeps the lease of a question", by: "refresh/question", build: coordinated(coordinator{keepsOnQuestion: true})},
 	{what: "takes AnyVersion for a version", by: "refresh/any", build: coordinated(coordinator{anyIsNoVersion: true})},
 	{what: "takes Absent for no version", by: "refresh/absent", build: coordinated(coordinator{absentIsEmpty: true})},
@@ -1289,6 +1292,65 @@ var mutants = []mutant{
 				return "", err
 			}
 			return b.Backend.Save(ctx, key, r)
+		}
+	})},
+
+	// store
+	{what: "adds a line end to what it stores", by: "store/encrypted", build: each(func(b *broken) {
+		b.altered(func(data []byte) []byte {
+			if len(data) == 0 {
+				return data
+			}
+			return append(bytes.Clone(data), '\n')
+		})
+	})},
+	{what: "encodes what it stores", by: "store/plain", build: each(func(b *broken) {
+		b.altered(func(data []byte) []byte { return []byte(base64.StdEncoding.EncodeToString(data)) })
+		b.load = func(ctx ctx, key string) (rec, error) {
+			r, err := b.Backend.Load(ctx, key)
+			r.Data, _ = base64.StdEncoding.DecodeString(string(r.Data))
+			return r, err
+		}
+	})},
+	{what: "normalizes JSON, and drops what it doesn't know", by: "store/unknown-fields", build: each(func(b *broken) {
+		b.altered(func(data []byte) []byte {
+			var known struct {
+				AccessToken, RefreshToken, IdToken, Account, AppMetadata map[string]any
+			}
+			if json.Unmarshal(data, &known) != nil {
+				return data
+			}
+			data, _ = json.Marshal(known)
+			return data
+		})
+	})},
+	{what: "makes a legacy token an empty cache", by: "store/legacy", build: each(func(b *broken) {
+		b.altered(func(data []byte) []byte {
+			if bytes.Contains(data, []byte("access_token")) {
+				return []byte("{}")
+			}
+			return data
+		})
+	})},
+	{what: "answers {} for a damaged record", by: "store/damaged", build: each(func(b *broken) {
+		b.load = func(ctx ctx, key string) (rec, error) {
+			r, err := b.Backend.Load(ctx, key)
+			if errors.Is(err, core.ErrCorrupt) {
+				r = rec{Data: []byte("{}"), Version: "damaged"}
+				err = nil
+			}
+			return r, err
+		}
+	})},
+	{what: "loses one user's sign-in to another's", by: "store/updates", build: each(func(b *broken) { b.save = b.ignoreVersions })},
+	{what: "has every process refresh for itself", by: "store/refresh-once", build: coordinated(coordinator{noLease: true, noCompareUnder: true})},
+	{what: "quotes what a stale Save would have stored", by: "store/redaction", build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			v, err := b.Backend.Save(ctx, key, r)
+			if errors.Is(err, core.ErrConflict) || errors.Is(err, reference.ErrOutage) {
+				err = fmt.Errorf("%w: refused %q", err, r.Data)
+			}
+			return v, err
 		}
 	})},
 

@@ -35,6 +35,7 @@ func suite() []group {
 		{"watch", watch()},
 		{"refresh", refresh()},
 		{"list", list()},
+		{"store", store()},
 		{"outage", outage()},
 		{"redaction", redaction()},
 		{"model", model()},

@@ -240,7 +240,7 @@ func (c *trial) together(n int, f func(i int)) {
 // between two steps of a backend goes wrong now and then.
 func (c *trial) rounds(f func(round int)) {
 	begun := time.Now()
-	for round := 0; round < 3 || round < 500 && time.Since(begun) < 250*time.Millisecond; round++ {
+	for round := 0; round < 3 || round < 500 && time.Since(begun) < 150*time.Millisecond; round++ {
 		if f(round); c.Failed() || c.ctx.Err() != nil {
 			return
 		}
