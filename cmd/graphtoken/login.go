@@ -58,9 +58,8 @@ func (l *loginCommand) signIn(ctx context.Context, a *account.Account, c *consol
 			AuthOptions: options,
 			Port:        l.Port,
 			Open: func(address string) error {
-				c.say("Open this address in a browser on this machine:")
-				_, err := fmt.Fprintln(c.out, address)
-				return err
+				c.say("Open this address in a browser on this machine:\n\n%s\n", address)
+				return nil
 			},
 		})
 	}
@@ -68,10 +67,7 @@ func (l *loginCommand) signIn(ctx context.Context, a *account.Account, c *consol
 	if err != nil {
 		return tokencache.Account{}, err
 	}
-	c.say("Open this address in a browser:")
-	if _, err := fmt.Fprintln(c.out, address); err != nil {
-		return tokencache.Account{}, err
-	}
+	c.say("Open this address in a browser:\n\n%s\n", address)
 	c.say("When you have signed in, the browser ends at an address with a code in it.\nPaste that address here:")
 	redirect, err := readLine(ctx, c.in)
 	if err != nil {

@@ -161,29 +161,25 @@ func (w *world) loginBy(user func(address string, stdin io.Writer) error, args .
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	stdout, err := cmd.StdoutPipe()
+	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
+	var out, errs bytes.Buffer
+	cmd.Stdout = &out
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
-	lines := bufio.NewReader(stdout)
-	address, err := lines.ReadString('\n')
-	if err == nil {
-		err = user(strings.TrimSpace(address), stdin)
-	}
-	if err != nil {
-		w.t.Error(err)
-	}
-	rest, err := io.ReadAll(lines)
-	if err != nil {
-		w.t.Error(err)
+	lines := bufio.NewScanner(io.TeeReader(stderr, &errs))
+	for lines.Scan() {
+		if strings.HasPrefix(lines.Text(), "https://") {
+			if err := user(lines.Text(), stdin); err != nil {
+				w.t.Error(err)
+			}
+		}
 	}
 	_ = cmd.Wait() // its exit code says it
-	r := result{address + string(rest), errs.String(), cmd.ProcessState.ExitCode()}
+	r := result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
 	w.note(args, r)
 	return r
 }
