@@ -120,7 +120,10 @@ func store() []testCase {
 				const users = 6
 				stores := []*core.Store{core.NewStore(a), core.NewStore(b)}
 				c.together(users, func(i int) {
-					if err := stores[i%2].Update(c.ctx, key, func(cache *tokencache.Cache) error { return cache.Put(response(i)) }); err != nil {
+					if err := stores[i%2].Update(c.ctx, key, func(cache *tokencache.Cache) error {
+						time.Sleep(5 * time.Millisecond) // so that all have loaded before one saves
+						return cache.Put(response(i))
+					}); err != nil {
 						c.Errorf("Update beside others: %v", err)
 					}
 				})

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path"
 	"runtime"
@@ -94,7 +95,7 @@ func (h *Harness) try(ctx context.Context, t *testing.T, g string, k testCase) r
 	begun := time.Now()
 	caseCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	c.ctx = caseCtx
+	c.ctx = unsteady{caseCtx}
 	c.within(timeout, cancel, func() {
 		c.env = h.New(c.host)
 		if c.env == nil {
@@ -221,19 +222,38 @@ func (c *trial) open() core.TokenBackend {
 // pair opens two handles, as two processes would have.
 func (c *trial) pair() (a, b core.TokenBackend) { return c.open(), c.open() }
 
-// together runs f in n goroutines, as nearly at once as can be, and waits for
-// them.
+// together runs f in n goroutines and waits for them. They begin as nearly at
+// once as can be: each spins until all of them have come, since goroutines that
+// are woken one after the other would be done one after the other.
 func (c *trial) together(n int, f func(i int)) {
 	var running sync.WaitGroup
-	start := make(chan struct{})
+	var missing atomic.Int64
+	missing.Store(int64(n))
 	for i := range n {
 		running.Go(func() {
-			<-start
+			missing.Add(-1)
+			for missing.Load() > 0 {
+				runtime.Gosched()
+			}
 			c.guard(func() { f(i) })
 		})
 	}
-	close(start)
 	running.Wait()
+}
+
+// unsteady holds up whoever asks whether it is done, a little and now and then.
+// A backend asks when it begins something: between the steps of one that should
+// be a single step, another gets its turn.
+type unsteady struct{ context.Context }
+
+func (u unsteady) Err() error {
+	switch rand.IntN(8) {
+	case 0, 1, 2:
+		runtime.Gosched()
+	case 3:
+		time.Sleep(rand.N(50 * time.Microsecond))
+	}
+	return u.Context.Err()
 }
 
 // rounds runs f a few times, and on a fast store many times: what goes wrong

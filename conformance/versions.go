@@ -170,15 +170,16 @@ func versions() []testCase {
 				a, b := c.pair()
 				const writers, edits = 4, 3
 				c.replace(a, key, []byte("0"), core.Absent)
-				c.together(writers, func(i int) {
-					handle := []core.TokenBackend{a, b}[i%2]
-					for range edits {
-						c.increment(handle)
+				c.rounds(func(round int) {
+					c.together(writers, func(i int) {
+						for range edits {
+							c.increment([]core.TokenBackend{a, b}[i%2])
+						}
+					})
+					if got, want := string(c.load(b, key).Data), strconv.Itoa((round+1)*writers*edits); got != want && !c.Failed() {
+						c.Errorf("the counter is at %s after %s increments", got, want)
 					}
 				})
-				if got, want := string(c.load(b, key).Data), strconv.Itoa(writers*edits); got != want && !c.Failed() {
-					c.Errorf("the counter is at %s after %s increments", got, want)
-				}
 			}},
 		{"delete-beside-save", must("A Delete beside a Save with the stored version leaves nothing, whichever comes first: the Save is deleted, or answers ErrConflict."), enforced,
 			func(c *trial) {
