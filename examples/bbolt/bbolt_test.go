@@ -1,0 +1,67 @@
+package bbolt
+
+import (
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/graphtoken/graphtoken/conformance"
+	"github.com/graphtoken/graphtoken/core"
+)
+
+var harness = conformance.Harness{
+	New: func(t conformance.T) conformance.Env {
+		db, err := bbolt.Open(filepath.Join(t.TempDir(), "tokens.db"), 0o600, &bbolt.Options{NoSync: true})
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		return &store{db: db}
+	},
+	Want: conformance.Capabilities{CAS: conformance.CASEnforced, Coordinates: true, Lease: true, LeaseExpires: true, List: true, Ping: true},
+}
+
+func TestConformance(t *testing.T) { conformance.Run(t, harness) }
+
+func TestBothProfilesHold(t *testing.T) {
+	report, err := conformance.Check(t.Context(), harness)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, p := range report.Profiles {
+		if !p.Holds {
+			t.Errorf("profile %s: %s", p.Name, p.Detail)
+		}
+	}
+}
+
+type store struct {
+	db    *bbolt.DB
+	ahead atomic.Int64
+}
+
+func (s *store) Open(conformance.T) core.TokenBackend {
+	b := New(s.db)
+	b.now = func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
+	return b
+}
+
+// Advance has leases expire without waiting for them.
+func (s *store) Advance(d time.Duration) { s.ahead.Add(int64(d)) }
+
+// Corrupt cuts the record short.
+func (s *store) Corrupt(key string) error {
+	return s.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(records).Put([]byte(key), []byte("torn")) })
+}
+
+// Raw returns the stored value, header and all.
+func (s *store) Raw(key string) (value []byte, err error) {
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		value = append(value, get(tx.Bucket(records), key)...)
+		return nil
+	})
+	return value, err
+}
