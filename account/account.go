@@ -168,7 +168,7 @@ func SignOut(ctx context.Context, store *core.Store, key string, q tokencache.Qu
 			return core.ErrAmbiguous
 		}
 		if !c.Remove(q) {
-			return core.ErrNotFound
+			return fmt.Errorf("%w of %s", core.ErrNotFound, nameOf(q))
 		}
 		return nil
 	})
@@ -176,6 +176,14 @@ func SignOut(ctx context.Context, store *core.Store, key string, q tokencache.Qu
 		return fmt.Errorf("account: sign out: %w", err)
 	}
 	return nil
+}
+
+// nameOf says whom a query means.
+func nameOf(q tokencache.Query) string {
+	if q.App {
+		return "the application " + q.ClientID
+	}
+	return cmp.Or(q.Username, q.HomeAccountID, "anybody")
 }
 
 // query is the account in a token cache.

@@ -441,6 +441,26 @@ func TestAHostThatIsNotMicrosofts(t *testing.T) {
 	}
 }
 
+// MSAL .NET files what it gets from login.microsoftonline.com under
+// login.windows.net.
+func TestARecordUnderAnotherNameOfTheSameHost(t *testing.T) {
+	idp := start(t, entra.Options{})
+	c, cache := public(t, newWire(idp), common), tokencache.New()
+	signIn(t, idp, c, cache, ana)
+	renamed, err := tokencache.Parse([]byte(strings.ReplaceAll(document(t, cache), "login.microsoftonline.com", "login.windows.net")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := c.Refresh(t.Context(), renamed, core.Refresh{Query: query(ana)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if strings.Contains(document(t, renamed), `"environment":"login.microsoftonline.com"`) {
+		t.Error("the record has entries under both names now")
+	}
+}
+
 func TestATokenOfAnotherHostIsNotSent(t *testing.T) {
 	idp := start(t, entra.Options{})
 	w, cache := newWire(idp), tokencache.New()

@@ -53,7 +53,7 @@ func exitCode(ctx context.Context, err error) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.Is(err, core.ErrInvalidKey):
 		return exitUsage
 	case errors.Is(err, core.ErrRefreshedNotSaved):
 		return exitNotSaved

@@ -150,7 +150,7 @@ func (o *opened) account(ctx context.Context) (*account.Account, error) {
 func (o *opened) nobody(c *tokencache.Cache) error {
 	switch {
 	case len(c.Accounts()) > 0 && o.User != "":
-		return fmt.Errorf("%w: %s is not signed in, but %s", core.ErrNotFound, o.User, strings.Join(usernames(c), ", "))
+		return fmt.Errorf("%w of %s; signed in: %s", core.ErrNotFound, o.User, strings.Join(usernames(c), ", "))
 	case o.User != "":
 		return fmt.Errorf("%w: %s", core.ErrReauthRequired, o.User)
 	}

@@ -52,7 +52,7 @@ func (cmd *statusCommand) Run(ctx context.Context, s *session, c *console) (err 
 	}
 	r := report{Store: o.name, Key: o.key, Accounts: o.signIns(cache, time.Now())}
 	if len(r.Accounts) == 0 && s.User != "" {
-		return fmt.Errorf("%w: %s is not signed in", core.ErrNotFound, s.User)
+		return o.nobody(cache)
 	}
 	if cmd.JSON {
 		e := json.NewEncoder(c.out)
@@ -62,7 +62,7 @@ func (cmd *statusCommand) Run(ctx context.Context, s *session, c *console) (err 
 		err = r.print(c.out, time.Now())
 	}
 	if err == nil && len(r.Accounts) == 0 {
-		return fmt.Errorf("%w: nobody is signed in", core.ErrNotFound)
+		return fmt.Errorf("%w of anybody", core.ErrNotFound)
 	}
 	return err
 }

@@ -332,6 +332,7 @@ func TestFormsOfFileStores(t *testing.T) {
 		{"--store", "gopher://hole"},
 		{"--store", "env://A", "--record", "B"},
 		{"--store", "env://A?flie=.env"},
+		{"--store", "file:store/", "--record", strings.Repeat("a", 151)},
 	} {
 		w.fails(2, append([]string{"status"}, args...)...)
 	}
