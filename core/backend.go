@@ -48,8 +48,9 @@ type TokenBackend interface {
 	// ever reported as ErrNotFound.
 	Load(ctx context.Context, key string) (Record, error)
 
-	// Save stores rec.Data and returns its new version, which differs from
-	// every version the key had before. It answers ErrConflict, and changes
+	// Save stores rec.Data and returns its new version, the one that Load will
+	// return. It differs from the version before, unless the data is the same
+	// and the version a digest of it. Save answers ErrConflict, and changes
 	// nothing, when rec.Version is neither AnyVersion nor the stored one;
 	// ErrTooLarge when the store can't hold the data; ErrReadOnly when it
 	// takes none. Empty data is refused with ErrCorrupt.

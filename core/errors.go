@@ -56,11 +56,14 @@ var (
 type Error struct {
 	Op      string // "load", "save", "check", "delete", "refresh", "acquire", …
 	Backend string // "filesystem", "redis", …
-	Key     string // the logical key, without prefix
+	Key     string // the logical key, without prefix; empty where it is about none
 	Err     error
 }
 
 func (e *Error) Error() string {
+	if e.Key == "" {
+		return e.Backend + ": " + e.Op + ": " + e.Err.Error()
+	}
 	return e.Backend + ": " + e.Op + " " + strconv.Quote(e.Key) + ": " + e.Err.Error()
 }
 

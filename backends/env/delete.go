@@ -9,27 +9,27 @@ import (
 // Check implements [core.TokenBackend]. A variable that is set and empty is
 // there, though it can't be loaded.
 func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
-	if err := admit(ctx, "check", key); err != nil {
+	if err := origin.Admit(ctx, "check", key); err != nil {
 		return false, err
 	}
 	_, version, err := b.current(key)
 	if err != nil {
-		return false, fail("check", key, err)
+		return false, origin.Fail("check", key, err)
 	}
 	return version != core.Absent, nil
 }
 
 // Delete implements [core.TokenBackend].
 func (b *Backend) Delete(ctx context.Context, key string) error {
-	if err := admit(ctx, "delete", key); err != nil {
+	if err := origin.Admit(ctx, "delete", key); err != nil {
 		return err
 	}
 	if b.readOnly {
-		return fail("delete", key, core.ErrReadOnly)
+		return origin.Fail("delete", key, core.ErrReadOnly)
 	}
 	name := b.name(key)
 	if err := b.place.remove(name); err != nil {
-		return fail("delete", key, err)
+		return origin.Fail("delete", key, err)
 	}
 	b.place.leases.Touch(name)
 	return nil

@@ -14,7 +14,6 @@
 package env
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -50,6 +49,9 @@ type Backend struct {
 	readOnly bool
 }
 
+// origin names the backend in its errors.
+const origin core.Origin = "env"
+
 var (
 	_ core.TokenBackend = (*Backend)(nil)
 	_ core.Leaser       = (*Backend)(nil)
@@ -78,20 +80,4 @@ func New(o Options) (*Backend, error) {
 		return nil, errors.New("env: Options.Prefix leaves no room for a value")
 	}
 	return b, nil
-}
-
-// admit is how every method on a key begins: nothing is done for a caller who
-// is gone, or for what is no key.
-func admit(ctx context.Context, op, key string) error {
-	if err := core.ValidateKey(key); err != nil {
-		return fail(op, key, err)
-	}
-	if err := ctx.Err(); err != nil {
-		return fail(op, key, err)
-	}
-	return nil
-}
-
-func fail(op, key string, err error) error {
-	return &core.Error{Op: op, Backend: "env", Key: key, Err: err}
 }

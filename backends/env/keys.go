@@ -18,7 +18,7 @@ func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		keys, err := b.keys(ctx)
 		if err != nil {
-			yield("", fail("keys", "", err))
+			yield("", origin.Fail("keys", "", err))
 			return
 		}
 		for _, key := range keys {

@@ -10,12 +10,12 @@ import (
 // core.ErrCorrupt, not core.ErrNotFound: a CI system whose secret went missing
 // sets such variables, and nobody should take that for a first sign-in.
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
-	if err := admit(ctx, "load", key); err != nil {
+	if err := origin.Admit(ctx, "load", key); err != nil {
 		return core.Record{}, err
 	}
 	rec, err := b.load(key)
 	if err != nil {
-		return core.Record{}, fail("load", key, err)
+		return core.Record{}, origin.Fail("load", key, err)
 	}
 	return rec, nil
 }

@@ -7,10 +7,10 @@ import "context"
 // in.
 func (b *Backend) Ping(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
-		return fail("ping", "", err)
+		return origin.Fail("ping", "", err)
 	}
 	if err := b.place.ping(); err != nil {
-		return fail("ping", "", err)
+		return origin.Fail("ping", "", err)
 	}
 	return nil
 }

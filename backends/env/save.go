@@ -10,24 +10,24 @@ import (
 
 // Save implements [core.TokenBackend].
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
-	if err := admit(ctx, "save", key); err != nil {
+	if err := origin.Admit(ctx, "save", key); err != nil {
 		return "", err
 	}
 	if b.readOnly {
-		return "", fail("save", key, core.ErrReadOnly)
+		return "", origin.Fail("save", key, core.ErrReadOnly)
 	}
 	if len(rec.Data) == 0 {
-		return "", fail("save", key, fmt.Errorf("%w: no data", core.ErrCorrupt))
+		return "", origin.Fail("save", key, fmt.Errorf("%w: no data", core.ErrCorrupt))
 	}
 	value := encode(b.place, rec.Data)
 	if len(value) > b.MaxSize() {
-		return "", fail("save", key, fmt.Errorf("%w: a value of %d bytes, where the %d of NAME=value leave room for %d",
+		return "", origin.Fail("save", key, fmt.Errorf("%w: a value of %d bytes, where the %d of NAME=value leave room for %d",
 			core.ErrTooLarge, len(value), longestVariable(runtime.GOOS), b.MaxSize()))
 	}
 	name := b.name(key)
 	version, err := b.place.swap(name, rec.Version, value)
 	if err != nil {
-		return "", fail("save", key, err)
+		return "", origin.Fail("save", key, err)
 	}
 	b.place.leases.Touch(name)
 	return version, nil

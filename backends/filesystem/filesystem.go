@@ -105,21 +105,15 @@ func New(dir string, o Options) (*Backend, error) {
 	return b, nil
 }
 
-// admit is how every method on a key begins: nothing is done for a caller who
-// is gone, or for what is no key.
+// origin names the backend in its errors.
+const origin core.Origin = "filesystem"
+
+// admit is origin.Admit, and refuses keys whose names the prefix makes too long.
 func (b *Backend) admit(ctx context.Context, op, key string) error {
-	if err := core.ValidateKey(key); err != nil {
-		return fail(op, key, err)
+	if err := origin.Admit(ctx, op, key); err != nil {
+		return err
 	}
-	if err := b.fits(key); err != nil {
-		return fail(op, key, err)
-	}
-	if err := ctx.Err(); err != nil {
-		return fail(op, key, err)
-	}
-	return nil
+	return origin.Fail(op, key, b.fits(key))
 }
 
-func fail(op, key string, err error) error {
-	return &core.Error{Op: op, Backend: "filesystem", Key: key, Err: readOnly(err)}
-}
+func fail(op, key string, err error) error { return origin.Fail(op, key, readOnly(err)) }

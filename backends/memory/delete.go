@@ -4,7 +4,7 @@ import "context"
 
 // Check implements [core.TokenBackend].
 func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
-	if err := admit(ctx, "check", key); err != nil {
+	if err := origin.Admit(ctx, "check", key); err != nil {
 		return false, err
 	}
 	b.mu.RLock()
@@ -15,7 +15,7 @@ func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 
 // Delete implements [core.TokenBackend].
 func (b *Backend) Delete(ctx context.Context, key string) error {
-	if err := admit(ctx, "delete", key); err != nil {
+	if err := origin.Admit(ctx, "delete", key); err != nil {
 		return err
 	}
 	b.mu.Lock()

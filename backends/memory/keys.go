@@ -12,7 +12,7 @@ import (
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		if err := ctx.Err(); err != nil {
-			yield("", fail("keys", "", err))
+			yield("", origin.Fail("keys", "", err))
 			return
 		}
 		b.mu.RLock()

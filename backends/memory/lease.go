@@ -9,32 +9,12 @@ import (
 
 // Acquire implements [core.Leaser] for the goroutines that share b.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
-	if err := admit(ctx, "acquire", key); err != nil {
+	if err := origin.Admit(ctx, "acquire", key); err != nil {
 		return nil, err
 	}
 	held, err := b.leases.Acquire(ctx, key, ttl)
 	if err != nil {
-		return nil, fail("acquire", key, err)
+		return nil, origin.Fail("acquire", key, err)
 	}
-	return &lease{held: held, key: key}, nil
-}
-
-// lease says in its errors which key they are about.
-type lease struct {
-	held core.Lease
-	key  string
-}
-
-func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
-	if err := l.held.Renew(ctx, ttl); err != nil {
-		return fail("renew", l.key, err)
-	}
-	return nil
-}
-
-func (l *lease) Release(ctx context.Context) error {
-	if err := l.held.Release(ctx); err != nil {
-		return fail("release", l.key, err)
-	}
-	return nil
+	return origin.Lease(key, held), nil
 }

@@ -9,14 +9,14 @@ import (
 
 // Load implements [core.TokenBackend].
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
-	if err := admit(ctx, "load", key); err != nil {
+	if err := origin.Admit(ctx, "load", key); err != nil {
 		return core.Record{}, err
 	}
 	b.mu.RLock()
 	stored, ok := b.records[key]
 	b.mu.RUnlock()
 	if !ok {
-		return core.Record{}, fail("load", key, core.ErrNotFound)
+		return core.Record{}, origin.Fail("load", key, core.ErrNotFound)
 	}
 	return core.Record{
 		Data:     bytes.Clone(stored.data),

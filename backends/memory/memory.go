@@ -10,7 +10,6 @@
 package memory
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"sync"
@@ -43,6 +42,9 @@ type record struct {
 	modified time.Time
 }
 
+// origin names the backend in its errors.
+const origin core.Origin = "memory"
+
 var (
 	_ core.TokenBackend = (*Backend)(nil)
 	_ core.Leaser       = (*Backend)(nil)
@@ -68,20 +70,4 @@ func (b *Backend) Format(f fmt.State, _ rune) {
 	n := len(b.records)
 	b.mu.RUnlock()
 	fmt.Fprintf(f, "memory.Backend(records=%d)", n)
-}
-
-// admit is how every method on a key begins: nothing is done for a caller who
-// is gone, or for what is no key.
-func admit(ctx context.Context, op, key string) error {
-	if err := core.ValidateKey(key); err != nil {
-		return fail(op, key, err)
-	}
-	if err := ctx.Err(); err != nil {
-		return fail(op, key, err)
-	}
-	return nil
-}
-
-func fail(op, key string, err error) error {
-	return &core.Error{Op: op, Backend: "memory", Key: key, Err: err}
 }

@@ -6,7 +6,7 @@ import "context"
 // ctx's.
 func (b *Backend) Ping(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
-		return fail("ping", "", err)
+		return origin.Fail("ping", "", err)
 	}
 	return nil
 }

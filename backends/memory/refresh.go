@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"errors"
 
 	"github.com/graphtoken/graphtoken/core"
 )
@@ -10,19 +9,16 @@ import (
 // ShouldRefresh implements [core.TokenBackend]: one of the goroutines that
 // share b refreshes, the others wait for it.
 func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
-	if err := admit(ctx, "refresh", key); err != nil {
+	if err := origin.Admit(ctx, "refresh", key); err != nil {
 		return 0, err
 	}
 	decision, err := core.Coordinate(ctx, b, b, key, req)
-	if err != nil {
-		return 0, failOnce("refresh", key, err)
-	}
-	return decision, nil
+	return decision, origin.Fail("refresh", key, err)
 }
 
 // Wait implements [core.Watcher].
 func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
-	if err := admit(ctx, "wait", key); err != nil {
+	if err := origin.Admit(ctx, "wait", key); err != nil {
 		return err
 	}
 	err := b.leases.Wait(ctx, key, func() (bool, error) {
@@ -30,16 +26,5 @@ func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error
 		defer b.mu.RUnlock()
 		return b.current(key) != seen, nil
 	})
-	if err != nil {
-		return fail("wait", key, err)
-	}
-	return nil
-}
-
-// failOnce leaves alone what already says where it comes from.
-func failOnce(op, key string, err error) error {
-	if known := (*core.Error)(nil); errors.As(err, &known) {
-		return err
-	}
-	return fail(op, key, err)
+	return origin.Fail("wait", key, err)
 }

@@ -12,15 +12,15 @@ import (
 
 // Save implements [core.TokenBackend].
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
-	if err := admit(ctx, "save", key); err != nil {
+	if err := origin.Admit(ctx, "save", key); err != nil {
 		return "", err
 	}
 	if len(rec.Data) == 0 {
-		return "", fail("save", key, fmt.Errorf("%w: no data", core.ErrCorrupt))
+		return "", origin.Fail("save", key, fmt.Errorf("%w: no data", core.ErrCorrupt))
 	}
 	version, err := b.swap(key, rec.Version, bytes.Clone(rec.Data))
 	if err != nil {
-		return "", fail("save", key, err)
+		return "", origin.Fail("save", key, err)
 	}
 	b.leases.Touch(key)
 	return version, nil

@@ -1,0 +1,61 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Origin is a backend's name in its errors, and what every backend's methods
+// begin and end with:
+//
+//	const origin core.Origin = "redis"
+//
+//	func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
+//		if err := origin.Admit(ctx, "load", key); err != nil {
+//			return core.Record{}, err
+//		}
+//		…
+//		return core.Record{}, origin.Fail("load", key, err)
+//	}
+type Origin string
+
+// Admit returns the error of a call that must have no effect: of a key that is
+// none, or of a caller who is gone.
+func (o Origin) Admit(ctx context.Context, op, key string) error {
+	if err := ValidateKey(key); err != nil {
+		return o.Fail(op, key, err)
+	}
+	return o.Fail(op, key, ctx.Err())
+}
+
+// Fail makes an [*Error] of err, unless it is nil or comes from a backend
+// already.
+func (o Origin) Fail(op, key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if known := (*Error)(nil); errors.As(err, &known) {
+		return err
+	}
+	return &Error{Op: op, Backend: string(o), Key: key, Err: err}
+}
+
+// Lease returns l with errors that say whose lease it is.
+func (o Origin) Lease(key string, l Lease) Lease {
+	return &namedLease{lease: l, origin: o, key: key}
+}
+
+type namedLease struct {
+	lease  Lease
+	origin Origin
+	key    string
+}
+
+func (l *namedLease) Renew(ctx context.Context, ttl time.Duration) error {
+	return l.origin.Fail("renew", l.key, l.lease.Renew(ctx, ttl))
+}
+
+func (l *namedLease) Release(ctx context.Context) error {
+	return l.origin.Fail("release", l.key, l.lease.Release(ctx))
+}
