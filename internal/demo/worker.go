@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -9,8 +10,6 @@ import (
 	"net/http"
 	"os"
 	"time"
-
-	"crypto/tls"
 
 	"github.com/graphtoken/graphtoken/adapters/msal"
 	"github.com/graphtoken/graphtoken/backends/filesystem"
@@ -28,13 +27,11 @@ type task struct {
 }
 
 // What a worker says, a word a line: that it is up, that it is about to ask the
-// provider for new tokens, a call of Graph that failed, and in the end how many
-// calls it made.
+// provider for new tokens, and that a call of Graph failed.
 const (
 	saysReady   = "ready"
 	saysRefresh = "refreshing"
 	saysFailed  = "failed" // and why
-	saysCalls   = "calls"  // and how many
 )
 
 // work calls Graph every so often until stop is closed. It is what any program
@@ -60,17 +57,13 @@ func work(t task, stop <-chan struct{}) error {
 	graph := &http.Client{Transport: &bearer.Transport{Source: source, Base: client.Transport}, Timeout: time.Minute}
 
 	fmt.Println(saysReady)
-	calls := 0
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		select {
 		case <-stop:
-			err := store.Flush(context.Background())
-			fmt.Println(saysCalls, calls)
-			return err
+			return store.Flush(context.Background())
 		case <-tick.C:
-			calls++
 			if err := call(graph, t.Graph+"/v1.0/me"); err != nil {
 				fmt.Println(saysFailed, err)
 			}
