@@ -2,6 +2,7 @@ package tokencache
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -47,7 +48,8 @@ const (
 	localAccountID
 	authorityType
 	accountSource
-	keyID         // of a proof-of-possession token
+	keyID         // of a token that is bound to a key (proof of possession)
+	cacheKey      // of a token that was asked for with more than scopes
 	assertionHash // of a token obtained on behalf of another
 	fields
 )
@@ -55,11 +57,11 @@ const (
 var fieldNames = [fields]string{
 	"home_account_id", "environment", "client_id", "realm", "target", "secret", "token_type", "cached_at",
 	"expires_on", "refresh_on", "last_modification_time", "family_id", "username", "local_account_id",
-	"authority_type", "account_source", "key_id", "user_assertion_hash",
+	"authority_type", "account_source", "key_id", "ext_cache_key", "user_assertion_hash",
 }
 
 var fieldsByName = func() map[string]field {
-	m := make(map[string]field, fields)
+	m := map[string]field{"keyid": keyID, "kid": keyID} // MSAL Go's name, and .NET's
 	for f, name := range fieldNames {
 		m[name] = field(f)
 	}
@@ -68,11 +70,34 @@ var fieldsByName = func() map[string]field {
 
 // entry is one entry of a section. It is immutable.
 type entry struct {
-	kind   kind
-	key    string         // it stands under
+	kind kind
+	key  string // it stands under
+	*content
+}
+
+// content is what an entry says. It is behind a pointer of its own because of
+// package fmt: asked to print a field that is not exported with a verb that
+// doesn't fit, it prints what is behind one pointer, and no method can stop it.
+type content struct {
 	raw    string         // the JSON value
 	field  [fields]string // strings and numbers; a null is ""
 	scopes []string       // of target
+}
+
+func blankEntry(k kind, key string) *entry {
+	both := new(struct {
+		entry
+		content
+	})
+	both.entry = entry{k, key, &both.content}
+	return &both.entry
+}
+
+// opaqueEntry is one that nothing is read of.
+func opaqueEntry(key, raw string) *entry {
+	e := blankEntry(kinds, key)
+	e.raw = raw
+	return e
 }
 
 // environments are the hosts that stand for one cloud, and the one that stands
@@ -88,9 +113,7 @@ var environments = map[string]string{
 	"login.usgovcloudapi.net":      "login.microsoftonline.us",
 }
 
-func sameEnvironment(a, b string) bool {
-	return a == b || cloud(a) == cloud(b)
-}
+func sameEnvironment(a, b string) bool { return a == b || cloud(a) == cloud(b) }
 
 func cloud(host string) string {
 	host = fold(host)
@@ -100,52 +123,54 @@ func cloud(host string) string {
 	return host
 }
 
-// sameIdentity reports whether two entries of one user stand for the same
+// identity is the same for two entries of one user that stand for the same
 // thing, whatever keys they stand under.
-func sameIdentity(a, b *entry) bool {
-	if a.kind != b.kind || a.opaque() || b.opaque() {
-		return a.kind == b.kind && a.key == b.key
+func (e *entry) identity() string {
+	if e.opaque() {
+		return e.place()
 	}
-	if !sameEnvironment(a.field[environment], b.field[environment]) {
-		return false
-	}
-	same := func(fs ...field) bool {
-		for _, f := range fs {
-			if !strings.EqualFold(a.field[f], b.field[f]) {
-				return false
-			}
-		}
-		return true
-	}
-	switch a.kind {
+	f := &e.field
+	parts := []string{sectionNames[e.kind], cloud(f[environment]), f[assertionHash]}
+	switch e.kind {
 	case accessTokens:
-		return same(clientID, realm, keyID, assertionHash) && sameTokenType(a, b) && sameScopes(a.scopes, b.scopes)
+		parts = append(parts, f[clientID], f[realm], f[keyID], f[cacheKey], cmp.Or(f[tokenType], "Bearer"))
+		parts = append(parts, distinct(e.scopes)...)
 	case idTokens:
-		return same(clientID, realm, assertionHash)
+		parts = append(parts, f[clientID], f[realm])
 	case refreshTokens: // good in every tenant, and for every scope that was consented to
-		if a.field[familyID] != "" && same(familyID) {
-			return same(assertionHash)
+		if f[familyID] != "" {
+			parts = append(parts, "family", f[familyID])
+		} else {
+			parts = append(parts, "client", f[clientID])
 		}
-		return same(familyID, clientID, assertionHash)
-	default:
-		return same(realm)
+	case accounts:
+		parts = append(parts, f[realm])
 	}
+	return fold(strings.Join(parts, "\x00"))
+}
+
+// owner is the same for two refresh tokens of one client, which has one of its
+// own or one of a family's.
+func (e *entry) owner() string {
+	if e.opaque() || e.kind != refreshTokens {
+		return e.place()
+	}
+	f := &e.field
+	return fold(strings.Join([]string{cloud(f[environment]), f[assertionHash], f[clientID]}, "\x00"))
+}
+
+// place is where the entry stands, which no other entry shares.
+func (e *entry) place() string { return "\x00" + strconv.Itoa(int(e.kind)) + e.key }
+
+func byKey(a, b *entry) int {
+	if c := cmp.Or(cmp.Compare(a.kind, b.kind), strings.Compare(a.key, b.key)); c != 0 {
+		return c
+	}
+	return strings.Compare(a.raw, b.raw)
 }
 
 // opaque reports an entry that is no object: it is kept, and used for nothing.
 func (e *entry) opaque() bool { return !strings.HasPrefix(e.raw, "{") }
-
-func sameTokenType(a, b *entry) bool {
-	of := func(e *entry) string {
-		if e.field[tokenType] == "" {
-			return "Bearer"
-		}
-		return e.field[tokenType]
-	}
-	return strings.EqualFold(of(a), of(b))
-}
-
-func sameScopes(a, b []string) bool { return covers(a, b) && covers(b, a) }
 
 // equal reports whether two entries say the same, whatever their white space.
 func equal(a, b *entry) bool {
@@ -166,6 +191,15 @@ func compact(raw string) string {
 	return b.String()
 }
 
+// detached returns an entry that doesn't hold the document in memory that e
+// was read from. What leaves the package may live longer than that.
+func (e *entry) detached() *entry {
+	if d, err := newEntry(e.kind, "", strings.Clone(e.raw)); err == nil {
+		return d
+	}
+	return e
+}
+
 // number is a field that is a count of seconds.
 func (e *entry) number(f field) int64 {
 	s := e.field[f]
@@ -178,24 +212,29 @@ func (e *entry) number(f field) int64 {
 	return 0
 }
 
+// endOfTime is the last second that time.Time can write as JSON.
+const endOfTime = 253402300799
+
 func (e *entry) time(f field) time.Time {
-	if n := e.number(f); n != 0 {
-		return time.Unix(n, 0)
+	if n := e.number(f); n > 0 {
+		return time.Unix(min(n, endOfTime), 0)
 	}
 	return time.Time{}
 }
 
 // stamp is when an entry was written, as far as can be told; own says that it
 // says so itself. A refresh token came with an access token, whose stamp it
-// takes where it has none (MSAL Go writes none), or where that is newer.
+// takes where it has none: MSAL Go writes none.
 func (g group) stamp(e *entry) (at int64, own bool) {
 	switch e.kind {
 	case accessTokens:
-		return e.number(cachedAt), true
-	case accounts:
-		return e.number(modifiedAt), true
+		at = e.number(cachedAt)
+	case idTokens:
+		at = issuedAt(e.field[secret])
+	default:
+		at = e.number(modifiedAt)
 	}
-	if at = e.number(modifiedAt); at != 0 {
+	if at != 0 || e.kind != refreshTokens {
 		return at, true
 	}
 	for _, t := range g {
@@ -230,18 +269,32 @@ func newer(ga group, a *entry, gb group, b *entry) *entry {
 	return b
 }
 
-// collapse leaves one entry of each identity, the newest.
+// collapse makes a group of entries in any order: one of each identity, the
+// newest. It works in place.
 func (g group) collapse() group {
-	for i := 0; i < len(g); i++ {
-		for j := i + 1; j < len(g); j++ {
-			if !sameIdentity(g[i], g[j]) {
-				continue
-			}
-			winner := newer(g, g[i], g, g[j])
-			g = slices.Delete(slices.Clone(g), j, j+1)
-			g[i] = winner
-			j--
-		}
+	slices.SortFunc(g, byKey) // maps have no order, and ties must not be left to chance
+	crowded := false
+	for i := 1; i < len(g) && !crowded; i++ {
+		crowded = g[i].kind == g[i-1].kind
 	}
-	return g
+	if !crowded {
+		return g
+	}
+	return g.newest((*entry).identity).newest((*entry).owner)
+}
+
+// newest leaves the newest of those entries that have the same name.
+func (g group) newest(name func(*entry) string) group {
+	best := make(map[string]*entry, len(g))
+	for _, e := range g {
+		n := name(e)
+		if rival, ok := best[n]; ok {
+			e = newer(g, rival, g, e)
+		}
+		best[n] = e
+	}
+	if len(best) == len(g) {
+		return g
+	}
+	return slices.DeleteFunc(g, func(e *entry) bool { return best[name(e)] != e })
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -23,8 +24,8 @@ func (c *Cache) Marshal() ([]byte, error) {
 		sections[appMetadata] = append(sections[appMetadata], e)
 		size += len(e.key) + len(e.raw) + 8
 	}
-	for name, raw := range c.extra {
-		size += len(name) + len(raw) + 8
+	for _, e := range c.extra {
+		size += len(e.key) + len(e.raw) + 8
 	}
 	w := &writer{buf: make([]byte, 0, size+128)}
 	w.open()
@@ -35,15 +36,19 @@ func (c *Cache) Marshal() ([]byte, error) {
 		slices.SortFunc(entries, byKey)
 		w.name(sectionNames[k])
 		w.open()
-		for _, e := range entries {
-			w.name(e.key)
+		for i, e := range entries {
+			key := e.key
+			if i > 0 && key == entries[i-1].key { // a name must not stand twice: readers keep one value
+				key += "-" + strconv.Itoa(i)
+			}
+			w.name(key)
 			w.raw(e.raw)
 		}
 		w.close()
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.extra)) {
 		w.name(name)
-		w.raw(c.extra[name])
+		w.raw(c.extra[name].raw)
 	}
 	w.close()
 	return w.buf, nil
@@ -75,12 +80,6 @@ func (w *writer) name(name string) {
 
 func (w *writer) raw(value string) {
 	w.buf = append(w.buf, value...)
-	w.comma = true
-}
-
-func (w *writer) str(name, value string) {
-	w.name(name)
-	w.buf = appendString(w.buf, value)
 	w.comma = true
 }
 

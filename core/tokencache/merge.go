@@ -1,6 +1,9 @@
 package tokencache
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // Merge returns what is to be stored when mine was made of base, and theirs
 // was stored meanwhile. A nil cache is an empty one. None of them is changed.
@@ -28,93 +31,90 @@ func Merge(base, mine, theirs *Cache) *Cache {
 			merged.mergeGroup(home, b, nil)
 		}
 	}
-	mergeMaps(base.apps, mine.apps, merged.apps, equal)
-	mergeMaps(base.extra, mine.extra, merged.extra, func(a, b string) bool { return a == b || compact(a) == compact(b) })
+	mergeMaps(base.apps, mine.apps, merged.apps)
+	mergeMaps(base.extra, mine.extra, merged.extra)
 	return merged
 }
 
 // mergeGroup merges mine into one user's group of c, which is theirs.
 func (c *Cache) mergeGroup(home string, base, mine group) {
 	theirs := c.groups[home]
-	if mine.equal(base) || mine.equal(theirs) {
-		return
-	}
-	if theirs.equal(base) {
+	switch {
+	case mine.equal(base) || mine.equal(theirs):
+	case theirs.equal(base):
 		c.setGroup(home, mine)
-		return
+	case home != "" && mine.signedOut(base) && !theirs.signedInSince(base):
+		c.setGroup(home, mine)
+	case home != "" && theirs.signedOut(base) && !mine.signedInSince(base):
+	default:
+		c.setGroup(home, mergeEntries(base, mine, theirs))
 	}
-	if home != "" {
-		switch {
-		case len(mine) == 0:
-			if !theirs.signedInSince(base) {
-				c.setGroup(home, nil)
-			}
-			return
-		case len(theirs) == 0:
-			if mine.signedInSince(base) {
-				c.setGroup(home, mine)
-			}
-			return
-		}
-	}
-	c.setGroup(home, mergeEntries(base, mine, theirs))
 }
 
 // mergeEntries merges identity by identity.
 func mergeEntries(base, mine, theirs group) group {
+	b, m, t := base.byIdentity(), mine.byIdentity(), theirs.byIdentity()
+	either := maps.Clone(t)
+	maps.Copy(either, m)
 	var merged group
-	for _, t := range theirs {
-		b, m := base.like(t), mine.like(t)
-		switch {
-		case m == nil:
-			if b == nil || !equal(b, t) {
-				merged = append(merged, t) // theirs is new, or changed
-			}
-		case b != nil && equal(b, m):
-			merged = append(merged, t)
-		case b != nil && equal(b, t):
-			merged = append(merged, m)
-		default:
-			merged = append(merged, newer(mine, m, theirs, t))
-		}
-	}
-	for _, m := range mine {
-		if theirs.like(m) == nil {
-			if b := base.like(m); b == nil || !equal(b, m) {
-				merged = append(merged, m)
-			}
+	for id := range either {
+		if e := pick(b[id], m[id], t[id], func() *entry { return newer(mine, m[id], theirs, t[id]) }); e != nil {
+			merged = append(merged, e)
 		}
 	}
 	return merged.collapse()
 }
 
-// like returns the entry of the same identity.
-func (g group) like(e *entry) *entry {
-	if i := slices.IndexFunc(g, func(o *entry) bool { return sameIdentity(o, e) }); i >= 0 {
-		return g[i]
+// pick returns what becomes of one entry. Where both sides changed it, decide
+// says.
+func pick(base, mine, theirs *entry, decide func() *entry) *entry {
+	switch {
+	case equal(base, mine) || mine == nil && !equal(base, theirs):
+		return theirs
+	case equal(base, theirs) || theirs == nil:
+		return mine
 	}
-	return nil
+	return decide()
 }
 
-func (g group) equal(o group) bool {
-	if len(g) != len(o) {
-		return false
-	}
-	for _, e := range g {
-		if i := slices.IndexFunc(o, func(x *entry) bool { return x.kind == e.kind && x.key == e.key }); i < 0 || !equal(e, o[i]) {
-			return false
+// mergeMaps merges mine into theirs, name by name.
+func mergeMaps(base, mine, theirs map[string]*entry) {
+	for _, names := range []map[string]*entry{base, mine} {
+		for name := range names {
+			t := theirs[name]
+			if e := pick(base[name], mine[name], t, func() *entry { return t }); e != nil {
+				theirs[name] = e
+			} else {
+				delete(theirs, name)
+			}
 		}
 	}
-	return true
+}
+
+func (g group) byIdentity() map[string]*entry {
+	m := make(map[string]*entry, len(g))
+	for _, e := range g {
+		m[e.identity()] = e
+	}
+	return m
+}
+
+func (g group) equal(o group) bool { return slices.EqualFunc(g, o, equal) }
+
+// signedOut reports whether the user was in base and is no more. MSAL leaves
+// tokens of other clients behind.
+func (g group) signedOut(base group) bool {
+	return len(g) == 0 || base.hasAccount() && !g.hasAccount()
+}
+
+func (g group) hasAccount() bool {
+	return slices.ContainsFunc(g, func(e *entry) bool { return e.kind == accounts && !e.opaque() })
 }
 
 // signedInSince reports whether the user signed in since base: was not there,
 // or has an account that says so.
 func (g group) signedInSince(base group) bool {
-	if len(base) == 0 {
-		return true
-	}
-	return g.lastSignIn() > base.lastSignIn()
+	return len(base) == 0 || g.lastSignIn() > base.lastSignIn()
 }
 
 func (g group) lastSignIn() (at int64) {
@@ -124,26 +124,4 @@ func (g group) lastSignIn() (at int64) {
 		}
 	}
 	return at
-}
-
-// mergeMaps merges mine into theirs, key by key.
-func mergeMaps[V any](base, mine, theirs map[string]V, equal func(a, b V) bool) {
-	for k, m := range mine {
-		b, inBase := base[k]
-		t, inTheirs := theirs[k]
-		if inBase && equal(b, m) {
-			continue // theirs counts, be it a change or a removal
-		}
-		if inTheirs == inBase && (!inTheirs || equal(b, t)) {
-			theirs[k] = m
-		}
-	}
-	for k, b := range base {
-		if _, kept := mine[k]; kept {
-			continue
-		}
-		if t, ok := theirs[k]; ok && equal(b, t) {
-			delete(theirs, k)
-		}
-	}
 }

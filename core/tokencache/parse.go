@@ -2,9 +2,7 @@ package tokencache
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -23,7 +21,7 @@ func Parse(data []byte) (*Cache, error) {
 		return nil, s.torn("JSON object (is it encrypted?)")
 	}
 	var sections [kinds]map[string]*entry
-	extra := make(map[string]string)
+	extra := make(map[string]*entry)
 	err := s.object(func(name string) error {
 		k, known := sectionKind(name)
 		if known && s.peek() != 'n' {
@@ -40,7 +38,7 @@ func Parse(data []byte) (*Cache, error) {
 			sections[k] = nil
 			return nil
 		}
-		extra[name] = raw
+		extra[name] = opaqueEntry(name, raw)
 		return err
 	})
 	if err != nil {
@@ -82,7 +80,7 @@ func (s *scanner) section(k kind) (map[string]*entry, error) {
 }
 
 func (s *scanner) entry(k kind, key string) (*entry, error) {
-	e := &entry{kind: k, key: key}
+	e := blankEntry(k, key)
 	c := s.peek()
 	start := s.pos
 	var err error
@@ -128,11 +126,6 @@ func (c *Cache) fill(sections [kinds]map[string]*entry) {
 		}
 	}
 	for home, g := range groups {
-		slices.SortFunc(g, byKey) // maps have no order, and ties must not be left to chance
 		c.setGroup(home, g.collapse())
 	}
-}
-
-func byKey(a, b *entry) int {
-	return cmp.Or(cmp.Compare(a.kind, b.kind), strings.Compare(a.key, b.key))
 }

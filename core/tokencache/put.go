@@ -1,6 +1,7 @@
 package tokencache
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -52,13 +53,16 @@ func (c *Cache) Put(r TokenResponse) error {
 	if r.ClientID == "" {
 		return fmt.Errorf("%w: the client ID is not known", errUnusable)
 	}
-	claims, err := idClaims(r.IDToken)
-	if err != nil {
+	var claims idTokenClaims
+	if err := readClaims(r.IDToken, &claims); err != nil {
 		return err
 	}
 	home, err := c.homeAccount(r, claims)
 	if err != nil {
 		return err
+	}
+	if home == "" && r.RefreshToken != "" {
+		return fmt.Errorf("%w: it has a refresh token, and doesn't say whose", errUnusable)
 	}
 	if r.Environment == "" {
 		r.Environment = "login.microsoftonline.com"
@@ -75,6 +79,8 @@ func (c *Cache) Put(r TokenResponse) error {
 	if r.Sent.IsZero() {
 		r.Sent = time.Now()
 	}
+	// As MSAL Python has it: the scopes are part of its keys.
+	r.Scope = strings.Join(slices.Sorted(strings.FieldsSeq(r.Scope)), " ")
 
 	p := &putting{r: r, home: home, g: slices.Clone(c.groups[fold(home)])}
 	p.accessToken()
@@ -91,6 +97,7 @@ func (c *Cache) Put(r TokenResponse) error {
 	if p.err != nil {
 		return fmt.Errorf("%w: %w", errUnusable, p.err)
 	}
+	slices.SortFunc(p.g, byKey)
 	c.setGroup(fold(home), p.g)
 	c.apps[app.key] = app
 	return nil
@@ -109,8 +116,6 @@ func key(parts ...string) string { return fold(strings.Join(parts, "-")) }
 
 func (p *putting) accessToken() {
 	r := p.r
-	expires := r.Sent.Add(time.Duration(r.ExpiresIn) * time.Second)
-	extended := r.Sent.Add(time.Duration(max(r.ExtExpiresIn, r.ExpiresIn)) * time.Second)
 	o := object{
 		{"credential_type", credentialTypes[accessTokens]},
 		{"secret", r.AccessToken},
@@ -120,19 +125,19 @@ func (p *putting) accessToken() {
 		{"target", r.Scope},
 		{"realm", r.Tenant},
 		{"token_type", r.TokenType},
-		{"cached_at", seconds(r.Sent)},
-		{"expires_on", seconds(expires)},
-		{"extended_expires_on", seconds(extended)},
+		{"cached_at", r.after(0)},
+		{"expires_on", r.after(r.ExpiresIn)},
+		{"extended_expires_on", r.after(max(r.ExtExpiresIn, r.ExpiresIn))},
 	}
 	if r.RefreshIn > 0 {
-		o = append(o, member{"refresh_on", seconds(r.Sent.Add(time.Duration(r.RefreshIn) * time.Second))})
+		o = append(o, member{"refresh_on", r.after(r.RefreshIn)})
 	}
 	e := p.entry(accessTokens, key(p.home, r.Environment, "accesstoken", r.ClientID, r.Tenant, r.Scope), o)
 	// What the new token can do, and what has expired, need not be kept.
 	p.put(e, func(old *entry) bool {
-		return old.kind == accessTokens && strings.EqualFold(old.field[clientID], r.ClientID) &&
+		return strings.EqualFold(old.field[clientID], r.ClientID) &&
 			strings.EqualFold(old.field[realm], r.Tenant) && sameEnvironment(old.field[environment], r.Environment) &&
-			sameTokenType(old, e) && old.field[keyID] == "" && old.field[assertionHash] == "" &&
+			strings.EqualFold(cmp.Or(old.field[tokenType], "Bearer"), r.TokenType) && !old.bound() && old.field[assertionHash] == "" &&
 			(covers(e.scopes, old.scopes) || old.number(expiresOn) <= r.Sent.Unix())
 	})
 }
@@ -146,7 +151,7 @@ func (p *putting) refreshToken() {
 		{"environment", r.Environment},
 		{"client_id", r.ClientID},
 		{"target", r.Scope},
-		{"last_modification_time", seconds(r.Sent)},
+		{"last_modification_time", r.after(0)},
 	}
 	if r.FamilyID != "" {
 		o = append(o, member{"family_id", r.FamilyID})
@@ -154,7 +159,7 @@ func (p *putting) refreshToken() {
 	e := p.entry(refreshTokens, key(p.home, r.Environment, "refreshtoken", r.ClientID, "", r.Scope), o)
 	// A client that joins or leaves a family must not keep the token it had.
 	p.put(e, func(old *entry) bool {
-		return old.kind == refreshTokens && sameEnvironment(old.field[environment], r.Environment) && old.field[assertionHash] == "" &&
+		return sameEnvironment(old.field[environment], r.Environment) && old.field[assertionHash] == "" &&
 			(strings.EqualFold(old.field[clientID], r.ClientID) || r.FamilyID != "" && old.field[familyID] == r.FamilyID)
 	})
 }
@@ -185,7 +190,7 @@ func (p *putting) account(claims idTokenClaims) {
 		at, raw, o = p.g[known].key, p.g[known].raw, nil
 	}
 	if name := claims.username(); name != "" || known < 0 {
-		o = append(o, member{"username", name})
+		o = append(o, member{"username", cmp.Or(name, p.username())})
 	}
 	if id := claims.localAccountID(p.home); r.IDToken != "" || known < 0 {
 		o = append(o, member{"local_account_id", id})
@@ -198,10 +203,20 @@ func (p *putting) account(claims idTokenClaims) {
 		o = append(o, member{"authority_type", authority})
 	}
 	if r.signIn() {
-		o = append(o, member{"account_source", r.GrantType}, member{"last_modification_time", seconds(r.Sent)})
+		o = append(o, member{"account_source", r.GrantType}, member{"last_modification_time", r.after(0)})
 	}
-	e := p.patched(accounts, at, raw, o)
-	p.put(e, func(old *entry) bool { return old.kind == accounts && old.key == at })
+	p.put(p.patched(accounts, at, raw, o), nil)
+}
+
+// username is the user's name in another tenant, the best guess where the
+// response has none.
+func (p *putting) username() string {
+	for _, e := range p.g {
+		if e.kind == accounts && e.field[username] != "" {
+			return e.field[username]
+		}
+	}
+	return ""
 }
 
 // signIn reports whether the user was there.
@@ -231,8 +246,9 @@ func (p *putting) put(e *entry, replaces func(old *entry) bool) {
 	if p.err != nil {
 		return
 	}
+	identity := e.identity()
 	p.g = slices.DeleteFunc(p.g, func(old *entry) bool {
-		return !old.opaque() && (sameIdentity(old, e) || replaces != nil && replaces(old)) || old.kind == e.kind && old.key == e.key
+		return old.kind == e.kind && (old.key == e.key || old.identity() == identity || replaces != nil && !old.opaque() && replaces(old))
 	})
 	p.g = append(p.g, e)
 }
@@ -262,7 +278,7 @@ func (p *putting) patched(k kind, key, raw string, o object) *entry {
 	if p.err == nil {
 		p.err = err
 	}
-	return &entry{kind: k, key: key, raw: "{}"}
+	return blankEntry(k, key)
 }
 
 // object is members to be set, in order; values are strings, or nil for null.
@@ -324,7 +340,10 @@ func (w *writer) value(v any) {
 	w.comma = true
 }
 
-func seconds(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
+// after is a time that the response tells in seconds from when it was asked for.
+func (r TokenResponse) after(seconds int) string {
+	return strconv.FormatInt(r.Sent.Unix()+int64(seconds), 10)
+}
 
 // homeAccount says whose tokens these are; "" means the application's own.
 func (c *Cache) homeAccount(r TokenResponse, claims idTokenClaims) (string, error) {
@@ -371,29 +390,32 @@ type idTokenClaims struct {
 	Email             string `json:"email"`
 }
 
-// idClaims reads the payload of an id token; a token that is no JWT has no
+// readClaims reads the payload of an id token; a token that is no JWT has no
 // claims. MSAL Go, too, keeps what it can't read.
-func idClaims(token string) (idTokenClaims, error) {
-	var claims idTokenClaims
+func readClaims(token string, claims any) error {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		return claims, nil
+		return nil
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
-	if err != nil || json.Unmarshal(payload, &claims) != nil {
-		return idTokenClaims{}, fmt.Errorf("%w: its id token can't be read", errUnusable)
+	if err != nil || json.Unmarshal(payload, claims) != nil {
+		return fmt.Errorf("%w: its id token can't be read", errUnusable)
 	}
-	return claims, nil
+	return nil
 }
 
-func (c idTokenClaims) username() string {
-	for _, name := range []string{c.PreferredUsername, c.UPN, c.Email} {
-		if name != "" {
-			return name
-		}
+// issuedAt is 0 where the token doesn't say.
+func issuedAt(token string) int64 {
+	var claims struct {
+		IssuedAt float64 `json:"iat"`
 	}
-	return ""
+	if readClaims(token, &claims) != nil {
+		return 0
+	}
+	return int64(claims.IssuedAt)
 }
+
+func (c idTokenClaims) username() string { return cmp.Or(c.PreferredUsername, c.UPN, c.Email) }
 
 // localAccountID is the user's ID in the tenant that was asked, else the first
 // part of the home account's.

@@ -2,6 +2,8 @@ package tokencache
 
 import (
 	"cmp"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -103,6 +105,7 @@ func (c *Cache) AccessToken(q Query) (AccessToken, bool) {
 	if best == nil {
 		return AccessToken{}, false
 	}
+	best = best.detached()
 	return AccessToken{
 		Secret:        Secret(best.field[secret]),
 		ExpiresOn:     best.time(expiresOn),
@@ -140,6 +143,7 @@ func (c *Cache) RefreshToken(q Query) (RefreshToken, bool) {
 	if best == nil {
 		return RefreshToken{}, false
 	}
+	best = best.detached()
 	return RefreshToken{
 		Secret:        Secret(best.field[secret]),
 		Scopes:        best.scopes,
@@ -159,6 +163,7 @@ func (c *Cache) IDToken(q Query) (IDToken, bool) {
 	_, g := c.find(q)
 	for _, e := range g {
 		if e.kind == idTokens && e.field[secret] != "" && fits(q.ClientID, e.field[clientID]) && fits(q.Tenant, e.field[realm]) {
+			e = e.detached()
 			return IDToken{
 				Secret:        Secret(e.field[secret]),
 				HomeAccountID: e.field[homeAccountID],
@@ -186,7 +191,8 @@ func (c *Cache) LongLived(q Query) bool {
 // Ambiguous reports whether q leaves open which of several users is meant. All
 // other methods then find nothing.
 func (c *Cache) Ambiguous(q Query) bool {
-	return !q.App && len(c.candidates(q, 2)) > 1
+	_, second := c.candidates(q)
+	return second != ""
 }
 
 // DropAccessToken removes the access tokens that fit q, and reports whether
@@ -222,39 +228,50 @@ func (c *Cache) find(q Query) (home string, g group) {
 	if q.App {
 		return "", c.groups[""]
 	}
-	homes := c.candidates(q, 2)
-	if len(homes) != 1 {
+	home, second := c.candidates(q)
+	if home == "" || second != "" {
 		return "", nil
 	}
-	return homes[0], c.groups[homes[0]]
+	return home, c.groups[home]
 }
 
-// candidates returns the users that q fits, up to limit. Only a query that
-// names nobody has to look through them.
-func (c *Cache) candidates(q Query, limit int) []string {
+// candidates returns the user that q fits, and a second one if there is. Only a
+// query that names nobody has to look through all of them.
+func (c *Cache) candidates(q Query) (first, second string) {
 	switch {
+	case q.App:
+		return "", ""
 	case q.HomeAccountID != "":
 		home := fold(q.HomeAccountID)
-		if g, ok := c.groups[home]; ok && (q.Username == "" || slices.Contains(g.usernames(), fold(q.Username))) {
-			return []string{home}
+		if g, ok := c.groups[home]; ok && (q.Username == "" || g.isNamed(q.Username)) {
+			return home, ""
 		}
-		return nil
+		return "", ""
 	case q.Username != "":
 		homes := c.named[fold(q.Username)]
-		if len(homes) < 2 || q.ClientID == "" && q.Tenant == "" {
-			return homes
+		if len(homes) == 1 {
+			return homes[0], ""
 		}
-		return slices.DeleteFunc(slices.Clone(homes), func(h string) bool { return !c.groups[h].fits(q) })
+		return q.firstTwo(c, slices.Values(homes))
 	}
-	var found []string
-	for home, g := range c.groups {
-		if home != "" && g.fits(q) {
-			if found = append(found, home); len(found) == limit {
-				break
-			}
+	return q.firstTwo(c, maps.Keys(c.groups))
+}
+
+func (q Query) firstTwo(c *Cache, homes iter.Seq[string]) (first, second string) {
+	for home := range homes {
+		switch {
+		case home == "" || !c.groups[home].fits(q):
+		case first == "":
+			first = home
+		default:
+			return first, home
 		}
 	}
-	return found
+	return first, ""
+}
+
+func (g group) isNamed(name string) bool {
+	return slices.ContainsFunc(g, func(e *entry) bool { return e.kind == accounts && strings.EqualFold(e.field[username], name) })
 }
 
 // fits reports whether the group has anything of q's client and tenant.
@@ -268,12 +285,17 @@ func (g group) fits(q Query) bool {
 	return false
 }
 
+// bound reports a token that needs more than itself to be used, or was given
+// for more than its scopes.
+func (e *entry) bound() bool { return e.field[keyID] != "" || e.field[cacheKey] != "" }
+
 func (e *entry) isAccessToken(q Query) bool {
-	return e.kind == accessTokens && e.field[secret] != "" &&
+	return e.kind == accessTokens && e.field[secret] != "" && !e.bound() &&
 		fits(q.ClientID, e.field[clientID]) && fits(q.Tenant, e.field[realm]) && covers(e.scopes, q.Scopes)
 }
 
 func (e *entry) account() Account {
+	e = e.detached()
 	return Account{
 		HomeAccountID:  e.field[homeAccountID],
 		Environment:    e.field[environment],
@@ -313,6 +335,18 @@ func bareScope(s string) string {
 		return s[len(graphScope):]
 	}
 	return s
+}
+
+// distinct are the scopes that tell access tokens apart, in order.
+func distinct(scopes []string) []string {
+	var names []string
+	for _, s := range scopes {
+		if s = fold(bareScope(s)); !isReserved(s) {
+			names = append(names, s)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func isReserved(scope string) bool {

@@ -43,11 +43,12 @@ type Cache struct {
 	groups map[string]group    // by home account id, folded; "" for what has none
 	named  map[string][]string // user name, folded → keys of groups
 	apps   map[string]*entry   // AppMetadata, by key
-	extra  map[string]string   // what is none of the five sections, as it was
+	extra  map[string]*entry   // what is none of the five sections, by name
 }
 
-// group is what belongs to one user: accounts and tokens. Groups and entries
-// are immutable, so that clones can share them.
+// group is what belongs to one user: accounts and tokens, one of each identity,
+// in the order of byKey. Groups and entries are immutable, so that clones can
+// share them.
 type group []*entry
 
 // New returns an empty cache.
@@ -56,7 +57,7 @@ func New() *Cache {
 		groups: make(map[string]group),
 		named:  make(map[string][]string),
 		apps:   make(map[string]*entry),
-		extra:  make(map[string]string),
+		extra:  make(map[string]*entry),
 	}
 }
 
