@@ -109,6 +109,7 @@ func New(store *core.Store, key string, cfg Config) (*Account, error) {
 	if err != nil {
 		return nil, fmt.Errorf("account: %w", err)
 	}
+	cfg.ClientSecret = "" // the client has it, and %+v of an Account would print it
 	cfg.Scopes = slices.Clone(cfg.Scopes)
 	if len(cfg.Scopes) == 0 {
 		cfg.Scopes = []string{DefaultScope}

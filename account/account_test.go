@@ -503,6 +503,19 @@ func TestNewTellsWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestAnAccountShowsNoSecret(t *testing.T) {
+	cfg := account.Config{ClientID: "app", ClientSecret: "secret-canary", Tenant: "t", App: true}
+	a, err := account.New(core.NewStore(newBackend(t)), key, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v", a, a, a), fmt.Sprintf("%v %+v %#v", *a, *a, *a), fmt.Sprintf("%v %+v %#v", cfg, cfg, cfg)} {
+		if strings.Contains(text, "secret-canary") {
+			t.Errorf("the secret shows: %s", text)
+		}
+	}
+}
+
 func TestTheConfigIsCopied(t *testing.T) {
 	idp, scopes := start(t), []string{"User.Read"}
 	a := newAccount(t, idp, newBackend(t), account.Config{Scopes: scopes})

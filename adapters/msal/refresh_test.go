@@ -337,7 +337,9 @@ func TestFailuresOnTheWayStayWhatTheyAre(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make(chan error, 1)
 	go func() { failed <- c.Refresh(ctx, cache, core.Refresh{Query: query(ana)}) }()
-	if err := held.Await(t.Context(), 1); err != nil {
+	patience, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	if err := held.Await(patience, 1); err != nil {
 		t.Fatal(err)
 	}
 	cancel()

@@ -40,9 +40,6 @@ type usageError string
 
 func (e usageError) Error() string { return string(e) }
 
-// errSaid is an error that the user was told of already.
-var errSaid = errors.New("said already")
-
 func exitCode(ctx context.Context, err error) int {
 	var (
 		usage   usageError

@@ -9,7 +9,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -27,7 +26,8 @@ const description = `Sign in to Microsoft Graph, keep the tokens, hand out valid
 Every flag can come from the environment instead: --store from GRAPHTOKEN_STORE, and so on. Secrets never come from arguments, which other users of a machine can see: the client secret comes from GRAPHTOKEN_CLIENT_SECRET or --client-secret-file, encryption keys from GRAPHTOKEN_KEYS or --key-file.
 `
 
-// commands is the command line.
+// commands is the command line, in the terms of kong: one struct that is flags,
+// environment and help at once, from a library that brings nothing else along.
 type commands struct {
 	Login   loginCommand   `cmd:"" help:"Sign a user in, or the application itself, and store the tokens."`
 	Status  statusCommand  `cmd:"" help:"Show who is signed in, for what, and until when."`
@@ -85,7 +85,7 @@ func main() {
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
 	err = command.Run(&cli.session, c)
-	if err != nil && !errors.Is(err, errSaid) {
+	if err != nil {
 		c.say("graphtoken %s: %v", command.Command(), err)
 		if advice := adviceOn(err, &cli.session); advice != "" {
 			c.say("%s", advice)

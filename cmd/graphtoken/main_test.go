@@ -50,6 +50,7 @@ const (
 // world is an identity provider, a store, and a shell to run the command in.
 type world struct {
 	t   *testing.T
+	ctx context.Context // ends what hangs
 	idp *entra.Server
 	dir string
 	env []string
@@ -61,8 +62,10 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
 	w := &world{
-		t: t, dir: t.TempDir(), secrets: map[string]bool{entra.ConfidentialSecret: true},
+		t: t, ctx: ctx, dir: t.TempDir(), secrets: map[string]bool{entra.ConfidentialSecret: true},
 		idp: entra.Start(t, entra.Options{Strict: true, Users: []entra.User{{Username: ana}, {Username: bo}}}),
 	}
 	ca := filepath.Join(w.dir, "ca.pem")
@@ -92,16 +95,16 @@ type result struct {
 // run runs the command to its end.
 func (w *world) run(args ...string) result {
 	w.t.Helper()
-	r, err := w.try(w.t.Context(), args...)
+	r, err := w.try(args...)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return r
 }
 
-func (w *world) try(ctx context.Context, args ...string) (result, error) {
+func (w *world) try(args ...string) (result, error) {
 	var out, errs bytes.Buffer
-	cmd := w.command(ctx, args...)
+	cmd := w.command(args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
 	var exit *exec.ExitError
@@ -133,8 +136,8 @@ func (w *world) fails(code int, args ...string) result {
 	return r
 }
 
-func (w *world) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, binary, args...)
+func (w *world) command(args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(w.ctx, binary, args...)
 	cmd.Env, cmd.Dir = w.env, w.dir
 	return cmd
 }
@@ -156,7 +159,7 @@ func (w *world) login(username string, args ...string) result {
 func (w *world) loginBy(user func(address string, stdin io.Writer) error, args ...string) result {
 	w.t.Helper()
 	args = append([]string{"login", "--client-id", entra.PublicClient, "--scope", "User.Read", "--scope", "Mail.Read"}, args...)
-	cmd := w.command(w.t.Context(), args...)
+	cmd := w.command(args...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		w.t.Fatal(err)
@@ -197,7 +200,7 @@ func (w *world) store(opts ...core.StoreOption) *core.Store {
 // expire makes a user's stored access token an hour old.
 func (w *world) expire(q tokencache.Query, opts ...core.StoreOption) {
 	w.t.Helper()
-	err := w.store(opts...).Update(w.t.Context(), filepath.Base(w.file()), func(c *tokencache.Cache) error {
+	err := w.store(opts...).Update(w.ctx, filepath.Base(w.file()), func(c *tokencache.Cache) error {
 		token, ok := c.AccessToken(q)
 		if !ok {
 			return errors.New("there is no access token")

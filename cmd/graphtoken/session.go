@@ -34,7 +34,7 @@ type session struct {
 	ClientCredentials bool     `help:"Act as the application itself, without a user."`
 	Tenant            string   `help:"The tenant's ID or domain, or common, organizations, consumers. By default common."`
 	Authority         string   `placeholder:"URL" help:"The identity provider, https://host or https://host/tenant. By default Microsoft's public cloud."`
-	Scope             []string `short:"s" sep:"," placeholder:"SCOPE" help:"What to ask for, such as User.Read; may be repeated. By default all that the application is registered for, or what was asked for at the login."`
+	Scope             []string `short:"s" sep:"," placeholder:"SCOPE" help:"What to ask for, such as User.Read; may be repeated. By default all that the application is registered for, and after the login what the newest token is for."`
 	CA                string   `name:"ca" placeholder:"FILE" help:"Certificates (PEM) to trust besides the system's, for another --authority."`
 
 	KeyFile        string `placeholder:"FILE" help:"A file with keys to encrypt the store, the one for new records first (see keygen); or set GRAPHTOKEN_KEYS."`
@@ -105,43 +105,45 @@ func (s *session) open(c *console) (*opened, error) {
 const closeTimeout = 45 * time.Second
 
 // close waits for what is under way, whether or not the command was
-// interrupted, and adds its failure to err.
+// interrupted, and tries once more to save what could not be saved; err becomes
+// what the command comes to.
 func (o *opened) close(ctx context.Context, err *error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	flushed := o.store.Flush(ctx)
-	if flushed != nil && !errors.Is(*err, core.ErrRefreshedNotSaved) {
+	switch {
+	case !errors.Is(*err, core.ErrRefreshedNotSaved):
 		*err = errors.Join(*err, flushed)
+	case flushed == nil:
+		*err = nil
 	}
 }
 
 // account returns the account meant, completed from what is stored about it:
-// the client and the scopes of its sign-in.
+// its client, and the scopes of its newest token.
 func (o *opened) account(ctx context.Context) (*account.Account, error) {
+	c, _, err := o.store.Load(ctx, o.key)
+	if errors.Is(err, core.ErrNotFound) {
+		c, err = tokencache.New(), nil
+	}
+	if err != nil {
+		return nil, err
+	}
 	cfg := o.config
-	if cfg.ClientID == "" || len(cfg.Scopes) == 0 || !cfg.App {
-		c, _, err := o.store.Load(ctx, o.key)
-		if errors.Is(err, core.ErrNotFound) {
-			c, err = tokencache.New(), nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		// A record without users is the application's own.
-		cfg.App = cfg.App || cfg.Username == "" && cfg.ClientSecret != "" && len(c.Accounts()) == 0
-		q := tokencache.Query{Username: cfg.Username, ClientID: cfg.ClientID, App: cfg.App}
-		if c.Ambiguous(q) {
-			return nil, fmt.Errorf("%w: %s", core.ErrAmbiguous, strings.Join(usernames(c), ", "))
-		}
-		token, _ := c.AccessToken(q)
-		refresh, _ := c.RefreshToken(q)
-		cfg.ClientID = cmp.Or(cfg.ClientID, token.ClientID, refresh.ClientID)
-		if len(cfg.Scopes) == 0 {
-			cfg.Scopes = msal.Scopes(token.Scopes...)
-		}
-		if cfg.ClientID == "" {
-			return nil, o.nobody(c)
-		}
+	// A record without users is the application's own.
+	cfg.App = cfg.App || cfg.Username == "" && cfg.ClientSecret != "" && len(c.Accounts()) == 0
+	q := tokencache.Query{Username: cfg.Username, ClientID: cfg.ClientID, App: cfg.App}
+	if c.Ambiguous(q) {
+		return nil, fmt.Errorf("%w: %s", core.ErrAmbiguous, strings.Join(usernames(c), ", "))
+	}
+	token, _ := c.AccessToken(q)
+	refresh, _ := c.RefreshToken(q)
+	cfg.ClientID = cmp.Or(cfg.ClientID, token.ClientID, refresh.ClientID)
+	if cfg.ClientID == "" {
+		return nil, o.nobody(c)
+	}
+	if len(cfg.Scopes) == 0 {
+		cfg.Scopes = msal.Scopes(token.Scopes...)
 	}
 	return o.newAccount(cfg)
 }

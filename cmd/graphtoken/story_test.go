@@ -194,7 +194,7 @@ func TestEightProcessesAtExpiryRefreshOnce(t *testing.T) {
 		tokens := make([]string, 8)
 		for i := range tokens {
 			wg.Go(func() {
-				r, err := w.try(t.Context(), "token")
+				r, err := w.try("token")
 				if err != nil || r.code != 0 {
 					t.Errorf("process %d: exit code %d, %v\n%s", i, r.code, err, r.err)
 				}
@@ -426,7 +426,7 @@ func TestAnInterruptEndsTheLogin(t *testing.T) {
 		t.Skip("SKIPPED, not covered here: Windows has no interrupt for one process")
 	}
 	w := newWorld(t)
-	cmd := w.command(t.Context(), "login", "--client-id", entra.PublicClient)
+	cmd := w.command("login", "--client-id", entra.PublicClient)
 	stdin, err := cmd.StdinPipe() // stays open
 	if err != nil {
 		t.Fatal(err)
@@ -463,11 +463,11 @@ func TestAnInterruptLosesNoTokens(t *testing.T) {
 	gate := entra.NewGate()
 	defer gate.Open()
 	w.idp.Inject(entra.Refresh, entra.Fault{HoldReply: gate})
-	cmd := w.command(t.Context(), "refresh")
+	cmd := w.command("refresh")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if err := gate.Await(t.Context(), 1); err != nil {
+	if err := gate.Await(w.ctx, 1); err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {

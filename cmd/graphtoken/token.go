@@ -46,11 +46,11 @@ func (refreshCommand) Run(ctx context.Context, s *session, c *console) (err erro
 		return err
 	}
 	token, err := a.TokenSource().Refresh(ctx)
-	if err != nil {
+	if token.Secret == "" {
 		return o.blame(ctx, err)
 	}
 	c.say("Refreshed: valid until %s.", token.ExpiresOn.Local().Format(time.DateTime))
-	return nil
+	return err
 }
 
 // blame tells a user who was never there from one who must sign in again.
