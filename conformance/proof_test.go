@@ -1019,6 +1019,12 @@ var mutants = []mutant{
 		}
 	})},
 
+	{what: "takes the caller's refresh for done", by: "refresh/uncoordinated", want: func(w *Capabilities) { w.Coordinates = false }, build: each(func(b *broken) {
+		b.shouldRefresh = func(context.Context, string, core.RefreshRequest) (core.RefreshDecision, error) {
+			return core.RefreshedElsewhere, nil
+		}
+	})},
+
 	// list
 	{what: "calls an empty store an error", by: "list/empty", build: listing(func(keys []string) ([]string, error) {
 		if len(keys) == 0 {
@@ -1331,6 +1337,25 @@ var mutants = []mutant{
 			}
 			return data
 		})
+	})},
+	{what: "takes a plain record for none", by: "store/plain-refused", build: each(func(b *broken) {
+		b.load = func(ctx ctx, key string) (rec, error) {
+			r, err := b.Backend.Load(ctx, key)
+			if err == nil && json.Valid(r.Data) {
+				return rec{}, core.ErrNotFound
+			}
+			return r, err
+		}
+	})},
+	{what: "doesn't save what it has under another key", by: "store/swapped", build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			for other := range b.Backend.Keys(ctx) {
+				if same, err := b.Backend.Load(ctx, other); err == nil && bytes.Equal(same.Data, r.Data) {
+					return same.Version, nil
+				}
+			}
+			return b.Backend.Save(ctx, key, r)
+		}
 	})},
 	{what: "answers {} for a damaged record", by: "store/damaged", build: each(func(b *broken) {
 		b.load = func(ctx ctx, key string) (rec, error) {
