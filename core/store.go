@@ -153,7 +153,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 // contents is a record as the store sees it.
 type contents struct {
 	stored  *tokencache.Cache // as the backend has it; empty where it has none
-	cache   *tokencache.Cache // the same with what is unsaved; the caller's own
+	cache   *tokencache.Cache // with what is unsaved; stored itself where nothing is
 	version Version           // of stored; Absent where the backend has none
 	unsaved *unsaved          // what cache has and stored has not; nil for nothing
 }
@@ -180,11 +180,9 @@ func (s *Store) open(ctx context.Context, key string, rec Record) (contents, err
 	if err != nil {
 		return contents{}, err
 	}
-	c := contents{stored: stored, version: rec.Version}
-	if c.unsaved = s.unsavedOf(key); c.unsaved != nil {
-		c.cache = tokencache.Merge(c.unsaved.base, c.unsaved.cache, c.stored)
-	} else {
-		c.cache = c.stored.Clone()
+	c := contents{stored: stored, cache: stored, version: rec.Version, unsaved: s.unsavedOf(key)}
+	if c.unsaved != nil {
+		c.cache = tokencache.Merge(c.unsaved.base, c.unsaved.cache, stored)
 	}
 	return c, nil
 }

@@ -109,6 +109,7 @@ func (r *refreshRun) refresh(ctx context.Context, current Record) error {
 	if err != nil {
 		return err
 	}
+	c.cache = c.cache.Clone() // stored stays what the merge begins with
 	if err := r.call(ctx, c.cache); err != nil {
 		if errors.Is(err, ErrReauthRequired) && r.changedSince(ctx, current.Version) {
 			return ErrNotNeeded
