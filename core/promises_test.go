@@ -839,6 +839,24 @@ func TestPromise11_TheCopiesAreBounded(t *testing.T) {
 	}
 }
 
+func TestASourceWithoutARefreshFunctionLivesOnOthersRefreshes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, b := newIDP(), newBackend()
+		s, other := core.NewStore(b), core.NewStore(handle(b.store))
+		p.signIn(t, s, "k", "ana")
+		ts := s.TokenSource("k", ana(), nil)
+		mustToken(t, ts)
+		time.Sleep(61 * time.Minute)
+		if _, err := ts.Token(context.Background()); !errors.Is(err, core.ErrReauthRequired) {
+			t.Error(err)
+		}
+		mustToken(t, other.TokenSource("k", ana(), p.refresh))
+		if got := mustToken(t, ts); got != "at-ana-1" {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
 func TestAQueryThatFitsSeveralUsersIsAmbiguous(t *testing.T) {
 	p := newIDP()
 	s := core.NewStore(newBackend())

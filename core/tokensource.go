@@ -37,8 +37,12 @@ type TokenSource struct {
 }
 
 // TokenSource returns a source of access tokens that fit q, from the record
-// under key, refreshed by f.
+// under key, refreshed by f. With a nil f the source only waits for others to
+// refresh: once the stored token has expired, it says ErrReauthRequired.
 func (s *Store) TokenSource(key string, q tokencache.Query, f RefreshFunc) *TokenSource {
+	if f == nil {
+		f = func(context.Context, *tokencache.Cache, Refresh) error { return ErrReauthRequired }
+	}
 	ts := &TokenSource{store: s, key: key, query: q, id: idOf(q), refresh: f}
 	ts.cell.Store(s.cellOf(key, ts.id))
 	return ts
