@@ -105,12 +105,11 @@ func opaqueEntry(key, raw string) *entry {
 // https://learn.microsoft.com/entra/identity-platform/authentication-national-cloud
 // and the aliases that instance discovery returns.
 var environments = map[string]string{
-	"login.windows.net":            "login.microsoftonline.com",
-	"login.microsoft.com":          "login.microsoftonline.com",
-	"sts.windows.net":              "login.microsoftonline.com",
-	"login.chinacloudapi.cn":       "login.partner.microsoftonline.cn",
-	"login-us.microsoftonline.com": "login.microsoftonline.com",
-	"login.usgovcloudapi.net":      "login.microsoftonline.us",
+	"login.windows.net":       "login.microsoftonline.com",
+	"login.microsoft.com":     "login.microsoftonline.com",
+	"sts.windows.net":         "login.microsoftonline.com",
+	"login.chinacloudapi.cn":  "login.partner.microsoftonline.cn",
+	"login.usgovcloudapi.net": "login.microsoftonline.us",
 }
 
 func sameEnvironment(a, b string) bool { return a == b || cloud(a) == cloud(b) }

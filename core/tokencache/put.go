@@ -132,7 +132,11 @@ func (p *putting) accessToken() {
 	if r.RefreshIn > 0 {
 		o = append(o, member{"refresh_on", r.after(r.RefreshIn)})
 	}
-	e := p.entry(accessTokens, key(p.home, r.Environment, "accesstoken", r.ClientID, r.Tenant, r.Scope), o)
+	at := []string{p.home, r.Environment, "accesstoken", r.ClientID, r.Tenant, r.Scope}
+	if !strings.EqualFold(r.TokenType, "Bearer") {
+		at = append(at, r.TokenType) // as MSAL Go has it
+	}
+	e := p.entry(accessTokens, key(at...), o)
 	// What the new token can do, and what has expired, need not be kept.
 	p.put(e, func(old *entry) bool {
 		return strings.EqualFold(old.field[clientID], r.ClientID) &&
