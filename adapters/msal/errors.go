@@ -75,7 +75,18 @@ func Refusal(redirect url.Values) error {
 		Code:        oneLine(code),
 		Suberror:    oneLine(redirect.Get("error_subcode")),
 		Description: oneLine(redirect.Get("error_description")),
+		reauth:      needsUser(code),
 	}
+}
+
+// needsUser reports whether a refusal can be mended by signing in (RFC 6749
+// section 5.2, OpenID Connect Core section 3.1.2.6).
+func needsUser(code string) bool {
+	switch code {
+	case "invalid_grant", "interaction_required", "login_required", "consent_required":
+		return true
+	}
+	return false
 }
 
 // explain turns MSAL's error into one that can be shown: MSAL puts the whole
@@ -122,10 +133,7 @@ func (x *exchange) refusal(call msalerrors.CallErr) *Error {
 	if call.Req != nil && call.Req.URL != nil {
 		e.URL = (&url.URL{Scheme: call.Req.URL.Scheme, Host: call.Req.URL.Host, Path: call.Req.URL.Path}).String()
 	}
-	switch e.Code {
-	case "invalid_grant", "interaction_required", "login_required", "consent_required":
-		e.reauth = true
-	}
+	e.reauth = needsUser(e.Code)
 	e.call = &msalerrors.CallErr{
 		Req:  &http.Request{},
 		Resp: &http.Response{StatusCode: e.Status, Body: io.NopCloser(bytes.NewReader([]byte(x.redact(string(body)))))},

@@ -581,6 +581,12 @@ func TestARefusedSignInIsAnError(t *testing.T) {
 	if !errors.As(err, &refusal) || err.Error() != "the provider answered access_denied: The user said no." {
 		t.Errorf("the refusal is %v", err)
 	}
+	if errors.Is(err, core.ErrReauthRequired) {
+		t.Error("a user who said no is asked again")
+	}
+	if err := msal.Refusal(url.Values{"error": {"login_required"}}); !errors.Is(err, core.ErrReauthRequired) {
+		t.Errorf("nobody signed in at the provider gives %v", err)
+	}
 	if err := msal.Refusal(url.Values{"code": {"x"}}); err != nil {
 		t.Errorf("a code is taken for a refusal: %v", err)
 	}
