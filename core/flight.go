@@ -341,7 +341,7 @@ func (q *quest) disappointment(c *tokencache.Cache) error {
 	if _, signedIn := c.Account(query); !signedIn && !query.App {
 		return q.store.fail("refresh", q.entry.key, ErrReauthRequired) // signed out meanwhile
 	}
-	return q.store.fail("refresh", q.entry.key, errors.New("the refresh function left no access token for the query"))
+	return q.store.fail("refresh", q.entry.key, errors.New("the refresh left no access token with the scopes of the query: perhaps the user has not consented to them"))
 }
 
 // refusalFor is where a failed refresh is remembered: a user who must sign in

@@ -2,7 +2,6 @@ package msal
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"slices"
 	"strconv"
 	"strings"
@@ -200,9 +200,8 @@ func parseAnswer(body []byte, sent time.Time) *answer {
 	return a
 }
 
-// response is the answer in the terms of a token cache. A scope that the
-// provider doesn't name is the one that was asked for (RFC 6749 section 5.1);
-// an id token that can't be read must not cost the tokens beside it.
+// response is the answer in the terms of a token cache. An id token that can't
+// be read must not cost the tokens beside it.
 func (a *answer) response(grantType, clientID, environment, realm, homeAccountID string, scopes []string) tokencache.TokenResponse {
 	idToken := a.IDToken
 	if _, err := subjectOf(idToken); err != nil {
@@ -210,12 +209,30 @@ func (a *answer) response(grantType, clientID, environment, realm, homeAccountID
 	}
 	return tokencache.TokenResponse{
 		AccessToken: a.AccessToken, RefreshToken: a.RefreshToken, IDToken: idToken,
-		ClientInfo: a.ClientInfo, Scope: cmp.Or(a.Scope, strings.Join(scopes, " ")),
+		ClientInfo: a.ClientInfo, Scope: a.granted(scopes),
 		TokenType: a.TokenType, FamilyID: a.FamilyID,
 		ExpiresIn: int(a.ExpiresIn), ExtExpiresIn: int(a.ExtExpiresIn), RefreshIn: int(a.RefreshIn),
 		ClientID: clientID, Environment: environment, Tenant: realm, HomeAccountID: homeAccountID,
 		GrantType: grantType, Sent: a.sent,
 	}
+}
+
+// granted is what the token is good for. A scope that the provider doesn't name
+// is the one that was asked for (RFC 6749 section 5.1). A resource's ".default"
+// stands for whatever was consented to, which the provider may list in its place:
+// the token still answers a query for it.
+// https://learn.microsoft.com/entra/identity-platform/scopes-oidc#the-default-scope
+func (a *answer) granted(asked []string) string {
+	if a.Scope == "" {
+		return strings.Join(asked, " ")
+	}
+	granted := strings.Fields(a.Scope)
+	for _, scope := range asked {
+		if strings.HasSuffix(scope, "/.default") && !slices.Contains(granted, scope) {
+			granted = append(granted, scope)
+		}
+	}
+	return strings.Join(granted, " ")
 }
 
 // seconds is a number that some providers send as a string. One that can't be
