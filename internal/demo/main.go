@@ -243,8 +243,8 @@ func buildCLI(dir string, t task) (*cli, error) {
 	return c, nil
 }
 
-func (c *cli) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(c.path, args...)
+func (c *cli) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, c.path, args...)
 	cmd.Env = append(os.Environ(),
 		"GRAPHTOKEN_STORE=file://"+filepath.ToSlash(filepath.Join(c.task.Dir, c.task.Key)),
 		"GRAPHTOKEN_KEY_FILE="+c.task.KeyFile,
@@ -257,7 +257,9 @@ func (c *cli) command(args ...string) *exec.Cmd {
 }
 
 func (c *cli) run(input string, args ...string) (string, error) {
-	cmd := c.command(args...)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := c.command(ctx, args...)
 	cmd.Stdin = strings.NewReader(input)
 	out, err := cmd.Output()
 	if err != nil {
@@ -269,7 +271,9 @@ func (c *cli) run(input string, args ...string) (string, error) {
 // signIn does what a user at a console does: visit the printed address, sign
 // in, paste the address one ends up at.
 func (c *cli) signIn(idp *entra.Server) error {
-	cmd := c.command("login", "--scope", "User.Read")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := c.command(ctx, "login", "--scope", "User.Read")
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return err
