@@ -60,7 +60,7 @@ func contexts() []testCase {
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.save(a, key, text(0))
-				const times = 25
+				const times = 10
 				some := func() {
 					for i := range times {
 						ctx, cancel := context.WithTimeout(c.ctx, c.patience)
@@ -90,7 +90,7 @@ func contexts() []testCase {
 				var more int
 				deadline := time.Now().Add(c.patience)
 				for {
-					if more = countGoroutines(c.label) - before; more < times/2 {
+					if more = countGoroutines(c.label) - before; more < times {
 						return
 					}
 					if time.Now().After(deadline) {

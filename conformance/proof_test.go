@@ -1019,6 +1019,7 @@ var mutants = []mutant{
 		}
 	})},
 
+	{what: "doesn't renew the lease while it refreshes", by: "refresh/renewed", build: coordinated(coordinator{})},
 	{what: "takes the caller's refresh for done", by: "refresh/uncoordinated", want: func(w *Capabilities) { w.Coordinates = false }, build: each(func(b *broken) {
 		b.shouldRefresh = func(context.Context, string, core.RefreshRequest) (core.RefreshDecision, error) {
 			return core.RefreshedElsewhere, nil

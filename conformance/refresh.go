@@ -310,6 +310,23 @@ func refresh() []testCase {
 				c.wantRefresh(b, seen, text(2))
 				c.wantRecord(a, key, text(2))
 			}},
+		{"renewed", must("A Refresh that takes longer than its lease's ttl keeps the lease: it is renewed meanwhile."), coordinates | lease | expires,
+			func(c *trial) {
+				a, b := c.pair()
+				c.save(a, key, text(0))
+				// A process or a store that is held up may lose a lease in
+				// good faith: then a longer one is tried.
+				for ttl := c.leaseTTL; ; ttl *= 2 {
+					kept, steady := c.refreshLongerThan(ttl, a, b)
+					if kept {
+						return
+					}
+					if steady || ttl > 5*time.Second {
+						c.Errorf("the lease of %v was free while Refresh ran", ttl)
+						return
+					}
+				}
+			}},
 		{"lease-held", must("ShouldRefresh honours the lease: while somebody holds it, Refresh doesn't run, and once the holder saved, the answer is RefreshedElsewhere."), coordinates | lease,
 			func(c *trial) {
 				a, b := c.pair()
@@ -352,6 +369,39 @@ func refresh() []testCase {
 				c.wantRecord(a, key, text(1))
 			}},
 	}
+}
+
+// refreshLongerThan runs a Refresh that outlasts two ttls, and says whether its
+// lease was kept all the time, and whether nothing was held up meanwhile.
+func (c *trial) refreshLongerThan(ttl time.Duration, a, b core.TokenBackend) (kept, steady bool) {
+	kept, steady = true, true
+	_, err := a.ShouldRefresh(c.ctx, key, core.RefreshRequest{Seen: core.AnyVersion, LeaseTTL: ttl, Refresh: func(context.Context, core.Record) error {
+		const looks = 24
+		for range looks {
+			begun := time.Now()
+			time.Sleep(ttl / 10)
+			if c.advance != nil {
+				c.advance(ttl / 20) // little by little, so that it can be renewed in time
+			}
+			lease, err := c.leaser(b).Acquire(c.ctx, key, ttl)
+			if time.Since(begun) > ttl/4 {
+				steady = false
+			}
+			if err == nil {
+				kept = false
+				_ = c.held(lease).Release(c.ctx)
+				break
+			}
+			if !errors.Is(err, core.ErrLeaseHeld) {
+				return err
+			}
+		}
+		return core.ErrNotNeeded
+	}})
+	if err != nil {
+		c.Errorf("ShouldRefresh whose Refresh takes long: %v", err)
+	}
+	return kept, steady
 }
 
 // saveNext is what a Refresh does when the provider has answered.
