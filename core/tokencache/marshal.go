@@ -36,10 +36,14 @@ func (c *Cache) Marshal() ([]byte, error) {
 		slices.SortFunc(entries, byKey)
 		w.name(sectionNames[k])
 		w.open()
+		same := 0
 		for i, e := range entries {
 			key := e.key
 			if i > 0 && key == entries[i-1].key { // a name must not stand twice: readers keep one value
-				key += "-" + strconv.Itoa(i)
+				same++
+				key += "-" + strconv.Itoa(same)
+			} else {
+				same = 0
 			}
 			w.name(key)
 			w.raw(e.raw)

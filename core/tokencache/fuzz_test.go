@@ -1,0 +1,118 @@
+package tokencache_test
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+func documents(f *testing.F) []string {
+	return []string{
+		"{}", " { } ", "null", "[]", "", `{"a":1}x`, `{"AccessToken":null}`, `{"access_token":"x"}`,
+		`{"AccessToken":{"k":null},"X":[1,2.5e-3,true,"\ud83d\ude00\ud800"]}`,
+		`{"AccessToken":{"a":{"home_account_id":"h"},"a":{"home_account_id":"H","secret":"\u0073"}}}`,
+		`{"RefreshToken":{"a":{"client_id":"c","family_id":"1"},"b":{"client_id":"c"},"c":{"client_id":"d","family_id":"1"}}}`,
+		documentOf(append(pythonWrote("p", 1), goWrote("g", 2)...)...),
+		python(f, "o365_token.txt"), python(f, "client_credentials.txt"), python(f, "fernet_token.txt"), unknown,
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, d := range documents(f) {
+		f.Add([]byte(d))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := tokencache.Parse(data)
+		if err != nil {
+			if c != nil || !errors.Is(err, tokencache.ErrCorrupt) && !errors.Is(err, tokencache.ErrLegacyToken) {
+				t.Fatalf("got %v, %v", c, err)
+			}
+			return
+		}
+		if !json.Valid(data) {
+			t.Fatal("it is no JSON")
+		}
+		once := marshal(t, c)
+		again := parse(t, once)
+		if twice := marshal(t, again); twice != once {
+			t.Fatalf("it doesn't stay the same:\n%s\n%s", once, twice)
+		}
+		// What is left says what it said, under the name it had.
+		var before, after map[string]any
+		if json.Unmarshal(data, &before) != nil || json.Unmarshal([]byte(once), &after) != nil {
+			t.Fatal("encoding/json can't read it")
+		}
+		for name, section := range after {
+			entries, object := section.(map[string]any)
+			if !object || !sections[name] {
+				if !reflect.DeepEqual(section, before[name]) {
+					t.Fatalf("section %q became %v, was %v", name, section, before[name])
+				}
+				continue
+			}
+			was := before[name].(map[string]any)
+			for key, e := range entries {
+				if b, there := was[key]; !there || !reflect.DeepEqual(e, b) {
+					t.Fatalf("%s %q became %v, was %v", name, key, e, b)
+				}
+			}
+		}
+		for name := range before {
+			if !sections[name] && after[name] == nil && before[name] != nil {
+				t.Fatalf("section %q is lost", name)
+			}
+		}
+		for _, q := range []tokencache.Query{{}, {App: true}, {Username: "u"}, {HomeAccountID: "h", ClientID: "c", Scopes: []string{"s"}}} {
+			c.AccessToken(q)
+			c.RefreshToken(q)
+			c.Account(q)
+			c.Ambiguous(q)
+			before := marshal(t, c)
+			if removed := c.Clone().Remove(q); marshal(t, c) != before {
+				t.Fatalf("removing %+v (%v) from a clone changed the origin", q, removed)
+			}
+		}
+		r := refreshed("ana@contoso.com", anaID, "new", noon)
+		put(t, c, r)
+		if at, ok := parse(t, marshal(t, c)).AccessToken(tokencache.Query{HomeAccountID: anaID, Tenant: "common", ClientID: clientA, Scopes: []string{"User.Read"}}); !ok || at.Secret == "" {
+			t.Fatal("what Put wrote is not there")
+		}
+	})
+}
+
+var sections = map[string]bool{"AccessToken": true, "Account": true, "IdToken": true, "RefreshToken": true, "AppMetadata": true}
+
+func FuzzMerge(f *testing.F) {
+	for i, a := range documents(f) {
+		all := documents(f)
+		f.Add([]byte(a), []byte(all[(i+5)%len(all)]), []byte(all[(i+9)%len(all)]))
+	}
+	f.Fuzz(func(t *testing.T, a, b, c []byte) {
+		base, err1 := tokencache.Parse(a)
+		mine, err2 := tokencache.Parse(b)
+		theirs, err3 := tokencache.Parse(c)
+		if errors.Join(err1, err2, err3) != nil {
+			return
+		}
+		for _, law := range []struct {
+			name      string
+			got, want *tokencache.Cache
+		}{
+			{"what they alone changed counts", merge(t, base, base, theirs), theirs},
+			{"what I alone changed counts", merge(t, base, mine, base), mine},
+			{"what both made alike stays", merge(t, base, mine, mine), mine},
+		} {
+			var got, want any
+			if json.Unmarshal([]byte(marshal(t, law.got)), &got) != nil || json.Unmarshal([]byte(marshal(t, law.want)), &want) != nil || !reflect.DeepEqual(got, want) {
+				t.Fatalf("%s:\ngot  %s\nwant %s", law.name, marshal(t, law.got), marshal(t, law.want))
+			}
+		}
+		merged := marshal(t, merge(t, base, mine, theirs))
+		if again := marshal(t, parse(t, merged)); again != merged {
+			t.Fatalf("Parse doesn't leave it as Merge does:\n%s\n%s", merged, again)
+		}
+	})
+}

@@ -1,0 +1,229 @@
+package tokencache_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+func TestAnAccessTokenHasAllScopesThatAreWanted(t *testing.T) {
+	for _, c := range []struct {
+		sentence, target, want string
+		found                  bool
+	}{
+		{"no scopes fit any token", "Mail.Read", "", true},
+		{"one of several", "Mail.Read User.Read", "User.Read", true},
+		{"all in another order", "Mail.Read User.Read", "User.Read Mail.Read", true},
+		{"one is missing", "Mail.Read User.Read", "User.Read Files.Read", false},
+		{"a part of a name is not the name", "Mail.ReadWrite", "Mail.Read", false},
+		{"upper and lower case are the same", "mail.READ", "Mail.Read", true},
+		{"Graph's prefix may be written out in what is wanted", "Mail.Read", "https://graph.microsoft.com/Mail.Read", true},
+		{"Graph's prefix may be written out in what is there", "https://GRAPH.microsoft.com/Mail.Read", "mail.read", true},
+		{"another resource's scope is another", "https://vault.azure.net/Mail.Read", "Mail.Read", false},
+		{"another cloud's Graph is another", "https://graph.microsoft.us/Mail.Read", "Mail.Read", false},
+		{"the prefix alone is no scope", "Mail.Read", "https://graph.microsoft.com/", false},
+		{"what OpenID reserves is not looked for", "Mail.Read", "openid profile email offline_access Mail.Read", true},
+		{"what OpenID reserves is not looked for in any case", "Mail.Read", "OpenID Offline_Access", true},
+		{"nothing but .default is .default", "https://graph.microsoft.com/.default", ".default", true},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			cache := parse(t, fmt.Sprintf(`{"AccessToken":{"k":{"home_account_id":"h","secret":"s","target":%q}}}`, c.target))
+			if _, ok := cache.AccessToken(tokencache.Query{Scopes: strings.Fields(c.want)}); ok != c.found {
+				t.Errorf("found: %v", ok)
+			}
+		})
+	}
+}
+
+func TestAQueryFindsNoTokenButItsOwn(t *testing.T) {
+	c := signedIn(t)
+	other := answer("ana@contoso.com", anaID, "b", noon)
+	other.ClientID, other.Tenant = clientB, "contoso.com"
+	put(t, c, other)
+	put(t, c, tokencache.TokenResponse{AccessToken: "at-app", ClientID: clientB, Tenant: "contoso.com", Scope: ".default", ExpiresIn: 3600, Sent: noon})
+	query := func(change func(*tokencache.Query)) tokencache.Query {
+		q := ana
+		change(&q)
+		return q
+	}
+	for _, x := range []struct {
+		sentence        string
+		q               tokencache.Query
+		access, refresh string
+	}{
+		{"the client's", query(func(q *tokencache.Query) { q.ClientID = clientA }), "at-ana", "rt-ana"},
+		{"the other client's", query(func(q *tokencache.Query) { q.ClientID = clientB }), "at-b", "rt-b"},
+		{"no client's", query(func(q *tokencache.Query) { q.ClientID = "c" }), "", ""},
+		{"the tenant's", query(func(q *tokencache.Query) { q.Tenant, q.ClientID = "COMMON", clientA }), "at-ana", "rt-ana"},
+		{"a refresh token is good in every tenant", query(func(q *tokencache.Query) { q.Tenant, q.ClientID = "fabrikam.com", clientA }), "", "rt-ana"},
+		{"another user's, of the same client", tokencache.Query{Username: "bo@contoso.com", ClientID: clientA}, "at-bo", "rt-bo"},
+		{"the home account's", tokencache.Query{HomeAccountID: boID}, "at-bo", "rt-bo"},
+		{"a name and a home account that don't belong together", tokencache.Query{HomeAccountID: boID, Username: "ana@contoso.com"}, "", ""},
+		{"a stranger's name", tokencache.Query{Username: "eve@contoso.com"}, "", ""},
+		{"a stranger's home account", tokencache.Query{HomeAccountID: "eve"}, "", ""},
+		{"of two users when none is named", tokencache.Query{}, "", ""},
+		{"of the only user of that client", tokencache.Query{ClientID: clientB}, "at-b", "rt-b"},
+		{"of the only user in that tenant", tokencache.Query{Tenant: "contoso.com", ClientID: clientB}, "at-b", "rt-b"},
+		{"the application's", tokencache.Query{App: true}, "at-app", ""},
+		{"the application's, whatever user is named", tokencache.Query{App: true, Username: "ana@contoso.com"}, "at-app", ""},
+		{"another application's", tokencache.Query{App: true, ClientID: clientA}, "", ""},
+	} {
+		t.Run(x.sentence, func(t *testing.T) {
+			wantAccess(t, c, x.q, x.access)
+			wantRefresh(t, c, x.q, x.refresh)
+			if c.LongLived(x.q) != (x.refresh != "") || c.Expired(x.q, noon) != (x.access == "") {
+				t.Error("LongLived or Expired says otherwise")
+			}
+		})
+	}
+}
+
+func TestAQueryIsAmbiguousIfSeveralUsersFit(t *testing.T) {
+	two := signedIn(t)
+	twins := signedIn(t) // one name in two homes: at work, and as a guest's namesake
+	put(t, twins, answer("ana@contoso.com", "x.y", "twin", noon))
+	other := answer("eve@contoso.com", "e.v", "eve", noon)
+	other.ClientID = clientB
+	put(t, twins, other)
+	one := parse(t, python(t, "client_credentials.txt"))
+	put(t, one, answer("ana@contoso.com", anaID, "ana", noon))
+	for _, c := range []struct {
+		sentence  string
+		cache     *tokencache.Cache
+		q         tokencache.Query
+		ambiguous bool
+	}{
+		{"nobody is signed in", tokencache.New(), tokencache.Query{}, false},
+		{"one is signed in, beside an application", one, tokencache.Query{}, false},
+		{"two are signed in", two, tokencache.Query{}, true},
+		{"two are signed in, and one is named", two, ana, false},
+		{"an application is meant", two, tokencache.Query{App: true}, false},
+		{"two have the same name", twins, ana, true},
+		{"two have the same name, and a home account is given", twins, tokencache.Query{Username: ana.Username, HomeAccountID: "x.y"}, false},
+		{"the client has several users", twins, tokencache.Query{ClientID: clientA}, true},
+		{"the client has one user", twins, tokencache.Query{ClientID: clientB}, false},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			if got := c.cache.Ambiguous(c.q); got != c.ambiguous {
+				t.Errorf("got %v", got)
+			}
+			if _, ok := c.cache.AccessToken(c.q); ok && c.ambiguous {
+				t.Error("a token was found all the same")
+			}
+			if c.ambiguous && (c.cache.Remove(c.q) || c.cache.DropAccessToken(c.q)) {
+				t.Error("something was removed all the same")
+			}
+		})
+	}
+	if one.Ambiguous(tokencache.Query{}) {
+		t.Error("one user is ambiguous")
+	}
+}
+
+func TestTheTokenThatExpiresLastIsFound(t *testing.T) {
+	c := tokencache.New()
+	for i, scope := range []string{"User.Read", "User.Read Mail.Read", "User.Read Files.Read"} {
+		r := answer("ana@contoso.com", anaID, fmt.Sprint(i), noon)
+		r.Scope, r.ExpiresIn = scope, []int{60, 120, 90}[i]
+		put(t, c, r)
+	}
+	wantAccess(t, c, tokencache.Query{Scopes: []string{"User.Read"}}, "at-1")
+	wantAccess(t, c, tokencache.Query{Scopes: []string{"Files.Read"}}, "at-2")
+}
+
+func TestATokenThatNeedsMoreThanItselfIsNotFound(t *testing.T) {
+	for _, field := range []string{"key_id", "keyid", "kid", "ext_cache_key"} {
+		c := parse(t, fmt.Sprintf(`{"AccessToken":{"k":{"secret":"s","token_type":"pop",%q:"1"}}}`, field))
+		wantAccess(t, c, tokencache.Query{App: true}, "")
+		put(t, c, tokencache.TokenResponse{AccessToken: "mine", ClientID: clientA, Scope: ".default", ExpiresIn: 60})
+		if n := len(read(t, marshal(t, c))["AccessToken"]); n != 2 {
+			t.Errorf("%s: %d tokens are left of it and the new one", field, n)
+		}
+	}
+}
+
+func TestDroppingAccessTokensLeavesTheRest(t *testing.T) {
+	c := signedIn(t)
+	r := refreshed("ana@contoso.com", anaID, "files", noon)
+	r.Scope = "Files.Read"
+	put(t, c, r)
+	before := c.Clone()
+	if !c.DropAccessToken(tokencache.Query{Username: ana.Username, Scopes: []string{"Mail.Read"}}) {
+		t.Error("nothing was dropped")
+	}
+	if c.DropAccessToken(tokencache.Query{Username: ana.Username, Scopes: []string{"Mail.Read"}}) {
+		t.Error("it was dropped twice")
+	}
+	wantAccess(t, c, ana, "at-files")
+	wantRefresh(t, c, ana, "rt-files")
+	wantAccess(t, c, bo, "at-bo")
+	if _, ok := c.Account(ana); !ok || !before.DropAccessToken(tokencache.Query{Username: ana.Username, Scopes: []string{"Mail.Read"}}) {
+		t.Error("the account went, or the clone changed")
+	}
+}
+
+func TestRemovingAUserLeavesTheOthers(t *testing.T) {
+	for _, q := range []tokencache.Query{ana, {HomeAccountID: anaID}, {Username: "ANA@contoso.com", Scopes: []string{"Unheard.Of"}}} {
+		c := signedIn(t)
+		second := answer("ana@contoso.com", anaID, "b", noon)
+		second.ClientID = clientB
+		put(t, c, second)
+		put(t, c, tokencache.TokenResponse{AccessToken: "at-app", ClientID: clientA, ExpiresIn: 60, Sent: noon})
+		if !c.Remove(q) || c.Remove(q) {
+			t.Errorf("%+v: not removed exactly once", q)
+		}
+		if s := marshal(t, c); strings.Contains(s, anaID) || strings.Contains(s, "ana@") || strings.Contains(s, "at-b\"") {
+			t.Errorf("of the user remains %s", s)
+		}
+		wantAccess(t, c, bo, "at-bo")
+		wantAccess(t, c, tokencache.Query{}, "at-bo")
+		wantAccess(t, c, tokencache.Query{App: true}, "at-app")
+		if !c.Remove(tokencache.Query{App: true}) || c.Remove(tokencache.Query{App: true}) {
+			t.Error("the application's token: not removed exactly once")
+		}
+		wantRefresh(t, c, bo, "rt-bo")
+	}
+}
+
+func TestAccountsStandInTheOrderOfTheirNames(t *testing.T) {
+	c := tokencache.New()
+	for i, name := range []string{"zoe@contoso.com", "ana@contoso.com", "bo@contoso.com"} {
+		put(t, c, answer(name, fmt.Sprintf("u%d.t", i), "x", noon))
+	}
+	var names []string
+	for _, a := range c.Accounts() {
+		names = append(names, a.Username)
+	}
+	if !slices.IsSorted(names) || len(names) != 3 {
+		t.Errorf("got %q", names)
+	}
+}
+
+// The time to find a user's token must not grow with the number of users: a
+// hundred times as many may cost a few cache misses more, not a hundred times.
+func TestATokenIsFoundInConstantTime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it measures")
+	}
+	find := func(users int) time.Duration {
+		c := parse(t, string(manyUsers(users)))
+		best := time.Hour
+		for range 20 {
+			began := time.Now()
+			for i := range 200 {
+				if _, ok := c.AccessToken(tokencache.Query{Username: userName(i * users / 200)}); !ok {
+					t.Fatal("not found")
+				}
+			}
+			best = min(best, time.Since(began))
+		}
+		return best
+	}
+	if few, many := find(20), find(2000); many > 10*few {
+		t.Errorf("200 look-ups take %s among 20 users, %s among 2,000", few, many)
+	}
+}
