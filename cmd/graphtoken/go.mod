@@ -8,6 +8,7 @@ require (
 	github.com/graphtoken/graphtoken/adapters/msal v0.1.0
 	github.com/graphtoken/graphtoken/backends/env v0.1.0
 	github.com/graphtoken/graphtoken/backends/filesystem v0.1.0
+	github.com/graphtoken/graphtoken/conformance v0.1.0
 	github.com/graphtoken/graphtoken/core v0.1.0
 	github.com/graphtoken/graphtoken/crypto v0.1.0
 	github.com/graphtoken/graphtoken/internal/testkit v0.1.0

@@ -36,6 +36,8 @@ type commands struct {
 	Logout  logoutCommand  `cmd:"" help:"Remove a user's tokens, or the application's, from the store."`
 	Keygen  keygenCommand  `cmd:"" help:"Make a key to encrypt the store with."`
 
+	Conformance conformanceCommand `cmd:"" help:"Run the conformance suite against the store, in a place of its own that is removed afterwards."`
+
 	session
 
 	Verbose bool             `short:"v" help:"Log what happens to the standard error output; never a secret."`

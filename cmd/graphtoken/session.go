@@ -64,12 +64,9 @@ type opened struct {
 
 // open opens the store. It does no I/O but for the files the flags name.
 func (s *session) open(c *console) (*opened, error) {
-	name := s.Store
-	if name == "" {
-		var err error
-		if name, err = defaultStore(); err != nil {
-			return nil, err
-		}
+	name, err := s.storeName()
+	if err != nil {
+		return nil, err
 	}
 	at, err := openStore(name, s.Record)
 	if err != nil {
@@ -98,6 +95,22 @@ func (s *session) open(c *console) (*opened, error) {
 		return nil, err
 	}
 	return o, nil
+}
+
+func (s *session) storeName() (string, error) {
+	if s.Store != "" {
+		return s.Store, nil
+	}
+	return defaultStore()
+}
+
+// place opens the store without what is laid over it.
+func (s *session) place() (place, error) {
+	name, err := s.storeName()
+	if err != nil {
+		return place{}, err
+	}
+	return openStore(name, s.Record)
 }
 
 // closeTimeout is for what goes on after the answer: a refresh behind it, and

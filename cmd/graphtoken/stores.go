@@ -9,6 +9,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/backends/env"
 	"github.com/graphtoken/graphtoken/backends/filesystem"
+	"github.com/graphtoken/graphtoken/conformance"
 	"github.com/graphtoken/graphtoken/core"
 )
 
@@ -21,9 +22,20 @@ type scheme struct {
 
 // place is one record of a backend.
 type place struct {
+	scheme   string
 	backend  core.TokenBackend
 	key      string
 	readOnly bool
+
+	// What the conformance command needs: what the backend claims, and a part
+	// of the same store under a name of its own.
+	claims conformance.Capabilities
+	trial  func(name string) (trial, error)
+}
+
+// coordinated is what a backend claims that several processes can share.
+var coordinated = conformance.Capabilities{
+	CAS: conformance.CASEnforced, Coordinates: true, Lease: true, LeaseExpires: true, Watch: true, List: true, Ping: true,
 }
 
 // schemes are the stores that --store can name: one line for each backend.
@@ -105,7 +117,17 @@ func openPath(path, key string) (place, error) {
 		dir = "."
 	}
 	b, err := filesystem.New(dir, filesystem.Options{})
-	return place{backend: b, key: file}, err
+	return place{scheme: "file", backend: b, key: file, claims: coordinated, trial: func(name string) (trial, error) {
+		return fileTrial(filepath.Join(dir, "graphtoken-conformance-"+name)), nil
+	}}, err
+}
+
+// fileTrial is a directory of its own beside the record.
+func fileTrial(dir string) trial {
+	return trial{
+		open:   func() (core.TokenBackend, error) { return filesystem.New(dir, filesystem.Options{}) },
+		remove: func() error { return os.RemoveAll(dir) },
+	}
 }
 
 // openEnv opens a variable of this process, or of a dotenv file. The process's
@@ -126,7 +148,18 @@ func openEnv(rest string, options url.Values, key string) (place, error) {
 		return place{}, usageError("--store env: has no option but file")
 	}
 	b, err := env.New(env.Options{DotEnv: file, ReadOnly: file == ""})
-	return place{backend: b, key: name, readOnly: file == ""}, err
+	return place{scheme: "env", backend: b, key: name, readOnly: file == "", claims: coordinated, trial: func(name string) (trial, error) {
+		return envTrial(env.Options{Prefix: "GRAPHTOKEN_CONFORMANCE_" + name + "_", DotEnv: file})
+	}}, err
+}
+
+// envTrial is variables with a prefix of their own.
+func envTrial(o env.Options) (trial, error) {
+	b, err := env.New(o)
+	return trial{
+		open:   func() (core.TokenBackend, error) { return env.New(o) },
+		remove: func() error { return deleteAll(b) },
+	}, err
 }
 
 // defaultStore is a file of the user's own.

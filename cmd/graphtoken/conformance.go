@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/graphtoken/graphtoken/conformance"
+	"github.com/graphtoken/graphtoken/core"
+)
+
+type conformanceCommand struct {
+	JSON    bool          `name:"json" env:"-" help:"As JSON."`
+	Timeout time.Duration `env:"-" default:"20s" help:"How long one case may take."`
+}
+
+// trial is a part of a store that nobody else uses: how to open a handle on
+// it, and how to remove what is left there.
+type trial struct {
+	open   func() (core.TokenBackend, error)
+	remove func() error
+}
+
+// errNonconforming is the outcome of a suite in which cases failed; the report
+// has said which.
+var errNonconforming = errors.New("the store does not conform")
+
+func (cmd *conformanceCommand) Run(ctx context.Context, s *session, c *console) error {
+	at, err := s.place()
+	if err != nil {
+		return err
+	}
+	claims := at.claims
+	// The limit may depend on the name of the trial, which is always as long.
+	if b, err := at.trialBackend(); err != nil {
+		return err
+	} else if limiter, ok := core.As[core.SizeLimiter](b); ok {
+		claims.MaxSize = limiter.MaxSize()
+	}
+	var leftovers []error
+	report, err := conformance.Check(ctx, conformance.Harness{
+		Name:    at.scheme,
+		Timeout: cmd.Timeout,
+		Want:    claims,
+		New: func(t conformance.T) conformance.Env {
+			trial, err := at.trial(trialName())
+			if err != nil {
+				t.Fatalf("%v", err)
+			}
+			t.Cleanup(func() {
+				if err := trial.remove(); err != nil {
+					leftovers = append(leftovers, err)
+				}
+			})
+			return trial
+		},
+	})
+	if ctx.Err() != nil {
+		return err
+	}
+	if cmd.JSON {
+		e := json.NewEncoder(c.out)
+		e.SetIndent("", "  ")
+		err = e.Encode(report)
+	} else {
+		err = printReport(c.out, report)
+	}
+	if left := errors.Join(leftovers...); left != nil {
+		c.say("The suite could not remove all that it stored: %v", left)
+	}
+	if err == nil && count(report, conformance.Failed) > 0 {
+		err = errNonconforming
+	}
+	return err
+}
+
+func trialName() string { return strings.ToLower(rand.Text()[:16]) }
+
+// trialBackend opens a trial without using it: nothing is stored.
+func (p place) trialBackend() (core.TokenBackend, error) {
+	t, err := p.trial(trialName())
+	if err != nil {
+		return nil, err
+	}
+	return t.open()
+}
+
+// Open implements [conformance.Env].
+func (t trial) Open(ct conformance.T) core.TokenBackend {
+	b, err := t.open()
+	if err != nil {
+		ct.Fatalf("%v", err)
+	}
+	return b
+}
+
+func count(r conformance.Report, o conformance.Outcome) (n int) {
+	for _, c := range r.Cases {
+		if c.Outcome == o {
+			n++
+		}
+	}
+	return n
+}
+
+func printReport(w io.Writer, r conformance.Report) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "CASE\tOUTCOME\tREQUIREMENT")
+	for _, c := range r.Cases {
+		fmt.Fprintf(t, "%s\t%s\t%s\n", c.Name, c.Outcome, c.Requirement)
+		for line := range strings.Lines(strings.TrimSpace(c.Detail)) {
+			fmt.Fprintf(t, "\t\t  %s\n", strings.TrimSpace(line))
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\n%s, suite %s: %d passed, %d failed, %d skipped\n", r.Backend, r.Version,
+		count(r, conformance.Passed), count(r, conformance.Failed), count(r, conformance.Skipped))
+	for _, p := range r.Profiles {
+		holds := "holds"
+		if !p.Holds {
+			holds = "does not hold: " + p.Detail
+		}
+		fmt.Fprintf(w, "profile %s %s\n", p.Name, holds)
+	}
+	return nil
+}
+
+// deleteAll removes every record that a backend lists: what a trial with a
+// prefix of its own leaves.
+func deleteAll(b core.TokenBackend) error {
+	lister, ok := core.As[core.Lister](b)
+	if !ok {
+		return errors.New("the store can't list what is left")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	var errs []error
+	for key, err := range lister.Keys(ctx) {
+		if err == nil {
+			err = b.Delete(ctx, key)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,65 @@
+package main_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/graphtoken/graphtoken/conformance"
+)
+
+func TestTheStoresConformAndAreLeftAsTheyWere(t *testing.T) {
+	for what, test := range map[string]struct{ store, file, content string }{
+		"a directory beside a record":    {"file:kept/tokens.json", "kept/tokens.json", "{}"},
+		"a dotenv file with other lines": {"env://O365TOKEN?file=app.env", "app.env", "# ours\nOTHER=1\nO365TOKEN={}\n"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			path := filepath.Join(w.dir, filepath.FromSlash(test.file))
+			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var report conformance.Report
+			if err := json.Unmarshal([]byte(w.ok("conformance", "--json", "--store", test.store)), &report); err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range report.Profiles {
+				if !p.Holds {
+					t.Errorf("the profile %s does not hold: %s", p.Name, p.Detail)
+				}
+			}
+			if len(report.Profiles) != 2 || len(report.Cases) < 100 {
+				t.Errorf("%d profiles, %d cases", len(report.Profiles), len(report.Cases))
+			}
+			if after, err := os.ReadFile(path); err != nil || string(after) != test.content {
+				t.Errorf("what was there is %q now, %v", after, err)
+			}
+			files, err := os.ReadDir(filepath.Dir(path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range files {
+				if strings.Contains(f.Name(), "conformance") {
+					t.Errorf("%s was left behind", f.Name())
+				}
+			}
+		})
+	}
+}
+
+func TestAStoreThatDoesNotConformIsExitCode1(t *testing.T) {
+	w := newWorld(t)
+	if err := os.WriteFile(filepath.Join(w.dir, "blocked"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := w.fails(1, "conformance", "--timeout", "2s", "--store", "file:blocked/tokens.json") // a file stands where the directory should
+	if !strings.Contains(r.out, "failed") || !strings.Contains(r.out, "profile core does not hold") {
+		t.Errorf("the report is\n%s", r.out)
+	}
+}
