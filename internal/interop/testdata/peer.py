@@ -1,0 +1,131 @@
+"""The Python side of the interoperability tests.
+
+    peer.py COMMAND
+
+What a command works on is in the environment, see Peer in interop_test.go; it prints one
+JSON value. Every host name leads to TESTKIT_ADDR, or nowhere: nothing leaves the machine.
+"""
+import json
+import os
+import socket
+import sys
+import time
+
+import msal
+from O365.utils.token import EnvTokenBackend, FileSystemTokenBackend
+
+if "PEER_NOW" in os.environ:  # the files in testdata expired long ago
+    time.time = lambda: float(os.environ["PEER_NOW"])
+
+real_getaddrinfo = socket.getaddrinfo
+
+
+def to_loopback(host, port, *args, **kwargs):
+    """Leads every name to the imitation of Entra."""
+    host, port = os.environ["TESTKIT_ADDR"].rsplit(":", 1)
+    return real_getaddrinfo(host, int(port), *args, **kwargs)
+
+
+socket.getaddrinfo = to_loopback
+
+CLIENT = os.environ.get("PEER_CLIENT")
+USER = os.environ.get("PEER_USER")
+SCOPES = os.environ.get("PEER_SCOPES", "https://graph.microsoft.com/User.Read https://graph.microsoft.com/Mail.ReadWrite").split()
+
+
+def secret(token):
+    return token and token["secret"]
+
+
+def seen_by_o365(backend):
+    """What python-o365 finds for each user, and for nobody in particular."""
+    assert backend.load_token()
+    users = {}
+    for name in [a["username"] for a in backend.get_all_accounts()] + [None]:
+        users[name or ""] = {
+            "access": secret(backend.get_access_token(username=name)),
+            "refresh": secret(backend.get_refresh_token(username=name)),
+            "home": (backend.get_account(username=name) or {}).get("home_account_id"),
+            "scopes": backend.get_token_scopes(username=name, remove_reserved=True),
+            "long_lived": backend.token_is_long_lived(username=name),
+        }
+    return users
+
+
+def refresh_by_o365(backend):
+    """Files a refresh as MSAL does after the network, and saves."""
+    old = backend.get_refresh_token(username=USER)
+    backend.add({
+        "client_id": old["client_id"], "environment": old["environment"], "grant_type": "refresh_token",
+        "token_endpoint": "https://%s/common/oauth2/v2.0/token" % old["environment"], "scope": old["target"].split(),
+        "response": {"access_token": "at-python", "refresh_token": "rt-python", "expires_in": 3599, "token_type": "Bearer",
+                     "client_info": os.environ["PEER_CLIENT_INFO"]},
+        "skip_account_creation": True,
+    })
+    assert backend.save_token()
+
+
+def file_backend():
+    return FileSystemTokenBackend(os.environ["PEER_DIR"], os.environ["PEER_NAME"])
+
+
+def o365_file():
+    return seen_by_o365(file_backend())
+
+
+def o365_file_refresh():
+    backend = file_backend()
+    assert backend.load_token()
+    refresh_by_o365(backend)
+    return seen_by_o365(file_backend())
+
+
+def o365_env():
+    return seen_by_o365(EnvTokenBackend())
+
+
+def o365_env_refresh():
+    backend = EnvTokenBackend()
+    assert backend.load_token()
+    refresh_by_o365(backend)
+    return os.environ["O365TOKEN"]
+
+
+def msal_app(cache):
+    return msal.PublicClientApplication(CLIENT, authority="https://login.microsoftonline.com/common", token_cache=cache)
+
+
+def msal_cache():
+    cache = msal.SerializableTokenCache()
+    with open(os.path.join(os.environ["PEER_DIR"], os.environ["PEER_NAME"])) as f:
+        cache.deserialize(f.read())
+    return cache
+
+
+def msal_read():
+    cache = msal_cache()
+    app = msal_app(cache)
+    account, = app.get_accounts(username=USER)
+    kind = cache.CredentialType
+    return {
+        "username": account["username"], "home": account["home_account_id"],
+        "sections": {k: len(list(cache.search(k))) for k in (
+            kind.ACCESS_TOKEN, kind.REFRESH_TOKEN, kind.ID_TOKEN, kind.ACCOUNT, kind.APP_METADATA)},
+        "silent": app.acquire_token_silent(SCOPES, account=account)["access_token"],
+    }
+
+
+def msal_refresh():
+    cache = msal_cache()
+    app = msal_app(cache)
+    account, = app.get_accounts(username=USER)
+    result = app.acquire_token_silent_with_error(SCOPES, account=account, force_refresh=True)
+    if "access_token" not in result:
+        return {"error": result["error"]}
+    with open(os.path.join(os.environ["PEER_DIR"], os.environ["PEER_NAME"]), "w") as f:
+        f.write(cache.serialize())
+    return {"token": result["access_token"]}
+
+
+COMMANDS = [o365_file, o365_file_refresh, o365_env, o365_env_refresh, msal_read, msal_refresh]
+json.dump({c.__name__: c for c in COMMANDS}[sys.argv[1]](), sys.stdout)
