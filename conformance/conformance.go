@@ -109,7 +109,7 @@ func Run(t *testing.T, h Harness) {
 				t.Run(k.name, func(t *testing.T) {
 					switch r := h.try(t.Context(), t, g.name, k); r.Outcome {
 					case Failed:
-						t.Errorf("%s\n%s: %s", r.Requirement, k.must.source, r.Detail)
+						t.Errorf("%s (%s)\n%s", r.Requirement, k.must.source, r.Detail)
 					case Skipped:
 						t.Skip(r.Detail)
 					}
@@ -137,7 +137,7 @@ func Check(ctx context.Context, h Harness) (Report, error) {
 				report.Backend = typeName(r.backend)
 			}
 			if r.Outcome == Failed {
-				errs = append(errs, fmt.Errorf("%s: %s\n%s: %s", r.Name, r.Requirement, k.must.source, r.Detail))
+				errs = append(errs, fmt.Errorf("%s: %s (%s)\n%s", r.Name, r.Requirement, k.must.source, r.Detail))
 			}
 			results = append(results, r)
 			report.Cases = append(report.Cases, r.Case)

@@ -219,7 +219,7 @@ func leases() []testCase {
 		{"one-heir", must("Of many that wait for an expired lease one gets it."), lease | expires,
 			func(c *trial) {
 				a, b := c.pair()
-				for range 3 {
+				for range 2 {
 					c.acquire(a, key, c.leaseTTL)
 					c.letExpire(c.leaseTTL)
 					var heirs atomic.Int32
