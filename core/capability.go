@@ -13,7 +13,9 @@ import (
 type Leaser interface {
 	// Acquire takes the key's lease for ttl, or returns ErrLeaseHeld at once.
 	// A lease whose holder let it expire, or died where the store notices
-	// deaths, is free.
+	// deaths, is free. Leases need no record, and saving needs no lease. As
+	// with a TokenBackend's methods, a ctx that is done and an invalid key
+	// have no effect but an error.
 	Acquire(ctx context.Context, key string, ttl time.Duration) (Lease, error)
 }
 
