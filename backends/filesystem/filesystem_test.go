@@ -455,24 +455,3 @@ func TestReleaseLeavesNoLeaseFile(t *testing.T) {
 	}
 	wantFiles(t, dir)
 }
-
-func TestOnePlainFileForPythonAndGo(t *testing.T) {
-	const dir = "/work/shared/pyo365"
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		t.Skip("no files of python-o365 here: ", err)
-	}
-	b := open(t, dir, Options{})
-	for _, f := range files {
-		if !f.Type().IsRegular() {
-			continue
-		}
-		want, err := os.ReadFile(filepath.Join(dir, f.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if rec, err := b.Load(t.Context(), f.Name()); err != nil || !bytes.Equal(rec.Data, want) {
-			t.Errorf("Load(%q) = %d bytes, %v", f.Name(), len(rec.Data), err)
-		}
-	}
-}
