@@ -53,6 +53,19 @@ func TestACloneAndItsOriginGoTheirOwnWays(t *testing.T) {
 	}
 }
 
+func TestTheZeroCacheIsAnEmptyOne(t *testing.T) {
+	var used, cloned, merged, replaced tokencache.Cache
+	put(t, &used, answer("ana@contoso.com", anaID, "ana", noon))
+	wantAccess(t, &used, ana, "at-ana")
+	put(t, cloned.Clone(), answer("ana@contoso.com", anaID, "ana", noon))
+	wantAccess(t, tokencache.Merge(&merged, &used, &merged), ana, "at-ana")
+	replaced.Replace(&used)
+	wantAccess(t, &replaced, ana, "at-ana")
+	if marshal(t, &cloned) != "{}" || cloned.Remove(ana) || cloned.DropAccessToken(ana) || cloned.Ambiguous(ana) || len(cloned.Accounts()) != 0 {
+		t.Error("it isn't empty")
+	}
+}
+
 func TestReplaceTakesOverEverything(t *testing.T) {
 	c := signedIn(t)
 	o := parse(t, unknown)

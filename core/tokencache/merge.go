@@ -10,9 +10,9 @@ import (
 //
 // What one side alone changed counts. Where both did, it goes user by user:
 //
-//   - A sign-out (the user is gone with all tokens) wins over a refresh, which
-//     changed tokens of a user who was there before. It loses to a new
-//     sign-in: a Put with the GrantType of one, or a user who was not in base.
+//   - A sign-out (the user's account is gone) wins over a refresh, which changed
+//     tokens of a user who was there before. It loses to a new sign-in: a Put
+//     with the GrantType of one, or a user who was not in base.
 //   - Otherwise, of two changes to the same token, the newer wins; a refresh
 //     token takes its access token's stamp. In a tie what is stored wins.
 //   - A change wins over the removal of a single token.

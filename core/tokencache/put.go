@@ -27,7 +27,8 @@ type TokenResponse struct {
 	Environment string // host of the authority; login.microsoftonline.com if empty
 	Tenant      string // its tenant segment, as it was asked: the realm
 	// HomeAccountID is whose tokens these are, where ClientInfo is empty. With
-	// neither, and no id token, they are the application's own.
+	// neither, and no id token, they are the application's own, and a refresh
+	// token among them is an error.
 	HomeAccountID string
 	// GrantType of the request, if known. A sign-in (anything but a refresh)
 	// survives a concurrent sign-out; see Merge.

@@ -243,7 +243,7 @@ func (c *Cache) candidates(q Query) (first, second string) {
 		return "", ""
 	case q.HomeAccountID != "":
 		home := fold(q.HomeAccountID)
-		if g, ok := c.groups[home]; ok && (q.Username == "" || g.isNamed(q.Username)) {
+		if g, ok := c.groups[home]; ok && (q.Username == "" || g.isNamed(fold(q.Username))) {
 			return home, ""
 		}
 		return "", ""
@@ -271,7 +271,7 @@ func (q Query) firstTwo(c *Cache, homes iter.Seq[string]) (first, second string)
 }
 
 func (g group) isNamed(name string) bool {
-	return slices.ContainsFunc(g, func(e *entry) bool { return e.kind == accounts && strings.EqualFold(e.field[username], name) })
+	return slices.ContainsFunc(g, func(e *entry) bool { return e.kind == accounts && fold(e.field[username]) == name })
 }
 
 // fits reports whether the group has anything of q's client and tenant.

@@ -92,6 +92,7 @@ func (s *scanner) str() (string, error) {
 	escaped := false
 	for i := start; i < len(s.text); i++ {
 		switch c := s.text[i]; {
+		case c > '"' && c != '\\': // nearly always
 		case c == '"':
 			s.pos = i + 1
 			if !escaped {

@@ -37,7 +37,7 @@ var (
 	ErrAmbiguous = errors.New("several users are signed in, and the query names none")
 )
 
-// Cache is a token cache in memory. It may be read by many goroutines at once,
+// Cache is a token cache in memory; the zero Cache is an empty one. It may be read by many goroutines at once,
 // and changed by one that has it for itself; a Clone is independent.
 type Cache struct {
 	groups map[string]group    // by home account id, folded; "" for what has none
@@ -63,6 +63,9 @@ func New() *Cache {
 
 // Clone returns an independent copy.
 func (c *Cache) Clone() *Cache {
+	if c.groups == nil {
+		return New()
+	}
 	return &Cache{maps.Clone(c.groups), maps.Clone(c.named), maps.Clone(c.apps), maps.Clone(c.extra)}
 }
 
@@ -71,6 +74,9 @@ func (c *Cache) Replace(o *Cache) { *c = *o.Clone() }
 
 // setGroup replaces what belongs to one user.
 func (c *Cache) setGroup(home string, g group) {
+	if c.groups == nil {
+		*c = *New()
+	}
 	for _, name := range c.groups[home].usernames() {
 		kept := slices.DeleteFunc(slices.Clone(c.named[name]), func(h string) bool { return h == home })
 		if len(kept) == 0 {

@@ -5,7 +5,6 @@ package interop
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,23 +15,23 @@ import (
 	"github.com/graphtoken/graphtoken/internal/testkit/peer"
 )
 
-// Peer is a Python with what its scripts find in the environment.
-type Peer struct {
+// script is testdata/peer.py with what it finds in its environment.
+type script struct {
 	python string
 	env    []string
 }
 
-func newPeer(t *testing.T, env ...string) Peer {
+func newScript(t *testing.T, env ...string) script {
 	t.Helper()
-	return Peer{peer.Python(t), env}
+	return script{peer.Python(t), env}
 }
 
-// run runs one command of testdata/peer.py, and reads what it prints into answer.
-func (p Peer) run(t *testing.T, command string, answer any, env ...string) {
+// run runs one of its commands, and reads what that prints into answer.
+func (p script) run(t *testing.T, command string, answer any) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), p.python, "testdata/peer.py", command)
 	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "NO_PROXY=*", "TESTKIT_ADDR=127.0.0.1:9")
-	cmd.Env = append(append(cmd.Env, p.env...), env...)
+	cmd.Env = append(cmd.Env, p.env...)
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
 	out, err := cmd.Output()
@@ -82,5 +81,3 @@ func wantTokens(t *testing.T, c *tokencache.Cache, q tokencache.Query, access, r
 		t.Errorf("%+v has the tokens %q and %q, want %q and %q", q, at.Secret.Reveal(), rt.Secret.Reveal(), access, refresh)
 	}
 }
-
-func isCorrupt(err error) bool { return errors.Is(err, tokencache.ErrCorrupt) }

@@ -3,6 +3,7 @@ package interop
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"os"
 	"slices"
 	"testing"
@@ -46,8 +47,9 @@ func wantUser(t *testing.T, users map[string]user, name string, want user) {
 	}
 }
 
-func o365Peer(t *testing.T, more ...string) Peer {
-	return newPeer(t, append(more, "PEER_NOW=1700000000", "PEER_USER=ana@contoso.com",
+func o365(t *testing.T, more ...string) script {
+	t.Helper()
+	return newScript(t, append(more, "PEER_NOW=1700000000", "PEER_USER=ana@contoso.com",
 		"PEER_CLIENT_INFO="+base64.RawURLEncoding.EncodeToString([]byte(`{"uid":"`+anaHome[:36]+`","utid":"`+tenantID+`"}`)))...)
 }
 
@@ -77,7 +79,7 @@ var (
 
 func TestPythonO365AndTheFilesystemBackendShareAFile(t *testing.T) {
 	dir := t.TempDir()
-	p := o365Peer(t, "PEER_DIR="+dir, "PEER_NAME="+filesystem.DefaultKey)
+	p := o365(t, "PEER_DIR="+dir, "PEER_NAME="+filesystem.DefaultKey)
 	original := readFile(t, "testdata", "python-o365", filesystem.DefaultKey)
 	writeFile(t, original, dir, filesystem.DefaultKey)
 	backend, err := filesystem.New(dir, filesystem.Options{})
@@ -119,7 +121,7 @@ func TestPythonO365AndTheFilesystemBackendShareAFile(t *testing.T) {
 func TestPythonO365FindsTheApplicationsTokenThatGoSaved(t *testing.T) {
 	const key = "client_credentials.txt"
 	dir := t.TempDir()
-	p := o365Peer(t, "PEER_DIR="+dir, "PEER_NAME="+key)
+	p := o365(t, "PEER_DIR="+dir, "PEER_NAME="+key)
 	original := readFile(t, "testdata", "python-o365", key)
 	writeFile(t, original, dir, key)
 	backend, err := filesystem.New(dir, filesystem.Options{})
@@ -151,7 +153,7 @@ func TestPythonO365FindsTheApplicationsTokenThatGoSaved(t *testing.T) {
 }
 
 func TestPythonO365AndTheEnvBackendShareAVariable(t *testing.T) {
-	p := o365Peer(t)
+	p := o365(t)
 	t.Setenv("O365TOKEN", string(readFile(t, "testdata", "python-o365", "o365_token.txt")))
 	backend, err := env.New(env.Options{})
 	if err != nil {
@@ -183,7 +185,7 @@ func TestAFernetFileIsNoPlainRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := core.NewStore(backend).Load(t.Context(), "fernet_token.txt"); !isCorrupt(err) {
+	if _, _, err := core.NewStore(backend).Load(t.Context(), "fernet_token.txt"); !errors.Is(err, core.ErrCorrupt) {
 		t.Errorf("got %v, want ErrCorrupt", err)
 	}
 }

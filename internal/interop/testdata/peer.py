@@ -2,7 +2,7 @@
 
     peer.py COMMAND
 
-What a command works on is in the environment, see Peer in interop_test.go; it prints one
+What a command works on is in the environment, see script in interop_test.go; it prints one
 JSON value. Every host name leads to TESTKIT_ADDR, or nowhere: nothing leaves the machine.
 """
 import json
@@ -30,7 +30,7 @@ socket.getaddrinfo = to_loopback
 
 CLIENT = os.environ.get("PEER_CLIENT")
 USER = os.environ.get("PEER_USER")
-SCOPES = os.environ.get("PEER_SCOPES", "https://graph.microsoft.com/User.Read https://graph.microsoft.com/Mail.ReadWrite").split()
+SCOPES = ["https://graph.microsoft.com/User.Read", "https://graph.microsoft.com/Mail.ReadWrite"]
 
 
 def secret(token):
