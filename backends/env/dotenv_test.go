@@ -1,7 +1,6 @@
 package env_test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -220,31 +219,6 @@ func TestAShellReadsWhatIsSaved(t *testing.T) {
 		}
 		if got := string(out); got != data && !strings.HasPrefix(got, "base64:") {
 			t.Errorf("saved %q, the shell reads %q", data, got)
-		}
-	}
-}
-
-func TestPythonDotenvReadsWhatIsSaved(t *testing.T) {
-	const script = "import sys, json, dotenv; json.dump(dotenv.dotenv_values(sys.argv[1]), sys.stdout)"
-	if err := exec.Command("python3", "-c", "import dotenv").Run(); err != nil {
-		t.Skip("NOT CHECKED, python-dotenv is not installed: ", err)
-	}
-	path := filepath.Join(t.TempDir(), ".env")
-	b := open(t, env.Options{DotEnv: path})
-	for i, data := range awkward {
-		save(t, b, fmt.Sprint("k", i), data, core.Absent)
-	}
-	out, err := exec.Command("python3", "-c", script, path).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var values map[string]string
-	if err := json.Unmarshal(out, &values); err != nil {
-		t.Fatal(err)
-	}
-	for i, data := range awkward {
-		if got := values[fmt.Sprint("k", i)]; got != data && !strings.HasPrefix(got, "base64:") {
-			t.Errorf("saved %q, python-dotenv reads %q", data, got)
 		}
 	}
 }
