@@ -53,6 +53,24 @@ func TestACloneAndItsOriginGoTheirOwnWays(t *testing.T) {
 	}
 }
 
+func TestNamesakesOfACloneAndItsOriginStayApart(t *testing.T) {
+	namesake := func(c *tokencache.Cache, client string) {
+		r := answer("ana@contoso.com", client+".t", client, noon)
+		r.ClientID = client
+		put(t, c, r)
+	}
+	origin := tokencache.New()
+	for _, client := range []string{"1", "2", "3"} {
+		namesake(origin, client)
+	}
+	clone := origin.Clone()
+	namesake(origin, "origin")
+	namesake(clone, "clone")
+	wantAccess(t, origin, tokencache.Query{Username: ana.Username, ClientID: "origin"}, "at-origin")
+	wantAccess(t, clone, tokencache.Query{Username: ana.Username, ClientID: "clone"}, "at-clone")
+	wantAccess(t, clone, tokencache.Query{Username: ana.Username, ClientID: "origin"}, "")
+}
+
 func TestTheZeroCacheIsAnEmptyOne(t *testing.T) {
 	var used, cloned, merged, replaced tokencache.Cache
 	put(t, &used, answer("ana@contoso.com", anaID, "ana", noon))
@@ -125,6 +143,11 @@ func TestNoNameIsWrittenTwice(t *testing.T) {
 	key := anaID + "-" + cloud + "-accesstoken-" + clientA + "-common-mail.read user.read"
 	c := parse(t, fmt.Sprintf(`{"AccessToken":{%q:{"home_account_id":%q,"secret":"odd"}}}`, key, boID))
 	put(t, c, answer("ana@contoso.com", anaID, "ana", noon))
+	for range 20 {
+		if marshal(t, c.Clone()) != marshal(t, c) {
+			t.Fatal("the two change places")
+		}
+	}
 	again := parse(t, marshal(t, c))
 	wantAccess(t, again, ana, "at-ana")
 	wantAccess(t, again, tokencache.Query{HomeAccountID: boID}, "odd")

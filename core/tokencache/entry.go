@@ -151,7 +151,7 @@ func (e *entry) identity() string {
 // owner is the same for two refresh tokens of one client, which has one of its
 // own or one of a family's.
 func (e *entry) owner() string {
-	if e.opaque() || e.kind != refreshTokens {
+	if e.opaque() || e.kind != refreshTokens || e.field[clientID] == "" {
 		return e.place()
 	}
 	f := &e.field

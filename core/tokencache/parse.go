@@ -30,15 +30,11 @@ func Parse(data []byte) (*Cache, error) {
 			return err
 		}
 		raw, err := s.value(1)
-		if known && err == nil {
-			if raw != "null" {
-				s.pos -= len(raw)
-				return s.torn("JSON object")
-			}
+		if known { // it is null
 			sections[k] = nil
-			return nil
+		} else {
+			extra[name] = opaqueEntry(name, raw)
 		}
-		extra[name] = opaqueEntry(name, raw)
 		return err
 	})
 	if err != nil {

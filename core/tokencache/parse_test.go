@@ -2,6 +2,7 @@ package tokencache_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -169,6 +170,13 @@ func TestParseAcceptsWhatOtherWritersWrite(t *testing.T) {
 			once := marshal(t, cache)
 			if twice := marshal(t, parse(t, once)); twice != once {
 				t.Errorf("it doesn't stay the same:\n%s\n%s", once, twice)
+			}
+			put(t, cache, answer("ana@contoso.com", anaID, "new", noon))
+			wantAccess(t, parse(t, marshal(t, cache)), ana, "at-new")
+			for _, name := range []string{"AccessToken", "Account", "IdToken", "RefreshToken", "AppMetadata"} {
+				if n := strings.Count(marshal(t, cache), fmt.Sprintf("%q:", name)); n != 1 {
+					t.Errorf("%s is there %d times", name, n)
+				}
 			}
 		})
 	}

@@ -164,8 +164,7 @@ func (p *putting) refreshToken() {
 	e := p.entry(refreshTokens, key(p.home, r.Environment, "refreshtoken", r.ClientID, "", r.Scope), o)
 	// A client that joins or leaves a family must not keep the token it had.
 	p.put(e, func(old *entry) bool {
-		return sameEnvironment(old.field[environment], r.Environment) && old.field[assertionHash] == "" &&
-			(strings.EqualFold(old.field[clientID], r.ClientID) || r.FamilyID != "" && old.field[familyID] == r.FamilyID)
+		return old.owner() == e.owner()
 	})
 }
 

@@ -84,6 +84,7 @@ func TestAQueryFindsNoTokenButItsOwn(t *testing.T) {
 
 func TestAQueryIsAmbiguousIfSeveralUsersFit(t *testing.T) {
 	two := signedIn(t)
+	put(t, two, tokencache.TokenResponse{AccessToken: "app", ClientID: clientA, ExpiresIn: 60})
 	twins := signedIn(t) // one name in two homes: at work, and as a guest's namesake
 	put(t, twins, answer("ana@contoso.com", "x.y", "twin", noon))
 	other := answer("eve@contoso.com", "e.v", "eve", noon)
@@ -108,8 +109,10 @@ func TestAQueryIsAmbiguousIfSeveralUsersFit(t *testing.T) {
 		{"the client has one user", twins, tokencache.Query{ClientID: clientB}, false},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
-			if got := c.cache.Ambiguous(c.q); got != c.ambiguous {
-				t.Errorf("got %v", got)
+			for range 20 { // in whatever order maps are walked
+				if got := c.cache.Ambiguous(c.q); got != c.ambiguous {
+					t.Fatalf("got %v", got)
+				}
 			}
 			if _, ok := c.cache.AccessToken(c.q); ok && c.ambiguous {
 				t.Error("a token was found all the same")
@@ -119,27 +122,29 @@ func TestAQueryIsAmbiguousIfSeveralUsersFit(t *testing.T) {
 			}
 		})
 	}
-	if one.Ambiguous(tokencache.Query{}) {
-		t.Error("one user is ambiguous")
-	}
+}
+
+func TestARefreshTokenAloneIsFoundInAnyTenant(t *testing.T) {
+	c := parse(t, documentOf(entry{"RefreshToken", "k", `"secret":"rt"`}))
+	wantRefresh(t, c, tokencache.Query{ClientID: clientA, Tenant: "contoso.com"}, "rt")
 }
 
 func TestTheTokenThatExpiresLastIsFound(t *testing.T) {
 	c := tokencache.New()
 	for i, scope := range []string{"User.Read", "User.Read Mail.Read", "User.Read Files.Read"} {
 		r := answer("ana@contoso.com", anaID, fmt.Sprint(i), noon)
-		r.Scope, r.ExpiresIn = scope, []int{60, 120, 90}[i]
+		r.Scope, r.ExpiresIn = scope, []int{60, 90, 120}[i]
 		put(t, c, r)
 	}
-	wantAccess(t, c, tokencache.Query{Scopes: []string{"User.Read"}}, "at-1")
-	wantAccess(t, c, tokencache.Query{Scopes: []string{"Files.Read"}}, "at-2")
+	wantAccess(t, c, tokencache.Query{Scopes: []string{"User.Read"}}, "at-2")
+	wantAccess(t, c, tokencache.Query{Scopes: []string{"Mail.Read"}}, "at-1")
 }
 
 func TestATokenThatNeedsMoreThanItselfIsNotFound(t *testing.T) {
 	for _, field := range []string{"key_id", "keyid", "kid", "ext_cache_key"} {
-		c := parse(t, fmt.Sprintf(`{"AccessToken":{"k":{"secret":"s","token_type":"pop",%q:"1"}}}`, field))
+		c := parse(t, fmt.Sprintf(`{"AccessToken":{"k":{"environment":%q,"client_id":%q,"realm":"t","secret":"s",%q:"1"}}}`, cloud, clientA, field))
 		wantAccess(t, c, tokencache.Query{App: true}, "")
-		put(t, c, tokencache.TokenResponse{AccessToken: "mine", ClientID: clientA, Scope: ".default", ExpiresIn: 60})
+		put(t, c, tokencache.TokenResponse{AccessToken: "mine", ClientID: clientA, Tenant: "t", Scope: ".default", ExpiresIn: 60})
 		if n := len(read(t, marshal(t, c))["AccessToken"]); n != 2 {
 			t.Errorf("%s: %d tokens are left of it and the new one", field, n)
 		}

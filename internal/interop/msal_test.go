@@ -277,6 +277,18 @@ func TestThreeLibrariesTakeTurnsAtOneRecord(t *testing.T) {
 	}
 }
 
+func TestMSALPythonWritesInThePlaceOfWhatPutWrote(t *testing.T) {
+	s := newShared(t)
+	s.signIn(t)
+	nextSecond()
+	s.refresh(t)
+	nextSecond()
+	if token, refusal := s.refreshInPython(t); token == "" {
+		t.Fatal(refusal)
+	}
+	wantOneOfEach(t, readFile(t, s.dir, record))
+}
+
 // The turns above fail without this collection: MSAL Python prefers a refresh
 // token with a stamp, which MSAL Go's don't have.
 func TestTwoMSALsAloneSpendATokenTwice(t *testing.T) {
