@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // TokenResponse is a successful answer of a token endpoint (RFC 6749 section
@@ -53,6 +54,12 @@ func (c *Cache) Put(r TokenResponse) error {
 	}
 	if r.ClientID == "" {
 		return fmt.Errorf("%w: the client ID is not known", errUnusable)
+	}
+	for _, text := range []string{r.AccessToken, r.RefreshToken, r.IDToken, r.Scope, r.TokenType, r.FamilyID,
+		r.ClientID, r.Environment, r.Tenant, r.HomeAccountID, r.GrantType} {
+		if !utf8.ValidString(text) {
+			return fmt.Errorf("%w: it is not UTF-8, which no document could hold", errUnusable)
+		}
 	}
 	var claims idTokenClaims
 	if err := readClaims(r.IDToken, &claims); err != nil {
@@ -251,10 +258,45 @@ func (p *putting) put(e *entry, replaces func(old *entry) bool) {
 		return
 	}
 	identity := e.identity()
+	if i := slices.IndexFunc(p.g, func(old *entry) bool { return old.identity() == identity }); i >= 0 && e.kind != accounts {
+		e = p.inherit(e, p.g[i])
+	}
 	p.g = slices.DeleteFunc(p.g, func(old *entry) bool {
 		return old.kind == e.kind && (old.key == e.key || old.identity() == identity || replaces != nil && !old.opaque() && replaces(old))
 	})
 	p.g = append(p.g, e)
+}
+
+// inherit gives e what its predecessor has that this package doesn't know. The
+// key is not among it: MSAL Python, which reads records in place, writes where
+// its own key says, and would leave a spent refresh token under MSAL Go's.
+func (p *putting) inherit(e, old *entry) *entry {
+	unknown, err := unknownMembers(old.raw)
+	if err == nil && unknown != "" {
+		e, err = newEntry(e.kind, e.key, strings.TrimSuffix(e.raw, "}")+unknown+"}")
+	}
+	if err != nil {
+		p.err = err
+	}
+	return e
+}
+
+// unknownMembers are the members of an entry that Put doesn't write, each
+// behind a comma.
+func unknownMembers(raw string) (string, error) {
+	w := &writer{comma: true}
+	s := &scanner{text: raw}
+	err := s.object(func(name string) error {
+		s.space()
+		value, err := s.value(1)
+		if _, known := fieldsByName[name]; err != nil || known || name == "credential_type" || name == "extended_expires_on" {
+			return err
+		}
+		w.name(name)
+		w.raw(value)
+		return nil
+	})
+	return string(w.buf), err
 }
 
 // homeMember is null for the application's own tokens, as MSAL Python writes.
