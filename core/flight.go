@@ -146,7 +146,7 @@ type quest struct {
 	generation int     // of the entry at the start
 
 	first tokencache.Secret // the token stored at first
-	ran   bool              // the refresh function was called
+	ran   bool              // the refresh function left new tokens
 }
 
 // prepare returns the copy that meets the demand already, if another flight
@@ -228,12 +228,13 @@ func (q *quest) refresh(ctx context.Context, c *tokencache.Cache) error {
 	if c.Ambiguous(q.source.query) {
 		return q.store.fail("refresh", q.entry.key, ErrAmbiguous)
 	}
-	q.ran = true
-	return q.source.refresh(ctx, c, Refresh{
+	err := q.source.refresh(ctx, c, Refresh{
 		Query:  q.source.query,
 		Force:  q.force || q.rejected != "" || q.claims != "",
 		Claims: q.claims,
 	})
+	q.ran = err == nil
+	return err
 }
 
 // accept returns the copy to make of a stored token, or nil if it won't do. A

@@ -437,6 +437,28 @@ func TestPromise4_ALostRaceIsNotALogout(t *testing.T) {
 	}
 }
 
+func TestPromise4_AnotherUsersWriteDoesNotHideARealSignOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, b := newIDP(), newBackend()
+		s, other := core.NewStore(b), core.NewStore(alone{backend: handle(b.store)})
+		p.signIn(t, s, "k", "ana", "bo")
+		time.Sleep(61 * time.Minute)
+		p.current["ana"] = "revoked"
+		calls := 0
+		_, err := s.TokenSource("k", ana(), func(ctx context.Context, c *tokencache.Cache, r core.Refresh) error {
+			if calls++; calls == 1 { // bo's token is refreshed while ana's is refused
+				if _, err := other.TokenSource("k", bo(), p.refresh).Token(ctx); err != nil {
+					t.Error(err)
+				}
+			}
+			return p.refresh(ctx, c, r)
+		}).Token(context.Background())
+		if !errors.Is(err, core.ErrReauthRequired) || calls != 2 {
+			t.Errorf("%v after %d attempts", err, calls)
+		}
+	})
+}
+
 func TestPromise4_NothingIsDeletedOnError(t *testing.T) {
 	p, b := newIDP(), newBackend()
 	s := core.NewStore(b)
