@@ -68,7 +68,7 @@ func (s *Store) flightOf(ctx context.Context, e *entry, ts *TokenSource, want de
 	if want.fresh { // nobody waits for it, so nobody would call it off
 		ctx, cancel = context.WithTimeout(ctx, s.refreshTimeout+s.leaseTTL)
 	}
-	f := &flight{id: id, done: make(chan struct{}), cancel: cancel}
+	f := &flight{id: id, done: make(chan struct{}), err: errNoReturn, cancel: cancel}
 	e.flights[id] = f
 	e.users++
 	end := s.beginLocked()
@@ -76,15 +76,19 @@ func (s *Store) flightOf(ctx context.Context, e *entry, ts *TokenSource, want de
 		defer end()
 		defer s.leave(e)
 		defer cancel()
-		defer close(f.done)
+		defer s.land(e, f)
 		f.got, f.err = s.fly(ctx, e, ts, want)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if e.flights[id] == f {
-			delete(e.flights, id)
-		}
 	}()
 	return f
+}
+
+func (s *Store) land(e *entry, f *flight) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.flights[f.id] == f {
+		delete(e.flights, f.id)
+	}
+	close(f.done)
 }
 
 func (s *Store) fly(ctx context.Context, e *entry, ts *TokenSource, want demand) (*copied, error) {
@@ -147,6 +151,7 @@ type quest struct {
 
 	first tokencache.Secret // the token stored at first
 	ran   bool              // the refresh function left new tokens
+	over  bool              // and has no more to give
 }
 
 // prepare returns the copy that meets the demand already, if another flight
@@ -179,7 +184,7 @@ func (q *quest) obtain(ctx context.Context) (*copied, error) {
 	s, query := q.store, q.source.query
 	found, err := s.read(ctx, q.entry.key)
 	if err != nil {
-		return nil, q.remember(&q.entry.outage, err, "")
+		return nil, q.remember(outageOf, err, "")
 	}
 	cache, version := found.cache, found.version
 	var notSaved error
@@ -201,9 +206,8 @@ func (q *quest) obtain(ctx context.Context) (*copied, error) {
 				return c, notSaved
 			}
 		}
-		if q.ran {
-			err := q.disappointment(cache)
-			return nil, q.remember(q.refusalFor(err), err, version)
+		if q.over {
+			return nil, q.remember(ownRefusalOf, q.disappointment(cache), version)
 		}
 		if round == maxRounds {
 			return nil, s.fail("refresh", q.entry.key, ErrConflict)
@@ -214,7 +218,7 @@ func (q *quest) obtain(ctx context.Context) (*copied, error) {
 		seen := version
 		cache, version, err = s.refresh(ctx, q.entry.key, seen, q.refresh)
 		if cache == nil {
-			return nil, q.remember(q.refusalFor(err), err, seen)
+			return nil, q.remember(refusalFor(err), err, seen)
 		}
 		notSaved = err
 	}
@@ -234,6 +238,7 @@ func (q *quest) refresh(ctx context.Context, c *tokencache.Cache) error {
 		Claims: q.claims,
 	})
 	q.ran = err == nil
+	q.over = q.ran || errors.Is(err, ErrNotNeeded)
 	return err
 }
 
@@ -345,33 +350,38 @@ func (q *quest) disappointment(c *tokencache.Cache) error {
 	return q.store.fail("refresh", q.entry.key, errors.New("the refresh left no access token with the scopes of the query: perhaps the user has not consented to them"))
 }
 
-// refusalFor is where a failed refresh is remembered: a user who must sign in
-// again is no reason to refuse the others in the record.
-func (q *quest) refusalFor(err error) *failure {
-	s, e := q.store, q.entry
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !errors.Is(err, ErrReauthRequired) {
-		return &e.refusal
+// Where failures are remembered: outages and refusals concern all queries of
+// the record, but that a user must sign in again, or has no such token, is no
+// reason to refuse the others.
+func outageOf(c *cell) *failure     { return &c.entry.outage }
+func refusalOf(c *cell) *failure    { return &c.entry.refusal }
+func ownRefusalOf(c *cell) *failure { return &c.refusal }
+
+func refusalFor(err error) func(*cell) *failure {
+	if errors.Is(err, ErrReauthRequired) {
+		return ownRefusalOf
 	}
-	return &s.makeCell(e, q.source.id, s.now()).refusal
+	return refusalOf
 }
 
 // remember notes a failure, and returns it. That the callers went away is none.
-func (q *quest) remember(f *failure, err error, v Version) error {
+func (q *quest) remember(where func(*cell) *failure, err error, v Version) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	s := q.store
+	s, e, id := q.store, q.entry, q.source.id
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	*f = f.again(err, v, s.now())
-	// The cell keeps the entry, and so the memory, alive.
-	leaves := f.until
-	if cell := q.entry.cells[q.source.id]; cell != nil && cell.copy.Load() != nil {
-		leaves = cell.leaves
+	now := s.now()
+	c := e.cells[id]
+	if c == nil {
+		c = s.makeCell(e, id, now)
 	}
-	s.makeCell(q.entry, q.source.id, leaves)
+	f := where(c)
+	*f = f.again(err, v, now)
+	if c.copy.Load() == nil {
+		s.makeCell(e, id, f.until) // it keeps the entry, and so the memory, alive
+	}
 	return err
 }
 

@@ -3,6 +3,8 @@ package core
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
@@ -30,18 +32,19 @@ func (s *Store) Refresh(ctx context.Context, key string, seen Version, fn func(c
 	end := s.begin()
 	go func() {
 		defer end()
+		r := result{err: errNoReturn}
+		defer func() { done <- r }()
 		e := s.enter(key)
 		defer s.leave(e)
 		if err := e.lock(ctx); err != nil {
-			done <- result{err: err}
+			r.err = err
 			return
 		}
 		defer e.unlock()
-		c, v, err := s.refresh(ctx, key, seen, fn)
-		if c != nil {
+		r.cache, r.version, r.err = s.refresh(ctx, key, seen, fn)
+		if r.cache != nil {
 			s.forgetCopies(key)
 		}
-		done <- result{c, v, err}
 	}()
 	select {
 	case r := <-done:
@@ -120,17 +123,27 @@ func (r *refreshRun) refresh(ctx context.Context, current Record) error {
 	return r.err
 }
 
-// call runs the refresh function, which leaves its tokens in c.
-func (r *refreshRun) call(ctx context.Context, c *tokencache.Cache) error {
+// call runs the refresh function, which leaves its tokens in c. It has a
+// goroutine that is nobody's, where no caller could recover from a panic: that
+// is an error like another.
+func (r *refreshRun) call(ctx context.Context, c *tokencache.Cache) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.store.refreshTimeout)
 	defer cancel()
 	start := r.store.now()
-	err := r.fn(ctx, c)
-	if !errors.Is(err, ErrNotNeeded) {
-		r.store.observe(ctx, EventRefresh, r.key, start, err)
-	}
-	return err
+	err = errNoReturn
+	defer func() {
+		if v := recover(); v != nil {
+			err = r.store.fail("refresh", r.key, fmt.Errorf("the refresh function panicked: %v\n%s", v, debug.Stack()))
+		}
+		if !errors.Is(err, ErrNotNeeded) {
+			r.store.observe(ctx, EventRefresh, r.key, start, err)
+		}
+	}()
+	return r.fn(ctx, c)
 }
+
+// errNoReturn is what callers get when the refresh function ends its goroutine.
+var errNoReturn = errors.New("the refresh function did not return")
 
 // changedSince looks again before a lost race is taken for a sign-out.
 func (r *refreshRun) changedSince(ctx context.Context, v Version) bool {

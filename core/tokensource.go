@@ -169,7 +169,9 @@ func (ts *TokenSource) token(ctx context.Context, c *copied, want demand) (token
 	switch {
 	case got != nil:
 		ts.cell.Store(s.cellOf(ts.key, ts.id))
-		s.tend(ctx, ts, got, now)
+		if got.obtained <= want.begun { // or it is new, however short its life
+			s.tend(ctx, ts, got, now)
+		}
 		if !want.force {
 			err = nil // not saved; the observer knows, and so will Flush
 		}

@@ -1,0 +1,100 @@
+package core_test
+
+import (
+	"context"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+// The tests in this file are of refresh functions that don't do what they
+// should, and of stores that fail at an awkward moment.
+
+func TestOneUsersMissingTokenIsNotAnothers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newIDP()
+		s := core.NewStore(newBackend())
+		p.signIn(t, s, "k", "ana", "bo")
+		time.Sleep(61 * time.Minute)
+		mail := ana()
+		mail.Scopes = []string{"Mail.Read"} // which the provider doesn't give
+		for range 10 {
+			if at, err := s.TokenSource("k", mail, p.refresh).Token(context.Background()); err == nil {
+				t.Errorf("got %q", at.Secret.Reveal())
+			}
+		}
+		if p.count() != 1 {
+			t.Errorf("%d requests at once for a token that isn't given", p.count())
+		}
+		mustToken(t, s.TokenSource("k", bo(), p.refresh))
+	})
+}
+
+func TestARefreshFunctionThatSeesNoNeedIsAskedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newIDP()
+		s := core.NewStore(newBackend())
+		p.signIn(t, s, "k", "ana")
+		time.Sleep(61 * time.Minute)
+		asked := 0
+		at, err := s.TokenSource("k", ana(), func(context.Context, *tokencache.Cache, core.Refresh) error {
+			asked++
+			return core.ErrNotNeeded
+		}).Token(context.Background())
+		if err == nil || asked != 1 {
+			t.Errorf("an expired token: %q, %v, asked %d times", at.Secret.Reveal(), err, asked)
+		}
+	})
+}
+
+func TestAShortLivedTokenCostsOneRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(700 * time.Millisecond)
+		p := newIDP()
+		s := core.NewStore(newBackend())
+		p.signIn(t, s, "k", "ana")
+		time.Sleep(61 * time.Minute)
+		p.lifetime = 0
+		ts := s.TokenSource("k", ana(), slowly(p))
+		var wg sync.WaitGroup
+		for range 25 {
+			wg.Go(func() { mustToken(t, ts) })
+		}
+		wg.Wait()
+		if err := s.Flush(context.Background()); err != nil || p.count() != 1 {
+			t.Errorf("%v, %d refreshes", err, p.count())
+		}
+	})
+}
+
+func TestARefreshFunctionThatNeverReturnsIsAnError(t *testing.T) {
+	for what, end := range map[string]func(){
+		"panics": func() { panic(tokencache.Secret("canary")) },
+		"exits":  runtime.Goexit,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+			defer cancel()
+			p := newIDP()
+			s := core.NewStore(newBackend())
+			p.signIn(t, s, "k", "ana")
+			ts := s.TokenSource("k", ana(), func(context.Context, *tokencache.Cache, core.Refresh) error { end(); return nil })
+			_, tokenErr := ts.Refresh(ctx)
+			_, _, storeErr := s.Refresh(ctx, "k", core.AnyVersion, func(context.Context, *tokencache.Cache) error { end(); return nil })
+			for _, err := range []error{tokenErr, storeErr} {
+				if err == nil || ctx.Err() != nil || strings.Contains(err.Error(), "canary") {
+					t.Errorf("it %s: %v", what, err)
+				}
+			}
+			if _, err := s.TokenSource("k", ana(), p.refresh).Refresh(ctx); err != nil {
+				t.Errorf("it %s, and the next: %v", what, err)
+			}
+		})
+	}
+}
