@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"strings"
 	"sync"
@@ -96,5 +97,53 @@ func TestARefreshFunctionThatNeverReturnsIsAnError(t *testing.T) {
 				t.Errorf("it %s, and the next: %v", what, err)
 			}
 		})
+	}
+}
+
+func TestARecordDeletedWhileItsTokensAreUnsavedStaysDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		p, b := newIDP(), newBackend()
+		s, other := core.NewStore(b), core.NewStore(handle(b.store))
+		p.signIn(t, s, "k", "ana")
+		time.Sleep(61 * time.Minute)
+		b.fail("save", errOutage)
+		mustToken(t, s.TokenSource("k", ana(), p.refresh))
+		if ok, err := s.Check(ctx, "k"); !ok || err != nil {
+			t.Error(ok, err)
+		}
+		if err := other.Delete(ctx, "k"); err != nil {
+			t.Fatal(err)
+		}
+		b.fail("save", nil)
+		for range 2 { // before and after the store gave up the tokens
+			if _, _, err := s.Load(ctx, "k"); !errors.Is(err, core.ErrNotFound) {
+				t.Errorf("Load: %v", err)
+			}
+			if ok, err := s.Check(ctx, "k"); ok || err != nil {
+				t.Error(ok, err)
+			}
+			if err := s.Flush(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+		if ok, _ := b.Check(ctx, "k"); ok {
+			t.Error("an empty record was made")
+		}
+	})
+}
+
+func TestFlushSaysWhatIsNotSavedWhenItsTimeIsUp(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	p, b := newIDP(), newBackend()
+	s := core.NewStore(b)
+	p.signIn(t, s, "k", "ana")
+	b.fail("save", core.ErrReadOnly)
+	if _, err := s.TokenSource("k", ana(), p.refresh).Refresh(ctx); !errors.Is(err, core.ErrRefreshedNotSaved) {
+		t.Error(err)
+	}
+	cancel()
+	if err := s.Flush(ctx); !errors.Is(err, core.ErrRefreshedNotSaved) || !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }

@@ -69,7 +69,7 @@ func (s *Store) Load(ctx context.Context, key string) (*tokencache.Cache, Versio
 	if err != nil {
 		return nil, "", err
 	}
-	if c.version == Absent && c.unsaved == nil {
+	if c.version == Absent && isEmpty(c.cache) {
 		return nil, "", s.fail("load", key, ErrNotFound)
 	}
 	return c.cache, c.version, nil
@@ -135,7 +135,10 @@ func (s *Store) Update(ctx context.Context, key string, edit func(*tokencache.Ca
 // process to be saved.
 func (s *Store) Check(ctx context.Context, key string) (bool, error) {
 	ok, err := s.backend.Check(ctx, key)
-	return ok || err == nil && s.unsavedOf(key) != nil, err
+	if u := s.unsavedOf(key); !ok && err == nil && u != nil {
+		ok = !isEmpty(tokencache.Merge(u.base, u.cache, nil))
+	}
+	return ok, err
 }
 
 // Delete removes the record, with what waits to be saved. That nothing was
@@ -203,6 +206,9 @@ func (s *Store) write(ctx context.Context, key string, c *tokencache.Cache, v Ve
 // saved meanwhile, it merges what they stored and tries again.
 func (s *Store) writeMerged(ctx context.Context, key string, base, mine *tokencache.Cache, v Version) (*tokencache.Cache, Version, error) {
 	for attempt := 0; ; attempt++ {
+		if v == Absent && isEmpty(mine) {
+			return mine, v, nil // everybody signed out meanwhile: nothing to create
+		}
 		saved, err := s.write(ctx, key, mine, v)
 		if err == nil {
 			return mine, saved, nil
@@ -222,9 +228,6 @@ func (s *Store) writeMerged(ctx context.Context, key string, base, mine *tokenca
 			return nil, "", err
 		}
 		mine, base, v = tokencache.Merge(base, mine, theirs), theirs, rec.Version
-		if v == Absent && isEmpty(mine) {
-			return mine, v, nil // everybody signed out meanwhile: nothing to create
-		}
 	}
 }
 

@@ -81,8 +81,17 @@ func (s *Store) Flush(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// saveUnsaved merges what is unsaved of key into what is stored.
+// saveUnsaved saves what is unsaved of key, or says that it still is.
 func (s *Store) saveUnsaved(ctx context.Context, key string) error {
+	if err := s.mergeUnsaved(ctx, key); err != nil {
+		s.observe(ctx, EventUnsaved, key, s.now(), err)
+		return s.fail("save", key, notSaved(err))
+	}
+	return nil
+}
+
+// mergeUnsaved merges what is unsaved of key into what is stored.
+func (s *Store) mergeUnsaved(ctx context.Context, key string) error {
 	e := s.enter(key)
 	defer s.leave(e)
 	if err := e.lock(ctx); err != nil {
@@ -90,15 +99,11 @@ func (s *Store) saveUnsaved(ctx context.Context, key string) error {
 	}
 	defer e.unlock()
 	c, err := s.read(ctx, key)
-	if err == nil && c.unsaved == nil {
-		return nil
+	if err != nil || c.unsaved == nil {
+		return err
 	}
-	if err == nil {
-		_, _, err = s.writeMerged(ctx, key, c.stored, c.cache, c.version)
-	}
-	if err != nil {
-		s.observe(ctx, EventUnsaved, key, s.now(), err)
-		return s.fail("save", key, notSaved(err))
+	if _, _, err := s.writeMerged(ctx, key, c.stored, c.cache, c.version); err != nil {
+		return err
 	}
 	s.saved(key, c.unsaved)
 	return nil
