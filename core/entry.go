@@ -63,14 +63,15 @@ func (s *Store) dropIfEmpty(e *entry) {
 	}
 }
 
-// queryID is a tokencache.Query as a map key.
+// queryID is a tokencache.Query as a map key. Sources that can't refresh are
+// kept apart, or their failures would be those of the ones that can.
 type queryID struct {
 	username, homeAccountID, clientID, tenant, scopes string
-	app                                               bool
+	app, passive                                      bool
 }
 
-func idOf(q tokencache.Query) queryID {
-	return queryID{q.Username, q.HomeAccountID, q.ClientID, q.Tenant, strings.Join(q.Scopes, " "), q.App}
+func idOf(q tokencache.Query, f RefreshFunc) queryID {
+	return queryID{q.Username, q.HomeAccountID, q.ClientID, q.Tenant, strings.Join(q.Scopes, " "), q.App, f == nil}
 }
 
 // cell is the place of one query's access token in the process. Token sources

@@ -147,3 +147,42 @@ func TestFlushSaysWhatIsNotSavedWhenItsTimeIsUp(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestASourceThatCannotRefreshRefusesNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newIDP()
+		s := core.NewStore(newBackend())
+		p.signIn(t, s, "k", "ana")
+		time.Sleep(61 * time.Minute)
+		if _, err := s.TokenSource("k", ana(), nil).Token(context.Background()); !errors.Is(err, core.ErrReauthRequired) {
+			t.Error(err)
+		}
+		mustToken(t, s.TokenSource("k", ana(), p.refresh))
+	})
+}
+
+func TestTheUnexpiredTokenServesWhenTheStoreHangsLongerThanTheCallerWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, b := newIDP(), newBackend()
+		s := core.NewStore(b, core.WithMaxStale(time.Minute))
+		p.signIn(t, s, "k", "ana")
+		mustToken(t, s.TokenSource("k", ana(), p.refresh))
+		time.Sleep(2 * time.Minute)
+		if _, err := b.leases.Acquire(context.Background(), "k", time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		ts := s.TokenSource("k", ana(), p.refresh)
+		if at, err := ts.Token(ctx, core.MinValidity(59*time.Minute)); err != nil || at.Secret.Reveal() != "at-ana-in1" {
+			t.Errorf("%q, %v", at.Secret.Reveal(), err)
+		}
+	})
+}
+
+func TestLocalLeasesRefuseAnInvalidKey(t *testing.T) {
+	var l core.LocalLeases
+	if _, err := l.Acquire(context.Background(), "", time.Minute); !errors.Is(err, core.ErrInvalidKey) {
+		t.Error(err)
+	}
+}

@@ -276,7 +276,7 @@ func (q *quest) copyOf(at tokencache.AccessToken, now time.Time, obtained bool) 
 	s := q.store
 	c := &copied{token: at, claims: q.claims, issued: at.CachedAt}
 	if s.maxStale > 0 {
-		c.staleAt = now.Add(s.maxStale)
+		c.staleAt = now.Add(s.maxStale).Round(0) // by the wall clock: a computer's sleep counts
 	}
 	if !obtained && q.known != nil && q.known.token.Secret == at.Secret {
 		c.claims, c.obtained, c.issued, c.refreshAt = q.known.claims, q.known.obtained, q.known.issued, q.known.refreshAt

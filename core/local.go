@@ -23,6 +23,9 @@ type localLease struct {
 
 // Acquire implements [Leaser].
 func (l *LocalLeases) Acquire(ctx context.Context, key string, ttl time.Duration) (Lease, error) {
+	if err := ValidateKey(key); err != nil {
+		return nil, err
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -40,10 +41,11 @@ type TokenSource struct {
 // under key, refreshed by f. With a nil f the source only waits for others to
 // refresh: once the stored token has expired, it says ErrReauthRequired.
 func (s *Store) TokenSource(key string, q tokencache.Query, f RefreshFunc) *TokenSource {
+	id := idOf(q, f)
 	if f == nil {
 		f = func(context.Context, *tokencache.Cache, Refresh) error { return ErrReauthRequired }
 	}
-	ts := &TokenSource{store: s, key: key, query: q, id: idOf(q), refresh: f}
+	ts := &TokenSource{store: s, key: key, query: q, id: id, refresh: f}
 	ts.cell.Store(s.cellOf(key, ts.id))
 	return ts
 }
@@ -176,8 +178,8 @@ func (ts *TokenSource) token(ctx context.Context, c *copied, want demand) (token
 			err = nil // not saved; the observer knows, and so will Flush
 		}
 		return got.token, err
-	case allowed && ctx.Err() == nil && s.remembers(ts):
-		return c.token, nil // an outage; a sign-out would have emptied the cell
+	case allowed && !errors.Is(ctx.Err(), context.Canceled) && s.remembers(ts):
+		return c.token, nil // an outage, for all the time there was; a sign-out would have emptied the cell
 	}
 	return tokencache.AccessToken{}, err
 }
