@@ -16,11 +16,6 @@ func (ts *TokenSource) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "[token source of %q]", ts.key)
 }
 
-// Format prints how long the data is: a plain record is full of tokens.
-func (r Record) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "[record of %d bytes, version %q]", len(r.Data), r.Version)
-}
-
 // Format prints which option it is, and not its value.
 func (o TokenOption) Format(f fmt.State, _ rune) {
 	name := "MinValidity"
