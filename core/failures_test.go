@@ -179,10 +179,3 @@ func TestTheUnexpiredTokenServesWhenTheStoreHangsLongerThanTheCallerWaits(t *tes
 		}
 	})
 }
-
-func TestLocalLeasesRefuseAnInvalidKey(t *testing.T) {
-	var l core.LocalLeases
-	if _, err := l.Acquire(context.Background(), "", time.Minute); !errors.Is(err, core.ErrInvalidKey) {
-		t.Error(err)
-	}
-}
