@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -171,16 +172,22 @@ func share(idp *entra.Server, cli *cli, t task) error {
 
 // killOne kills a process whose refresh the provider holds, unprocessed.
 func killOne(idp *entra.Server, workers []*worker) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	gate := entra.NewGate()
+	if err := heardOfAll(ctx, idp, workers); err != nil {
+		return err
+	}
 	before := make(map[*worker]int, len(workers))
 	for _, w := range workers {
 		before[w] = w.refreshCount()
 	}
 	idp.Inject(entra.Refresh, entra.Fault{Hold: gate})
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
 	if err := gate.Await(ctx, 1); err != nil {
 		return fmt.Errorf("waiting for a refresh to hold: %w", err)
+	}
+	if err := heardOfAll(ctx, idp, workers); err != nil {
+		return err
 	}
 	var victim *worker
 	for _, w := range workers {
@@ -197,17 +204,51 @@ func killOne(idp *entra.Server, workers []*worker) error {
 	if err := victim.kill(); err != nil {
 		return err
 	}
+	// The gate stays shut until the provider has noticed: opened at once, it would
+	// let the dead process's request through, now and then, and its refresh token
+	// would be spent.
+	if err := idp.Wait(ctx, func(g entra.Grants) bool { return g.ByType[entra.Refresh].Dropped == 1 }); err != nil {
+		return fmt.Errorf("waiting for the provider to drop the request: %w", err)
+	}
 	say("Process %d is killed (SIGKILL) while its refresh waits at the provider, which", victim.n)
 	say("notices, and drops the request. Another process takes over.")
 	gate.Open()
 	return nil
 }
 
+// heardOfAll returns once the workers' lines about their refreshes have been
+// read, one for each that reached the provider: a busy machine may be late.
+func heardOfAll(ctx context.Context, idp *entra.Server, workers []*worker) error {
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for {
+		heard := 0
+		for _, w := range workers {
+			heard += w.refreshCount()
+		}
+		if heard >= idp.Grants().ByType[entra.Refresh].Received {
+			return nil
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the processes to own up to their refreshes: %w", ctx.Err())
+		}
+	}
+}
+
 func awaitRefreshes(idp *entra.Server, n int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := idp.Wait(ctx, func(g entra.Grants) bool { return g.RefreshesSucceeded >= n }); err != nil {
+	revoked := false
+	if err := idp.Wait(ctx, func(g entra.Grants) bool {
+		revoked = g.FamiliesRevoked > 0 // nothing succeeds any more
+		return revoked || g.RefreshesSucceeded >= n
+	}); err != nil {
 		return fmt.Errorf("waiting for refresh %d: %w", n, err)
+	}
+	if revoked {
+		return fmt.Errorf("waiting for refresh %d: a refresh token was spent twice, and the provider signed the user out", n)
 	}
 	return nil
 }
@@ -245,7 +286,9 @@ func buildCLI(dir string, t task) (*cli, error) {
 
 func (c *cli) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.path, args...)
-	cmd.Env = append(os.Environ(),
+	// What the user of this machine has set for the graphtoken of their own is not meant.
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GRAPHTOKEN_") })
+	cmd.Env = append(env,
 		"GRAPHTOKEN_STORE=file://"+filepath.ToSlash(filepath.Join(c.task.Dir, c.task.Key)),
 		"GRAPHTOKEN_KEY_FILE="+c.task.KeyFile,
 		"GRAPHTOKEN_CLIENT_ID="+c.task.ClientID,
