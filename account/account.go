@@ -182,7 +182,7 @@ func SignOut(ctx context.Context, store *core.Store, key string, q tokencache.Qu
 // nameOf says whom a query means.
 func nameOf(q tokencache.Query) string {
 	if q.App {
-		return "the application " + q.ClientID
+		return strings.TrimSpace("the application " + q.ClientID)
 	}
 	return cmp.Or(q.Username, q.HomeAccountID, "anybody")
 }

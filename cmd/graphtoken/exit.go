@@ -81,8 +81,17 @@ func adviceOn(err error, s *session) string {
 		return "Name the user with --user; graphtoken status shows who is there."
 	case errors.Is(err, core.ErrDecrypt):
 		return "Is it another key, or another record's? --key-file and GRAPHTOKEN_KEYS name the keys; --plaintext-reads accepts a record that isn't encrypted yet."
+	case errors.Is(err, core.ErrLegacyToken), errors.Is(err, core.ErrCorrupt) && !foundByStore(err):
+		return "graphtoken never overwrites what it can't read: restore it, or move it away, and sign in with: graphtoken login"
 	case errors.Is(err, core.ErrCorrupt) && !s.encrypted():
 		return "Is it encrypted? Name the keys with --key-file or GRAPHTOKEN_KEYS."
 	}
 	return ""
+}
+
+// foundByStore reports whether a record was whole to its backend, and only what
+// is in it can't be read: a backend finds the empty and the torn ones.
+func foundByStore(err error) bool {
+	var inStore *core.Error
+	return errors.As(err, &inStore) && inStore.Backend == "store"
 }

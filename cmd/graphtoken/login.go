@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,8 +27,23 @@ func (l *loginCommand) Run(ctx context.Context, s *session, c *console) (err err
 		return err
 	}
 	defer o.close(ctx, &err)
+	switch {
+	case l.Port != 0 && !l.Listen:
+		return usageError("--port is for --listen")
+	case l.Port < 0 || l.Port > 65535:
+		return usageError("--port is a number from 1 to 65535")
+	case l.RedirectURL != "" && l.Listen:
+		return usageError("--redirect-url is for a login without --listen, which has an address of its own")
+	}
+	cache, err := o.readable(ctx)
+	if err != nil {
+		return err
+	}
 	cfg := o.config
 	cfg.RedirectURL = l.RedirectURL
+	if cfg.ClientID == "" {
+		cfg.ClientID = onlyClient(cache)
+	}
 	a, err := o.newAccount(cfg)
 	if err != nil {
 		return err
@@ -101,15 +117,38 @@ func readLine(ctx context.Context, r io.Reader) (string, error) {
 	}
 }
 
-// writable finds out, before anybody signs in, that the record is broken,
-// encrypted with another key, or read only.
+// readable finds out, before anybody signs in, that the record is broken or
+// encrypted with another key. An absent one is an empty cache.
+func (o *opened) readable(ctx context.Context) (*tokencache.Cache, error) {
+	c, _, err := o.store.Load(ctx, o.key)
+	if errors.Is(err, core.ErrNotFound) {
+		return tokencache.New(), nil
+	}
+	return c, err
+}
+
+// onlyClient is the application whose tokens a record holds, if it is one.
+func onlyClient(c *tokencache.Cache) (id string) {
+	for _, a := range c.Accounts() {
+		q := tokencache.Query{HomeAccountID: a.HomeAccountID}
+		token, _ := c.AccessToken(q)
+		refresh, _ := c.RefreshToken(q)
+		its := cmp.Or(token.ClientID, refresh.ClientID)
+		if its != "" && id != "" && its != id {
+			return ""
+		}
+		id = cmp.Or(id, its)
+	}
+	return id
+}
+
+// writable finds out, before anybody signs in, that nothing can be saved.
 func (o *opened) writable(ctx context.Context) error {
 	if o.readOnly {
 		return &core.Error{Op: "save", Backend: "env", Key: o.key, Err: fmt.Errorf("%w: a variable ends with this command; env://%s?file=.env outlasts it", core.ErrReadOnly, o.key)}
 	}
-	_, _, err := o.store.Load(ctx, o.key)
-	if errors.Is(err, core.ErrNotFound) {
-		return nil
+	if p, ok := core.As[core.Pinger](o.backend); ok {
+		return p.Ping(ctx)
 	}
-	return err
+	return nil
 }

@@ -3,8 +3,11 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/graphtoken/graphtoken/account"
+	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
@@ -23,6 +26,12 @@ func (logoutCommand) Run(ctx context.Context, s *session, c *console) (err error
 	q := tokencache.Query{Username: s.User, App: s.ClientCredentials || s.User == "" && len(cache.Accounts()) == 0}
 	if q.App {
 		q.ClientID = s.ClientID
+	}
+	if _, there := cache.AccessToken(q); q.App && !there && !s.ClientCredentials {
+		return fmt.Errorf("%w of anybody", core.ErrNotFound)
+	}
+	if cache.Ambiguous(q) {
+		return fmt.Errorf("%w: %s", core.ErrAmbiguous, strings.Join(usernames(cache), ", "))
 	}
 	who, _ := cache.Account(q)
 	if err := account.SignOut(ctx, o.store, o.key, q); err != nil {

@@ -56,6 +56,7 @@ func (s *session) encrypted() bool { return s.KeyFile != "" || s.keys != "" }
 type opened struct {
 	*session
 	store    *core.Store
+	backend  core.TokenBackend
 	name     string // the store's, as it was named
 	key      string
 	readOnly bool
@@ -83,7 +84,7 @@ func (s *session) open(c *console) (*opened, error) {
 	if s.PlaintextReads {
 		opts = append(opts, core.WithPlaintextReads())
 	}
-	o := &opened{session: s, store: core.NewStore(at.backend, opts...), name: name, key: at.key, readOnly: at.readOnly}
+	o := &opened{session: s, store: core.NewStore(at.backend, opts...), backend: at.backend, name: name, key: at.key, readOnly: at.readOnly}
 	o.config = account.Config{
 		ClientID: s.ClientID, Authority: s.Authority, Tenant: s.Tenant, Scopes: s.Scope,
 		Username: s.User, App: s.ClientCredentials, DisableInstanceDiscovery: !microsofts(s.Authority),
@@ -144,7 +145,8 @@ func (o *opened) account(ctx context.Context) (*account.Account, error) {
 	}
 	cfg := o.config
 	// A record without users is the application's own.
-	cfg.App = cfg.App || cfg.Username == "" && cfg.ClientSecret != "" && len(c.Accounts()) == 0
+	_, itsOwn := c.AccessToken(tokencache.Query{App: true, ClientID: cfg.ClientID})
+	cfg.App = cfg.App || cfg.Username == "" && len(c.Accounts()) == 0 && (itsOwn || cfg.ClientSecret != "")
 	q := tokencache.Query{Username: cfg.Username, ClientID: cfg.ClientID, App: cfg.App}
 	if c.Ambiguous(q) {
 		return nil, fmt.Errorf("%w: %s", core.ErrAmbiguous, strings.Join(usernames(c), ", "))
@@ -200,7 +202,7 @@ func (s *session) secret() (tokencache.Secret, error) {
 	}
 	data, err := os.ReadFile(s.ClientSecretFile)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("--client-secret-file: %w", err)
 	}
 	secret := strings.TrimSpace(string(data))
 	if secret == "" {
@@ -221,7 +223,7 @@ func (s *session) keyring() (*crypto.Keyring, error) {
 	case s.KeyFile != "":
 		data, err := os.ReadFile(s.KeyFile)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("--key-file: %w", err)
 		}
 		source, from = bytes.NewReader(data), s.KeyFile
 	case s.keys != "":
@@ -243,7 +245,7 @@ func (s *session) httpClient() (*http.Client, error) {
 	}
 	pem, err := os.ReadFile(s.CA)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--ca: %w", err)
 	}
 	roots, err := x509.SystemCertPool()
 	if err != nil {

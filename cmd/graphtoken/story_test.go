@@ -512,3 +512,35 @@ func TestHelpTellsTheExitCodesAndTheStores(t *testing.T) {
 		}
 	}
 }
+
+func TestALoginThatCannotBeSavedIsNotBegun(t *testing.T) {
+	w := newWorld(t)
+	if err := os.WriteFile(filepath.Join(w.dir, "blocked"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := w.fails(5, "login", "--client-id", entra.PublicClient, "--store", "file:blocked/sub/tokens.json") // a file stands where a directory should
+	if strings.Contains(r.err, "https://") {
+		t.Errorf("the user was asked to sign in: %s", r.err)
+	}
+	w.fails(2, "login", "--client-id", entra.PublicClient, "--port", "8080")
+	w.fails(2, "login", "--client-id", entra.PublicClient, "--listen", "--port", "99999")
+	w.fails(2, "login", "--client-id", entra.PublicClient, "--listen", "--redirect-url", "https://localhost")
+}
+
+func TestABrokenRecordIsNotTakenForAnEncryptedOne(t *testing.T) {
+	w := newWorld(t)
+	if err := os.Mkdir(filepath.Dir(w.file()), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, content := range []string{"", `{"AccessToken":{`, `{"access_token":"x","refresh_token":"r","expires_at":1}`} {
+		if err := os.WriteFile(w.file(), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range []string{"status", "token", "login", "logout"} {
+			r := w.fails(5, command)
+			if !strings.Contains(r.err, "move it away") || strings.Contains(r.err, "--key-file") {
+				t.Errorf("%s with %q advises: %s", command, content, r.err)
+			}
+		}
+	}
+}
