@@ -29,8 +29,7 @@ func main() {
 	defer stop()
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	switch {
-	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2)
+	case errors.Is(err, flag.ErrHelp): // it was asked for, and is printed
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "entra:", strings.TrimPrefix(err.Error(), "entra: "))
 		os.Exit(1)
