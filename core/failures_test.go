@@ -179,3 +179,28 @@ func TestTheUnexpiredTokenServesWhenTheStoreHangsLongerThanTheCallerWaits(t *tes
 		}
 	})
 }
+
+func TestARefreshThatBringsOtherTokensServesNoExpiredOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newIDP()
+		s := core.NewStore(newBackend())
+		p.signIn(t, s, "k", "ana", "bo")
+		time.Sleep(61 * time.Minute)
+		at, err := s.TokenSource("k", ana(), func(_ context.Context, c *tokencache.Cache, _ core.Refresh) error {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			r := p.response("ana")
+			r.Scope = "Mail.Read"
+			return c.Put(r)
+		}).Token(context.Background())
+		if err == nil || errors.Is(err, core.ErrReauthRequired) {
+			t.Errorf("%q, %v", at.Secret.Reveal(), err)
+		}
+		if c, _, err := s.Load(context.Background(), "k"); err != nil || !c.LongLived(ana()) {
+			t.Error(err)
+		} else if rt, _ := c.RefreshToken(ana()); rt.Secret.Reveal() != p.current["ana"] {
+			t.Errorf("kept %q", rt.Secret.Reveal())
+		}
+		mustToken(t, s.TokenSource("k", bo(), p.refresh))
+	})
+}

@@ -149,9 +149,9 @@ type quest struct {
 	known      *copied // the process's copy at the start; it may be nil
 	generation int     // of the entry at the start
 
-	first tokencache.Secret // the token stored at first
-	ran   bool              // the refresh function left new tokens
-	over  bool              // and has no more to give
+	first tokencache.AccessToken // the one stored at first
+	ran   bool                   // the refresh function left new tokens
+	over  bool                   // and has no more to give
 }
 
 // prepare returns the copy that meets the demand already, if another flight
@@ -195,7 +195,7 @@ func (q *quest) obtain(ctx context.Context) (*copied, error) {
 		}
 		at, ok := cache.AccessToken(query)
 		if round == 0 {
-			q.first = at.Secret
+			q.first = at
 			if !ok {
 				q.dropCopy() // signed out since
 			}
@@ -247,13 +247,13 @@ func (q *quest) refresh(ctx context.Context, c *tokencache.Cache) error {
 // obtained always does.
 func (q *quest) accept(at tokencache.AccessToken, round int) *copied {
 	now := q.store.now()
-	if q.ran {
+	if q.ran && (now.Before(at.ExpiresOn) || !q.isFirst(at)) {
 		return q.copyOf(at, now, true)
 	}
 	if q.refuses(at.Secret) || !now.Before(at.ExpiresOn) {
 		return nil
 	}
-	c := q.copyOf(at, now, round > 0 && at.Secret != q.first)
+	c := q.copyOf(at, now, round > 0 && at.Secret != q.first.Secret)
 	if c.obtained == 0 && !q.satisfied(c, now) {
 		return nil
 	}
@@ -269,7 +269,13 @@ func (q *quest) refuses(secret tokencache.Secret) bool {
 	if q.claims != "" && q.known != nil && q.known.claims != q.claims && secret == q.known.token.Secret {
 		return true // obtained here, for another challenge or none
 	}
-	return (q.force || q.claims != "") && q.rejected == "" && secret == q.first
+	return (q.force || q.claims != "") && q.rejected == "" && secret == q.first.Secret
+}
+
+// isFirst reports whether the refresh function left the token as it was.
+func (q *quest) isFirst(at tokencache.AccessToken) bool {
+	f := q.first
+	return at.Secret == f.Secret && at.CachedAt.Equal(f.CachedAt) && at.ExpiresOn.Equal(f.ExpiresOn)
 }
 
 func (q *quest) copyOf(at tokencache.AccessToken, now time.Time, obtained bool) *copied {
