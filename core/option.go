@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -44,7 +45,11 @@ func WithObserver(o Observer) StoreOption {
 
 // WithClock replaces time.Now where tokens are judged.
 func WithClock(now func() time.Time) StoreOption {
-	return func(s *Store) { s.now = now }
+	return func(s *Store) {
+		if now != nil {
+			s.now = now
+		}
+	}
 }
 
 // WithRefreshWindow sets how long before its expiry a token is refreshed:
@@ -59,15 +64,15 @@ func WithRefreshWindow(window, jitter time.Duration) StoreOption {
 const DefaultRefreshTimeout = 30 * time.Second
 
 // WithRefreshTimeout bounds one call of a refresh function, which no caller's
-// context does. The default is DefaultRefreshTimeout.
+// context does. Zero means DefaultRefreshTimeout.
 func WithRefreshTimeout(d time.Duration) StoreOption {
-	return func(s *Store) { s.refreshTimeout = d }
+	return func(s *Store) { s.refreshTimeout = cmp.Or(d, DefaultRefreshTimeout) }
 }
 
 // WithLeaseTTL sets how long a lease outlives a holder that stopped renewing
-// it. The default is DefaultLeaseTTL.
+// it. Zero means DefaultLeaseTTL.
 func WithLeaseTTL(d time.Duration) StoreOption {
-	return func(s *Store) { s.leaseTTL = d }
+	return func(s *Store) { s.leaseTTL = cmp.Or(d, DefaultLeaseTTL) }
 }
 
 // WithMaxStale makes a token source look at the stored record at least every
