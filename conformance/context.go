@@ -24,12 +24,35 @@ func contexts() []testCase {
 				defer cancel()
 				c.wantNoEffect(ctx, context.DeadlineExceeded)
 			}},
-		{"cancelled-acquire", must("Acquire with a cancelled context leaves no lease behind that nobody has."), lease,
+		{"past", must("A handle depends on no earlier call's context: when that has ended, the handle goes on working."), 0,
+			func(c *trial) {
+				for _, first := range []func(ctx context.Context, b core.TokenBackend){
+					func(ctx context.Context, b core.TokenBackend) { _, _ = b.Load(ctx, key) },
+					func(ctx context.Context, b core.TokenBackend) { _, _ = b.Save(ctx, key, core.Record{Data: text(0)}) },
+					func(ctx context.Context, b core.TokenBackend) { _, _ = b.Check(ctx, key) },
+					func(ctx context.Context, b core.TokenBackend) { _ = b.Delete(ctx, key) },
+					func(ctx context.Context, b core.TokenBackend) {
+						_, _ = b.ShouldRefresh(ctx, key, core.RefreshRequest{})
+					},
+				} {
+					a := c.open()
+					ctx, cancel := context.WithCancel(c.ctx)
+					first(ctx, a)
+					cancel()
+					c.save(a, key, text(1))
+					c.wantRecord(a, key, text(1))
+					c.delete(a, key)
+					c.wantNone(a, key)
+				}
+			}},
+		{"cancelled-acquire", must("Acquire with a cancelled context answers its error, and leaves no lease behind that nobody has."), lease,
 			func(c *trial) {
 				a, b := c.pair()
 				ctx, cancel := context.WithCancel(c.ctx)
 				cancel()
-				if lease, err := c.leaser(a).Acquire(ctx, key, holding); err == nil {
+				lease, err := c.leaser(a).Acquire(ctx, key, holding)
+				c.wantErr(err, context.Canceled, "Acquire")
+				if err == nil {
 					if err := c.held(lease).Release(c.ctx); err != nil {
 						c.Errorf("Release: %v", err)
 					}

@@ -200,6 +200,8 @@ var errNames = map[error]string{
 	core.ErrTooLarge:         "core.ErrTooLarge",
 	core.ErrDecrypt:          "core.ErrDecrypt",
 	core.ErrInvalidKey:       "core.ErrInvalidKey",
+	core.ErrReadOnly:         "core.ErrReadOnly",
+	core.ErrReauthRequired:   "core.ErrReauthRequired",
 	core.ErrCorrupt:          "core.ErrCorrupt",
 	core.ErrLegacyToken:      "core.ErrLegacyToken",
 	core.ErrNotNeeded:        "core.ErrNotNeeded",

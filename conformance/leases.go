@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -262,6 +263,50 @@ func leases() []testCase {
 				next := c.replace(b, key, text(2), c.load(b, key).Version)
 				c.wantConflict(a, seen, "the version a former holder loaded")
 				c.wantUntouched(b, next, text(2))
+			}},
+		{"detached", must("A lease outlives the contexts of its Acquire and its Renew: Release ends it, or its ttl."), lease,
+			func(c *trial) {
+				a, b := c.pair()
+				for _, renewed := range []bool{false, true} {
+					ctx, cancel := context.WithCancel(c.ctx)
+					defer cancel()
+					lease, err := c.leaser(a).Acquire(ctx, key, holding)
+					if err != nil {
+						c.Fatalf("Acquire(%q): %v", key, err)
+					}
+					c.held(lease)
+					if renewed {
+						cancel()
+						if ctx, cancel = context.WithCancel(c.ctx); lease.Renew(ctx, holding) != nil {
+							c.Errorf("Renew fails once the context of Acquire has ended")
+						}
+					}
+					cancel()
+					// Whoever ends it does so behind, and soon.
+					for range 10 {
+						c.wantHeld(b, key)
+						time.Sleep(time.Millisecond)
+					}
+					if err := lease.Release(c.ctx); err != nil {
+						c.Errorf("Release of a lease whose context has ended: %v", err)
+					}
+				}
+			}},
+		{"no-expiry", must("A record has no time to live: it is there when the lease under which it was saved has run out."), lease | expires,
+			func(c *trial) {
+				a, b := c.pair()
+				c.save(a, key, text(1))
+				c.acquire(a, key, c.leaseTTL)
+				c.save(a, "other", text(2))
+				c.save(a, key, text(3))
+				c.outlast(b, c.leaseTTL)
+				if c.advance != nil {
+					c.advance(100 * 24 * time.Hour) // longer than any token
+				}
+				for _, handle := range []core.TokenBackend{a, b} {
+					c.wantRecord(handle, key, text(3))
+					c.wantRecord(handle, "other", text(2))
+				}
 			}},
 		{"many", must("Leases of many keys are held at one time, each alone."), lease,
 			func(c *trial) {

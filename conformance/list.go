@@ -85,6 +85,11 @@ func list() []testCase {
 					if _, err := a.Save(c.soon(), k, core.Record{Data: text(10)}); err != nil {
 						c.Errorf("Save(%q) within the loop over Keys: %v", k, err)
 					}
+					for _, err := range c.lister(a).Keys(c.soon()) {
+						if err != nil {
+							c.Errorf("Keys within the loop over Keys: %v", err)
+						}
+					}
 					break
 				}
 				c.wantKeys(a, all...)

@@ -14,6 +14,10 @@ func outage() []testCase {
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.save(a, key, text(1))
+				for _, handle := range []core.TokenBackend{a, b} {
+					c.wantRecord(handle, key, text(1)) // what may be remembered is
+					c.wantNone(handle, "absent")
+				}
 				c.fail(-1)
 				for _, handle := range []core.TokenBackend{a, b} {
 					for _, k := range []string{key, "absent"} {
@@ -126,19 +130,24 @@ func outage() []testCase {
 				c.wantRefresh(b, seen, text(3))
 				c.wantFreed(a)
 			}},
-		{"lease", must("An outage is neither ErrLeaseHeld nor ErrLeaseLost, and a lease that was held before is held after it."), fails | lease,
+		{"lease", must("An outage is neither ErrLeaseHeld nor ErrLeaseLost, nor a success of Renew or Release, and a lease that was held before is held after it."), fails | lease,
 			func(c *trial) {
 				a, b := c.pair()
-				held := c.acquire(a, key, holding)
+				held, released := c.acquire(a, key, holding), c.acquire(a, "released", holding)
 				c.fail(-1)
 				// The leases may be kept elsewhere, where there is no outage.
-				if lease, err := c.leaser(b).Acquire(c.soon(), "other", holding); err == nil {
+				lease, err := c.leaser(b).Acquire(c.soon(), "other", holding)
+				elsewhere := err == nil
+				if elsewhere {
 					c.held(lease)
 				} else {
 					c.wantOutage(err, "Acquire")
 				}
-				if err := held.Renew(c.soon(), holding); err != nil {
+				if err := held.Renew(c.soon(), holding); err != nil || !elsewhere {
 					c.wantOutage(err, "Renew")
+				}
+				if err := released.Release(c.soon()); err != nil || !elsewhere {
+					c.wantOutage(err, "Release")
 				}
 				c.fail(0)
 				if err := held.Renew(c.ctx, holding); err != nil {

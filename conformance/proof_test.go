@@ -258,6 +258,37 @@ var mutants = []mutant{
 	{what: "drops dots at the end, as Windows does", by: "keys/spaces", build: each(func(b *broken) {
 		b.renamed(func(key string) string { return keepOne(key, strings.TrimRight(key, ".")) })
 	})},
+	{what: "takes a letter and the same with an accent for one, as collations do", by: "keys/unicode", build: each(func(b *broken) {
+		b.renamed(func(key string) string { return strings.NewReplacer("\u00e9", "e", "\u00fc", "u").Replace(key) })
+	})},
+	{what: "has no characters beyond the first 65,536", by: "keys/unicode", build: each(func(b *broken) {
+		b.renamed(func(key string) string {
+			if core.ValidateKey(key) != nil {
+				return key
+			}
+			return strings.Map(func(r rune) rune {
+				if r > 0xffff {
+					return '?'
+				}
+				return r
+			}, key)
+		})
+	})},
+	{what: "takes a plus for a blank", by: "keys/punctuation", build: each(func(b *broken) {
+		b.renamed(func(key string) string { return strings.ReplaceAll(key, "+", " ") })
+	})},
+	{what: "cuts the key off where a URL's path ends", by: "keys/punctuation", build: each(func(b *broken) {
+		b.renamed(func(key string) string {
+			name, _, _ := strings.Cut(key, "?")
+			return keepOne(key, name)
+		})
+	})},
+	{what: "cuts the key off where a URL's fragment begins", by: "keys/punctuation", build: each(func(b *broken) {
+		b.renamed(func(key string) string {
+			name, _, _ := strings.Cut(key, "#")
+			return keepOne(key, name)
+		})
+	})},
 	{what: "unescapes keys", by: "keys/punctuation", build: each(func(b *broken) {
 		b.renamed(func(key string) string {
 			if plain, err := url.PathUnescape(key); err == nil {
@@ -537,6 +568,22 @@ var mutants = []mutant{
 			return v, err
 		}
 	})},
+	{what: "reads a version as far as it understands it", by: "versions/unknown", build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			if was, err := b.Backend.Load(ctx, key); err == nil && strings.HasPrefix(string(r.Version), string(was.Version)) {
+				r.Version = was.Version
+			}
+			return b.Backend.Save(ctx, key, r)
+		}
+	})},
+	{what: "refuses older versions only", by: "versions/unknown", build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			if was, err := b.Backend.Load(ctx, key); err == nil && r.Version == "999999999" {
+				r.Version = was.Version
+			}
+			return b.Backend.Save(ctx, key, r)
+		}
+	})},
 	{what: "takes a version it can't read for any", by: "versions/unknown", build: each(func(b *broken) {
 		b.save = func(ctx ctx, key string, r rec) (ver, error) {
 			if r.Version != core.Absent && !strings.HasPrefix(string(r.Version), "v") {
@@ -573,6 +620,18 @@ var mutants = []mutant{
 			return v, err
 		}
 	})},
+	{what: "reads the data, and then the version", by: "versions/read-concurrent", build: each(func(b *broken) {
+		b.load = func(ctx ctx, key string) (rec, error) {
+			r, err := b.Backend.Load(ctx, key)
+			if err == nil {
+				runtime.Gosched()
+				if now, loaded := b.Backend.Load(ctx, key); loaded == nil {
+					r.Version = now.Version
+				}
+			}
+			return r, err
+		}
+	})},
 	{what: "looks first and creates then", by: "versions/concurrent-create", build: each(func(b *broken) { b.save = b.twoSteps })},
 	{what: "looks first and replaces then", by: "versions/concurrent-replace", build: each(func(b *broken) { b.save = b.twoSteps })},
 	{what: "loses updates between two steps", by: "versions/no-lost-update", build: each(func(b *broken) { b.save = b.twoSteps })},
@@ -602,6 +661,23 @@ var mutants = []mutant{
 				c = context.WithoutCancel(c)
 			}
 			return b.Backend.Delete(c, key)
+		}
+	})},
+	{what: "works under the context of its first call", by: "context/past", build: each(func(b *broken) {
+		var mu sync.Mutex
+		var first ctx
+		b.load = func(ctx ctx, key string) (rec, error) {
+			mu.Lock()
+			if first == nil {
+				first = ctx
+			}
+			mu.Unlock()
+			return b.Backend.Load(first, key)
+		}
+	})},
+	{what: "leases though its context is cancelled", by: "context/cancelled-acquire", build: each(func(b *broken) {
+		b.acquire = func(c ctx, key string, ttl time.Duration) (core.Lease, error) {
+			return b.Backend.Acquire(context.WithoutCancel(c), key, ttl)
 		}
 	})},
 	{what: "takes a lease and then finds its context cancelled", by: "context/cancelled-acquire", build: each(func(b *broken) {
@@ -872,6 +948,36 @@ var mutants = []mutant{
 			return b.Backend.Save(ctx, key, r)
 		}
 	})},
+	{what: "frees the lease when the context of its Acquire ends", by: "leases/detached", build: each(func(b *broken) {
+		b.acquire = func(ctx ctx, key string, ttl time.Duration) (core.Lease, error) {
+			l, err := b.Backend.Acquire(ctx, key, ttl)
+			if err == nil {
+				context.AfterFunc(ctx, func() { _ = l.Release(context.Background()) })
+			}
+			return l, err
+		}
+	})},
+	{what: "ends the record with the lease", by: "leases/no-expiry", build: func() func(b *broken) {
+		var leases sync.Map
+		return func(b *broken) {
+			b.leased(func(key string, l core.Lease) *brokenLease {
+				leases.Store(key, true)
+				return &brokenLease{Lease: l, release: func(ctx context.Context) error {
+					leases.Delete(key)
+					return l.Release(ctx)
+				}}
+			})
+			b.load = func(ctx ctx, key string) (rec, error) {
+				if _, leased := leases.Load(key); leased {
+					if l, err := b.Backend.Acquire(ctx, key, time.Minute); err == nil { // it ran out
+						_ = l.Release(ctx)
+						_ = b.Backend.Delete(ctx, key)
+					}
+				}
+				return b.Backend.Load(ctx, key)
+			}
+		}
+	}},
 	{what: "has eight leases to give", by: "leases/many", build: each(func(b *broken) {
 		b.acquire = func(ctx ctx, key string, ttl time.Duration) (core.Lease, error) {
 			if n := len(key); n > 1 && key[:n-1] == "key-" && key[n-1] >= '8' {
@@ -968,6 +1074,48 @@ var mutants = []mutant{
 	{what: "takes Absent for no version", by: "refresh/absent", build: coordinated(coordinator{absentIsEmpty: true})},
 	{what: "passes ErrNotNeeded on", by: "refresh/not-needed", build: coordinated(coordinator{notNeededFails: true})},
 	{what: "swallows Refresh's error", by: "refresh/failure", build: coordinated(coordinator{swallows: true})},
+	{what: "runs Refresh again after a conflict", by: "refresh/failure", build: each(func(b *broken) {
+		b.shouldRefresh = func(ctx ctx, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+			d, err := core.Coordinate(ctx, b, b, key, req)
+			if errors.Is(err, core.ErrConflict) {
+				return core.Coordinate(ctx, b, b, key, req)
+			}
+			return d, err
+		}
+	})},
+	{what: "takes a panic for a success", by: "refresh/panic", build: each(func(b *broken) {
+		b.shouldRefresh = func(ctx ctx, key string, req core.RefreshRequest) (d core.RefreshDecision, err error) {
+			defer func() {
+				if recover() != nil {
+					d, err = core.RefreshedHere, nil
+				}
+			}()
+			return core.Coordinate(ctx, b, b, key, req)
+		}
+	})},
+	{what: "gives Refresh the record it had before it waited", by: "refresh/current", build: each(func(b *broken) {
+		b.shouldRefresh = func(ctx ctx, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+			before, err := b.Backend.Load(ctx, key)
+			if refresh := req.Refresh; refresh != nil && err == nil {
+				req.Refresh = func(ctx context.Context, _ rec) error { return refresh(ctx, before) }
+			}
+			return core.Coordinate(ctx, b, b, key, req)
+		}
+	})},
+	{what: "takes a lease of an hour whatever LeaseTTL says", by: "refresh/lease-ttl", build: each(func(b *broken) {
+		b.shouldRefresh = func(ctx ctx, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+			req.LeaseTTL = time.Hour
+			return core.Coordinate(ctx, b, b, key, req)
+		}
+	})},
+	{what: "has a default shorter than the provider's time-out", by: "refresh/default-ttl", build: each(func(b *broken) {
+		b.shouldRefresh = func(ctx ctx, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+			if req.LeaseTTL == 0 {
+				req.LeaseTTL = 10 * time.Second
+			}
+			return core.Coordinate(ctx, b, b, key, req)
+		}
+	})},
 	{what: "leaks the lease of a refresh that failed", by: "refresh/failure", build: coordinated(coordinator{keepsOnError: true})},
 	{what: "keeps waiters waiting when a refresh fails", by: "refresh/waiter-takes-over", build: coordinated(coordinator{keepsOnError: true})},
 	{what: "leaks the lease of a refresh that panicked", by: "refresh/panic", build: coordinated(coordinator{keepsOnPanic: true})},
@@ -1115,6 +1263,16 @@ var mutants = []mutant{
 			}
 		}
 	}},
+	{what: "lists once at a time", by: "list/stop", build: each(func(b *broken) {
+		var mu sync.Mutex
+		b.keys = func(ctx ctx) iter.Seq2[string, error] {
+			return func(yield func(string, error) bool) {
+				mu.Lock()
+				defer mu.Unlock()
+				b.Backend.Keys(ctx)(yield)
+			}
+		}
+	})},
 	{what: "lists nothing when cancelled", by: "list/cancelled", build: each(func(b *broken) {
 		b.keys = func(ctx ctx) iter.Seq2[string, error] {
 			return func(yield func(string, error) bool) {
@@ -1144,6 +1302,28 @@ var mutants = []mutant{
 				err = core.ErrNotFound
 			}
 			return r, err
+		}
+	})},
+	{what: "serves what it read before in an outage", by: "outage/error", build: each(func(b *broken) {
+		var read sync.Map
+		b.load = func(ctx ctx, key string) (rec, error) {
+			r, err := b.Backend.Load(ctx, key)
+			if was, ok := read.Load(key); ok && errors.Is(err, reference.ErrOutage) {
+				return was.(rec), nil
+			}
+			if err == nil {
+				read.Store(key, r)
+			}
+			return r, err
+		}
+	})},
+	{what: "calls an outage read-only", by: "outage/error", build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			v, err := b.Backend.Save(ctx, key, r)
+			if errors.Is(err, reference.ErrOutage) {
+				err = core.ErrReadOnly
+			}
+			return v, err
 		}
 	})},
 	{what: "calls an outage a conflict", by: "outage/error", build: each(func(b *broken) {
@@ -1247,6 +1427,26 @@ var mutants = []mutant{
 			return &brokenLease{Lease: l, renew: func(ctx context.Context, ttl time.Duration) error {
 				if err := l.Renew(ctx, ttl); err != nil {
 					return core.ErrLeaseLost
+				}
+				return nil
+			}}
+		})
+	})},
+	{what: "says that it renewed in an outage", by: "outage/lease", build: each(func(b *broken) {
+		b.leased(func(_ string, l core.Lease) *brokenLease {
+			return &brokenLease{Lease: l, renew: func(ctx context.Context, ttl time.Duration) error {
+				if err := l.Renew(ctx, ttl); !errors.Is(err, reference.ErrOutage) {
+					return err
+				}
+				return nil
+			}}
+		})
+	})},
+	{what: "says that it released in an outage", by: "outage/lease", build: each(func(b *broken) {
+		b.leased(func(_ string, l core.Lease) *brokenLease {
+			return &brokenLease{Lease: l, release: func(ctx context.Context) error {
+				if err := l.Release(ctx); !errors.Is(err, reference.ErrOutage) {
+					return err
 				}
 				return nil
 			}}

@@ -119,7 +119,7 @@ func refresh() []testCase {
 				}
 				c.wantRecord(b, key, text(1))
 			}},
-		{"failure", must("An error from Refresh is returned, and the lease falls free: the next refresh runs at once."), coordinates,
+		{"failure", must("An error from Refresh is returned, whichever it is, and Refresh isn't run again; the lease falls free: the next refresh runs at once."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
@@ -128,17 +128,29 @@ func refresh() []testCase {
 					_, err := handle.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(context.Context, core.Record) error { return fmt.Errorf("attempt %d: %w", i, refused) }})
 					c.wantErr(err, refused, "ShouldRefresh whose Refresh failed")
 				}
+				for _, failure := range []error{core.ErrConflict, core.ErrNotFound, core.ErrLeaseHeld, core.ErrLeaseLost, core.ErrReauthRequired, core.ErrRefreshedNotSaved, context.Canceled, context.DeadlineExceeded} {
+					runs := 0
+					_, err := a.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(context.Context, core.Record) error {
+						runs++
+						return failure
+					}})
+					c.wantErr(err, failure, "ShouldRefresh whose Refresh failed")
+					c.wantRuns(runs, 1)
+				}
 				c.wantRecord(b, key, text(1))
 				c.wantRefresh(a, seen, text(2))
 				c.wantFreed(b)
 			}},
-		{"panic", must("A Refresh that panics frees the lease too: the next refresh runs at once."), coordinates,
+		{"panic", must("A Refresh that panics is no success and frees the lease too: the next refresh runs at once."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
 				func() {
 					defer func() { _ = recover() }()
-					_, _ = a.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(context.Context, core.Record) error { panic("in the middle of a refresh") }})
+					d, err := a.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(context.Context, core.Record) error { panic("in the middle of a refresh") }})
+					if err == nil {
+						c.Errorf("ShouldRefresh whose Refresh panicked = %v, nil; want the panic, or an error", d)
+					}
 				}()
 				c.wantRefresh(b, seen, text(2))
 				c.wantFreed(a)
@@ -288,11 +300,58 @@ func refresh() []testCase {
 				c.wantRecord(a, key, text(1))
 				c.wantRecord(b, key, text(1))
 			}},
-		{"default-ttl", must("A LeaseTTL of zero means a default, and not a lease that is over at once."), coordinates,
+		{"current", must("Refresh is given the record as it is under the lease, not as it was before the wait for it."), coordinates,
+			func(c *trial) {
+				a, b := c.pair()
+				seen := c.save(a, key, text(1))
+				done := make(chan struct{})
+				var next core.Version
+				d, err := a.ShouldRefresh(c.ctx, key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(ctx context.Context, current core.Record) error {
+					go c.guard(func() {
+						defer close(done)
+						_, err := b.ShouldRefresh(c.ctx, key, core.RefreshRequest{Seen: core.AnyVersion, LeaseTTL: holding, Refresh: func(_ context.Context, current core.Record) error {
+							c.wantCurrent(current, text(2), next)
+							return core.ErrNotNeeded
+						}})
+						if err != nil {
+							c.Errorf("ShouldRefresh after another's: %v", err)
+						}
+					})
+					time.Sleep(30 * time.Millisecond) // so that the other waits
+					var err error
+					next, err = a.Save(ctx, key, core.Record{Data: text(2), Version: current.Version})
+					return err
+				}})
+				c.wantDecision(d, err, core.RefreshedHere, "the record is the one seen")
+				select {
+				case <-done:
+				case <-c.ctx.Done():
+				}
+			}},
+		{"lease-ttl", must("The lease of a Refresh lasts LeaseTTL: when that has passed without a Renew, another takes over; the Refresh that lost it still saves, and has succeeded."), coordinates | lease | expires,
+			func(c *trial) {
+				a, b := c.pair()
+				if c.advance == nil {
+					c.Logf("not tried: the harness's Env is no Advancer")
+					return
+				}
+				seen := c.save(a, key, text(1))
+				d, err := a.ShouldRefresh(c.ctx, key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(ctx context.Context, current core.Record) error {
+					c.letExpire(holding)
+					c.takeOver(b, key, holding)
+					return saveNext(ctx, a, current, text(2))
+				}})
+				c.wantDecision(d, err, core.RefreshedHere, "Refresh saved, though it had lost the lease")
+				c.wantRecord(b, key, text(2))
+			}},
+		{"default-ttl", must("A LeaseTTL of zero means a default that is longer than the provider's time-out, and not a lease that is over at once."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
 				d, err := a.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: seen, Refresh: func(ctx context.Context, current core.Record) error {
+					if c.want.LeaseExpires && c.advance != nil {
+						c.advance(core.DefaultRefreshTimeout)
+					}
 					if c.want.Lease {
 						c.wantHeld(b, key)
 					}

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -93,13 +94,14 @@ func versions() []testCase {
 		{"unknown", must("Save with a version the backend never made up answers ErrConflict and changes nothing."), detects,
 			func(c *trial) {
 				a := c.open()
-				unknown := []core.Version{"no-such-version", "0", core.Version(strings.Repeat("9", 40))}
+				unknown := []core.Version{"no-such-version", "0", "999999999", core.Version(strings.Repeat("9", 40))}
 				for _, v := range unknown {
 					c.wantConflict(a, v, "a version nobody made up, where nothing is stored,")
 					c.wantNone(a, key)
 				}
 				saved := c.save(a, key, text(1))
-				for _, v := range unknown {
+				// What begins like the stored version isn't it.
+				for _, v := range append(unknown, saved+"0", saved+"x") {
 					if v != saved { // somebody counts from 0
 						c.wantConflict(a, v, "a version nobody made up")
 						c.wantUntouched(a, saved, text(1))
@@ -147,6 +149,34 @@ func versions() []testCase {
 					slices.Sort(got)
 					if distinct := slices.Compact(slices.Clone(got)); len(distinct) < len(got) {
 						c.Errorf("Saves of different data answered one version: %q", got)
+					}
+				})
+			}},
+		{"read-concurrent", must("Load answers data and version that belong together, also beside writers."), enforced,
+			func(c *trial) {
+				a, b := c.pair()
+				c.save(a, key, text(-1))
+				c.rounds(func(round int) {
+					const writers, readers = 2, 4
+					var saved [writers]core.Version
+					var loaded [readers]core.Record
+					c.together(writers+readers, func(i int) {
+						handle := []core.TokenBackend{a, b}[i%2]
+						if i < writers {
+							saved[i] = c.save(handle, key, text(round*10+i))
+						} else {
+							loaded[i-writers] = c.load(handle, key)
+						}
+					})
+					if c.Failed() {
+						return
+					}
+					for _, rec := range loaded {
+						for i, v := range saved {
+							if data := text(round*10 + i); (rec.Version == v) != bytes.Equal(rec.Data, data) {
+								c.Errorf("Load = %s under version %s, and version %s is of %s", brief(rec.Data), show(rec.Version), show(v), brief(data))
+							}
+						}
 					}
 				})
 			}},
