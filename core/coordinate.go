@@ -29,7 +29,7 @@ func Coordinate(ctx context.Context, b TokenBackend, l Leaser, key string, req R
 	// The lease first, the record second: the common caller has just loaded
 	// the record, and what it would compare before the lease it would have to
 	// compare again under it.
-	lease, err := l.Acquire(ctx, key, ttl)
+	lease, err := acquire(ctx, l, key, ttl)
 	if err == nil {
 		return refreshUnder(ctx, lease, ttl, b, key, req)
 	}
@@ -45,11 +45,20 @@ func Coordinate(ctx context.Context, b TokenBackend, l Leaser, key string, req R
 		if err = waiter.wait(ctx, current.Version); err != nil {
 			return 0, err
 		}
-		if lease, err = l.Acquire(ctx, key, ttl); err == nil {
+		if lease, err = acquire(ctx, l, key, ttl); err == nil {
 			return refreshUnder(ctx, lease, ttl, b, key, req)
 		}
 	}
 	return 0, err
+}
+
+// acquire is l.Acquire, and doesn't believe in a lease that isn't there.
+func acquire(ctx context.Context, l Leaser, key string, ttl time.Duration) (Lease, error) {
+	lease, err := l.Acquire(ctx, key, ttl)
+	if err == nil && lease == nil {
+		err = errors.New("core: Acquire returned neither a lease nor an error")
+	}
+	return lease, err
 }
 
 func refreshUnder(ctx context.Context, lease Lease, ttl time.Duration, b TokenBackend, key string, req RefreshRequest) (RefreshDecision, error) {
