@@ -1840,14 +1840,30 @@ func (m mutant) harness() Harness {
 
 var whole = flag.Bool("whole", false, "have broken backends go through the whole suite, and show how it went")
 
+// proof is what the suite says of a broken backend.
+type proof struct {
+	report Report
+	err    error
+}
+
+func (p proof) caughtBy(name string) bool {
+	return slices.ContainsFunc(p.report.Cases, func(c Case) bool { return c.Name == name && c.Outcome == Failed })
+}
+
 func TestEveryBrokenBackendIsCaughtByTheCaseNamedForIt(t *testing.T) {
-	type proof struct {
-		report Report
-		err    error
-	}
 	proofs := make([]chan proof, len(mutants))
 	places := make(chan struct{}, 6) // they wait, mostly
-	check := func(i int) { report, err := Check(t.Context(), mutants[i].harness()); proofs[i] <- proof{report, err} }
+	// What breaks in a race only may hold once on a busy machine: the suite gets
+	// three tries at it. What breaks every time is caught by the first.
+	check := func(i int) {
+		var p proof
+		for range 3 {
+			if p.report, p.err = Check(t.Context(), mutants[i].harness()); p.caughtBy(mutants[i].by) {
+				break
+			}
+		}
+		proofs[i] <- p
+	}
 	for i, m := range mutants {
 		proofs[i] = make(chan proof, 1)
 		if m.by == "redaction/logs" {
