@@ -26,7 +26,7 @@ func store() []testCase {
 		{"plain", must("A record saved without encryption is MSAL's JSON, and stands in the store as it is, for other programs to read."), 0,
 			func(c *trial) {
 				a, b := c.pair()
-				c.storeSave(core.NewStore(a), key, tokens(1))
+				c.storeSave(core.NewStore(a), key, c.tokens(1))
 				rec := c.load(b, key)
 				var document struct {
 					AccessToken map[string]struct{ Secret string }
@@ -42,23 +42,23 @@ func store() []testCase {
 		{"encrypted", must("What is saved encrypted is read with the key through another handle, and can't be read in the store."), 0,
 			func(c *trial) {
 				a, b := c.pair()
-				sealed := core.WithCryptography(newSeal())
-				c.storeSave(core.NewStore(a, sealed), key, tokens(1))
+				sealed := core.WithCryptography(c.newSeal())
+				c.storeSave(core.NewStore(a, sealed), key, c.tokens(1))
 				c.wantToken(core.NewStore(b, sealed), key, 1)
 				for _, data := range [][]byte{c.load(b, key).Data, c.rawOr(key, nil)} {
 					if printed(string(data), false) != "" {
 						c.Errorf("the secret stands in the store")
 					}
 				}
-				_, _, err := core.NewStore(b, core.WithCryptography(newSeal())).Load(c.ctx, key)
+				_, _, err := core.NewStore(b, core.WithCryptography(c.newSeal())).Load(c.ctx, key)
 				c.wantErr(err, core.ErrDecrypt, "Load with another encryption key")
 			}},
 		{"swapped", must("An encrypted record copied to another key is refused there with ErrDecrypt."), 0,
 			func(c *trial) {
 				a, b := c.pair()
-				sealed := core.WithCryptography(newSeal())
-				c.storeSave(core.NewStore(a, sealed), "ana", tokens(1))
-				c.storeSave(core.NewStore(a, sealed), "ben", tokens(2))
+				sealed := core.WithCryptography(c.newSeal())
+				c.storeSave(core.NewStore(a, sealed), "ana", c.tokens(1))
+				c.storeSave(core.NewStore(a, sealed), "ben", c.tokens(2))
 				c.save(a, "ben", c.load(a, "ana").Data)
 				_, _, err := core.NewStore(b, sealed).Load(c.ctx, "ben")
 				c.wantErr(err, core.ErrDecrypt, "Load of another user's record")
@@ -67,8 +67,8 @@ func store() []testCase {
 		{"plain-refused", must("A plain record is refused with ErrDecrypt where encryption is expected."), 0,
 			func(c *trial) {
 				a, b := c.pair()
-				c.storeSave(core.NewStore(a), key, tokens(1))
-				_, _, err := core.NewStore(b, core.WithCryptography(newSeal())).Load(c.ctx, key)
+				c.storeSave(core.NewStore(a), key, c.tokens(1))
+				_, _, err := core.NewStore(b, core.WithCryptography(c.newSeal())).Load(c.ctx, key)
 				c.wantErr(err, core.ErrDecrypt, "Load of a plain record")
 			}},
 		{"unknown-fields", must("What other programs keep in the record survives an Update."), 0,
@@ -105,8 +105,8 @@ func store() []testCase {
 		{"damaged", must("A damaged record is ErrCorrupt to a store, or ErrDecrypt where it was encrypted, and never an empty token cache."), corrupts,
 			func(c *trial) {
 				a, b := c.pair()
-				for _, opts := range [][]core.StoreOption{nil, {core.WithCryptography(newSeal())}} {
-					c.storeSave(core.NewStore(a, opts...), key, tokens(1))
+				for _, opts := range [][]core.StoreOption{nil, {core.WithCryptography(c.newSeal())}} {
+					c.storeSave(core.NewStore(a, opts...), key, c.tokens(1))
 					c.corrupt(key)
 					_, _, err := core.NewStore(b, opts...).Load(c.ctx, key)
 					if !errors.Is(err, core.ErrCorrupt) && (opts == nil || !errors.Is(err, core.ErrDecrypt)) {
@@ -178,13 +178,13 @@ func store() []testCase {
 				watch := observer(func(e core.Event) { c.wantNoSecret("an event", e, true) })
 				s := core.NewStore(a, core.WithLogger(slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug - 4}))), core.WithObserver(watch))
 				seen := func(what string, err error) { c.wantNoSecret(what, err, true) }
-				c.storeSave(s, key, tokens(1))
+				c.storeSave(s, key, c.tokens(1))
 				cache, v, err := s.Load(c.ctx, key)
 				seen("Load", err)
 				c.save(b, key, c.load(b, key).Data[1:])
 				_, _, err = s.Load(c.ctx, key)
 				seen("Load of a torn record", err)
-				_, err = s.Save(c.ctx, key, tokens(2), v)
+				_, err = s.Save(c.ctx, key, c.tokens(2), v)
 				seen("a stale Save", err)
 				seen("Update of a torn record", s.Update(c.ctx, key, func(*tokencache.Cache) error { return nil }))
 				_, _, err = s.Refresh(c.soon(), key, core.AnyVersion, func(context.Context, *tokencache.Cache) error {
@@ -195,7 +195,7 @@ func store() []testCase {
 					c.fail(-1)
 					_, _, err = s.Load(c.soon(), key)
 					seen("Load in an outage", err)
-					_, err = s.Save(c.soon(), key, tokens(3), core.AnyVersion)
+					_, err = s.Save(c.soon(), key, c.tokens(3), core.AnyVersion)
 					seen("Save in an outage", err)
 					c.fail(0)
 				}
@@ -225,10 +225,10 @@ func user(n int) tokencache.Query {
 }
 
 // tokens is a cache with user n signed in.
-func tokens(n int) *tokencache.Cache {
+func (c *trial) tokens(n int) *tokencache.Cache {
 	cache := tokencache.New()
 	if err := cache.Put(response(n)); err != nil {
-		panic(err) // reported as the case's
+		c.Fatalf("the suite's own tokens: %v", err)
 	}
 	return cache
 }
@@ -264,16 +264,16 @@ func (c *trial) rawOr(key string, none []byte) []byte {
 // seal is AES-256-GCM, with nothing but what the cases need.
 type seal struct{ aead cipher.AEAD }
 
-func newSeal() seal {
+func (c *trial) newSeal() seal {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		panic(err) // the key has the right size
+		c.Fatalf("the suite's own encryption: %v", err)
 	}
 	aead, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
-		panic(err)
+		c.Fatalf("the suite's own encryption: %v", err)
 	}
 	return seal{aead}
 }
