@@ -10,6 +10,7 @@ require (
 require (
 	github.com/alicebob/miniredis/v2 v2.40.0
 	github.com/graphtoken/graphtoken/conformance v0.1.0
+	github.com/graphtoken/graphtoken/internal/testkit v0.1.0
 )
 
 require (
