@@ -70,3 +70,44 @@ func (s *Server) clusterIsWhole() error {
 	}
 	return nil
 }
+
+// Failover has a replica of the master that serves a key take its place, and
+// returns when every node says so.
+func (c *Cluster) Failover(t TB, key string) {
+	t.Helper()
+	old := c.MasterOf(t, key)
+	id := old.CLI(t, "cluster", "myid")
+	for _, node := range c.Nodes {
+		if node.replicates(t, id) {
+			until(t, "a failover to "+node.Addr, func() error {
+				_, err := node.cli("cluster", "failover")
+				return err
+			})
+			until(t, node.Addr+" as a master", func() error {
+				role, err := node.cli("role")
+				if err == nil && !strings.HasPrefix(role, "master") {
+					err = fmt.Errorf("its role is %s", role)
+				}
+				return err
+			})
+			break
+		}
+	}
+	for _, node := range c.Nodes {
+		until(t, "the Cluster seen from "+node.Addr, func() error { return node.clusterIsWhole() })
+	}
+	if now := c.MasterOf(t, key); now == old {
+		t.Fatalf("redistest: %q is still served by %s", key, old.Addr)
+	}
+}
+
+// replicates says whether the node is a replica of the master with this id.
+func (s *Server) replicates(t TB, id string) bool {
+	t.Helper()
+	for line := range strings.Lines(s.CLI(t, "cluster", "nodes")) {
+		if strings.Contains(line, "myself,slave "+id) {
+			return true
+		}
+	}
+	return false
+}

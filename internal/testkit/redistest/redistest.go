@@ -83,7 +83,7 @@ func (s *Server) CLI(t TB, args ...string) string {
 	t.Helper()
 	out, err := s.cli(args...)
 	if err != nil {
-		t.Fatalf("redistest: redis-cli %s: %v: %s", strings.Join(args, " "), err, out)
+		t.Fatalf("redistest: redis-cli %s: %v", strings.Join(args, " "), err)
 	}
 	return out
 }
@@ -95,8 +95,11 @@ func (s *Server) cli(args ...string) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "redis-cli", append([]string{"-h", host, "-p", port}, args...)...).CombinedOutput()
-	return strings.TrimSpace(string(out)), err
+	out, err := exec.CommandContext(ctx, "redis-cli", append([]string{"-e", "-h", host, "-p", port}, args...)...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
+	}
+	return strings.TrimSpace(string(out)), nil
 }
 
 // start runs program with a configuration file of its own, which Sentinel needs
