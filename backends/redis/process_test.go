@@ -44,8 +44,6 @@ import (
 // In between it says "asking" whenever it is about to ask the provider.
 const taskVar = "GRAPHTOKEN_TEST_TASK"
 
-const lease = 500 * time.Millisecond
-
 var query = tokencache.Query{ClientID: entra.PublicClient, Username: entra.Ana, Scopes: []string{"User.Read"}}
 
 // task is what a worker must know.

@@ -19,6 +19,9 @@ import (
 	"github.com/graphtoken/graphtoken/internal/testkit/redistest"
 )
 
+// lease is how long leases last that tests let expire.
+const lease = 500 * time.Millisecond
+
 // open returns a backend on addr, and the client it uses.
 func open(t testing.TB, addr string, hooks ...goredis.Hook) (*redis.Backend, *goredis.Client) {
 	t.Helper()

@@ -2,7 +2,7 @@ package redis
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -37,12 +37,12 @@ func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error
 	at := b.place(key)
 	woken, leave := b.wakes.join(at.channel)
 	defer leave()
-	look := time.NewTimer(untilSubscribed)
-	defer look.Stop()
+	timer := time.NewTimer(untilSubscribed)
+	defer timer.Stop()
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		select {
 		case <-woken:
-		case <-look.C:
+		case <-timer.C:
 		case <-ctx.Done():
 			return origin.Fail("wait", key, ctx.Err())
 		}
@@ -50,27 +50,32 @@ func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error
 		if err != nil || version != seen || left < 0 {
 			return origin.Fail("wait", key, err)
 		}
-		look.Reset(min(pause, left+time.Millisecond))
+		timer.Reset(min(pause, left+time.Millisecond))
 	}
 }
 
+// look is one script for two questions, since go-redis would open one more
+// connection for a pipeline.
+var look = redis.NewScript(`
+return {redis.call('HGET', KEYS[1], 'version'), redis.call('PTTL', KEYS[2])}
+`)
+
 // look returns the stored version of a record and how long its lease lasts, a
 // negative time where there is none.
-// The two needn't be of one moment: a save or a release between them is only
-// seen sooner.
 func (b *Backend) look(ctx context.Context, at place) (core.Version, time.Duration, error) {
-	var version *redis.StringCmd
-	var left *redis.DurationCmd
-	_, err := b.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		version = p.HGet(ctx, at.record, fieldVersion)
-		left = p.PTTL(ctx, at.lease)
-		return nil
-	})
-	switch {
-	case err != nil && !errors.Is(err, redis.Nil):
+	answer, err := look.Run(ctx, b.client, []string{at.record, at.lease}).Slice()
+	if err != nil {
 		return "", 0, err
-	case errors.Is(version.Err(), redis.Nil):
-		return core.Absent, left.Val(), left.Err()
 	}
-	return core.Version(version.Val()), left.Val(), left.Err()
+	if len(answer) != 2 {
+		return "", 0, fmt.Errorf("the server answered %d things for 2", len(answer))
+	}
+	version, left := core.Absent, time.Duration(-1)
+	if v, ok := answer[0].(string); ok {
+		version = core.Version(v)
+	}
+	if ms, ok := answer[1].(int64); ok && ms >= 0 {
+		left = time.Duration(ms) * time.Millisecond
+	}
+	return version, left, nil
 }
