@@ -47,7 +47,10 @@ func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 
 // masters are the nodes that hold records: one, but for a Cluster.
 func (b *Backend) masters(ctx context.Context) ([]redis.Cmdable, error) {
-	cluster, ok := b.client.(*redis.ClusterClient)
+	// An interface, so that what wraps a ClusterClient is taken for one.
+	cluster, ok := b.client.(interface {
+		ForEachMaster(context.Context, func(context.Context, *redis.Client) error) error
+	})
 	if !ok {
 		return []redis.Cmdable{b.client}, nil
 	}

@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,7 +42,11 @@ import (
 //	expire  does so two hours later: its clock is set forward
 //	flush   saves what is unsaved, as soon as it can
 //
-// In between it says "asking" whenever it is about to ask the provider.
+// Ten of its goroutines ask at one time. In between it says "asking" whenever
+// it is about to ask the provider. Two variables make more of it:
+//
+//	GRAPHTOKEN_WORKERS=100 how many workers there are
+//	GRAPHTOKEN_EXPIRIES=20 how often their token expires
 const taskVar = "GRAPHTOKEN_TEST_TASK"
 
 var query = tokencache.Query{ClientID: entra.PublicClient, Username: entra.Ana, Scopes: []string{"User.Read"}}
@@ -108,15 +113,42 @@ func (t task) work(in io.Reader, out io.Writer) error {
 			fmt.Fprintln(out, "flushed")
 			continue
 		}
-		token, err := source.Token(ctx)
-		if err != nil {
-			fmt.Fprintln(out, "failed", err)
-			continue
-		}
-		digest := sha256.Sum256([]byte(token.Secret))
-		fmt.Fprintln(out, "token", hex.EncodeToString(digest[:4]))
+		fmt.Fprintln(out, ask(ctx, source))
 	}
 	return nil
+}
+
+// ask has ten ask the source, and says what they were given.
+func ask(ctx context.Context, source *core.TokenSource) string {
+	var said [10]string
+	var all sync.WaitGroup
+	for i := range said {
+		all.Go(func() {
+			token, err := source.Token(ctx)
+			if err != nil {
+				said[i] = fmt.Sprint("failed ", err)
+				return
+			}
+			digest := sha256.Sum256([]byte(token.Secret))
+			said[i] = "token " + hex.EncodeToString(digest[:4])
+		})
+	}
+	all.Wait()
+	for _, other := range said[1:] {
+		if other != said[0] {
+			return "failed: one goroutine has " + said[0] + ", another " + other
+		}
+	}
+	return said[0]
+}
+
+// count is what a variable says, or else the number for a short run.
+func count(variable string, short int) int {
+	n, err := strconv.Atoi(os.Getenv(variable))
+	if err != nil {
+		return short
+	}
+	return n
 }
 
 // provider is the imitation of Entra as a client sees it.
@@ -208,7 +240,7 @@ type worker struct {
 	asked chan struct{} // receives for each "asking"
 }
 
-// hire signs Ana in and starts six workers on the store.
+// hire signs Ana in and starts workers on the store.
 func hire(t *testing.T, where task) *crew {
 	t.Helper()
 	c := &crew{t: t}
@@ -233,7 +265,7 @@ func hire(t *testing.T, where task) *crew {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := range 6 {
+	for n := range count("GRAPHTOKEN_WORKERS", 6) {
 		c.workers = append(c.workers, startWorker(t, n, where))
 	}
 	return c
@@ -386,8 +418,9 @@ func TestManyProcessesRefreshOnce(t *testing.T) {
 			c := hire(t, start())
 			c.tell("token", c.workers...)
 			before := c.answers(c.workers...)
-			for i, delay := range []time.Duration{0, lease / 2, 3 * lease} {
-				c.idp.Inject(entra.Refresh, entra.Fault{Before: delay})
+			delays := []time.Duration{0, lease / 2, 3 * lease}
+			for i := range count("GRAPHTOKEN_EXPIRIES", len(delays)) {
+				c.idp.Inject(entra.Refresh, entra.Fault{Before: delays[i%len(delays)]})
 				c.expire(c.workers...)
 				after := c.answers(c.workers...)
 				if after == before {

@@ -60,11 +60,12 @@ var (
 
 // New returns a backend that uses client, which stays the caller's to close.
 //
-// It refuses two kinds of client, because they give wrong answers where an
-// error is due. A ClusterClient that reads from replicas may show the holder
-// of a lease the record from before the last refresh, and have it spend a
-// refresh token for the second time. A Ring sends the keys of a shard that is
-// down to another one, where every record is absent.
+// It refuses clients that give wrong answers. One that reads from replicas, or
+// from a cache of its own, may show the holder of a lease the record from before
+// the last refresh, and have it spend a refresh token for the second time. A
+// Ring sends the keys of a shard that is down to another one, where every
+// record is absent. An AutoPipeliner hides that a Cluster is one, whose keys
+// would be listed in part.
 func New(client redis.UniversalClient, o Options) (*Backend, error) {
 	switch c := client.(type) {
 	case nil:
@@ -73,6 +74,12 @@ func New(client redis.UniversalClient, o Options) (*Backend, error) {
 		if o := c.Options(); o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
 			return nil, origin.Fail("new", "", errors.New("the client reads from replicas, which may be behind"))
 		}
+	case *redis.Client:
+		if o := c.Options(); o.ClientSideCache != nil || o.ClientSideCacheConfig != nil {
+			return nil, origin.Fail("new", "", errors.New("the client reads from a cache of its own, which may be behind"))
+		}
+	case *redis.AutoPipeliner:
+		return nil, origin.Fail("new", "", errors.New("an AutoPipeliner hides what it belongs to: pass its client"))
 	case *redis.Ring:
 		return nil, origin.Fail("new", "", errors.New("a Ring takes the records of a shard that is down for absent"))
 	}

@@ -59,6 +59,7 @@ func TestNewRefusesWhatWouldAnswerWrongly(t *testing.T) {
 	}{
 		"no client":                       {nil, ""},
 		"a Ring":                          {goredis.NewRing(&goredis.RingOptions{Addrs: map[string]string{"a": "127.0.0.1:1"}}), ""},
+		"reading from its own cache":      {goredis.NewClient(&goredis.Options{Protocol: 3, ClientSideCacheConfig: &goredis.ClientSideCacheConfig{}}), ""},
 		"reading from replicas":           {goredis.NewClusterClient(&goredis.ClusterOptions{ReadOnly: true}), ""},
 		"reading from the nearest":        {goredis.NewClusterClient(&goredis.ClusterOptions{RouteByLatency: true}), ""},
 		"reading from any":                {goredis.NewClusterClient(&goredis.ClusterOptions{RouteRandomly: true}), ""},
