@@ -482,6 +482,33 @@ func TestAFrozenHolderLosesNothingAndOverwritesNothing(t *testing.T) {
 	c.wantRefreshes(refreshes + 1)
 }
 
+// What no store can prevent: the provider gave the new token to a process that
+// doesn't read it, and takes the old one for stolen.
+func TestAFrozenHolderWithoutGraceCostsTheSignIn(t *testing.T) {
+	c := hire(t, task{Addrs: []string{redistest.Start(t).Addr}})
+	gate := entra.NewGate()
+	c.idp.Inject(entra.Refresh, entra.Fault{HoldReply: gate})
+	c.expire(c.workers...)
+	holder, others := c.holder(gate)
+	holder.signal(t, syscall.SIGSTOP)
+	gate.Open()
+	failed := 0
+	for _, w := range others {
+		if said := <-w.out; strings.Contains(said, core.ErrReauthRequired.Error()) {
+			failed++
+		} else {
+			t.Errorf("worker %d: %s", w.n, said)
+		}
+	}
+	holder.signal(t, syscall.SIGCONT)
+	c.answers(holder)
+	g := c.idp.Grants()
+	t.Logf("lost: %d sign-in; %d of %d workers were told to sign in again, by %d requests", g.FamiliesRevoked, failed, len(c.workers), g.ReuseDetected)
+	if g.FamiliesRevoked != 1 {
+		t.Errorf("%d families revoked", g.FamiliesRevoked)
+	}
+}
+
 func TestAStoreThatStopsAndStartsLosesNothing(t *testing.T) {
 	server := redistest.Start(t)
 	c := hire(t, task{Addrs: []string{server.Addr}})
