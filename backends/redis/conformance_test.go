@@ -1,0 +1,175 @@
+package redis_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/graphtoken/graphtoken/backends/redis"
+	"github.com/graphtoken/graphtoken/conformance"
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/testkit/redistest"
+)
+
+func TestConformanceInProcess(t *testing.T) {
+	harness := conformance.Harness{
+		New: func(t conformance.T) conformance.Env {
+			server := miniredis.NewMiniRedis()
+			if err := server.Start(); err != nil {
+				t.Fatalf("%v", err)
+			}
+			t.Cleanup(server.Close)
+			return advanced{newStore(t, func() goredis.UniversalClient {
+				return goredis.NewClient(&goredis.Options{Addr: server.Addr()})
+			}), server}
+		},
+		Want: everything,
+	}
+	conformance.Run(t, harness)
+}
+
+// advanced is a store whose clock goes when it is told.
+type advanced struct {
+	*store
+	server *miniredis.Miniredis
+}
+
+func (a advanced) Advance(d time.Duration) { a.server.FastForward(d) }
+
+func TestConformanceOfOneServer(t *testing.T) {
+	server := redistest.Start(t)
+	conform(t, func() goredis.UniversalClient {
+		return goredis.NewClient(&goredis.Options{Addr: server.Addr})
+	})
+}
+
+func TestConformanceOfCluster(t *testing.T) {
+	cluster := redistest.StartCluster(t)
+	conform(t, func() goredis.UniversalClient {
+		return goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: cluster.Addrs()})
+	})
+}
+
+func TestConformanceOfSentinel(t *testing.T) {
+	sentinels := redistest.StartSentinels(t)
+	conform(t, func() goredis.UniversalClient { return behind(sentinels) })
+}
+
+func behind(s *redistest.Sentinels) *goredis.Client {
+	return goredis.NewFailoverClient(&goredis.FailoverOptions{
+		MasterName:    redistest.MasterName,
+		SentinelAddrs: s.Addrs(),
+		MaxRetries:    10,
+	})
+}
+
+var everything = conformance.Capabilities{
+	CAS:          conformance.CASEnforced,
+	Coordinates:  true,
+	Lease:        true,
+	LeaseExpires: true,
+	Watch:        true,
+	List:         true,
+	Ping:         true,
+}
+
+func conform(t *testing.T, connect func() goredis.UniversalClient) {
+	conformance.Run(t, conformance.Harness{
+		New:  func(t conformance.T) conformance.Env { return newStore(t, connect) },
+		Want: everything,
+	})
+}
+
+// store is a prefix nobody else uses, on a server that many use.
+type store struct {
+	connect func() goredis.UniversalClient
+	prefix  string
+	behind  goredis.UniversalClient // for what is done behind the backend's back
+	failing atomic.Int64
+}
+
+func newStore(t conformance.T, connect func() goredis.UniversalClient) *store {
+	s := &store{connect: connect, prefix: rand.Text() + "*[x]:", behind: connect()}
+	t.Cleanup(func() { s.behind.Close() })
+	return s
+}
+
+func (s *store) Open(t conformance.T) core.TokenBackend {
+	client := s.connect()
+	t.Cleanup(func() { client.Close() })
+	hook := outage{&s.failing}
+	if cluster, ok := client.(*goredis.ClusterClient); ok {
+		cluster.OnNewNode(func(node *goredis.Client) { node.AddHook(hook) })
+	} else {
+		client.AddHook(hook)
+	}
+	b, err := redis.New(client, redis.Options{Prefix: s.prefix})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return b
+}
+
+func (s *store) record(key string) string { return s.prefix + "{" + key + "}" }
+
+func (s *store) Raw(key string) ([]byte, error) {
+	data, err := s.behind.HGet(context.Background(), s.record(key), "data").Bytes()
+	if errors.Is(err, goredis.Nil) {
+		return nil, nil
+	}
+	return data, err
+}
+
+func (s *store) Corrupt(key string) error {
+	return s.behind.HDel(context.Background(), s.record(key), "version").Err()
+}
+
+func (s *store) Fail(n int) { s.failing.Store(int64(n)) }
+
+// outage fails as many commands as it is told.
+type outage struct{ left *atomic.Int64 }
+
+var errOutage = errors.New("an outage for the test")
+
+func (o outage) fails() bool {
+	for {
+		switch n := o.left.Load(); {
+		case n < 0:
+			return true
+		case n == 0:
+			return false
+		case o.left.CompareAndSwap(n, n-1):
+			return true
+		}
+	}
+}
+
+func (o outage) DialHook(next goredis.DialHook) goredis.DialHook { return next }
+
+func (o outage) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	return func(ctx context.Context, cmd goredis.Cmder) error {
+		if o.fails() {
+			cmd.SetErr(errOutage)
+			return errOutage
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (o outage) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []goredis.Cmder) error {
+		if o.fails() {
+			for _, cmd := range cmds {
+				cmd.SetErr(errOutage)
+			}
+			return errOutage
+		}
+		return next(ctx, cmds)
+	}
+}

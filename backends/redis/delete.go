@@ -1,0 +1,24 @@
+package redis
+
+import (
+	"context"
+
+	"github.com/redis/go-redis/v9"
+)
+
+var remove = redis.NewScript(`
+if redis.call('DEL', KEYS[1]) == 1 then
+  redis.pcall('PUBLISH', ARGV[1], '')
+end
+return 1
+`)
+
+// Delete implements [core.TokenBackend]. It leaves the lease, which is its
+// holder's.
+func (b *Backend) Delete(ctx context.Context, key string) error {
+	if err := origin.Admit(ctx, "delete", key); err != nil {
+		return err
+	}
+	at := b.place(key)
+	return origin.Fail("delete", key, remove.Run(ctx, b.client, []string{at.record}, at.channel).Err())
+}

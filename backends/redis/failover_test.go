@@ -1,0 +1,123 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/testkit/redistest"
+)
+
+func TestAFailoverOfSentinelGivesNoWrongAnswer(t *testing.T) {
+	sentinels := redistest.StartSentinels(t)
+	duringFailover(t, func() goredis.UniversalClient { return behind(sentinels) }, func() { sentinels.Failover(t) })
+}
+
+func TestAFailoverOfClusterGivesNoWrongAnswer(t *testing.T) {
+	cluster := redistest.StartCluster(t)
+	duringFailover(t, func() goredis.UniversalClient {
+		return goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: cluster.Addrs()})
+	}, func() { cluster.Failover(t, "{k}") })
+}
+
+// duringFailover has eight share a record while its master is replaced. They
+// may get errors; what they get without one must be true.
+func duringFailover(t *testing.T, connect func() goredis.UniversalClient, failover func()) {
+	record := func(n int64) string { return fmt.Sprint(n, " ", strings.Repeat("x", 4<<10), " ", n) }
+	number := func(rec core.Record) int64 {
+		var n, again int64
+		var filling string
+		if _, err := fmt.Sscan(string(rec.Data), &n, &filling, &again); err != nil || n != again || len(filling) != 4<<10 {
+			t.Errorf("a torn record of %d bytes", len(rec.Data))
+		}
+		return n
+	}
+	client := connect()
+	defer client.Close()
+	save(t, on(t, client), "k", record(0), core.Absent)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
+	var over atomic.Bool
+	var answers, outages, refreshes, backwards atomic.Int64
+	var all sync.WaitGroup
+	for range 8 {
+		client := connect()
+		defer client.Close()
+		b := on(t, client)
+		all.Go(func() {
+			// An outage is the only excuse.
+			fine := func(op string, err error) bool {
+				for _, wrong := range []error{core.ErrNotFound, core.ErrCorrupt, core.ErrReadOnly, context.DeadlineExceeded} {
+					if errors.Is(err, wrong) {
+						t.Errorf("%s: %v", op, err)
+						return false
+					}
+				}
+				if err != nil {
+					outages.Add(1)
+				}
+				return err == nil
+			}
+			last := int64(0)
+			for after := 0; after < 20 && ctx.Err() == nil; {
+				rec, err := b.Load(ctx, "k")
+				if !fine("Load", err) {
+					continue
+				}
+				if n := number(rec); n < last {
+					backwards.Add(1) // what the new master hadn't been told
+				} else {
+					last = n
+				}
+				if there, err := b.Check(ctx, "k"); fine("Check", err) && !there {
+					t.Error("Check says that the record is absent")
+				}
+				_, err = b.ShouldRefresh(ctx, "k", core.RefreshRequest{
+					Seen:     rec.Version,
+					LeaseTTL: lease,
+					Refresh: func(ctx context.Context, current core.Record) error {
+						next := number(current) + 1
+						_, err := b.Save(ctx, "k", core.Record{Data: []byte(record(next)), Version: current.Version})
+						if err == nil {
+							refreshes.Add(1)
+						}
+						if errors.Is(err, core.ErrConflict) {
+							return core.ErrNotNeeded // the lease was lost with the master
+						}
+						return err
+					},
+				})
+				if fine("ShouldRefresh", err) {
+					answers.Add(1)
+					if over.Load() {
+						after++
+					}
+				}
+			}
+		})
+	}
+	for answers.Load() < 50 && ctx.Err() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	failover()
+	over.Store(true)
+	all.Wait()
+	if ctx.Err() != nil {
+		t.Error("not everybody found the new master")
+	}
+	rec, err := on(t, client).Load(t.Context(), "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d answers, %d errors; %d refreshes saved, %d of them lost with the old master (%d readers noticed)",
+		answers.Load(), outages.Load(), refreshes.Load(), refreshes.Load()-number(rec), backwards.Load())
+}

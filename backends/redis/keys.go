@@ -1,0 +1,71 @@
+package redis
+
+import (
+	"context"
+	"iter"
+	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Keys implements [core.Lister] by SCAN, on each master of a Cluster. What is
+// saved or deleted meanwhile may be listed or not; while a Cluster moves slots
+// from one node to another, a key on its way can be passed over.
+func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if err := ctx.Err(); err != nil {
+			yield("", origin.Fail("keys", "", err))
+			return
+		}
+		masters, err := b.masters(ctx)
+		if err != nil {
+			yield("", origin.Fail("keys", "", err))
+			return
+		}
+		pattern := literally(b.prefix) + "{*}"
+		seen := make(map[string]bool) // SCAN may answer a key twice
+		for _, master := range masters {
+			scan := master.ScanType(ctx, 0, pattern, 1000, "hash").Iterator()
+			for scan.Next(ctx) {
+				key, ok := b.key(scan.Val())
+				if !ok || seen[key] {
+					continue
+				}
+				seen[key] = true
+				if !yield(key, nil) {
+					return
+				}
+			}
+			if err := scan.Err(); err != nil {
+				yield("", origin.Fail("keys", "", err))
+				return
+			}
+		}
+	}
+}
+
+// masters are the nodes that hold records: one, but for a Cluster.
+func (b *Backend) masters(ctx context.Context) ([]redis.Cmdable, error) {
+	// An interface, so that what wraps a ClusterClient is taken for one.
+	cluster, ok := b.client.(interface {
+		ForEachMaster(context.Context, func(context.Context, *redis.Client) error) error
+	})
+	if !ok {
+		return []redis.Cmdable{b.client}, nil
+	}
+	var mu sync.Mutex
+	var masters []redis.Cmdable
+	err := cluster.ForEachMaster(ctx, func(_ context.Context, c *redis.Client) error {
+		mu.Lock()
+		defer mu.Unlock()
+		masters = append(masters, c)
+		return nil
+	})
+	return masters, err
+}
+
+var literal = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
+
+// literally is the pattern that matches s alone.
+func literally(s string) string { return literal.Replace(s) }

@@ -1,0 +1,75 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// Fields of a record's hash.
+const (
+	fieldData     = "data"
+	fieldVersion  = "version"
+	fieldModified = "modified"
+)
+
+// Load implements [core.TokenBackend]. A key that holds something other than
+// a record is core.ErrCorrupt, as is a record without data or version.
+func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
+	if err := origin.Admit(ctx, "load", key); err != nil {
+		return core.Record{}, err
+	}
+	// The whole hash, rather than the fields: a hash without any of them is
+	// damaged, and no key at all is absent.
+	stored, err := b.client.HGetAll(ctx, b.place(key).record).Result()
+	if err != nil {
+		return core.Record{}, origin.Fail("load", key, orCorrupt(err))
+	}
+	if len(stored) == 0 {
+		return core.Record{}, origin.Fail("load", key, core.ErrNotFound)
+	}
+	rec := core.Record{
+		Data:     []byte(stored[fieldData]),
+		Version:  core.Version(stored[fieldVersion]),
+		Modified: modified(stored[fieldModified]),
+	}
+	for field, length := range map[string]int{fieldData: len(rec.Data), fieldVersion: len(rec.Version)} {
+		if length == 0 {
+			return core.Record{}, origin.Fail("load", key, fmt.Errorf("%w: no %s", core.ErrCorrupt, field))
+		}
+	}
+	return rec, nil
+}
+
+// Check implements [core.TokenBackend].
+func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
+	if err := origin.Admit(ctx, "check", key); err != nil {
+		return false, err
+	}
+	n, err := b.client.Exists(ctx, b.place(key).record).Result()
+	return n > 0, origin.Fail("check", key, err)
+}
+
+// modified reads what Save's script wrote. A time that can't be read is none:
+// it is no reason to refuse the token beside it.
+func modified(micros string) time.Time {
+	n, err := strconv.ParseInt(micros, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.UnixMicro(n)
+}
+
+// orCorrupt says of a key of another type that it is no record.
+func orCorrupt(err error) error {
+	if reply := redis.Error(nil); errors.As(err, &reply) && redis.HasErrorPrefix(reply, "WRONGTYPE") {
+		return fmt.Errorf("%w: %w", core.ErrCorrupt, err)
+	}
+	return err
+}

@@ -1,0 +1,68 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// ErrEvicts is what Ping says of a server that works, and may throw away a
+// refresh token when memory is short: its maxmemory-policy is one of allkeys-*.
+var ErrEvicts = errors.New("the server may evict records")
+
+// pingName is the name of no key: it ends in the middle of an escape.
+const pingName = "%"
+
+// Ping implements [core.Pinger]. It takes a lease that is no key's and releases
+// it, as a refresh does, so that a replica and missing permissions show; and it
+// asks every master for its eviction policy, see [ErrEvicts]. A server that
+// doesn't tell its policy, as managed ones may not, is taken to be fit.
+func (b *Backend) Ping(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return origin.Fail("ping", "", err)
+	}
+	if err := b.tryLease(ctx); err != nil {
+		return origin.Fail("ping", "", err)
+	}
+	masters, err := b.masters(ctx)
+	if err != nil {
+		return origin.Fail("ping", "", err)
+	}
+	for _, master := range masters {
+		if err := mayEvict(ctx, master); err != nil {
+			return origin.Fail("ping", "", err)
+		}
+	}
+	return nil
+}
+
+func (b *Backend) tryLease(ctx context.Context) error {
+	l, err := b.acquire(ctx, b.placeOf(pingName), time.Second)
+	if err == nil {
+		err = l.Release(ctx)
+	}
+	if errors.Is(err, core.ErrLeaseHeld) || errors.Is(err, core.ErrLeaseLost) {
+		return nil // by another who pings
+	}
+	return err
+}
+
+func mayEvict(ctx context.Context, server redis.Cmdable) error {
+	answer, err := server.ConfigGet(ctx, "maxmemory-policy").Result()
+	if reply := redis.Error(nil); errors.As(err, &reply) {
+		return nil // CONFIG is forbidden, or unknown
+	}
+	if err != nil {
+		return err
+	}
+	if policy := answer["maxmemory-policy"]; strings.HasPrefix(policy, "allkeys-") {
+		return fmt.Errorf("%w: its maxmemory-policy is %s; noeviction or volatile-* spare them", ErrEvicts, policy)
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+// Package redis keeps token records in Redis or Valkey, 6 or later: what many
+// workers on many machines share. One server, Sentinel and Cluster are all
+// reached through the client that the caller brings.
+//
+//	client := goredis.NewUniversalClient(&goredis.UniversalOptions{Addrs: []string{"localhost:6379"}})
+//	backend, err := redis.New(client, redis.Options{Prefix: "tokens:"})
+//	if err != nil {
+//		return err
+//	}
+//	store := core.NewStore(backend)
+//
+// # What is stored
+//
+// Everything about a key carries its name as a hash tag, and so lies in one
+// slot of a Cluster:
+//
+//	tokens:{ana%40contoso.com}        a hash: data, version, modified (µs since 1970)
+//	tokens:{ana%40contoso.com}:lease  who refreshes the record; expires by itself
+//	tokens:{ana%40contoso.com}:wake   a channel, no key: "look again"
+//
+// A record never expires: 90 days without a refresh end its use, not the
+// store.
+package redis
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// Options configures a [Backend]. The zero value is ready for use.
+type Options struct {
+	// Prefix begins the name of every key and channel, as it is, and keeps
+	// apart those who share a server: whatever their prefixes, two Backends
+	// see each other's records only where the prefixes are equal. A prefix
+	// whose first brace begins "{}" is refused, since Cluster would then scatter
+	// what belongs together.
+	Prefix string
+}
+
+// Backend is a [core.TokenBackend] over a Redis server, Sentinel or Cluster.
+// Any number of Backends, in any number of processes, can share one.
+type Backend struct {
+	client redis.UniversalClient
+	prefix string
+	wakes  *wakes
+}
+
+var (
+	_ core.TokenBackend = (*Backend)(nil)
+	_ core.Leaser       = (*Backend)(nil)
+	_ core.Watcher      = (*Backend)(nil)
+	_ core.Lister       = (*Backend)(nil)
+	_ core.Pinger       = (*Backend)(nil)
+)
+
+// New returns a backend that uses client, which stays the caller's to close.
+//
+// It refuses clients that give wrong answers. One that reads from replicas, or
+// from a cache of its own, may show the holder of a lease the record from before
+// the last refresh, and have it spend a refresh token for the second time. A
+// Ring sends the keys of a shard that is down to another one, where every
+// record is absent. An AutoPipeliner hides that a Cluster is one, whose keys
+// would be listed in part.
+func New(client redis.UniversalClient, o Options) (*Backend, error) {
+	switch c := client.(type) {
+	case nil:
+		return nil, origin.Fail("new", "", errors.New("no client"))
+	case *redis.ClusterClient:
+		if o := c.Options(); o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
+			return nil, origin.Fail("new", "", errors.New("the client reads from replicas, which may be behind"))
+		}
+	case *redis.Client:
+		if o := c.Options(); o.ClientSideCache != nil || o.ClientSideCacheConfig != nil {
+			return nil, origin.Fail("new", "", errors.New("the client reads from a cache of its own, which may be behind"))
+		}
+	case *redis.AutoPipeliner:
+		return nil, origin.Fail("new", "", errors.New("an AutoPipeliner hides what it belongs to: pass its client"))
+	case *redis.Ring:
+		return nil, origin.Fail("new", "", errors.New("a Ring takes the records of a shard that is down for absent"))
+	}
+	if brace := strings.IndexByte(o.Prefix, '{'); brace >= 0 && strings.HasPrefix(o.Prefix[brace:], "{}") {
+		return nil, origin.Fail("new", "", fmt.Errorf("%w: the prefix %q begins an empty hash tag", core.ErrInvalidKey, o.Prefix))
+	}
+	return &Backend{client: client, prefix: o.Prefix, wakes: &wakes{client: client}}, nil
+}
+
+// origin names the backend in its errors.
+//
+// They keep what the server said. READONLY in particular is not made a
+// core.ErrReadOnly, which is final: it is what a master says that has just been
+// replaced, and in a moment the client will have found the new one.
+const origin core.Origin = "redis"

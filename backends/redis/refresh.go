@@ -1,0 +1,81 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] over the
+// leases of Acquire.
+func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+	if err := origin.Admit(ctx, "refresh", key); err != nil {
+		return 0, err
+	}
+	decision, err := core.Coordinate(ctx, b, b, key, req)
+	return decision, origin.Fail("refresh", key, err)
+}
+
+// How long Wait goes without looking when nobody wakes it: shortly at first,
+// while the subscription comes about, and then long enough not to matter.
+// Messages get lost with connections, and an ACL may forbid them.
+const (
+	untilSubscribed      = 50 * time.Millisecond
+	firstPause, maxPause = time.Second, 8 * time.Second
+)
+
+// Wait implements [core.Watcher]. It is woken by a message, by the expiry of
+// the lease, and every few seconds; all of them only make it look again.
+func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
+	if err := origin.Admit(ctx, "wait", key); err != nil {
+		return err
+	}
+	at := b.place(key)
+	woken, leave := b.wakes.join(at.channel)
+	defer leave()
+	timer := time.NewTimer(untilSubscribed)
+	defer timer.Stop()
+	for pause := firstPause; ; pause = min(2*pause, maxPause) {
+		select {
+		case <-woken:
+		case <-timer.C:
+		case <-ctx.Done():
+			return origin.Fail("wait", key, ctx.Err())
+		}
+		version, left, err := b.look(ctx, at)
+		if err != nil || version != seen || left < 0 {
+			return origin.Fail("wait", key, err)
+		}
+		timer.Reset(min(pause, left+time.Millisecond))
+	}
+}
+
+// look is one script for two questions, since go-redis would open one more
+// connection for a pipeline.
+var look = redis.NewScript(`
+return {redis.call('HGET', KEYS[1], 'version'), redis.call('PTTL', KEYS[2])}
+`)
+
+// look returns the stored version of a record and how long its lease lasts, a
+// negative time where there is none.
+func (b *Backend) look(ctx context.Context, at place) (core.Version, time.Duration, error) {
+	answer, err := look.Run(ctx, b.client, []string{at.record, at.lease}).Slice()
+	if err != nil {
+		return "", 0, err
+	}
+	if len(answer) != 2 {
+		return "", 0, fmt.Errorf("the server answered %d things for 2", len(answer))
+	}
+	version, left := core.Absent, time.Duration(-1)
+	if v, ok := answer[0].(string); ok {
+		version = core.Version(v)
+	}
+	if ms, ok := answer[1].(int64); ok && ms >= 0 {
+		left = time.Duration(ms) * time.Millisecond
+	}
+	return version, left, nil
+}
