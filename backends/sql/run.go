@@ -15,13 +15,21 @@ import (
 // driver and nowhere else.
 type args map[string]any
 
+// values is args as gorm takes them. A statement without names must get none.
+func (a args) values() []any {
+	if a == nil {
+		return nil
+	}
+	return []any{map[string]any(a)}
+}
+
 // change runs the statements one after the other until one of them changes a
 // row, and reports whether one did.
 func (b *Backend) change(ctx context.Context, a args, statements ...string) (bool, error) {
 	for _, statement := range statements {
 		var rows int64
 		err := b.attempt(ctx, func(db *gorm.DB) error {
-			done := db.Exec(statement, map[string]any(a))
+			done := db.Exec(statement, a.values()...)
 			rows = done.RowsAffected
 			return done.Error
 		})
@@ -36,7 +44,7 @@ func (b *Backend) change(ctx context.Context, a args, statements ...string) (boo
 func query[T any](ctx context.Context, b *Backend, a args, statement string, scan func(row scanner) (T, error)) (all []T, err error) {
 	err = b.attempt(ctx, func(db *gorm.DB) error {
 		all = nil
-		rows, err := db.Raw(statement, map[string]any(a)).Rows()
+		rows, err := db.Raw(statement, a.values()...).Rows()
 		if err != nil {
 			return err
 		}
