@@ -5,26 +5,20 @@ package sql
 import (
 	"testing"
 
-	"gorm.io/driver/mysql"
-	"gorm.io/driver/postgres"
-	"gorm.io/gorm"
-
 	"github.com/graphtoken/graphtoken/internal/testkit/sqltest"
 )
 
 func init() {
-	starters["postgres"] = func(t testing.TB) database { return onPostgres(sqltest.Postgres(t).DSN()) }
-	starters["mariadb"] = func(t testing.TB) database { return onMySQL(sqltest.MariaDB(t).DSN()) }
-	// As some programs connect: an UPDATE then counts the rows it found.
-	starters["mariadb found rows"] = func(t testing.TB) database {
-		return onMySQL(sqltest.MariaDB(t).DSN() + "?clientFoundRows=true&interpolateParams=true")
-	}
+	starters["postgres"] = func(t testing.TB) database { return served("postgres", sqltest.Postgres(t), "") }
+	starters["mariadb"] = func(t testing.TB) database { return served("mysql", sqltest.MariaDB(t), "") }
 }
 
-func onPostgres(dsn string) database {
-	return database{"postgres", func() gorm.Dialector { return postgres.Open(dsn) }}
+// Some programs connect so that an UPDATE counts the rows it found, and others
+// so that parameters travel in the statement's text.
+func TestConformanceOfOtherConnections(t *testing.T) {
+	conform(t, served("mysql", sqltest.MariaDB(t), "?clientFoundRows=true&interpolateParams=true&loc=Local&parseTime=true"), Options{})
 }
 
-func onMySQL(dsn string) database {
-	return database{"mysql", func() gorm.Dialector { return mysql.Open(dsn) }}
+func served(name string, s *sqltest.Server, options string) database {
+	return database{name: name, dsn: s.DSN() + options, stop: s.Stop, start: s.Start}
 }
