@@ -8,8 +8,8 @@ func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 	if err := origin.Admit(ctx, "check", key); err != nil {
 		return false, err
 	}
-	found, err := query(ctx, b, args{"key": b.prefix + key}, b.sql.check, func(scanner) (struct{}, error) { return struct{}{}, nil })
-	return len(found) > 0, origin.Fail("check", key, err)
+	found, err := b.exists(ctx, b.prefix+key, b.sql.check)
+	return found, origin.Fail("check", key, err)
 }
 
 // Delete implements [core.TokenBackend]. The row is gone when it returns, with

@@ -13,6 +13,11 @@ type dialect struct {
 	ddl string // the file of the table's definition
 	now string // microseconds since 1970
 
+	// Whether somebody holds the lease, asked before it is tried. Only SQLite
+	// needs it, where an attempt takes the lock on the whole file: those who
+	// wait for a lease must not get in the way of those who save.
+	held string
+
 	// Writes that insert the row or change it. Their parts run one after the
 	// other until one of them changes a row.
 	overwrite, create, acquire []string
@@ -24,6 +29,7 @@ var dialects = map[string]dialect{
 		ddl: "ddl/sqlite.sql",
 		now: `CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)`,
 
+		held:      `SELECT 1 FROM {table} WHERE record_key = @key AND lease_until > {now}`,
 		overwrite: upsert.overwrite, create: upsert.create, acquire: upsert.acquire,
 	},
 	"postgres": {
@@ -93,6 +99,7 @@ type statements struct {
 	// in it.
 	remove []string
 
+	held                      string // empty: just try
 	acquire                   []string
 	renew, release, dropEmpty string
 
@@ -122,6 +129,7 @@ func (d dialect) statements(table string) statements {
 		remove: all(`DELETE FROM {table} WHERE record_key = @key AND lease_until <= {now}`,
 			`UPDATE {table} SET data = NULL, version = 0, modified = 0 WHERE record_key = @key AND data IS NOT NULL`),
 
+		held:      fill(d.held),
 		acquire:   all(d.acquire...),
 		renew:     fill(`UPDATE {table} SET lease_until = {now} + @ttl WHERE record_key = @key AND lease_owner = @owner AND lease_until > {now}`),
 		release:   fill(`UPDATE {table} SET lease_owner = '', lease_until = 0 WHERE record_key = @key AND lease_owner = @owner AND lease_until > {now}`),

@@ -16,11 +16,7 @@ func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (c
 		return nil, err
 	}
 	l := &lease{b: b, key: b.prefix + key, owner: rand.Text()}
-	got, err := b.change(ctx, l.args(ttl), b.sql.acquire...)
-	if err == nil && !got {
-		err = core.ErrLeaseHeld
-	}
-	if err != nil {
+	if err := l.acquire(ctx, ttl); err != nil {
 		return nil, origin.Fail("acquire", key, err)
 	}
 	return origin.Lease(key, l), nil
@@ -30,6 +26,23 @@ func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (c
 type lease struct {
 	b          *Backend
 	key, owner string // the row's; the owner is this lease's alone, not its process's
+}
+
+func (l *lease) acquire(ctx context.Context, ttl time.Duration) error {
+	if l.b.sql.held != "" {
+		held, err := l.b.exists(ctx, l.key, l.b.sql.held)
+		if err != nil {
+			return err
+		}
+		if held {
+			return core.ErrLeaseHeld
+		}
+	}
+	got, err := l.b.change(ctx, l.args(ttl), l.b.sql.acquire...)
+	if err == nil && !got {
+		err = core.ErrLeaseHeld
+	}
+	return err
 }
 
 // Renew implements [core.Lease].

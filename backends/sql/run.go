@@ -61,6 +61,12 @@ func query[T any](ctx context.Context, b *Backend, a args, statement string, sca
 	return all, err
 }
 
+// exists reports whether a statement finds a row of the key.
+func (b *Backend) exists(ctx context.Context, key, statement string) (bool, error) {
+	rows, err := query(ctx, b, args{"key": key}, statement, func(scanner) (struct{}, error) { return struct{}{}, nil })
+	return len(rows) > 0, err
+}
+
 type scanner interface{ Scan(dest ...any) error }
 
 // attempts is how often a statement is tried that the database gave up.
