@@ -1,0 +1,208 @@
+package sql
+
+import (
+	"context"
+	stdsql "database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/libtnb/sqlite"
+	"gorm.io/driver/mysql"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"github.com/graphtoken/graphtoken/conformance"
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// tb is what conformance.T and testing.TB have in common.
+type tb interface {
+	Helper()
+	Cleanup(func())
+	Fatalf(format string, args ...any)
+}
+
+// database is one that the tests run on.
+type database struct {
+	name, dsn   string // as dialects and the driver name it
+	stop, start func() // nil: it isn't a server
+}
+
+func (d database) dial() gorm.Dialector {
+	switch d.name {
+	case "postgres":
+		return postgres.Open(d.dsn)
+	case "mysql":
+		return mysql.Open(d.dsn)
+	}
+	return sqlite.Open(d.dsn)
+}
+
+// everyDatabase runs a test on each.
+func everyDatabase(t *testing.T, test func(t *testing.T, d database)) {
+	for name, start := range starters {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, start(t))
+		})
+	}
+}
+
+// starters start a database, or skip the test; server_test.go adds to them.
+var starters = map[string]func(t testing.TB) database{"sqlite": startSQLite}
+
+func startSQLite(t testing.TB) database {
+	return database{name: "sqlite", dsn: "file:" + filepath.Join(t.TempDir(), "tokens.db") +
+		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_txlock=immediate&_pragma=synchronous(off)"}
+}
+
+// connect opens a pool of connections of its own, as another process would.
+func (d database) connect(t tb) (*gorm.DB, *wire) {
+	t.Helper()
+	db, err := gorm.Open(d.dial(), &gorm.Config{Logger: logger.Discard})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(func() { pool.Close() })
+	w := &wire{DB: pool, fails: new(atomic.Int64)}
+	db.ConnPool, db.Statement.ConnPool = w, w
+	return db, w
+}
+
+func (d database) open(t tb, o Options) *Backend {
+	t.Helper()
+	b, _ := d.openWired(t, o)
+	return b
+}
+
+func (d database) openWired(t tb, o Options) (*Backend, *wire) {
+	t.Helper()
+	db, w := d.connect(t)
+	b, err := New(db, o)
+	if err == nil {
+		err = b.Migrate(context.Background())
+	}
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return b, w
+}
+
+// wire is where statements leave for the database. It counts them, and cuts
+// off as many as it is told to; all of them, if that is less than none.
+type wire struct {
+	*stdsql.DB
+	statements atomic.Int64
+	fails      *atomic.Int64
+}
+
+var errCut = errors.New("the wire is cut")
+
+func (w *wire) pass() error {
+	w.statements.Add(1)
+	for {
+		n := w.fails.Load()
+		if n == 0 {
+			return nil
+		}
+		if n < 0 || w.fails.CompareAndSwap(n, n-1) {
+			return errCut
+		}
+	}
+}
+
+func (w *wire) ExecContext(ctx context.Context, query string, args ...any) (stdsql.Result, error) {
+	if err := w.pass(); err != nil {
+		return nil, err
+	}
+	return w.DB.ExecContext(ctx, query, args...)
+}
+
+func (w *wire) QueryContext(ctx context.Context, query string, args ...any) (*stdsql.Rows, error) {
+	if err := w.pass(); err != nil {
+		return nil, err
+	}
+	return w.DB.QueryContext(ctx, query, args...)
+}
+
+func (w *wire) QueryRowContext(ctx context.Context, query string, args ...any) *stdsql.Row {
+	w.statements.Add(1)
+	return w.DB.QueryRowContext(ctx, query, args...)
+}
+
+func (w *wire) BeginTx(ctx context.Context, o *stdsql.TxOptions) (*stdsql.Tx, error) {
+	w.statements.Add(1)
+	return w.DB.BeginTx(ctx, o)
+}
+
+var tables atomic.Int64
+
+// newTable is the name of a table that no other test uses.
+func newTable() string { return fmt.Sprintf("tokens_%d", tables.Add(1)) }
+
+func TestConformance(t *testing.T) {
+	everyDatabase(t, func(t *testing.T, d database) { conform(t, d, Options{}) })
+}
+
+func TestConformanceWithAPrefix(t *testing.T) {
+	t.Parallel()
+	conform(t, startSQLite(t), Options{Prefix: "équipe/"})
+}
+
+func conform(t *testing.T, d database, o Options) {
+	conformance.Run(t, conformance.Harness{
+		New: func(t conformance.T) conformance.Env {
+			e := &env{database: d, options: o, fails: new(atomic.Int64)}
+			e.options.Table = newTable()
+			e.db, _ = d.connect(t)
+			return e
+		},
+		// SQLite, compiled to Go and slowed by the race detector, takes its time.
+		Timeout: 3 * time.Minute,
+		Want: conformance.Capabilities{
+			CAS: conformance.CASEnforced, Coordinates: true, Lease: true, LeaseExpires: true, List: true, Ping: true, MaxSize: maxSize,
+		},
+	})
+}
+
+// env is a table. Its own connection is never cut.
+type env struct {
+	database
+	options Options
+	db      *gorm.DB
+	fails   *atomic.Int64
+}
+
+func (e *env) Open(t conformance.T) core.TokenBackend {
+	b, w := e.openWired(t, e.options)
+	w.fails = e.fails
+	return b
+}
+
+func (e *env) Fail(n int) { e.fails.Store(int64(n)) }
+
+// Advance moves the leases' expiries instead of the database's clock.
+func (e *env) Advance(d time.Duration) error {
+	return e.db.Exec("UPDATE "+e.options.Table+" SET lease_until = lease_until - ? WHERE lease_until > 0", d.Microseconds()).Error
+}
+
+func (e *env) Raw(key string) (data []byte, err error) {
+	err = e.db.Raw("SELECT data FROM "+e.options.Table+" WHERE record_key = ?", e.options.Prefix+key).Row().Scan(&data)
+	if errors.Is(err, stdsql.ErrNoRows) {
+		return nil, nil
+	}
+	return data, err
+}
+
+func (e *env) Corrupt(key string) error {
+	return e.db.Exec("UPDATE "+e.options.Table+" SET data = '' WHERE record_key = ?", e.options.Prefix+key).Error
+}

@@ -1,0 +1,78 @@
+package sql
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// Acquire implements [core.Leaser]. The lease is two columns of the key's row:
+// whose it is, and until when by the database's clock. Everything a holder
+// does is one UPDATE with both in its condition.
+func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
+	if err := origin.Admit(ctx, "acquire", key); err != nil {
+		return nil, err
+	}
+	l := &lease{b: b, key: b.prefix + key, owner: rand.Text()}
+	if err := l.acquire(ctx, ttl); err != nil {
+		return nil, origin.Fail("acquire", key, err)
+	}
+	return origin.Lease(key, l), nil
+}
+
+// lease is a held or lost lease.
+type lease struct {
+	b          *Backend
+	key, owner string // the row's; the owner is this lease's alone, not its process's
+}
+
+func (l *lease) acquire(ctx context.Context, ttl time.Duration) error {
+	if l.b.sql.held != "" {
+		held, err := l.b.exists(ctx, l.key, l.b.sql.held)
+		if err != nil {
+			return err
+		}
+		if held {
+			return core.ErrLeaseHeld
+		}
+	}
+	got, err := l.b.change(ctx, l.args(ttl), l.b.sql.acquire...)
+	if err == nil && !got {
+		err = core.ErrLeaseHeld
+	}
+	return err
+}
+
+// Renew implements [core.Lease].
+func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
+	return l.change(ctx, l.args(ttl), l.b.sql.renew)
+}
+
+// Release implements [core.Lease]. Where the lease was all there was in the
+// row, it removes the row.
+func (l *lease) Release(ctx context.Context) error {
+	if err := l.change(ctx, l.args(0), l.b.sql.release); err != nil {
+		return err
+	}
+	// The lease is free, and this only tidies up: what fails here, or is left
+	// by a holder who died, goes with the key's next Release or Delete.
+	_, _ = l.b.change(ctx, args{"key": l.key}, l.b.sql.dropEmpty)
+	return nil
+}
+
+func (l *lease) change(ctx context.Context, a args, statement string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	held, err := l.b.change(ctx, a, statement)
+	if err == nil && !held {
+		err = core.ErrLeaseLost
+	}
+	return err
+}
+
+func (l *lease) args(ttl time.Duration) args {
+	return args{"key": l.key, "owner": l.owner, "ttl": ttl.Microseconds()}
+}

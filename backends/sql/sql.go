@@ -1,0 +1,129 @@
+// Package sql keeps token records in a table of an SQL database: what web
+// workers use that have one anyway. It works on SQLite, PostgreSQL, MySQL and
+// MariaDB, by a [gorm.DB] the program brings; it imports no driver itself.
+//
+//	db, err := gorm.Open(postgres.Open(dsn), &gorm.Config{})
+//	if err != nil {
+//		return err
+//	}
+//	backend, err := sql.New(db, sql.Options{})
+//	if err != nil {
+//		return err
+//	}
+//	if err := backend.Migrate(ctx); err != nil {
+//		return err
+//	}
+//	store := core.NewStore(backend)
+//
+// # The table
+//
+// Each key has one row, which holds the record and the lease. A lease needs no
+// record: a row whose data is NULL is a lease alone, and goes with it. Times
+// are microseconds since 1970, by the database's clock, so that neither the
+// clocks nor the time zones of its clients matter.
+//
+// Versions are random numbers. A counter in the row would begin anew after a
+// Delete, unless the row stayed, and with it the user's name. And since the
+// client makes them up, every write is one statement that says what it stored
+// on every database, and changes its row every time: MySQL counts no row that
+// an UPDATE left as it was.
+package sql
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// DefaultTable is the table of a Backend that is told no other.
+const DefaultTable = "graphtoken"
+
+// Options configures a [Backend]. The zero value is ready for use.
+type Options struct {
+	// Prefix begins every record_key, as it is, and keeps apart those who
+	// share a table. It is UTF-8 without NUL, of at most 105 bytes.
+	Prefix string
+
+	// Table is the table's name, DefaultTable if empty, with or without a
+	// schema before it: letters, digits, underscores, and one dot at most.
+	Table string
+}
+
+// Backend is a [core.TokenBackend] over a table. Any number of Backends, in any
+// number of processes, can share one.
+type Backend struct {
+	db     *gorm.DB
+	prefix string
+	sql    statements
+}
+
+var (
+	_ core.TokenBackend = (*Backend)(nil)
+	_ core.Leaser       = (*Backend)(nil)
+	_ core.Lister       = (*Backend)(nil)
+	_ core.Pinger       = (*Backend)(nil)
+	_ core.SizeLimiter  = (*Backend)(nil)
+)
+
+// maxStoredKey is how long a record_key can be, see ddl/mysql.sql.
+const maxStoredKey = 255
+
+var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$`)
+
+// New returns the backend of a table in db, which stays the caller's to close.
+// It doesn't ask the database anything; see [Backend.Migrate] for the table,
+// and [Backend.Ping] to learn whether it is there.
+//
+// New refuses a db that is a transaction: a lease that others can't see until
+// it is over, and a record that may yet be rolled back, would be no use.
+func New(db *gorm.DB, o Options) (*Backend, error) {
+	b, err := newBackend(db, o)
+	if err != nil {
+		return nil, origin.Fail("new", "", err)
+	}
+	return b, nil
+}
+
+func newBackend(db *gorm.DB, o Options) (*Backend, error) {
+	if db == nil || db.Config == nil || db.Statement == nil || db.Dialector == nil {
+		return nil, errors.New("no database")
+	}
+	if db.Error != nil {
+		return nil, db.Error
+	}
+	if _, ok := db.Statement.ConnPool.(gorm.TxCommitter); ok {
+		return nil, errors.New("a transaction can't be a backend")
+	}
+	table := o.Table
+	if table == "" {
+		table = DefaultTable
+	}
+	if !tableName.MatchString(table) {
+		return nil, fmt.Errorf("%q can't be a table's name", table)
+	}
+	if !utf8.ValidString(o.Prefix) || strings.ContainsRune(o.Prefix, 0) || len(o.Prefix) > maxStoredKey-core.MaxKeyLen {
+		return nil, fmt.Errorf("%w: %q can't be a prefix", core.ErrInvalidKey, o.Prefix)
+	}
+	d, ok := dialects[db.Name()]
+	if !ok {
+		return nil, fmt.Errorf("no support for the database %q", db.Name())
+	}
+	return &Backend{
+		// gorm's logger prints statements with their parameters, which are
+		// tokens here: nothing is logged, whatever the program logs elsewhere.
+		// Every statement is a transaction by itself.
+		db:     db.Session(&gorm.Session{NewDB: true, SkipDefaultTransaction: true, Logger: logger.Discard}),
+		prefix: o.Prefix,
+		sql:    d.statements(db.Statement.Quote(table)),
+	}, nil
+}
+
+// origin names the backend in its errors.
+const origin core.Origin = "sql"

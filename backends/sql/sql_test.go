@@ -1,0 +1,317 @@
+package sql
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+func save(t *testing.T, b *Backend, key, data string, v core.Version) core.Version {
+	t.Helper()
+	v, err := b.Save(t.Context(), key, core.Record{Data: []byte(data), Version: v})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestEveryOperationIsOneRoundTrip(t *testing.T) {
+	everyDatabase(t, func(t *testing.T, d database) {
+		b, w := d.openWired(t, Options{Table: newTable()})
+		ctx := t.Context()
+		var version core.Version
+		for _, op := range []struct {
+			name string
+			do   func() error
+			want int64
+		}{
+			{"Save with Absent", func() (err error) {
+				version, err = b.Save(ctx, "k", core.Record{Data: []byte("1"), Version: core.Absent})
+				return err
+			}, 1},
+			{"Save with a version", func() (err error) {
+				version, err = b.Save(ctx, "k", core.Record{Data: []byte("2"), Version: version})
+				return err
+			}, 1},
+			{"Save with AnyVersion", func() error {
+				_, err := b.Save(ctx, "k", core.Record{Data: []byte("3")})
+				return err
+			}, 1},
+			{"Load", func() error { _, err := b.Load(ctx, "k"); return err }, 1},
+			{"Check", func() error { _, err := b.Check(ctx, "k"); return err }, 1},
+			{"Acquire", func() error { _, err := b.Acquire(ctx, "k", time.Nanosecond); return err }, map[string]int64{"sqlite": 2, "postgres": 1, "mysql": 1}[d.name]},
+			{"Ping", func() error { return b.Ping(ctx) }, 1},
+			{"Delete", func() error { return b.Delete(ctx, "k") }, 1},
+			{"Load of nothing", func() error {
+				if _, err := b.Load(ctx, "k"); !errors.Is(err, core.ErrNotFound) {
+					return fmt.Errorf("Load = %w", err)
+				}
+				return nil
+			}, 1},
+		} {
+			before := w.statements.Load()
+			if err := op.do(); err != nil {
+				t.Errorf("%s: %v", op.name, err)
+			}
+			if n := w.statements.Load() - before; n != op.want {
+				t.Errorf("%s is %d statements, want %d", op.name, n, op.want)
+			}
+		}
+	})
+}
+
+func TestNothingStaysOfARecordOrALease(t *testing.T) {
+	everyDatabase(t, func(t *testing.T, d database) {
+		b := d.open(t, Options{Table: newTable()})
+		rows := func() (n int) {
+			if err := b.db.Raw("SELECT COUNT(*) FROM " + d.tableOf(b)).Row().Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		save(t, b, "deleted", "1", core.AnyVersion)
+		if err := b.Delete(t.Context(), "deleted"); err != nil {
+			t.Fatal(err)
+		}
+		if n := rows(); n != 0 {
+			t.Errorf("after Delete there are %d rows", n)
+		}
+		save(t, b, "deleted under its lease", "1", core.AnyVersion)
+		for _, key := range []string{"deleted under its lease", "never saved"} {
+			lease, err := b.Acquire(t.Context(), key, time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Delete(t.Context(), key); err != nil {
+				t.Fatal(err)
+			}
+			if n := rows(); n != 1 {
+				t.Errorf("%s: while the lease is held there are %d rows", key, n)
+			}
+			if err := lease.Release(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if n := rows(); n != 0 {
+				t.Errorf("%s: after Release there are %d rows", key, n)
+			}
+		}
+	})
+}
+
+// tableOf is the table that b's statements name, quoted.
+func (d database) tableOf(b *Backend) string {
+	_, after, _ := strings.Cut(b.sql.load, " FROM ")
+	table, _, _ := strings.Cut(after, " ")
+	return table
+}
+
+func TestModifiedIsTheDatabasesTime(t *testing.T) {
+	everyDatabase(t, func(t *testing.T, d database) {
+		b := d.open(t, Options{Table: newTable()})
+		for _, v := range []core.Version{core.Absent, core.AnyVersion} {
+			begun := time.Now()
+			save(t, b, "k", "1", v)
+			rec, err := b.Load(t.Context(), "k")
+			if err != nil {
+				t.Fatal(err)
+			}
+			// It is this machine's clock, to SQLite's millisecond.
+			if rec.Modified.Before(begun.Add(-2*time.Millisecond)) || rec.Modified.After(time.Now().Add(2*time.Millisecond)) {
+				t.Errorf("saved at %v, Modified is %v", begun, rec.Modified)
+			}
+		}
+	})
+}
+
+func TestPrefixesSeeOnlyTheirOwn(t *testing.T) {
+	everyDatabase(t, func(t *testing.T, d database) {
+		table := newTable()
+		a, b := d.open(t, Options{Table: table, Prefix: "a:"}), d.open(t, Options{Table: table, Prefix: "b:"})
+		for i := range 1100 { // more than two pages
+			save(t, a, fmt.Sprintf("k%04d", i), "1", core.AnyVersion)
+		}
+		save(t, b, "k", "2", core.Absent)
+		var keys []string
+		for key, err := range a.Keys(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys = append(keys, key)
+		}
+		if len(keys) != 1100 || keys[0] != "k0000" || !slices.IsSorted(keys) {
+			t.Errorf("a has %d keys", len(keys))
+		}
+		for key := range b.Keys(t.Context()) {
+			if key != "k" {
+				t.Errorf("b has the key %q", key)
+			}
+		}
+	})
+}
+
+// What the files in ddl make is what Migrate makes, column by column as the
+// database tells it.
+func TestMigrateMakesWhatTheFilesMake(t *testing.T) {
+	everyDatabase(t, func(t *testing.T, d database) {
+		db, _ := d.connect(t)
+		file, err := os.ReadFile(dialects[d.name].ddl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Exec(string(file)).Error; err != nil {
+			t.Fatal(err)
+		}
+		migrated := newTable()
+		d.open(t, Options{Table: migrated})
+		byFile, byMigrate := columns(t, db, DefaultTable), columns(t, db, migrated)
+		if len(byFile) != 6 || !reflect.DeepEqual(byFile, byMigrate) {
+			t.Errorf("the file makes\n%v\nMigrate makes\n%v", byFile, byMigrate)
+		}
+		if err := d.open(t, Options{}).Ping(t.Context()); err != nil {
+			t.Errorf("Ping of the file's table: %v", err)
+		}
+	})
+}
+
+func columns(t *testing.T, db *gorm.DB, table string) (all []string) {
+	t.Helper()
+	types, err := db.Migrator().ColumnTypes(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range types {
+		kind, _ := c.ColumnType()
+		null, _ := c.Nullable()
+		primary, _ := c.PrimaryKey()
+		length, _ := c.Length()
+		value, _ := c.DefaultValue()
+		all = append(all, fmt.Sprintf("%s %s(%d) null=%v primary=%v default=%q", c.Name(), kind, length, null, primary, value))
+	}
+	return all
+}
+
+func TestManyMigrateAtOnce(t *testing.T) {
+	everyDatabase(t, func(t *testing.T, d database) {
+		table := newTable()
+		errs := make(chan error)
+		const many = 8
+		for range many {
+			db, _ := d.connect(t)
+			b, err := New(db, Options{Table: table})
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() { errs <- b.Migrate(context.Background()) }()
+		}
+		for range many {
+			if err := <-errs; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func TestWithoutATableThereIsAnError(t *testing.T) {
+	everyDatabase(t, func(t *testing.T, d database) {
+		db, _ := d.connect(t)
+		b, err := New(db, Options{Table: "not_there"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Ping(t.Context()); err == nil {
+			t.Error("Ping = nil")
+		}
+		if _, err := b.Load(t.Context(), "k"); err == nil || errors.Is(err, core.ErrNotFound) {
+			t.Errorf("Load = %v", err)
+		}
+	})
+}
+
+// gorm's logger prints statements with their parameters.
+func TestGormLogsNoTokens(t *testing.T) {
+	d := startSQLite(t)
+	db, _ := d.connect(t)
+	var printed bytes.Buffer
+	db.Logger = logger.New(log.New(&printed, "", 0), logger.Config{LogLevel: logger.Info})
+	b, err := New(db, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // without a table, and with it
+		_, _ = b.Save(t.Context(), "k", core.Record{Data: []byte("s3cret")})
+		_, _ = b.Load(t.Context(), "k")
+		_ = b.Migrate(t.Context())
+	}
+	if printed.Len() > 0 {
+		t.Errorf("gorm printed %q", &printed)
+	}
+}
+
+func TestAReadOnlyDatabaseSaysSo(t *testing.T) {
+	everyDatabase(t, func(t *testing.T, d database) {
+		table := newTable()
+		save(t, d.open(t, Options{Table: table}), "k", "1", core.Absent)
+		switch d.name {
+		case "sqlite":
+			d.dsn += "&_pragma=query_only(1)"
+		case "postgres":
+			d.dsn += " default_transaction_read_only=on"
+		case "mysql":
+			d.dsn += "?tx_read_only=1"
+		}
+		db, _ := d.connect(t)
+		b, err := New(db, Options{Table: table})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Load(t.Context(), "k"); err != nil {
+			t.Error(err)
+		}
+		if _, err := b.Save(t.Context(), "k", core.Record{Data: []byte("2")}); !errors.Is(err, core.ErrReadOnly) {
+			t.Errorf("Save = %v, want ErrReadOnly", err)
+		}
+		if _, err := b.Acquire(t.Context(), "k", time.Minute); !errors.Is(err, core.ErrReadOnly) {
+			t.Errorf("Acquire = %v, want ErrReadOnly", err)
+		}
+	})
+}
+
+func TestNewRefusesWhatCantWork(t *testing.T) {
+	db, _ := startSQLite(t).connect(t)
+	if err := db.Transaction(func(tx *gorm.DB) error {
+		if _, err := New(tx, Options{}); err == nil {
+			t.Error("a transaction: no error")
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		db *gorm.DB
+		o  Options
+	}{
+		"no database":             {nil, Options{}},
+		"an empty gorm.DB":        {&gorm.DB{}, Options{}},
+		"a table that is a query": {db, Options{Table: "t; DROP TABLE users"}},
+		"a long prefix":           {db, Options{Prefix: strings.Repeat("p", 106)}},
+		"a prefix with NUL":       {db, Options{Prefix: "a\x00"}},
+	} {
+		var known *core.Error
+		if _, err := New(c.db, c.o); !errors.As(err, &known) {
+			t.Errorf("%s: New = %v", name, err)
+		}
+	}
+}
