@@ -30,7 +30,7 @@ func watch() []testCase {
 				v := c.save(a, key, text(1))
 				c.wantWoken(c.waiting(b, v), "the lease is free")
 			}},
-		{"waits", must("Wait goes on while the lease is held and the version is the one seen, and returns its context's error when that is done."), needs | lease,
+		{"waits", must("Wait goes on while the lease is held and the version is the one seen, and ends with an error when its context is done."), needs | lease,
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.save(a, key, text(1))
