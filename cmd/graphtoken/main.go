@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -87,7 +88,9 @@ func main() {
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
 	err = command.Run(&cli.session, c)
-	if err != nil {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		c.say("graphtoken %s: interrupted", command.Command())
+	} else if err != nil {
 		c.say("graphtoken %s: %v", command.Command(), err)
 		if advice := adviceOn(err, &cli.session); advice != "" {
 			c.say("%s", advice)
