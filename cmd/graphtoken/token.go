@@ -12,30 +12,28 @@ import (
 
 type tokenCommand struct{}
 
-func (tokenCommand) Run(ctx context.Context, s *session, c *console) (err error) {
-	o, err := s.open(c)
-	if err != nil {
-		return err
-	}
-	defer o.close(ctx, &err)
-	a, err := o.account(ctx)
-	if err != nil {
-		return err
-	}
-	token, err := a.TokenSource().Token(ctx)
-	if token.Secret == "" {
-		return o.blame(ctx, err)
-	}
-	// One that could not be saved is good all the same; err goes on saying so.
-	if _, failed := fmt.Fprintln(c.out, token.Secret.Reveal()); failed != nil {
-		return errors.Join(err, failed)
-	}
-	return err
+func (tokenCommand) Run(ctx context.Context, s *session, c *console) error {
+	return s.obtain(ctx, c, func(ts *core.TokenSource) (tokencache.AccessToken, error) { return ts.Token(ctx) },
+		func(token tokencache.AccessToken) error {
+			_, err := fmt.Fprintln(c.out, token.Secret.Reveal())
+			return err
+		})
 }
 
 type refreshCommand struct{}
 
-func (refreshCommand) Run(ctx context.Context, s *session, c *console) (err error) {
+func (refreshCommand) Run(ctx context.Context, s *session, c *console) error {
+	return s.obtain(ctx, c, func(ts *core.TokenSource) (tokencache.AccessToken, error) { return ts.Refresh(ctx) },
+		func(token tokencache.AccessToken) error {
+			c.say("Refreshed: valid until %s.", token.ExpiresOn.Local().Format(time.DateTime))
+			return nil
+		})
+}
+
+// obtain gets an access token for the account meant, and shows it. One that
+// could not be saved is good all the same: it is shown, and the error goes on
+// saying so.
+func (s *session) obtain(ctx context.Context, c *console, get func(*core.TokenSource) (tokencache.AccessToken, error), show func(tokencache.AccessToken) error) (err error) {
 	o, err := s.open(c)
 	if err != nil {
 		return err
@@ -45,11 +43,13 @@ func (refreshCommand) Run(ctx context.Context, s *session, c *console) (err erro
 	if err != nil {
 		return err
 	}
-	token, err := a.TokenSource().Refresh(ctx)
+	token, err := get(a.TokenSource())
 	if token.Secret == "" {
 		return o.blame(ctx, err)
 	}
-	c.say("Refreshed: valid until %s.", token.ExpiresOn.Local().Format(time.DateTime))
+	if failed := show(token); failed != nil {
+		return errors.Join(err, failed)
+	}
 	return err
 }
 
