@@ -1,0 +1,2 @@
+// Package awssecrets keeps token records in AWS Secrets Manager.
+package awssecrets

@@ -1,0 +1,2 @@
+// Package bitwarden keeps token records in Bitwarden Secrets Manager.
+package bitwarden

@@ -1,0 +1,2 @@
+// Package firestore keeps token records in Firestore.
+package firestore

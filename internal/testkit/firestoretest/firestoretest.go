@@ -1,0 +1,2 @@
+// Package firestoretest starts Firestores for tests.
+package firestoretest

@@ -1,0 +1,3 @@
+module github.com/graphtoken/graphtoken/internal/testkit/firestoretest
+
+go 1.26.0

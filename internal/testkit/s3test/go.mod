@@ -1,0 +1,3 @@
+module github.com/graphtoken/graphtoken/internal/testkit/s3test
+
+go 1.26.0

@@ -1,0 +1,2 @@
+// Package s3test starts S3 stores for tests.
+package s3test
