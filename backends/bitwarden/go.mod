@@ -1,3 +1,7 @@
 module github.com/graphtoken/graphtoken/backends/bitwarden
 
 go 1.26.0
+
+require github.com/graphtoken/graphtoken/core v0.1.0
+
+replace github.com/graphtoken/graphtoken/core => ../../core
