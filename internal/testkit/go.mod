@@ -2,7 +2,10 @@ module github.com/graphtoken/graphtoken/internal/testkit
 
 go 1.25.0
 
-require github.com/AzureAD/microsoft-authentication-library-for-go v1.10.1
+require (
+	github.com/AzureAD/microsoft-authentication-library-for-go v1.10.1
+	github.com/graphtoken/graphtoken/core v0.1.0
+)
 
 require (
 	github.com/golang-jwt/jwt/v5 v5.2.2 // indirect
@@ -12,3 +15,5 @@ require (
 	golang.org/x/sync v0.10.0 // indirect
 	golang.org/x/sys v0.29.0 // indirect
 )
+
+replace github.com/graphtoken/graphtoken/core => ../../core
