@@ -16,7 +16,8 @@
 //
 // Answers, statuses and limits follow the sources of Bitwarden's server
 // (github.com/bitwarden/server, src/Api/SecretsManager and src/Identity) and of its
-// clients (github.com/bitwarden/sdk-sm). Plain http is enough: the SDKs take it.
+// clients (github.com/bitwarden/sdk-sm). Plain http is enough for the SDK for Go; that for
+// Python wants Options.TLS.
 //
 // Nothing needs a sleep: a [Fault] makes a request go wrong or holds it,
 // [Server.Await] waits for requests to arrive, Options.Clock moves time, and
@@ -26,6 +27,7 @@ package bitwardentest
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -39,6 +41,9 @@ import (
 
 // Options says how a [Server] behaves. The zero value has no limits of rate.
 type Options struct {
+	// TLS makes [Start] serve https, with a certificate of the server's own.
+	TLS bool
+
 	// Lifetime of a bearer token; an hour, the service's, by default.
 	Lifetime time.Duration
 
@@ -81,6 +86,7 @@ type Server struct {
 	key          key    // the organization's, which only its clients would know
 	organization string
 	access       string // the first account's access token
+	certPEM      []byte
 
 	mu       sync.Mutex
 	projects []project
@@ -123,6 +129,14 @@ func Start(t TB, o Options) *Server {
 	}
 	s := New(o)
 	s.url = "http://" + ln.Addr().String()
+	if o.TLS {
+		certificate, certPEM, err := newCertificate()
+		if err != nil {
+			t.Fatalf("bitwardentest: %v", err)
+		}
+		s.url, s.certPEM = "https://"+ln.Addr().String(), certPEM
+		ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{certificate}})
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	server := &http.Server{
 		Handler:     s,

@@ -3,6 +3,8 @@ package bitwardentest
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -481,6 +483,26 @@ func TestRequestsAreCounted(t *testing.T) {
 	s.ResetCounts()
 	if got := s.Counts().Total(); got != 0 {
 		t.Errorf("counted %d after the reset", got)
+	}
+}
+
+func TestHTTPS(t *testing.T) {
+	s := Start(t, Options{TLS: true})
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(s.CertPEM()) {
+		t.Fatalf("no certificate in %q", s.CertPEM())
+	}
+	c := &client{t: t, server: s, http: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}}
+	defer c.http.CloseIdleConnections()
+	if status, body := c.token(s.AccessToken()); status != 200 {
+		t.Errorf("the login was answered %d %v", status, body)
+	}
+	if !strings.HasPrefix(s.APIURL(), "https://127.0.0.1:") {
+		t.Errorf("it listens at %s", s.APIURL())
+	}
+	var unknown x509.UnknownAuthorityError
+	if _, err := http.Get(s.APIURL()); !errors.As(err, &unknown) {
+		t.Errorf("one that doesn't trust it heard %v", err)
 	}
 }
 
