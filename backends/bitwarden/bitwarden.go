@@ -1,51 +1,111 @@
-// Package bitwarden keeps token records in Bitwarden Secrets Manager.
+// Package bitwarden keeps token records in Bitwarden Secrets Manager, each in
+// the value of a secret.
+//
+//	secrets, err := bitwarden.Login(ctx, os.Getenv("BWS_ACCESS_TOKEN"), bitwarden.LoginOptions{StateFile: "bitwarden.state"})
+//	if err != nil {
+//		return err
+//	}
+//	backend, err := bitwarden.New(secrets, bitwarden.Options{ProjectID: "e325ea69-a3ab-4dff-836f-b02e013fe530"})
+//	if err != nil {
+//		return err
+//	}
+//	store := core.NewStore(backend)
+//
+// # Keys
+//
+// A key that is a UUID in lower case is the id of a secret, which must be there
+// already: Bitwarden chooses the ids of new ones. That is how python-o365 names
+// its secret. Any other key is the name of a secret in a project: the prefix,
+// and the key with the bytes outside of [A-Za-z0-9._-] as %XX. It is looked up
+// in the list of all secrets once, and then read and written by its id.
+//
+// # What it can't do
+//
+// Secrets Manager compares nothing, and has nothing to lease. A conditional
+// Save looks at the revision date first, and so refuses what it sees to be
+// stale; a writer between that look and the write is not seen. Let one process
+// write, or coordinate them elsewhere with [core.WithLeaser].
 package bitwarden
 
 import (
-	"context"
-	"time"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
-	"github.com/graphtoken/graphtoken/core/tokencache"
+	"github.com/graphtoken/graphtoken/core"
 )
 
-// Secrets is what a [Backend] asks of Secrets Manager, as one machine account
-// sees it. [Login] returns one in pure Go, [FromSDK] makes one of the official
-// SDK's client.
-//
-// Implementations are safe for concurrent use and return when ctx is done. They
-// hold plain text: encrypting is theirs. A secret that isn't there, or that the
-// account may not see, is core.ErrNotFound from Get, Update and Delete, and
-// nothing else is; what can't be decrypted is core.ErrDecrypt; any other error
-// keeps what the server said reachable by errors.As. No error shows a value.
-type Secrets interface {
-	// Get returns the secret with this id.
-	Get(ctx context.Context, id string) (Secret, error)
-	// List returns the secrets of an organization that the account may see.
-	List(ctx context.Context, organizationID string) ([]Identifier, error)
-	// Create stores a new secret and returns it with its ID and RevisionDate,
-	// which are ignored in s. Bitwarden takes several secrets of one key.
-	Create(ctx context.Context, s Secret) (Secret, error)
-	// Update replaces everything of the secret s.ID, and returns it with its new
-	// RevisionDate, which is ignored in s.
-	Update(ctx context.Context, s Secret) (Secret, error)
-	// Delete removes the secret with this id.
-	Delete(ctx context.Context, id string) error
-}
-
-// Secret is a secret in Secrets Manager.
-type Secret struct {
-	ID             string // a UUID
-	Key            string // its name, 1 to 500 characters
-	Value          tokencache.Secret
-	Note           tokencache.Secret
+// Options configures a [Backend]. With the zero value, records are read and
+// written in secrets that are there, and none is created.
+type Options struct {
+	// OrganizationID is where names are looked up and secrets are created. Empty
+	// means the machine account's own, which the client of [Login] knows, and
+	// the official SDK doesn't.
 	OrganizationID string
-	ProjectID      string    // empty: in no project. Bitwarden takes one at most
-	RevisionDate   time.Time // of the last change, by the server's clock
+	// ProjectID is the project that names are looked up in, and secrets are
+	// created in. When it is empty, names are looked up in all that the account
+	// may see, and creating one is an error.
+	ProjectID string
+	// Prefix begins the name of every secret, as it is, and keeps apart those
+	// who share a project. It has 250 bytes at most, and doesn't begin with
+	// white space, which the official SDK would cut off. Ids have no prefix.
+	Prefix string
 }
 
-// Identifier names a secret without what it holds.
-type Identifier struct {
-	ID        string
-	Key       string
-	ProjectID string // empty where it is in none, or the client doesn't say
+// Backend is a [core.TokenBackend] over Secrets Manager.
+type Backend struct {
+	secrets Secrets
+	options Options
+	naming  core.Naming
+	places  places
 }
+
+var (
+	_ core.TokenBackend = (*Backend)(nil)
+	_ core.Lister       = (*Backend)(nil)
+	_ core.Pinger       = (*Backend)(nil)
+	_ core.SizeLimiter  = (*Backend)(nil)
+)
+
+// maxName is how many characters Bitwarden's clients take for a name.
+const (
+	maxName   = 500
+	maxPrefix = maxName / 2
+)
+
+// New returns a backend over secrets.
+func New(secrets Secrets, o Options) (*Backend, error) {
+	if secrets == nil {
+		return nil, origin.Fail("new", "", errors.New("no client"))
+	}
+	for _, option := range []struct {
+		name string
+		id   *string
+	}{{"OrganizationID", &o.OrganizationID}, {"ProjectID", &o.ProjectID}} {
+		if *option.id != "" && !isUUID(*option.id) {
+			return nil, origin.Fail("new", "", fmt.Errorf("%s %q is no UUID", option.name, *option.id))
+		}
+		*option.id = strings.ToLower(*option.id)
+	}
+	switch {
+	case len(o.Prefix) > maxPrefix:
+		return nil, origin.Fail("new", "", fmt.Errorf("%w: the prefix has %d bytes, the limit is %d", core.ErrInvalidKey, len(o.Prefix), maxPrefix))
+	case !utf8.ValidString(o.Prefix), strings.TrimLeftFunc(o.Prefix, unicode.IsSpace) != o.Prefix:
+		return nil, origin.Fail("new", "", fmt.Errorf("%w: the prefix %q can't begin a name", core.ErrInvalidKey, o.Prefix))
+	}
+	return &Backend{
+		secrets: secrets,
+		options: o,
+		naming:  core.Naming{Escape: '%', Limit: maxName - len(o.Prefix)},
+		places:  places{of: make(map[string]place)},
+	}, nil
+}
+
+// Format prints the backend without what it knows of secrets.
+func (b *Backend) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[bitwarden backend]") }
+
+// origin names the backend in its errors.
+const origin core.Origin = "bitwarden"

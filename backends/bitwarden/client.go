@@ -1,0 +1,215 @@
+package bitwarden
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+// client is Secrets in pure Go. What it sends and understands is what the
+// server's SecretsController does.
+type client struct {
+	api     string
+	sender  *sender
+	session *session
+}
+
+// Format prints the client without its account.
+func (c *client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[bitwarden client]") }
+
+// wireSecret is a secret as it is sent.
+type wireSecret struct {
+	ID             string    `json:"id"`
+	OrganizationID string    `json:"organizationId"`
+	Key            string    `json:"key"`
+	Value          string    `json:"value"`
+	Note           string    `json:"note"`
+	RevisionDate   time.Time `json:"revisionDate"`
+	Projects       []struct {
+		ID string `json:"id"`
+	} `json:"projects"`
+}
+
+func (w *wireSecret) projectID() string {
+	if len(w.Projects) == 0 {
+		return ""
+	}
+	return w.Projects[0].ID
+}
+
+// wireChange is what is sent to create or update one.
+type wireChange struct {
+	Key        string   `json:"key"`
+	Value      string   `json:"value"`
+	Note       string   `json:"note"`
+	ProjectIDs []string `json:"projectIds"`
+}
+
+func (c *client) Get(ctx context.Context, id string) (Secret, error) {
+	path, err := secretPath(id)
+	if err != nil {
+		return Secret{}, err
+	}
+	var w wireSecret
+	l, err := c.call(ctx, http.MethodGet, path, nil, &w)
+	if err != nil {
+		return Secret{}, orAbsent(err)
+	}
+	s := Secret{ID: w.ID, OrganizationID: w.OrganizationID, ProjectID: w.projectID(), RevisionDate: w.RevisionDate}
+	key, err := l.key.open(w.Key)
+	if err != nil {
+		return Secret{}, fmt.Errorf("the secret's name: %w", err)
+	}
+	value, err := l.key.open(w.Value)
+	if err != nil {
+		return Secret{}, fmt.Errorf("the secret's value: %w", err)
+	}
+	note, err := l.key.open(w.Note)
+	if err != nil {
+		return Secret{}, fmt.Errorf("the secret's note: %w", err)
+	}
+	s.Key, s.Value, s.Note = string(key), tokencache.Secret(value), tokencache.Secret(note)
+	return s, nil
+}
+
+func (c *client) List(ctx context.Context, organizationID string) ([]Identifier, error) {
+	path, err := c.organizationPath(organizationID)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Secrets []wireSecret `json:"secrets"`
+	}
+	l, err := c.call(ctx, http.MethodGet, path, nil, &answer)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]Identifier, len(answer.Secrets))
+	for i, w := range answer.Secrets {
+		key, err := l.key.open(w.Key)
+		if err != nil {
+			return nil, fmt.Errorf("the name of the secret %s: %w", w.ID, err)
+		}
+		ids[i] = Identifier{ID: w.ID, Key: string(key), ProjectID: w.projectID()}
+	}
+	return ids, nil
+}
+
+func (c *client) Create(ctx context.Context, s Secret) (Secret, error) {
+	path, err := c.organizationPath(s.OrganizationID)
+	if err != nil {
+		return Secret{}, err
+	}
+	return c.change(ctx, http.MethodPost, path, s)
+}
+
+func (c *client) Update(ctx context.Context, s Secret) (Secret, error) {
+	path, err := secretPath(s.ID)
+	if err != nil {
+		return Secret{}, err
+	}
+	s, err = c.change(ctx, http.MethodPut, path, s)
+	return s, orAbsent(err)
+}
+
+func (c *client) change(ctx context.Context, method, path string, s Secret) (Secret, error) {
+	var w wireSecret
+	_, err := c.call(ctx, method, path, func(key *symmetricKey) any {
+		change := wireChange{
+			Key:   key.encrypt([]byte(s.Key)).String(),
+			Value: key.encrypt([]byte(s.Value.Reveal())).String(),
+			Note:  key.encrypt([]byte(s.Note.Reveal())).String(),
+		}
+		if s.ProjectID != "" {
+			change.ProjectIDs = []string{s.ProjectID}
+		}
+		return change
+	}, &w)
+	if err != nil {
+		return Secret{}, err
+	}
+	// The answer to an update has no project.
+	s.ID, s.OrganizationID, s.RevisionDate = w.ID, w.OrganizationID, w.RevisionDate
+	return s, nil
+}
+
+func (c *client) Delete(ctx context.Context, id string) error {
+	if !isUUID(id) {
+		return errNoID
+	}
+	var answer struct {
+		Data []struct {
+			Error string `json:"error"`
+		} `json:"data"`
+	}
+	_, err := c.call(ctx, http.MethodPost, "/secrets/delete", func(*symmetricKey) any { return []string{id} }, &answer)
+	if err != nil {
+		return orAbsent(err)
+	}
+	for _, deleted := range answer.Data {
+		if deleted.Error != "" {
+			return fmt.Errorf("%w: %s", core.ErrReadOnly, deleted.Error)
+		}
+	}
+	return nil
+}
+
+// call sends a request under the session's login, which it returns: its key is
+// the one that the answer is encrypted with. A login that the server doesn't
+// take any more is renewed, once.
+func (c *client) call(ctx context.Context, method, path string, body func(*symmetricKey) any, answer any) (*login, error) {
+	rejected := ""
+	for {
+		l, err := c.session.get(ctx, rejected)
+		if err != nil {
+			return nil, err
+		}
+		r := request{method: method, url: c.api + path, bearer: l.bearer}
+		if body != nil {
+			r.kind = "application/json"
+			if r.body, err = json.Marshal(body(l.key)); err != nil {
+				return nil, err
+			}
+		}
+		err = c.sender.send(ctx, r, answer)
+		if status := (*StatusError)(nil); rejected == "" && errors.As(err, &status) && status.StatusCode == http.StatusUnauthorized {
+			rejected = l.bearer
+			continue
+		}
+		return l, err
+	}
+}
+
+var errNoID = fmt.Errorf("%w: the id is no UUID", core.ErrNotFound)
+
+func secretPath(id string) (string, error) {
+	if !isUUID(id) {
+		return "", errNoID
+	}
+	return "/secrets/" + id, nil
+}
+
+func (c *client) organizationPath(id string) (string, error) {
+	if id == "" {
+		id = c.session.current.Load().organization
+	}
+	if !isUUID(id) {
+		return "", errors.New("the organization's id is no UUID")
+	}
+	return "/organizations/" + id + "/secrets", nil
+}
+
+// orAbsent makes a 404 about a secret core.ErrNotFound.
+func orAbsent(err error) error {
+	if status := (*StatusError)(nil); errors.As(err, &status) && status.StatusCode == http.StatusNotFound {
+		return fmt.Errorf("%w: %w", core.ErrNotFound, err)
+	}
+	return err
+}

@@ -1,0 +1,141 @@
+package bitwarden
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// encString is what Bitwarden calls a string it encrypted, of type 2 (see
+// bitwarden-crypto's enc_string/symmetric.rs): AES-256-CBC with PKCS#7 padding,
+// and HMAC-SHA256 over the vector and the ciphertext. It is written
+//
+//	2.base64(iv)|base64(ciphertext)|base64(mac)
+type encString struct {
+	iv         [aes.BlockSize]byte
+	ciphertext []byte
+	mac        [sha256.Size]byte
+}
+
+// parseEncString reads an encString. Its errors are core.ErrDecrypt.
+func parseEncString(s string) (encString, error) {
+	kind, rest, _ := strings.Cut(s, ".")
+	parts := strings.Split(rest, "|")
+	if kind != "2" || len(parts) != 3 {
+		return encString{}, fmt.Errorf("%w: it is no EncString of type 2", core.ErrDecrypt)
+	}
+	var decoded [3][]byte
+	for i, part := range parts {
+		var err error
+		if decoded[i], err = decodeBase64(part); err != nil {
+			return encString{}, fmt.Errorf("%w: the EncString's base64 is malformed", core.ErrDecrypt)
+		}
+	}
+	iv, ciphertext, mac := decoded[0], decoded[1], decoded[2]
+	if len(iv) != aes.BlockSize || len(mac) != sha256.Size || len(ciphertext) == 0 || len(ciphertext)%aes.BlockSize != 0 {
+		return encString{}, fmt.Errorf("%w: the EncString is cut short", core.ErrDecrypt)
+	}
+	return encString{iv: [aes.BlockSize]byte(iv), ciphertext: ciphertext, mac: [sha256.Size]byte(mac)}, nil
+}
+
+func (e encString) String() string {
+	b64 := base64.StdEncoding.EncodeToString
+	return "2." + b64(e.iv[:]) + "|" + b64(e.ciphertext) + "|" + b64(e.mac[:])
+}
+
+// symmetricKey encrypts and decrypts EncStrings.
+type symmetricKey struct {
+	encryption [32]byte // AES-256
+	mac        [32]byte // HMAC-SHA256
+}
+
+// keyLen is the length of a symmetricKey in bytes, as Bitwarden stores it: the
+// one half behind the other.
+const keyLen = 64
+
+func newSymmetricKey(raw []byte) (symmetricKey, error) {
+	if len(raw) != keyLen {
+		return symmetricKey{}, fmt.Errorf("%w: the key has %d bytes, want %d", core.ErrDecrypt, len(raw), keyLen)
+	}
+	return symmetricKey{encryption: [32]byte(raw[:32]), mac: [32]byte(raw[32:])}, nil
+}
+
+func (k *symmetricKey) bytes() []byte {
+	return slices.Concat(k.encryption[:], k.mac[:])
+}
+
+// Format prints no key.
+func (k *symmetricKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[key]") }
+
+func (k *symmetricKey) encrypt(plain []byte) encString {
+	var e encString
+	_, _ = rand.Read(e.iv[:]) // it never fails
+	padding := aes.BlockSize - len(plain)%aes.BlockSize
+	e.ciphertext = make([]byte, len(plain)+padding)
+	for i := copy(e.ciphertext, plain); i < len(e.ciphertext); i++ {
+		e.ciphertext[i] = byte(padding)
+	}
+	cipher.NewCBCEncrypter(k.block(), e.iv[:]).CryptBlocks(e.ciphertext, e.ciphertext)
+	copy(e.mac[:], k.sum(e))
+	return e
+}
+
+// decrypt returns the plain text, or core.ErrDecrypt. It looks at the MAC
+// before anything else.
+func (k *symmetricKey) decrypt(e encString) ([]byte, error) {
+	if !hmac.Equal(k.sum(e), e.mac[:]) {
+		return nil, fmt.Errorf("%w: the MAC doesn't match", core.ErrDecrypt)
+	}
+	plain := make([]byte, len(e.ciphertext))
+	cipher.NewCBCDecrypter(k.block(), e.iv[:]).CryptBlocks(plain, e.ciphertext)
+	// The padding is the key holder's own, whom the MAC vouches for: that it
+	// is wrong can tell nobody else anything.
+	padding := int(plain[len(plain)-1])
+	if padding < 1 || padding > aes.BlockSize {
+		return nil, fmt.Errorf("%w: the padding is wrong", core.ErrDecrypt)
+	}
+	for _, b := range plain[len(plain)-padding:] {
+		if int(b) != padding {
+			return nil, fmt.Errorf("%w: the padding is wrong", core.ErrDecrypt)
+		}
+	}
+	return plain[:len(plain)-padding], nil
+}
+
+// open is decrypt of an EncString as it is written.
+func (k *symmetricKey) open(s string) ([]byte, error) {
+	e, err := parseEncString(s)
+	if err != nil {
+		return nil, err
+	}
+	return k.decrypt(e)
+}
+
+func (k *symmetricKey) block() cipher.Block {
+	block, err := aes.NewCipher(k.encryption[:])
+	if err != nil {
+		panic(err) // of another length than 32 bytes, which the type excludes
+	}
+	return block
+}
+
+func (k *symmetricKey) sum(e encString) []byte {
+	h := hmac.New(sha256.New, k.mac[:])
+	h.Write(e.iv[:])
+	h.Write(e.ciphertext)
+	return h.Sum(nil)
+}
+
+// decodeBase64 takes padded and unpadded base64, as Bitwarden's clients do.
+func decodeBase64(s string) ([]byte, error) {
+	return base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "="))
+}

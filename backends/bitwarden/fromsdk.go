@@ -1,0 +1,205 @@
+package bitwarden
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+// SDK is what [FromSDK] uses of the Secrets of github.com/bitwarden/sdk-go,
+// whose versions differ in the types they answer with.
+type SDK[Secret, Identifiers, Deleted any] interface {
+	Get(id string) (Secret, error)
+	List(organizationID string) (Identifiers, error)
+	Create(key, value, note, organizationID string, projectIDs []string) (Secret, error)
+	Update(id, key, value, note, organizationID string, projectIDs []string) (Secret, error)
+	Delete(ids []string) (Deleted, error)
+}
+
+// FromSDK returns Secrets over the official SDK's client, which has logged in
+// with AccessTokenLogin, and stays the caller's to close:
+//
+//	secrets := bitwarden.FromSDK(client.Secrets())
+//
+// The SDK knows no context: a call whose context ends returns, and goes on
+// behind. Calls are made one after the other, since nothing says that the SDK
+// takes them otherwise. It doesn't retry, and nor does this.
+//
+// The SDK's errors are texts, and stay reachable by errors.As; those that
+// begin a server's 404 are core.ErrNotFound, and cryptographic ones
+// core.ErrDecrypt.
+func FromSDK[S, I, D any](sdk SDK[S, I, D]) Secrets {
+	if sdk == nil {
+		return nil // which New refuses
+	}
+	return &official[S, I, D]{sdk: sdk, busy: make(chan struct{}, 1)}
+}
+
+type official[S, I, D any] struct {
+	sdk  SDK[S, I, D]
+	busy chan struct{} // full during a call
+}
+
+// sdkSecret is how the SDK's answers look in JSON, which they are made from.
+type sdkSecret struct {
+	ID             string    `json:"id"`
+	Key            string    `json:"key"`
+	Value          string    `json:"value"`
+	Note           string    `json:"note"`
+	OrganizationID string    `json:"organizationId"`
+	ProjectID      string    `json:"projectId"`
+	RevisionDate   time.Time `json:"revisionDate"`
+}
+
+func (s sdkSecret) secret() Secret {
+	return Secret{
+		ID:             s.ID,
+		Key:            s.Key,
+		Value:          tokencache.Secret(s.Value),
+		Note:           tokencache.Secret(s.Note),
+		OrganizationID: s.OrganizationID,
+		ProjectID:      s.ProjectID,
+		RevisionDate:   s.RevisionDate,
+	}
+}
+
+func (o *official[S, I, D]) Get(ctx context.Context, id string) (Secret, error) {
+	s, err := sdkCall[sdkSecret](ctx, o.busy, func() (S, error) { return o.sdk.Get(id) })
+	return s.secret(), orSDKAbsent(err)
+}
+
+func (o *official[S, I, D]) List(ctx context.Context, organizationID string) ([]Identifier, error) {
+	if organizationID == "" {
+		return nil, errOrganizationID
+	}
+	answer, err := sdkCall[struct {
+		Data []sdkSecret `json:"data"`
+	}](ctx, o.busy, func() (I, error) { return o.sdk.List(organizationID) })
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]Identifier, len(answer.Data))
+	for i, s := range answer.Data {
+		ids[i] = Identifier{ID: s.ID, Key: s.Key, ProjectID: s.ProjectID}
+	}
+	return ids, nil
+}
+
+func (o *official[S, I, D]) Create(ctx context.Context, s Secret) (Secret, error) {
+	if s.OrganizationID == "" {
+		return Secret{}, errOrganizationID
+	}
+	created, err := sdkCall[sdkSecret](ctx, o.busy, func() (S, error) {
+		return o.sdk.Create(s.Key, s.Value.Reveal(), s.Note.Reveal(), s.OrganizationID, projects(s))
+	})
+	return created.secret(), err
+}
+
+func (o *official[S, I, D]) Update(ctx context.Context, s Secret) (Secret, error) {
+	updated, err := sdkCall[sdkSecret](ctx, o.busy, func() (S, error) {
+		return o.sdk.Update(s.ID, s.Key, s.Value.Reveal(), s.Note.Reveal(), s.OrganizationID, projects(s))
+	})
+	if err != nil {
+		return Secret{}, orSDKAbsent(err)
+	}
+	s.RevisionDate = updated.RevisionDate
+	return s, nil
+}
+
+func (o *official[S, I, D]) Delete(ctx context.Context, id string) error {
+	answer, err := sdkCall[struct {
+		Data []struct {
+			Error string `json:"error"`
+		} `json:"data"`
+	}](ctx, o.busy, func() (D, error) { return o.sdk.Delete([]string{id}) })
+	if err != nil {
+		return orSDKAbsent(err)
+	}
+	for _, deleted := range answer.Data {
+		if deleted.Error != "" {
+			return fmt.Errorf("%w: %s", core.ErrReadOnly, deleted.Error)
+		}
+	}
+	return nil
+}
+
+var errOrganizationID = errors.New("the official SDK doesn't tell the account's organization: set Options.OrganizationID")
+
+func projects(s Secret) []string {
+	if s.ProjectID == "" {
+		return nil
+	}
+	return []string{s.ProjectID}
+}
+
+// sdkCall makes one call of the SDK, and reads its answer as an A. When ctx ends
+// it returns at once; the next call waits until this one is over.
+func sdkCall[A, R any](ctx context.Context, busy chan struct{}, call func() (R, error)) (A, error) {
+	var none A
+	select {
+	case busy <- struct{}{}:
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+	type result struct {
+		answer A
+		err    error
+	}
+	done := make(chan result, 1)
+	go func() {
+		defer func() { <-busy }()
+		var r result
+		answer, err := call()
+		if err == nil {
+			r.err = convert(answer, &r.answer)
+		} else {
+			r.err = orSDKDecrypt(err)
+		}
+		done <- r
+	}()
+	select {
+	case r := <-done:
+		return r.answer, r.err
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+}
+
+// convert reads an answer of the SDK's by its JSON, which is what its versions
+// have in common.
+func convert(answer, to any) error {
+	text, err := json.Marshal(answer)
+	if err != nil {
+		return fmt.Errorf("the SDK's answer is not understood: %w", err)
+	}
+	if err := json.Unmarshal(text, to); err != nil {
+		return fmt.Errorf("the SDK's answer is not understood: %w", err)
+	}
+	return nil
+}
+
+// What the SDK's errors say, which are all texts.
+const (
+	sdkAbsent = "Received error message from server: [404 Not Found]"
+	sdkCrypto = "Cryptography error, "
+)
+
+func orSDKAbsent(err error) error {
+	if err != nil && strings.Contains(err.Error(), sdkAbsent) {
+		return fmt.Errorf("%w: %w", core.ErrNotFound, err)
+	}
+	return err
+}
+
+func orSDKDecrypt(err error) error {
+	if strings.Contains(err.Error(), sdkCrypto) {
+		return fmt.Errorf("%w: %w", core.ErrDecrypt, err)
+	}
+	return err
+}

@@ -1,0 +1,156 @@
+package bitwarden
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// place is where a key's record was found.
+type place struct {
+	secret Secret // as it was, without its value
+	read   bool   // false: it was only seen in a list, and all but its names is unknown
+}
+
+// places remembers where records are, so that names are looked up once. What
+// it says can be out of date: it says where to look, not what is there.
+type places struct {
+	mu sync.Mutex
+	of map[string]place // by key
+}
+
+func (p *places) get(key string) (place, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at, ok := p.of[key]
+	return at, ok
+}
+
+func (p *places) remember(key string, s Secret) {
+	s.Value = ""
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.of[key] = place{secret: s, read: true}
+}
+
+// listed remembers the id of a secret that was seen in a list, unless more is
+// known of it.
+func (p *places) listed(key string, id Identifier) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.of[key].secret.ID != id.ID {
+		p.of[key] = place{secret: Secret{ID: id.ID, Key: id.Key, ProjectID: id.ProjectID}}
+	}
+}
+
+// forget forgets that the key's record was the secret with this id.
+func (p *places) forget(key, id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.of[key].secret.ID == id {
+		delete(p.of, key)
+	}
+}
+
+// isID reports whether a key is the id of a secret. Only the one spelling that
+// Bitwarden uses is: two keys must not name one record.
+func isID(key string) bool { return isUUID(key) && strings.ToLower(key) == key }
+
+// name returns what the secret of a key is called.
+func (b *Backend) name(key string) string { return b.options.Prefix + b.naming.Name(key) }
+
+// key returns the key whose secret is called name.
+func (b *Backend) key(name string) (string, bool) {
+	rest, ok := strings.CutPrefix(name, b.options.Prefix)
+	if !ok {
+		return "", false
+	}
+	key, ok := b.naming.Key(rest)
+	return key, ok && !isID(key)
+}
+
+// find returns the secret of a key as it is now.
+func (b *Backend) find(ctx context.Context, key string) (Secret, error) {
+	if isID(key) {
+		s, err := b.secrets.Get(ctx, key)
+		if err == nil {
+			b.places.remember(key, s)
+		}
+		return s, err
+	}
+	at, ok := b.places.get(key)
+	if !ok {
+		return b.lookUp(ctx, key)
+	}
+	s, err := b.secrets.Get(ctx, at.secret.ID)
+	switch {
+	case err == nil && b.holds(s, key):
+		b.places.remember(key, s)
+		return s, nil
+	case err == nil, errors.Is(err, core.ErrNotFound):
+		// Deleted, renamed or moved: there may be another one by now.
+		b.places.forget(key, at.secret.ID)
+		return b.lookUp(ctx, key)
+	}
+	return Secret{}, err
+}
+
+// holds reports whether s is the secret of the key.
+func (b *Backend) holds(s Secret, key string) bool {
+	return s.Key == b.name(key) && (b.options.ProjectID == "" || strings.EqualFold(s.ProjectID, b.options.ProjectID))
+}
+
+// lookUp finds the secret of a key by its name.
+func (b *Backend) lookUp(ctx context.Context, key string) (Secret, error) {
+	ids, err := b.list(ctx)
+	if err != nil {
+		return Secret{}, err
+	}
+	var found []Secret
+	for _, id := range ids[key] {
+		s, err := b.secrets.Get(ctx, id.ID)
+		switch {
+		case err == nil && b.holds(s, key):
+			found = append(found, s)
+		case err != nil && !errors.Is(err, core.ErrNotFound):
+			return Secret{}, err
+		}
+	}
+	switch len(found) {
+	case 0:
+		return Secret{}, core.ErrNotFound
+	case 1:
+		b.places.remember(key, found[0])
+		return found[0], nil
+	}
+	duplicate := &DuplicateError{Name: b.name(key)}
+	for _, s := range found {
+		duplicate.IDs = append(duplicate.IDs, s.ID)
+	}
+	return Secret{}, duplicate
+}
+
+// list returns what may be records, by key, and remembers where they are, so
+// that one list serves the keys that are asked for next.
+func (b *Backend) list(ctx context.Context) (map[string][]Identifier, error) {
+	all, err := b.secrets.List(ctx, b.options.OrganizationID)
+	if err != nil {
+		return nil, err
+	}
+	ids := make(map[string][]Identifier)
+	for _, id := range all {
+		elsewhere := b.options.ProjectID != "" && id.ProjectID != "" && !strings.EqualFold(id.ProjectID, b.options.ProjectID)
+		if key, ok := b.key(id.Key); ok && !elsewhere {
+			ids[key] = append(ids[key], id)
+		}
+	}
+	for key, same := range ids {
+		if len(same) == 1 {
+			b.places.listed(key, same[0])
+		}
+	}
+	return ids, nil
+}

@@ -1,0 +1,97 @@
+package bitwarden
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+// Save implements [core.TokenBackend]. With a version it reads the secret and
+// then writes it, two requests: who writes between them is overwritten. With
+// core.AnyVersion it writes at once where the secret is known, one request. A
+// secret keeps its note, and its project.
+func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
+	if err := origin.Admit(ctx, "save", key); err != nil {
+		return "", err
+	}
+	value, err := encode(rec.Data)
+	if err != nil {
+		return "", origin.Fail("save", key, err)
+	}
+	s, err := b.save(ctx, key, value, rec.Version)
+	if err != nil {
+		return "", origin.Fail("save", key, err)
+	}
+	return version(s), nil
+}
+
+func (b *Backend) save(ctx context.Context, key string, value tokencache.Secret, over core.Version) (Secret, error) {
+	if at, ok := b.places.get(key); ok && at.read && over == core.AnyVersion {
+		s, err := b.update(ctx, key, at.secret, value)
+		if !errors.Is(err, core.ErrNotFound) {
+			return s, err
+		}
+		// It was deleted, or is not ours to write. A look tells.
+	}
+	current, err := b.find(ctx, key)
+	switch {
+	case errors.Is(err, core.ErrNotFound):
+		return b.create(ctx, key, value, over)
+	case err != nil:
+		return Secret{}, err
+	case over != core.AnyVersion && over != version(current):
+		return Secret{}, core.ErrConflict
+	}
+	s, err := b.update(ctx, key, current, value)
+	if !errors.Is(err, core.ErrNotFound) {
+		return s, err
+	}
+	// Bitwarden doesn't tell a secret that is gone from one that the account may
+	// only read.
+	switch _, err := b.find(ctx, key); {
+	case err == nil:
+		return Secret{}, fmt.Errorf("%w: the account may read the secret, and not write it", core.ErrReadOnly)
+	case !errors.Is(err, core.ErrNotFound):
+		return Secret{}, err
+	}
+	return b.create(ctx, key, value, over)
+}
+
+// update writes value into the secret s.
+func (b *Backend) update(ctx context.Context, key string, s Secret, value tokencache.Secret) (Secret, error) {
+	s.Value = value
+	updated, err := b.secrets.Update(ctx, s)
+	if err != nil {
+		return Secret{}, err
+	}
+	// The date is all that is new: Bitwarden's answer lacks the project.
+	s.RevisionDate = updated.RevisionDate
+	b.places.remember(key, s)
+	return s, nil
+}
+
+// create stores value in a new secret, where the version allows it.
+func (b *Backend) create(ctx context.Context, key string, value tokencache.Secret, over core.Version) (Secret, error) {
+	switch {
+	case over != core.AnyVersion && over != core.Absent:
+		return Secret{}, core.ErrConflict
+	case isID(key):
+		return Secret{}, fmt.Errorf("%w: there is no secret with this id, and Bitwarden chooses those of new ones", core.ErrNotFound)
+	case b.options.ProjectID == "":
+		return Secret{}, errors.New("there is no secret of this name, and creating one needs Options.ProjectID")
+	}
+	s, err := b.secrets.Create(ctx, Secret{
+		Key:            b.name(key),
+		Value:          value,
+		OrganizationID: b.options.OrganizationID,
+		ProjectID:      b.options.ProjectID,
+	})
+	if err != nil {
+		return Secret{}, err
+	}
+	b.places.remember(key, s)
+	return s, nil
+}

@@ -1,0 +1,85 @@
+package bitwarden
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+// Secrets is what a [Backend] asks of Secrets Manager, as one machine account
+// sees it. [Login] returns one in pure Go, [FromSDK] makes one of the official
+// SDK's client.
+//
+// Implementations are safe for concurrent use and return when ctx is done. They
+// hold plain text: encrypting is theirs. A secret that isn't there, or that the
+// account may not see, is core.ErrNotFound from Get, Update and Delete, and
+// nothing else is; Bitwarden says the same to an Update by an account that may
+// only read. What can't be decrypted is core.ErrDecrypt. Any other error keeps
+// what the client or the server said. No error shows a value.
+type Secrets interface {
+	// Get returns the secret with this id.
+	Get(ctx context.Context, id string) (Secret, error)
+	// List returns the secrets of an organization that the account may see. An
+	// empty organizationID means the account's own, where the client knows it.
+	List(ctx context.Context, organizationID string) ([]Identifier, error)
+	// Create stores a new secret and returns it with its ID and RevisionDate,
+	// which are ignored in s. Bitwarden takes several secrets of one key. An
+	// empty OrganizationID means the account's own, as with List.
+	Create(ctx context.Context, s Secret) (Secret, error)
+	// Update replaces everything of the secret s.ID, and returns it with its new
+	// RevisionDate, which is ignored in s.
+	Update(ctx context.Context, s Secret) (Secret, error)
+	// Delete removes the secret with this id.
+	Delete(ctx context.Context, id string) error
+}
+
+// Secret is a secret in Secrets Manager.
+type Secret struct {
+	ID             string // a UUID
+	Key            string // its name, 1 to 500 characters
+	Value          tokencache.Secret
+	Note           tokencache.Secret
+	OrganizationID string
+	ProjectID      string    // empty: in no project. Bitwarden takes one at most
+	RevisionDate   time.Time // of the last change, by the server's clock
+}
+
+// Identifier names a secret without what it holds.
+type Identifier struct {
+	ID        string
+	Key       string
+	ProjectID string // empty where it is in none, or the client doesn't say
+}
+
+// DuplicateError says that a record can't be told from another: several
+// secrets have its name. Delete all but one of them, or use an id as the key.
+type DuplicateError struct {
+	Name string   // of the secrets: Options.Prefix and the key
+	IDs  []string // all of them
+}
+
+func (e *DuplicateError) Error() string {
+	return strconv.Itoa(len(e.IDs)) + " secrets are named " + strconv.Quote(e.Name) + ": " + strings.Join(e.IDs, ", ")
+}
+
+// isUUID reports whether s has the form of a UUID (RFC 9562, section 4).
+func isUUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+			if c != '-' {
+				return false
+			}
+		case '0' <= c && c <= '9', 'a' <= c && c <= 'f', 'A' <= c && c <= 'F':
+		default:
+			return false
+		}
+	}
+	return true
+}

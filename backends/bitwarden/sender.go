@@ -1,0 +1,183 @@
+package bitwarden
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// StatusError is an answer of the server's other than success.
+type StatusError struct {
+	StatusCode int
+	// Message is the server's; empty where it gave none.
+	Message string
+	// RetryAfter is how long the server asked to wait; zero where it didn't.
+	RetryAfter time.Duration
+}
+
+func (e *StatusError) Error() string {
+	text := strconv.Itoa(e.StatusCode) + " " + http.StatusText(e.StatusCode)
+	if e.Message != "" {
+		text += ": " + e.Message
+	}
+	return text
+}
+
+// refused says that the server did nothing, and may be asked again.
+func (e *StatusError) refused() bool {
+	return e.StatusCode == http.StatusTooManyRequests || e.StatusCode == http.StatusServiceUnavailable && e.RetryAfter > 0
+}
+
+// request is what a sender sends, as often as it takes.
+type request struct {
+	method, url string
+	bearer      string // empty: without authorization
+	kind        string // of the body
+	body        []byte
+}
+
+// sender sends requests, and waits where the server asks for it.
+type sender struct {
+	http *http.Client
+
+	mu     sync.Mutex
+	resume time.Time // when the server will take requests again
+}
+
+const (
+	attempts  = 4           // of one request
+	patience  = time.Minute // for all waits of one request together
+	firstWait = time.Second // where the server doesn't say; doubled each time
+	maxAnswer = 64 << 20    // bytes: what a list of a hundred thousand secrets takes
+)
+
+// send sends r and decodes the answer, unless answer is nil. It sends it again
+// when the server refused it for now, while that is worth waiting for. All
+// callers wait together: a limit is the account's, not the caller's.
+func (s *sender) send(ctx context.Context, r request, answer any) error {
+	var waited time.Duration
+	for attempt := 1; ; attempt++ {
+		if err := s.untilResumed(ctx); err != nil {
+			return err
+		}
+		err := s.once(ctx, r, answer)
+		var status *StatusError
+		if !errors.As(err, &status) || !status.refused() || attempt == attempts {
+			return err
+		}
+		wait := status.RetryAfter
+		if wait <= 0 {
+			wait = firstWait << (attempt - 1)
+		}
+		// What went out together must not come back together.
+		wait += rand.N(wait/4 + 1)
+		waited += wait
+		if deadline, ok := ctx.Deadline(); waited > patience || ok && time.Until(deadline) < wait {
+			return err
+		}
+		s.pause(wait)
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *sender) pause(wait time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if until := time.Now().Add(wait); until.After(s.resume) {
+		s.resume = until
+	}
+}
+
+func (s *sender) untilResumed(ctx context.Context) error {
+	s.mu.Lock()
+	wait := time.Until(s.resume)
+	s.mu.Unlock()
+	return sleep(ctx, wait)
+}
+
+// sleep waits for d, or returns ctx's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *sender) once(ctx context.Context, r request, answer any) error {
+	req, err := http.NewRequestWithContext(ctx, r.method, r.url, bytes.NewReader(r.body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", "graphtoken")
+	req.Header.Set("Device-Type", "21") // "SDK"
+	if r.kind != "" {
+		req.Header.Set("Content-Type", r.kind)
+	}
+	if r.bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+r.bearer)
+	}
+	resp, err := s.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return err
+	case len(body) > maxAnswer:
+		return fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
+	case resp.StatusCode != http.StatusOK:
+		return &StatusError{StatusCode: resp.StatusCode, Message: message(body), RetryAfter: retryAfter(resp.Header.Get("Retry-After"))}
+	}
+	if err := json.Unmarshal(body, answer); err != nil {
+		return fmt.Errorf("the answer is not understood: %w", err)
+	}
+	return nil
+}
+
+// message is what a refusal says for itself: the API's message, or the code of
+// an OAuth error (RFC 6749, section 5.2).
+func message(body []byte) string {
+	var refusal struct {
+		Message string `json:"message"`
+		Error   string `json:"error"`
+	}
+	if json.Unmarshal(body, &refusal) != nil {
+		return ""
+	}
+	text := refusal.Message
+	if text == "" {
+		text = refusal.Error
+	}
+	return text[:min(len(text), 200)]
+}
+
+// retryAfter reads seconds or a date (RFC 9110, section 10.2.3).
+func retryAfter(header string) time.Duration {
+	if seconds, err := strconv.Atoi(header); err == nil {
+		return time.Duration(max(0, seconds)) * time.Second
+	}
+	if date, err := http.ParseTime(header); err == nil {
+		return max(0, time.Until(date))
+	}
+	return 0
+}

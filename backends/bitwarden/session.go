@@ -1,0 +1,197 @@
+package bitwarden
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// session is a machine account's login, and renews it.
+type session struct {
+	access   *accessToken
+	identity string
+	sender   *sender
+	state    stateFile
+	renewing chan struct{} // full while somebody renews
+	current  atomic.Pointer[login]
+}
+
+// login is what the identity server grants, or the state file keeps of it.
+type login struct {
+	bearer       string
+	organization string
+	key          *symmetricKey // the organization's
+	renew, end   time.Time     // when to ask for another, and when it is over
+}
+
+// Format prints whose login it is.
+func (l *login) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "[login to "+l.organization+"]")
+}
+
+// Logins are renewed five minutes before their end, as by the official SDK, or
+// a tenth of what is left of a shorter one.
+const renewBefore = 5 * time.Minute
+
+func newLogin(bearer string, key *symmetricKey, now, end time.Time) (*login, error) {
+	claims, err := readClaims(bearer)
+	if err != nil {
+		return nil, err
+	}
+	return &login{
+		bearer:       bearer,
+		organization: claims.Organization,
+		key:          key,
+		renew:        end.Add(-min(renewBefore, end.Sub(now)/10)),
+		end:          end,
+	}, nil
+}
+
+// claims are what the client reads of a bearer token. It doesn't verify it:
+// the server it is from is the one it goes to.
+type claims struct {
+	Expires      int64  `json:"exp"` // in seconds since 1970
+	Organization string `json:"organization"`
+}
+
+func readClaims(bearer string) (claims, error) {
+	var c claims
+	parts := strings.Split(bearer, ".")
+	if len(parts) != 3 {
+		return c, fmt.Errorf("the login's token is no JWT")
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
+	if err != nil || json.Unmarshal(payload, &c) != nil {
+		return c, fmt.Errorf("the login's token is no JWT")
+	}
+	if !isUUID(c.Organization) {
+		return c, errOrganization
+	}
+	return c, nil
+}
+
+// begin is the first login. Here a state file that can't be written is an error.
+func (s *session) begin(ctx context.Context) error {
+	l, err := s.next(ctx, "")
+	if err == nil {
+		s.current.Store(l)
+	}
+	return err
+}
+
+// get returns a login whose bearer isn't the rejected one, and renews where
+// that is due. While a login that is still good is renewed, others use it; and
+// when it can't be renewed, they go on until its end.
+func (s *session) get(ctx context.Context, rejected string) (*login, error) {
+	l := s.current.Load()
+	if l.bearer != rejected && time.Now().Before(l.renew) {
+		return l, nil
+	}
+	select {
+	case s.renewing <- struct{}{}:
+	default:
+		if l.bearer != rejected && time.Now().Before(l.end) {
+			return l, nil
+		}
+		select {
+		case s.renewing <- struct{}{}:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	defer func() { <-s.renewing }()
+
+	l = s.current.Load() // another may have renewed it meanwhile
+	if l.bearer != rejected && time.Now().Before(l.renew) {
+		return l, nil
+	}
+	next, err := s.next(ctx, rejected)
+	switch {
+	case next != nil:
+		s.current.Store(next)
+		return next, nil
+	case l.bearer != rejected && time.Now().Before(l.end):
+		again := *l
+		again.renew = time.Now().Add(l.end.Sub(time.Now()) / 4)
+		s.current.Store(&again)
+		return l, nil
+	}
+	return nil, err
+}
+
+// next returns the login that another process has left in the state file, or a
+// new one. When only the file couldn't be written, it returns the login and the
+// error.
+func (s *session) next(ctx context.Context, rejected string) (*login, error) {
+	if l := s.state.read(); l != nil && l.bearer != rejected && time.Now().Before(l.renew) {
+		return l, nil
+	}
+	l, err := s.logIn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return l, s.state.write(l)
+}
+
+// logIn trades the access token for a bearer token and the organization's key.
+func (s *session) logIn(ctx context.Context) (*login, error) {
+	form := url.Values{
+		"grant_type":    {"client_credentials"},
+		"scope":         {"api.secrets"},
+		"client_id":     {s.access.clientID},
+		"client_secret": {s.access.clientSecret},
+	}.Encode()
+	var answer struct {
+		AccessToken      string `json:"access_token"`
+		ExpiresIn        int64  `json:"expires_in"` // seconds
+		EncryptedPayload string `json:"encrypted_payload"`
+	}
+	sent := time.Now()
+	err := s.sender.send(ctx, request{
+		method: http.MethodPost,
+		url:    s.identity + "/connect/token",
+		kind:   "application/x-www-form-urlencoded",
+		body:   []byte(form),
+	}, &answer)
+	if err != nil {
+		return nil, err
+	}
+	payload, err := s.access.key.open(answer.EncryptedPayload)
+	if err != nil {
+		return nil, fmt.Errorf("the organization's key: %w", err)
+	}
+	var organization struct {
+		Key string `json:"encryptionKey"`
+	}
+	if err := json.Unmarshal(payload, &organization); err != nil {
+		return nil, fmt.Errorf("%w: the organization's key is no JSON", core.ErrDecrypt)
+	}
+	key, err := readKey(organization.Key)
+	if err != nil {
+		return nil, err
+	}
+	return newLogin(answer.AccessToken, key, sent, sent.Add(time.Duration(answer.ExpiresIn)*time.Second))
+}
+
+// readKey reads an organization's key. One of another length belongs to a kind of
+// encryption that Secrets Manager doesn't use so far.
+func readKey(text string) (*symmetricKey, error) {
+	raw, err := decodeBase64(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the organization's key is no base64", core.ErrDecrypt)
+	}
+	key, err := newSymmetricKey(raw)
+	if err != nil {
+		return nil, fmt.Errorf("the organization's key: %w", err)
+	}
+	return &key, nil
+}

@@ -1,0 +1,98 @@
+package bitwarden
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// stateFile keeps a login. It is one EncString under the access token's key,
+// as bitwarden-core's secrets_manager/state.rs has it.
+type stateFile struct {
+	path string // empty: there is none
+	key  *symmetricKey
+}
+
+// state is what is encrypted in the file.
+type state struct {
+	Version       int    `json:"version"`
+	Token         string `json:"token"`
+	EncryptionKey string `json:"encryption_key"`
+}
+
+const stateVersion = 1
+
+// read returns the login in the file, or nil: whatever is wrong with it, a new
+// login mends it.
+func (f stateFile) read() *login {
+	if f.path == "" {
+		return nil
+	}
+	written, err := os.ReadFile(f.path)
+	if err != nil {
+		return nil
+	}
+	plain, err := f.key.open(string(written))
+	if err != nil {
+		return nil
+	}
+	var s state
+	if json.Unmarshal(plain, &s) != nil || s.Version != stateVersion {
+		return nil
+	}
+	key, err := readKey(s.EncryptionKey)
+	if err != nil {
+		return nil
+	}
+	c, err := readClaims(s.Token)
+	if err != nil {
+		return nil
+	}
+	l, err := newLogin(s.Token, key, time.Now(), time.Unix(c.Expires, 0))
+	if err != nil {
+		return nil
+	}
+	return l
+}
+
+// write replaces the file, which only its owner may read.
+func (f stateFile) write(l *login) error {
+	if f.path == "" {
+		return nil
+	}
+	plain, err := json.Marshal(state{
+		Version:       stateVersion,
+		Token:         l.bearer,
+		EncryptionKey: base64.StdEncoding.EncodeToString(l.key.bytes()),
+	})
+	if err == nil {
+		err = replace(f.path, f.key.encrypt(plain).String())
+	}
+	if err != nil {
+		return fmt.Errorf("the state file: %w", err)
+	}
+	return nil
+}
+
+// replace writes a file that is there whole or not at all. It doesn't wait for
+// the disk: what a crash leaves of it costs a login.
+func replace(path, text string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}
