@@ -1,2 +1,108 @@
-// Package awss3 keeps token records in S3 or a store that speaks its protocol.
+// Package awss3 keeps token records in Amazon S3, or in a store that speaks its
+// protocol and honours its conditions: what programs in a cloud share without a
+// server of their own.
+//
+//	cfg, err := config.LoadDefaultConfig(ctx) // of github.com/aws/aws-sdk-go-v2/config
+//	if err != nil {
+//		return err
+//	}
+//	backend, err := awss3.New(s3.NewFromConfig(cfg), "contoso-tokens", awss3.Options{Prefix: "graph/"})
+//	if err != nil {
+//		return err
+//	}
+//	if err := backend.Ping(ctx); err != nil { // once: does the store honour conditions?
+//		return err
+//	}
+//	store := core.NewStore(backend)
+//
+// # What is stored
+//
+//	graph/ana!40contoso.com         the record, and nothing else: what python-o365 reads and writes
+//	graph/!lease/ana!40contoso.com  who refreshes it; there while somebody does
+//	graph/!probe/…                  what Ping tries conditions on, and removes
+//
+// A record's version is its ETag. Creating one is a PutObject with If-None-Match: *,
+// replacing one a PutObject with If-Match, and releasing a lease a DeleteObject
+// with If-Match.
 package awss3
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// Options configures a [Backend]. The zero value is ready for use.
+type Options struct {
+	// Prefix begins the name of every object, as it is: UTF-8 without NUL, of
+	// at most 762 bytes. Two Backends see each other's records where one's
+	// prefix and key make the other's name, which a prefix that ends in "/"
+	// rules out.
+	Prefix string
+
+	// ServerSideEncryption is the encryption of every object that is written,
+	// such as types.ServerSideEncryptionAwsKms. Empty means the bucket's own.
+	ServerSideEncryption types.ServerSideEncryption
+
+	// KMSKeyID is the key's id, ARN or alias for an encryption by AWS KMS.
+	// Empty means the account's aws/s3 key.
+	KMSKeyID string
+
+	// BucketKey has S3 derive data keys from a key of the bucket, which spares
+	// a call of AWS KMS for each object. False means the bucket's own setting.
+	BucketKey bool
+
+	// ContentType is the Content-Type of records. Empty means the SDK's,
+	// application/octet-stream: a record may be encrypted.
+	ContentType string
+}
+
+// Backend is a [core.TokenBackend] over a bucket. Any number of Backends, in any
+// number of processes, can share one.
+type Backend struct {
+	client *s3.Client
+	bucket string
+	o      Options
+}
+
+var (
+	_ core.TokenBackend = (*Backend)(nil)
+	_ core.Leaser       = (*Backend)(nil)
+	_ core.Watcher      = (*Backend)(nil)
+	_ core.Lister       = (*Backend)(nil)
+	_ core.Pinger       = (*Backend)(nil)
+)
+
+// New returns the backend of a bucket, whose name may also be the ARN of an
+// access point. It doesn't ask the store anything; see [Backend.Ping] to learn
+// whether it is fit. The client's region, credentials, endpoint and retries are
+// the caller's to configure.
+func New(client *s3.Client, bucket string, o Options) (*Backend, error) {
+	if err := check(client, bucket, o); err != nil {
+		return nil, origin.Fail("new", "", err)
+	}
+	return &Backend{client: client, bucket: bucket, o: o}, nil
+}
+
+func check(client *s3.Client, bucket string, o Options) error {
+	switch {
+	case client == nil:
+		return errors.New("no client")
+	case bucket == "":
+		return errors.New("no bucket")
+	case !utf8.ValidString(o.Prefix) || strings.ContainsRune(o.Prefix, 0) || len(o.Prefix) > maxPrefix:
+		return fmt.Errorf("%w: %q can't be a prefix", core.ErrInvalidKey, o.Prefix)
+	case o.KMSKeyID != "" && !strings.HasPrefix(string(o.ServerSideEncryption), "aws:kms"):
+		return fmt.Errorf("a KMS key, and the encryption is %q", o.ServerSideEncryption)
+	}
+	return nil
+}
+
+// origin names the backend in its errors.
+const origin core.Origin = "awss3"

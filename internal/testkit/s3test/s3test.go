@@ -1,2 +1,62 @@
-// Package s3test starts S3 stores for tests.
+// Package s3test gives tests an S3 store: one in process, whose clock goes when
+// it is told, and versitygw, a gateway of the real world over a directory. (The
+// third, moto, is package mototest's.)
+//
+//	store := s3test.Start(t)
+//	client := s3test.Client(store.URL)
+//	bucket := s3test.Bucket(t, client)
 package s3test
+
+import (
+	"context"
+	"crypto/rand"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// TB is what this package needs of a *testing.T, a *testing.B or a
+// conformance.T.
+type TB interface {
+	Helper()
+	Context() context.Context
+	Cleanup(func())
+	Fatalf(format string, args ...any)
+}
+
+// The only account there is.
+const (
+	Region    = "us-east-1"
+	AccessKey = "s3test"
+	SecretKey = "s3test-secret"
+)
+
+// Client returns a client of the store at url, which retries as any does but
+// doesn't pause before. More options come last, and so have the last word.
+func Client(url string, more ...func(*s3.Options)) *s3.Client {
+	return s3.New(s3.Options{
+		Region:       Region,
+		BaseEndpoint: &url,
+		UsePathStyle: true,
+		Credentials:  credentials.NewStaticCredentialsProvider(AccessKey, SecretKey, ""),
+		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
+			o.MaxBackoff = time.Millisecond
+			o.RateLimiter = ratelimit.None
+		}),
+	}, more...)
+}
+
+// Bucket makes a bucket that nobody else uses.
+func Bucket(t TB, client *s3.Client) string {
+	t.Helper()
+	name := "tokens-" + strings.ToLower(rand.Text())
+	if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(name)}); err != nil {
+		t.Fatalf("s3test: %v", err)
+	}
+	return name
+}

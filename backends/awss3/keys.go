@@ -1,0 +1,39 @@
+package awss3
+
+import (
+	"context"
+	"iter"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// Keys implements [core.Lister], with one ListObjectsV2 for a thousand objects.
+// What is saved or deleted meanwhile may be listed or not.
+func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if err := ctx.Err(); err != nil {
+			yield("", origin.Fail("keys", "", err))
+			return
+		}
+		pages := s3.NewListObjectsV2Paginator(b.client, &s3.ListObjectsV2Input{
+			Bucket: &b.bucket,
+			Prefix: &b.o.Prefix,
+			// No record's name has one: leases, and all that lies deeper, are left
+			// out by the store.
+			Delimiter: aws.String("/"),
+		})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				yield("", origin.Fail("keys", "", err))
+				return
+			}
+			for _, object := range page.Contents {
+				if key, ok := b.key(aws.ToString(object.Key)); ok && !yield(key, nil) {
+					return
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,191 @@
+package awss3
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// Acquire implements [core.Leaser]. A lease is an object: one conditional
+// PutObject makes it, another renews it, and a conditional DeleteObject removes
+// it. Who finds one in the way reads it, and replaces it if it has expired.
+//
+// That is judged by the store's clock alone, which stamps the object and the
+// answer in whole seconds. So a lease is never taken over before its ttl has
+// passed, and up to two seconds after.
+func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
+	if err := origin.Admit(ctx, "acquire", key); err != nil {
+		return nil, err
+	}
+	l := &lease{b: b, name: b.lease(key), owner: rand.Text()}
+	if err := l.acquire(ctx, ttl); err != nil {
+		return nil, origin.Fail("acquire", key, err)
+	}
+	return origin.Lease(key, l), nil
+}
+
+// lock is a lease as it is stored.
+type lock struct {
+	Owner string `json:"owner"` // of this lease, not of the process: it may hold the successor too
+	Nonce string `json:"nonce"` // of this write, so that a renewal has another ETag
+	TTL   int64  `json:"ttl_ms"`
+
+	version core.Version
+	written time.Time // by the store's clock, to the second
+}
+
+// expired says whether the lock has, when the store's clock shows now. Both
+// times are cut off: it is older than their difference less one second.
+func (k lock) expired(now time.Time) bool {
+	ttl := time.Duration(k.TTL) * time.Millisecond
+	return !now.Before(k.written.Add(ttl).Add(time.Second))
+}
+
+// look returns the lock under a name, and when the store answered. That there
+// is none is core.ErrNotFound.
+func (b *Backend) look(ctx context.Context, name string) (lock, time.Time, error) {
+	stored, err := b.get(ctx, name)
+	if err != nil {
+		return lock{}, time.Time{}, err
+	}
+	k := lock{version: stored.version, written: stored.modified}
+	if err := json.Unmarshal(stored.data, &k); err != nil {
+		return lock{}, time.Time{}, fmt.Errorf("%w: the object %q is no lease: %w", core.ErrCorrupt, name, err)
+	}
+	return k, stored.now, nil
+}
+
+// lease is a lock that was written, and may be lost by now.
+type lease struct {
+	b     *Backend
+	name  string
+	owner string
+
+	mu   sync.Mutex
+	lock *lock // as it was written last; nil once it is known to be gone
+}
+
+func (l *lease) acquire(ctx context.Context, ttl time.Duration) error {
+	// A lock that was in the way may be gone when it is looked at.
+	for range 3 {
+		_, err := l.write(ctx, ttl, core.Absent)
+		if !errors.Is(err, core.ErrConflict) {
+			return err
+		}
+		other, now, err := l.b.look(ctx, l.name)
+		if errors.Is(err, core.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !other.expired(now) {
+			return core.ErrLeaseHeld
+		}
+		if _, err := l.write(ctx, ttl, other.version); !errors.Is(err, core.ErrConflict) {
+			return err
+		}
+	}
+	return core.ErrLeaseHeld
+}
+
+// Renew implements [core.Lease]. A lock that had expired and that nobody took
+// is written by it all the same, which shows in the answer, and is removed.
+func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
+	return l.whileHeld(ctx, func(k lock) (time.Time, error) {
+		next, err := l.write(ctx, ttl, k.version)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if k.expired(next.written) {
+			// What fails here expires by itself.
+			_, _ = l.b.remove(ctx, l.name, next.version)
+		}
+		return next.written, nil
+	})
+}
+
+// Release implements [core.Lease].
+func (l *lease) Release(ctx context.Context) error {
+	return l.whileHeld(ctx, func(k lock) (time.Time, error) {
+		now, err := l.b.remove(ctx, l.name, k.version)
+		if err == nil {
+			l.know(nil)
+		}
+		return now, err
+	})
+}
+
+// whileHeld changes the lock if it is still this lease's, and says
+// core.ErrLeaseLost if it isn't, or had expired. What change returns is when
+// the store did it, by its clock.
+func (l *lease) whileHeld(ctx context.Context, change func(lock) (time.Time, error)) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	k := l.lock
+	l.mu.Unlock()
+	if k == nil {
+		return core.ErrLeaseLost
+	}
+	for {
+		now, err := change(*k)
+		switch {
+		case err == nil && k.expired(now):
+			l.know(nil)
+			return core.ErrLeaseLost
+		case !errors.Is(err, core.ErrConflict):
+			return err
+		}
+		// Another's lock is in the way, or none, or one of this lease's own:
+		// of a renewal whose answer was lost.
+		stored, _, err := l.b.look(ctx, l.name)
+		switch {
+		case errors.Is(err, core.ErrNotFound), err == nil && stored.Owner != l.owner:
+			l.know(nil)
+			return core.ErrLeaseLost
+		case err != nil:
+			return err
+		}
+		k = &stored
+	}
+}
+
+// write puts a lock of this lease where the version known is stored, and
+// answers core.ErrConflict elsewhere.
+func (l *lease) write(ctx context.Context, ttl time.Duration, known core.Version) (lock, error) {
+	k := lock{Owner: l.owner, Nonce: rand.Text(), TTL: milliseconds(ttl)}
+	data, err := json.Marshal(k)
+	if err != nil {
+		return lock{}, err
+	}
+	stored, err := l.b.put(ctx, l.name, "application/json", data, known)
+	if err != nil {
+		return lock{}, err
+	}
+	k.version, k.written = stored.version, stored.now
+	l.know(&k)
+	return k, nil
+}
+
+func (l *lease) know(k *lock) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lock = k
+}
+
+// milliseconds rounds up: a lease lasts as long as was asked for, and at all.
+func milliseconds(ttl time.Duration) int64 {
+	ms := int64(ttl / time.Millisecond)
+	if ttl%time.Millisecond > 0 {
+		ms++
+	}
+	return max(1, ms)
+}

@@ -1,0 +1,76 @@
+package awss3
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] over the
+// leases of Acquire.
+func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+	if err := origin.Admit(ctx, "refresh", key); err != nil {
+		return 0, err
+	}
+	decision, err := core.Coordinate(ctx, b, b, key, req)
+	return decision, origin.Fail("refresh", key, err)
+}
+
+// How long Wait pauses: shortly at first, since providers answer within a
+// second, and then less and less often, since every look is charged.
+const (
+	firstLook = 100 * time.Millisecond
+	lastLook  = 2 * time.Second
+)
+
+// Wait implements [core.Watcher]. S3 wakes nobody: Wait looks again and again,
+// by a HeadObject of the record and a GetObject of the lease. They cost a
+// fraction of the PutObject that Acquire would try each time.
+func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
+	if err := origin.Admit(ctx, "wait", key); err != nil {
+		return err
+	}
+	for pause := firstLook; ; pause = min(pause*3/2, lastLook) {
+		changed, err := b.changed(ctx, key, seen)
+		if err == nil && !changed {
+			err = sleep(ctx, pause)
+		}
+		if err != nil || changed {
+			return origin.Fail("wait", key, err)
+		}
+	}
+}
+
+// changed says whether the record is another than the one seen, or its lease
+// is free.
+func (b *Backend) changed(ctx context.Context, key string, seen core.Version) (bool, error) {
+	stored, err := b.head(ctx, b.record(key))
+	version := core.Absent
+	if err == nil {
+		version, err = versionOf(stored.ETag)
+	}
+	if err != nil && !errors.Is(err, core.ErrNotFound) {
+		return false, err
+	}
+	if version != seen {
+		return true, nil
+	}
+	held, now, err := b.look(ctx, b.lease(key))
+	if errors.Is(err, core.ErrNotFound) {
+		return true, nil
+	}
+	return err == nil && held.expired(now), err
+}
+
+// head is what is known of an object without its content, or core.ErrNotFound.
+func (b *Backend) head(ctx context.Context, name string) (*s3.HeadObjectOutput, error) {
+	out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.bucket, Key: &name})
+	if missing(err) {
+		return nil, core.ErrNotFound
+	}
+	return out, err
+}

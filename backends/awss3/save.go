@@ -1,0 +1,155 @@
+package awss3
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	jitter "math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/middleware"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// Save implements [core.TokenBackend], with one PutObject.
+//
+// The SDK may send that twice, when the answer to the first was lost. If the
+// second is refused, Save looks whether the record in its way is its own. In
+// the rare case that somebody else replaced that by then, it answers
+// core.ErrConflict although the record was stored, and seen: whoever replaced
+// it had loaded it.
+func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
+	if err := origin.Admit(ctx, "save", key); err != nil {
+		return "", err
+	}
+	if len(rec.Data) == 0 {
+		return "", origin.Fail("save", key, fmt.Errorf("%w: no data", core.ErrCorrupt))
+	}
+	saved, err := b.put(ctx, b.record(key), b.o.ContentType, rec.Data, rec.Version)
+	if err != nil {
+		return "", origin.Fail("save", key, err)
+	}
+	return saved.version, nil
+}
+
+// put writes an object where what is stored has the version known, and answers
+// core.ErrConflict elsewhere. What it returns has no data.
+func (b *Backend) put(ctx context.Context, name, contentType string, data []byte, known core.Version) (object, error) {
+	in := &s3.PutObjectInput{
+		Bucket:               &b.bucket,
+		Key:                  &name,
+		ServerSideEncryption: b.o.ServerSideEncryption,
+		Metadata:             map[string]string{signature: rand.Text()},
+	}
+	if contentType != "" {
+		in.ContentType = &contentType
+	}
+	if b.o.KMSKeyID != "" {
+		in.SSEKMSKeyId = &b.o.KMSKeyID
+	}
+	if b.o.BucketKey {
+		in.BucketKeyEnabled = aws.Bool(true)
+	}
+	switch known {
+	case core.AnyVersion:
+	case core.Absent:
+		in.IfNoneMatch = aws.String("*")
+	default:
+		etag, ok := etagOf(known)
+		if !ok {
+			return object{}, core.ErrConflict
+		}
+		in.IfMatch = &etag
+	}
+	data = bytes.Clone(data) // the transport of a call that is cancelled may read on
+	var sent int
+	out, err := untilSettled(ctx, func() (*s3.PutObjectOutput, error) {
+		in.Body = bytes.NewReader(data)
+		return b.client.PutObject(ctx, in, counting(&sent))
+	})
+	switch {
+	case known != core.AnyVersion && refused(err):
+		if sent == 1 {
+			return object{}, core.ErrConflict
+		}
+		return b.ownWrite(ctx, in)
+	case err != nil:
+		return object{}, err
+	}
+	return written(out.ETag, out.ResultMetadata)
+}
+
+// signature is the metadata by which a write knows its object again. Its ETag
+// wouldn't do: by another's write of the same content it is the same, and where
+// AWS KMS encrypts nobody can tell it beforehand.
+const signature = "graphtoken-write"
+
+// ownWrite is the object that in wrote, if it is still there.
+func (b *Backend) ownWrite(ctx context.Context, in *s3.PutObjectInput) (object, error) {
+	stored, err := b.head(ctx, *in.Key)
+	switch {
+	case errors.Is(err, core.ErrNotFound):
+		return object{}, core.ErrConflict
+	case err != nil:
+		return object{}, err
+	case stored.Metadata[signature] != in.Metadata[signature]:
+		return object{}, core.ErrConflict
+	}
+	return written(stored.ETag, stored.ResultMetadata)
+}
+
+func written(etag *string, answer middleware.Metadata) (object, error) {
+	version, err := versionOf(etag)
+	return object{version: version, now: answeredAt(answer)}, err
+}
+
+// counting counts how often a request is sent, the SDK's retries included.
+func counting(sent *int) func(*s3.Options) {
+	return func(o *s3.Options) {
+		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+			return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("graphtokenCounting",
+				func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+					*sent++
+					return next.HandleDeserialize(ctx, in)
+				}), middleware.After)
+		})
+	}
+}
+
+// While another conditional write of an object is under way, Amazon answers 409
+// ConditionalRequestConflict, and wants to be asked again. The SDK doesn't.
+const (
+	firstPause = 20 * time.Millisecond
+	lastPause  = 640 * time.Millisecond
+)
+
+// untilSettled calls until the answer is another than 409, for some 1.3 seconds.
+func untilSettled[T any](ctx context.Context, call func() (T, error)) (T, error) {
+	for pause := firstPause; ; pause *= 2 {
+		out, err := call()
+		if status(err) != http.StatusConflict || pause > lastPause {
+			return out, err
+		}
+		if over := sleep(ctx, pause); over != nil {
+			return out, errors.Join(over, err)
+		}
+	}
+}
+
+// sleep waits for d, a quarter more or less, or returns ctx's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d*3/4 + jitter.N(d/2+1))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
