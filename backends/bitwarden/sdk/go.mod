@@ -1,3 +1,19 @@
 module github.com/graphtoken/graphtoken/backends/bitwarden/sdk
 
 go 1.26.0
+
+require (
+	github.com/bitwarden/sdk-go v1.0.2
+	github.com/graphtoken/graphtoken/backends/bitwarden v0.1.0
+	github.com/graphtoken/graphtoken/core v0.1.0
+)
+
+require github.com/graphtoken/graphtoken/internal/testkit v0.1.0
+
+replace (
+	github.com/graphtoken/graphtoken/backends/bitwarden => ..
+	github.com/graphtoken/graphtoken/backends/redis => ../../redis
+	github.com/graphtoken/graphtoken/conformance => ../../../conformance
+	github.com/graphtoken/graphtoken/core => ../../../core
+	github.com/graphtoken/graphtoken/internal/testkit => ../../../internal/testkit
+)

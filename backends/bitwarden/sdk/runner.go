@@ -1,0 +1,69 @@
+//go:build cgo
+
+package sdk
+
+import (
+	"os"
+	"strings"
+	"sync"
+
+	official "github.com/bitwarden/sdk-go"
+)
+
+// runner is the SDK's command runner, with what it lacks: it may be closed while a
+// command runs, under which the SDK would free its memory, and it logs in anew when the
+// server doesn't take a login any more before its time is over.
+type runner struct {
+	runner official.CommandRunnerInterface
+	logIn  func() error // with a new bearer token
+	free   func()       // called once, after the last command
+
+	mu      sync.Mutex
+	running int
+	closed  bool
+}
+
+// unauthorized is how the SDK's answer begins when a bearer token was refused.
+const unauthorized = `{"success":false,"errorMessage":"Received error message from server: [401 Unauthorized]`
+
+// RunCommand implements the SDK's interface.
+func (r *runner) RunCommand(command official.Command) (string, error) {
+	var response string
+	err := r.run(func() (err error) {
+		response, err = r.runner.RunCommand(command)
+		if err != nil || !strings.HasPrefix(response, unauthorized) || r.logIn() != nil {
+			return err
+		}
+		response, err = r.runner.RunCommand(command)
+		return err
+	})
+	return response, err
+}
+
+func (r *runner) run(command func() error) error {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return os.ErrClosed
+	}
+	r.running++
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.running--
+		if r.closed && r.running == 0 {
+			r.free()
+		}
+	}()
+	return command()
+}
+
+func (r *runner) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed && r.running == 0 {
+		r.free()
+	}
+	r.closed = true
+}

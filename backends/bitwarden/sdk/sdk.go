@@ -1,2 +1,0 @@
-// Package sdk logs in to Bitwarden Secrets Manager with its official SDK.
-package sdk

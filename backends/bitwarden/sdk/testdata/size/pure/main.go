@@ -1,0 +1,31 @@
+// Command pure keeps its tokens in Bitwarden by the client in pure Go.
+package main
+
+import (
+	"context"
+	"net/http"
+	"os"
+
+	"github.com/graphtoken/graphtoken/backends/bitwarden"
+	"github.com/graphtoken/graphtoken/core"
+)
+
+func main() {
+	secrets, err := bitwarden.Login(context.Background(), os.Getenv("BWS_ACCESS_TOKEN"), bitwarden.LoginOptions{})
+	if err != nil {
+		panic(err)
+	}
+	backend, err := bitwarden.New(secrets, bitwarden.Options{})
+	if err != nil {
+		panic(err)
+	}
+	cache, _, err := core.NewStore(backend).Load(context.Background(), "token")
+	if err != nil {
+		panic(err)
+	}
+	println(cache)
+	res, err := http.Get("https://graph.microsoft.com/v1.0/me")
+	if err == nil {
+		println(res.Status)
+	}
+}
