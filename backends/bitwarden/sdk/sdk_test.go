@@ -4,8 +4,11 @@ package sdk_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,9 +49,12 @@ func login(t tb, s *bitwardentest.Server, stateFile string) *sdk.Client {
 // pure returns the client in pure Go.
 func pure(t tb, s *bitwardentest.Server, stateFile string) bitwarden.Secrets {
 	t.Helper()
-	o := at(s, stateFile)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(s.CertPEM())
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+	t.Cleanup(transport.CloseIdleConnections)
 	secrets, err := bitwarden.Login(t.Context(), s.AccessToken(), bitwarden.LoginOptions{
-		APIURL: o.APIURL, IdentityURL: o.IdentityURL, StateFile: o.StateFile,
+		APIURL: s.APIURL(), IdentityURL: s.IdentityURL(), StateFile: stateFile, HTTPClient: &http.Client{Transport: transport},
 	})
 	if err != nil {
 		t.Fatalf("%v", err)

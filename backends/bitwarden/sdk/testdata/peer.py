@@ -1,9 +1,9 @@
 """Keeps a token with python-o365's BitwardenSecretsManagerBackend.
 
-    peer.py load|save API-URL IDENTITY-URL SECRET-ID
+    peer.py load|save|save-as-it-is API-URL IDENTITY-URL SECRET-ID
 
-The access token is in ACCESS_TOKEN. load prints the cache; save reads one from
-standard input and saves it over what it loaded.
+The access token is in ACCESS_TOKEN. load prints the cache; the others read one from
+standard input and save it over what they loaded.
 """
 
 import functools
