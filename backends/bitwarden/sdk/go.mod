@@ -8,7 +8,18 @@ require (
 	github.com/graphtoken/graphtoken/core v0.1.0
 )
 
-require github.com/graphtoken/graphtoken/internal/testkit v0.1.0
+require (
+	github.com/graphtoken/graphtoken/backends/redis v0.1.0
+	github.com/graphtoken/graphtoken/conformance v0.1.0
+	github.com/graphtoken/graphtoken/internal/testkit v0.1.0
+	github.com/redis/go-redis/v9 v9.23.0
+)
+
+require (
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	go.uber.org/atomic v1.12.0 // indirect
+	golang.org/x/sys v0.48.0 // indirect
+)
 
 replace (
 	github.com/graphtoken/graphtoken/backends/bitwarden => ..
