@@ -20,5 +20,5 @@ func (b *Backend) Delete(ctx context.Context, key string) error {
 		return err
 	}
 	at := b.place(key)
-	return origin.Fail("delete", key, remove.Run(ctx, b.client, []string{at.record}, at.channel).Err())
+	return b.fail("delete", key, remove.Run(ctx, b.client, []string{at.record}, at.channel).Err())
 }

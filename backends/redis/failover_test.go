@@ -16,21 +16,37 @@ import (
 	"github.com/graphtoken/graphtoken/internal/testkit/redistest"
 )
 
-func TestAFailoverOfSentinelGivesNoWrongAnswer(t *testing.T) {
+func TestNoFailoverOfSentinelGivesAWrongAnswer(t *testing.T) {
 	sentinels := redistest.StartSentinels(t)
-	duringFailover(t, func() goredis.UniversalClient { return behind(sentinels) }, func() { sentinels.Failover(t) })
+	connect := func() goredis.UniversalClient { return behind(sentinels) }
+	t.Run("ordered", func(t *testing.T) {
+		amid(t, connect, func(func()) { sentinels.Failover(t) })
+	})
+	t.Run("after a crash", func(t *testing.T) {
+		amid(t, connect, func(func()) { sentinels.KillMaster(t) })
+	})
 }
 
-func TestAFailoverOfClusterGivesNoWrongAnswer(t *testing.T) {
+func TestNoChangeOfClusterGivesAWrongAnswer(t *testing.T) {
 	cluster := redistest.StartCluster(t)
-	duringFailover(t, func() goredis.UniversalClient {
+	connect := func() goredis.UniversalClient {
 		return goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: cluster.Addrs()})
-	}, func() { cluster.Failover(t, "{k}") })
+	}
+	t.Run("a slot that moves", func(t *testing.T) {
+		amid(t, connect, func(work func()) { cluster.Move(t, "{k}", work, work) })
+	})
+	t.Run("a failover that is ordered", func(t *testing.T) {
+		amid(t, connect, func(func()) { cluster.Failover(t, "{k}") })
+	})
+	t.Run("a failover after a crash", func(t *testing.T) {
+		amid(t, connect, func(func()) { cluster.KillMaster(t, "{k}") })
+	})
 }
 
-// duringFailover has eight share a record while its master is replaced. They
-// may get errors; what they get without one must be true.
-func duringFailover(t *testing.T, connect func() goredis.UniversalClient, failover func()) {
+// amid has eight share a record while something happens to its server. They
+// may get errors; what they get without one must be true. What happens can
+// call work, to have 50 answers more before it goes on.
+func amid(t *testing.T, connect func() goredis.UniversalClient, happen func(work func())) {
 	record := func(n int64) string { return fmt.Sprint(n, " ", strings.Repeat("x", 4<<10), " ", n) }
 	number := func(rec core.Record) int64 {
 		var n, again int64
@@ -40,9 +56,9 @@ func duringFailover(t *testing.T, connect func() goredis.UniversalClient, failov
 		}
 		return n
 	}
-	client := connect()
-	defer client.Close()
-	save(t, on(t, client), "k", record(0), core.Absent)
+	first := connect()
+	defer first.Close()
+	save(t, on(t, first), "k", record(0), core.AnyVersion)
 
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
@@ -105,16 +121,21 @@ func duringFailover(t *testing.T, connect func() goredis.UniversalClient, failov
 			}
 		})
 	}
-	for answers.Load() < 50 && ctx.Err() == nil {
-		time.Sleep(time.Millisecond)
+	work := func() {
+		for enough := answers.Load() + 50; answers.Load() < enough && ctx.Err() == nil; {
+			time.Sleep(time.Millisecond)
+		}
 	}
-	failover()
+	work()
+	happen(work)
 	over.Store(true)
 	all.Wait()
 	if ctx.Err() != nil {
-		t.Error("not everybody found the new master")
+		t.Error("not everybody went on")
 	}
-	rec, err := on(t, client).Load(t.Context(), "k")
+	fresh := connect()
+	defer fresh.Close()
+	rec, err := on(t, fresh).Load(t.Context(), "k")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (c
 	}
 	held, err := b.acquire(ctx, b.place(key), ttl)
 	if err != nil {
-		return nil, origin.Fail("acquire", key, err)
+		return nil, b.fail("acquire", key, err)
 	}
 	return origin.Lease(key, held), nil
 }

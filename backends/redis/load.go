@@ -29,7 +29,7 @@ func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 	// damaged, and no key at all is absent.
 	stored, err := b.client.HGetAll(ctx, b.place(key).record).Result()
 	if err != nil {
-		return core.Record{}, origin.Fail("load", key, orCorrupt(err))
+		return core.Record{}, b.fail("load", key, orCorrupt(err))
 	}
 	if len(stored) == 0 {
 		return core.Record{}, origin.Fail("load", key, core.ErrNotFound)
@@ -53,7 +53,7 @@ func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 		return false, err
 	}
 	n, err := b.client.Exists(ctx, b.place(key).record).Result()
-	return n > 0, origin.Fail("check", key, err)
+	return n > 0, b.fail("check", key, err)
 }
 
 // modified reads what Save's script wrote. A time that can't be read is none:

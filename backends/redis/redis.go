@@ -23,8 +23,10 @@
 package redis
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -95,3 +97,15 @@ func New(client redis.UniversalClient, o Options) (*Backend, error) {
 // core.ErrReadOnly, which is final: it is what a master says that has just been
 // replaced, and in a moment the client will have found the new one.
 const origin core.Origin = "redis"
+
+// fail is origin.Fail for what a call to the server came to. A Cluster's client
+// goes on dialling a master that crashed until it next reads which node serves
+// which slot, a minute later by default. It is told to read that now.
+func (b *Backend) fail(op, key string, err error) error {
+	if unreachable := net.Error(nil); errors.As(err, &unreachable) {
+		if cluster, ok := b.client.(interface{ ReloadState(context.Context) }); ok {
+			cluster.ReloadState(context.Background())
+		}
+	}
+	return origin.Fail(op, key, err)
+}

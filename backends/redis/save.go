@@ -56,7 +56,7 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 	// of the arguments in its error.
 	saved, err := save.Run(ctx, b.client, []string{at.record}, string(rec.Version), next, at.channel, rec.Data).Bool()
 	if err != nil {
-		return "", origin.Fail("save", key, err)
+		return "", b.fail("save", key, err)
 	}
 	if !saved {
 		return "", origin.Fail("save", key, core.ErrConflict)

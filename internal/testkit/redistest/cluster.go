@@ -2,6 +2,7 @@ package redistest
 
 import (
 	"fmt"
+	"net"
 	"strings"
 )
 
@@ -41,12 +42,22 @@ func (c *Cluster) Addrs() []string {
 // MasterOf is the node that serves a key.
 func (c *Cluster) MasterOf(t TB, key string) *Server {
 	t.Helper()
+	master := c.masterOf(key)
+	if master == nil {
+		t.Fatalf("redistest: no master serves %q", key)
+	}
+	return master
+}
+
+func (c *Cluster) masterOf(key string) *Server {
 	for _, node := range c.Nodes {
-		if out, err := node.cli("exists", key); err == nil && !strings.Contains(out, "MOVED") && strings.HasPrefix(node.CLI(t, "role"), "master") {
+		if _, err := node.cli("exists", key); err != nil {
+			continue // another's, or it is down
+		}
+		if role, err := node.cli("role"); err == nil && strings.HasPrefix(role, "master") {
 			return node
 		}
 	}
-	t.Fatalf("redistest: no master serves %q", key)
 	return nil
 }
 
@@ -98,6 +109,56 @@ func (c *Cluster) Failover(t TB, key string) {
 	}
 	if now := c.MasterOf(t, key); now == old {
 		t.Fatalf("redistest: %q is still served by %s", key, old.Addr)
+	}
+}
+
+// KillMaster ends the master that serves a key as a crash does, and returns
+// when its replica has taken its place.
+func (c *Cluster) KillMaster(t TB, key string) {
+	t.Helper()
+	c.MasterOf(t, key).Kill(t)
+	until(t, "a new master of "+key, func() error {
+		if c.masterOf(key) == nil {
+			return fmt.Errorf("nobody serves it")
+		}
+		return nil
+	})
+}
+
+// Move moves the slot of a key to another master, as resharding does. It calls
+// marked while keys that aren't there yet are to be made at the new place, and
+// moved when all keys are there and the Cluster doesn't know it yet.
+func (c *Cluster) Move(t TB, key string, marked, moved func()) {
+	t.Helper()
+	from, slot := c.MasterOf(t, key), c.Nodes[0].CLI(t, "cluster", "keyslot", key)
+	var to *Server
+	var masters []*Server
+	for _, node := range c.Nodes {
+		if strings.HasPrefix(node.CLI(t, "role"), "master") {
+			masters = append(masters, node)
+			if node != from {
+				to = node
+			}
+		}
+	}
+	toID := to.CLI(t, "cluster", "myid")
+	to.CLI(t, "cluster", "setslot", slot, "importing", from.CLI(t, "cluster", "myid"))
+	from.CLI(t, "cluster", "setslot", slot, "migrating", toID)
+	marked()
+	host, port, _ := net.SplitHostPort(to.Addr)
+	for {
+		keys := strings.Fields(from.CLI(t, "cluster", "getkeysinslot", slot, "100"))
+		if len(keys) == 0 {
+			break // none will be made here any more
+		}
+		from.CLI(t, append([]string{"migrate", host, port, "", "0", "5000", "keys"}, keys...)...)
+	}
+	moved()
+	for _, node := range append([]*Server{to, from}, masters...) {
+		node.CLI(t, "cluster", "setslot", slot, "node", toID)
+	}
+	for _, node := range c.Nodes {
+		until(t, "the Cluster seen from "+node.Addr, func() error { return node.clusterIsWhole() })
 	}
 }
 

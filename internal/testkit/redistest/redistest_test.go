@@ -19,7 +19,7 @@ func TestAServerKeepsWhatItWasTold(t *testing.T) {
 	}
 }
 
-func TestAClusterServesEveryKey(t *testing.T) {
+func TestAClusterServesEveryKeyAndMovesIt(t *testing.T) {
 	cluster := redistest.StartCluster(t)
 	masters := map[string]bool{}
 	for _, key := range []string{"a", "b", "c", "d", "e", "f"} {
@@ -27,6 +27,24 @@ func TestAClusterServesEveryKey(t *testing.T) {
 	}
 	if len(masters) < 2 {
 		t.Errorf("six keys are served by %d master", len(masters))
+	}
+	old := cluster.MasterOf(t, "k")
+	old.CLI(t, "set", "k", "kept")
+	cluster.Move(t, "k", func() {
+		if got := old.CLI(t, "get", "k"); got != "kept" {
+			t.Errorf("before it moves: %q", got)
+		}
+	}, func() {})
+	now := cluster.MasterOf(t, "k")
+	if now == old {
+		t.Fatalf("%s serves the key, as before", old.Addr)
+	}
+	if got := now.CLI(t, "get", "k"); got != "kept" {
+		t.Errorf("at its new place: %q", got)
+	}
+	cluster.KillMaster(t, "k")
+	if cluster.MasterOf(t, "k") == now {
+		t.Error("a dead master serves the key")
 	}
 }
 
@@ -36,5 +54,10 @@ func TestSentinelsReplaceTheMaster(t *testing.T) {
 	sentinels.Failover(t)
 	if master := sentinels.Master(t); master == old {
 		t.Errorf("the master is %s, as before", master)
+	}
+	old = sentinels.Master(t)
+	sentinels.KillMaster(t)
+	if master := sentinels.Master(t); master == old {
+		t.Errorf("the master is %s, which is dead", master)
 	}
 }

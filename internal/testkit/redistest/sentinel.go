@@ -34,13 +34,7 @@ func StartSentinels(t TB) *Sentinels {
 	for range replicas {
 		s.Servers = append(s.Servers, Start(t, "--replicaof", host+" "+port, "--repl-diskless-sync-delay", "0"))
 	}
-	until(t, "the replicas of "+master.Addr, func() error {
-		info, err := master.cli("info", "replication")
-		if n := strings.Count(info, "state=online"); err == nil && n < replicas {
-			err = fmt.Errorf("%d of %d replicas are in step", n, replicas)
-		}
-		return err
-	})
+	master.untilFollowed(t, replicas)
 	for range sentinels {
 		s.Sentinels = append(s.Sentinels, start(t, "redis-sentinel", []string{
 			"sentinel monitor " + MasterName + " " + host + " " + port + " 2",
@@ -52,6 +46,18 @@ func StartSentinels(t TB) *Sentinels {
 		until(t, "the Sentinel "+sentinel.Addr, func() error { return sentinel.knows(replicas, sentinels) })
 	}
 	return s
+}
+
+// untilFollowed waits for as many replicas in step.
+func (s *Server) untilFollowed(t TB, replicas int) {
+	t.Helper()
+	until(t, "the replicas of "+s.Addr, func() error {
+		info, err := s.cli("info", "replication")
+		if n := strings.Count(info, "state=online"); err == nil && n < replicas {
+			err = fmt.Errorf("%d of %d are in step", n, replicas)
+		}
+		return err
+	})
 }
 
 // knows wants a Sentinel to know all the others.
@@ -103,6 +109,25 @@ func (s *Sentinels) Failover(t TB) {
 		}
 		return err
 	})
+	s.untilReplaced(t, old)
+}
+
+// KillMaster ends the master as a crash does, and returns when all Sentinels
+// have noticed by themselves and say that another one is it.
+func (s *Sentinels) KillMaster(t TB) {
+	t.Helper()
+	old := s.Master(t)
+	for _, server := range s.Servers {
+		if server.Addr == old {
+			server.untilFollowed(t, 1) // it may be new itself
+			server.Kill(t)
+		}
+	}
+	s.untilReplaced(t, old)
+}
+
+func (s *Sentinels) untilReplaced(t TB, old string) {
+	t.Helper()
 	until(t, "a new master after "+old, func() error {
 		for _, sentinel := range s.Sentinels {
 			out, err := sentinel.cli("sentinel", "get-master-addr-by-name", MasterName)
