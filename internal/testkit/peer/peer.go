@@ -30,8 +30,20 @@ type TB interface {
 // about it.
 func Missing(t TB, name, how string) {
 	t.Helper()
+	missing(t, name, how, Required(name))
+}
+
+// Wanted is Missing for a peer that no script can install: "all" doesn't mean it,
+// its name does.
+func Wanted(t TB, name, how string) {
+	t.Helper()
+	missing(t, name, how, named(name))
+}
+
+func missing(t TB, name, how string, required bool) {
+	t.Helper()
 	const format = "MISSING REAL PEER: %s\n\tnothing was tested against it; %s"
-	if Required(name) {
+	if required {
 		t.Fatalf(format+"\n\t(GRAPHTOKEN_REQUIRE=%s wants it)", name, how, os.Getenv("GRAPHTOKEN_REQUIRE"))
 		return
 	}
@@ -61,10 +73,12 @@ func note(test, name string) error {
 	return errors.Join(err, f.Close())
 }
 
-// Required says whether GRAPHTOKEN_REQUIRE names the peer.
-func Required(name string) bool {
+// Required says whether GRAPHTOKEN_REQUIRE names the peer, or "all".
+func Required(name string) bool { return named(name) || named("all") }
+
+func named(name string) bool {
 	for _, r := range strings.Split(os.Getenv("GRAPHTOKEN_REQUIRE"), ",") {
-		if r = strings.TrimSpace(r); strings.EqualFold(r, name) || strings.EqualFold(r, "all") {
+		if strings.EqualFold(strings.TrimSpace(r), name) {
 			return true
 		}
 	}

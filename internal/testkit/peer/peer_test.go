@@ -45,6 +45,22 @@ func TestAMissingPeerIsLoudAndARequiredOneFails(t *testing.T) {
 	}
 }
 
+func TestAWantedPeerIsRequiredByNameAlone(t *testing.T) {
+	for require, fails := range map[string]bool{"": false, "all": false, "all, emulator": true, "Emulator": true} {
+		t.Setenv("GRAPHTOKEN_REQUIRE", require)
+		t.Setenv("GRAPHTOKEN_MISSING", "")
+		var s spy
+		Wanted(&s, "emulator", "it can't be installed")
+		said := s.skipped
+		if fails {
+			said = s.failed
+		}
+		if !strings.Contains(said, "MISSING REAL PEER: emulator") {
+			t.Errorf("%q is required: skipped %q, failed %q", require, s.skipped, s.failed)
+		}
+	}
+}
+
 func TestAPythonWithoutThePackagesIsMissing(t *testing.T) {
 	t.Setenv("GRAPHTOKEN_REQUIRE", "")
 	t.Setenv("GRAPHTOKEN_PYTHON", "/bin/false")
