@@ -1,0 +1,127 @@
+package firestore
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"cloud.google.com/go/firestore"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// Fields of a lease's document. Its expiry is its update time and the ttl, and
+// is compared with the time at which it was read: both are the server's.
+const (
+	leaseOwner    = "owner"    // this lease's alone, not its process's, which may hold the successor too
+	leaseTTL      = "ttl"      // µs
+	leaseRevision = "revision" // makes every renewal a change
+)
+
+// Acquire implements [core.Leaser]. The lease is a document of its own, created,
+// replaced and deleted by conditions. It expires by the server's clock. Taking it
+// is one call, taking over an expired one three, and core.ErrLeaseHeld two.
+func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
+	if err := origin.Admit(ctx, "acquire", key); err != nil {
+		return nil, err
+	}
+	held, err := b.acquire(ctx, b.place(key).lease, ttl)
+	if err != nil {
+		return nil, origin.Fail("acquire", key, err)
+	}
+	return origin.Lease(key, held), nil
+}
+
+func (b *Backend) acquire(ctx context.Context, doc *firestore.DocumentRef, ttl time.Duration) (*lease, error) {
+	l := &lease{b: b, doc: doc, owner: rand.Text()}
+	fields := l.fields(ttl)
+	instead, err := l.put(ctx, fields, create(doc, fields))
+	if err == nil && instead != nil && left(instead) <= 0 && instead.Exists() {
+		instead, err = l.put(ctx, fields, replace(doc, fields, instead.UpdateTime))
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case instead != nil:
+		return nil, core.ErrLeaseHeld // a moment ago, if not any more
+	}
+	return l, nil
+}
+
+// lease is a held or lost lease. It remembers nothing that a renewal changes.
+type lease struct {
+	b     *Backend
+	doc   *firestore.DocumentRef
+	owner string
+}
+
+// Renew implements [core.Lease], with two calls: a lease that expired must not
+// be revived, even where nobody took it over.
+func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
+	for {
+		found, err := l.get(ctx)
+		if err != nil {
+			return err
+		}
+		if !l.holds(found) {
+			return core.ErrLeaseLost
+		}
+		fields := l.fields(ttl)
+		instead, err := l.put(ctx, fields, replace(l.doc, fields, found.UpdateTime))
+		if err != nil || instead == nil {
+			return err
+		}
+		// Somebody took it over in between, or another call renewed it.
+	}
+}
+
+// Release implements [core.Lease], with two calls.
+func (l *lease) Release(ctx context.Context) error {
+	for again := false; ; again = true {
+		found, err := l.get(ctx)
+		if err != nil {
+			return err
+		}
+		if again && !found.Exists() {
+			return nil // the client deleted it twice, because an answer was lost
+		}
+		if !l.holds(found) {
+			return core.ErrLeaseLost
+		}
+		_, err = patiently(ctx, func(ctx context.Context) (*firestore.WriteResult, error) {
+			return l.doc.Delete(ctx, firestore.LastUpdateTime(found.UpdateTime))
+		})
+		if !refused(err) {
+			return err
+		}
+	}
+}
+
+func (l *lease) get(ctx context.Context) (*firestore.DocumentSnapshot, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return l.b.get(ctx, l.doc)
+}
+
+func (l *lease) put(ctx context.Context, fields map[string]any, w write) (instead *firestore.DocumentSnapshot, err error) {
+	_, instead, err = l.b.put(ctx, l.doc, leaseRevision, fields[leaseRevision].(string), w)
+	return instead, err
+}
+
+func (l *lease) fields(ttl time.Duration) map[string]any {
+	return map[string]any{leaseOwner: l.owner, leaseTTL: ttl.Microseconds(), leaseRevision: rand.Text()}
+}
+
+// holds reports whether the lease was held when its document was read.
+func (l *lease) holds(found *firestore.DocumentSnapshot) bool {
+	owner, _ := fieldOf[string](found, leaseOwner)
+	return owner == l.owner && left(found) > 0
+}
+
+// left is how long the lease in a document would have lasted when it was read.
+// It is not positive for one that is free.
+func left(found *firestore.DocumentSnapshot) time.Duration {
+	ttl, _ := fieldOf[int64](found, leaseTTL)
+	return time.Duration(ttl)*time.Microsecond - found.ReadTime.Sub(found.UpdateTime)
+}

@@ -1,0 +1,35 @@
+package firestore
+
+import (
+	"cloud.google.com/go/firestore"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// leases is the collection, below a record's document, of its lease. No key
+// reaches there, and whoever lists the documents of the records' collection
+// doesn't meet it.
+const leases = "graphtoken_leases"
+
+// namingAfter is how keys become what follows the prefix in a document's id. An
+// id is UTF-8 without a slash, not "." or "..", and nothing like "__x__"
+// (https://firebase.google.com/docs/firestore/quotas, "Limits").
+func namingAfter(prefix string) core.Naming {
+	return core.Naming{Escape: '%', Reserved: func(name string) bool {
+		id := prefix + name
+		return id == "." || id == ".." || reserved.MatchString(id)
+	}}
+}
+
+// place is where everything about a key is kept.
+type place struct {
+	record, lease *firestore.DocumentRef
+}
+
+func (b *Backend) place(key string) place { return b.placeOf(b.naming.Name(key)) }
+
+func (b *Backend) placeOf(name string) place {
+	record := b.collection.Doc(b.prefix + name)
+	// Those who keep another field of the same document lease that one.
+	return place{record: record, lease: record.Collection(leases).Doc(b.field)}
+}

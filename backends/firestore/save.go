@@ -1,0 +1,99 @@
+package firestore
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"regexp"
+	"unicode/utf8"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// maxSize is what fits whatever the key: a document has at most 1 MiB, of which
+// its name can take 6 KiB, and the names of fields, the revision and the
+// bookkeeping count too (https://firebase.google.com/docs/firestore/quotas,
+// https://firebase.google.com/docs/firestore/storage-size). That is also less
+// than the 1,048,487 bytes of a single value.
+const maxSize = 1<<20 - 8<<10
+
+// MaxSize implements [core.SizeLimiter]. Other fields of a document leave less.
+func (b *Backend) MaxSize() int { return maxSize }
+
+// Save implements [core.TokenBackend], with one call. It takes two to answer
+// core.ErrConflict, and three to create a record in a document that is there
+// for the sake of other fields.
+//
+// A change of another field is another version of the record, too.
+func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
+	if err := origin.Admit(ctx, "save", key); err != nil {
+		return "", err
+	}
+	version, err := b.save(ctx, key, rec)
+	if err != nil {
+		return "", origin.Fail("save", key, err)
+	}
+	return version, nil
+}
+
+func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
+	switch n := len(rec.Data); {
+	case n == 0:
+		return "", fmt.Errorf("%w: no data", core.ErrCorrupt)
+	case n > maxSize:
+		return "", fmt.Errorf("%w: %d bytes, the limit is %d", core.ErrTooLarge, n, maxSize)
+	}
+	doc, revision := b.place(key).record, rand.Text()
+	fields := map[string]any{b.field: valueOf(rec.Data), b.revision: revision}
+	var w write
+	switch rec.Version {
+	case core.AnyVersion:
+		w = overwrite(doc, fields)
+	case core.Absent:
+		w = create(doc, fields)
+	default:
+		known, ok := timeOf(rec.Version)
+		if !ok {
+			return "", core.ErrConflict
+		}
+		w = replace(doc, fields, known)
+	}
+	for {
+		done, instead, err := b.put(ctx, doc, b.revision, revision, w)
+		switch {
+		case err != nil:
+			return "", orTooLarge(len(rec.Data), err)
+		case instead == nil:
+			return versionOf(done), nil
+		case rec.Version != core.Absent || b.valueIn(instead) != nil:
+			return "", core.ErrConflict
+		case instead.Exists():
+			w = replace(doc, fields, instead.UpdateTime)
+		default: // it was deleted meanwhile
+			w = create(doc, fields)
+		}
+	}
+}
+
+// valueOf is data as they are stored: as a string, which python-o365 reads,
+// unless they can't be one.
+func valueOf(data []byte) any {
+	if utf8.Valid(data) {
+		return string(data)
+	}
+	return data
+}
+
+var tooLarge = regexp.MustCompile(`\bsize\b|longer than`)
+
+// orTooLarge recognizes what the server says of a document that other fields
+// make too large.
+func orTooLarge(n int, err error) error {
+	if s := status.Convert(err); s.Code() == codes.InvalidArgument && tooLarge.MatchString(s.Message()) {
+		return fmt.Errorf("%w: %d bytes beside the document's other fields: %w", core.ErrTooLarge, n, err)
+	}
+	return err
+}
