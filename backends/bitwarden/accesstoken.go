@@ -62,6 +62,6 @@ func deriveKey(seed []byte) (symmetricKey, error) {
 }
 
 // Format prints whose token it is.
-func (t *accessToken) Format(f fmt.State, _ rune) {
+func (t accessToken) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "[access token "+t.clientID+"]")
 }

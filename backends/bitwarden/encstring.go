@@ -74,7 +74,7 @@ func (k *symmetricKey) bytes() []byte {
 }
 
 // Format prints no key.
-func (k *symmetricKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[key]") }
+func (k symmetricKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[key]") }
 
 func (k *symmetricKey) encrypt(plain []byte) encString {
 	var e encString

@@ -14,12 +14,12 @@ import (
 
 // SDK is what [FromSDK] uses of the Secrets of github.com/bitwarden/sdk-go,
 // whose versions differ in the types they answer with.
-type SDK[Secret, Identifiers, Deleted any] interface {
-	Get(id string) (Secret, error)
-	List(organizationID string) (Identifiers, error)
-	Create(key, value, note, organizationID string, projectIDs []string) (Secret, error)
-	Update(id, key, value, note, organizationID string, projectIDs []string) (Secret, error)
-	Delete(ids []string) (Deleted, error)
+type SDK[S, I, D any] interface {
+	Get(id string) (S, error)
+	List(organizationID string) (I, error)
+	Create(key, value, note, organizationID string, projectIDs []string) (S, error)
+	Update(id, key, value, note, organizationID string, projectIDs []string) (S, error)
+	Delete(ids []string) (D, error)
 }
 
 // FromSDK returns Secrets over the official SDK's client, which has logged in
@@ -142,6 +142,9 @@ func projects(s Secret) []string {
 // it returns at once; the next call waits until this one is over.
 func sdkCall[A, R any](ctx context.Context, busy chan struct{}, call func() (R, error)) (A, error) {
 	var none A
+	if err := ctx.Err(); err != nil {
+		return none, err
+	}
 	select {
 	case busy <- struct{}{}:
 	case <-ctx.Done():

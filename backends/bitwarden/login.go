@@ -2,7 +2,6 @@ package bitwarden
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -110,6 +109,3 @@ func newSender(given *http.Client) *sender {
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &sender{http: &own}
 }
-
-// errOrganization is about a login that isn't a machine account's.
-var errOrganization = errors.New("the login names no organization")

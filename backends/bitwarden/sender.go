@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -59,7 +60,7 @@ const (
 	maxAnswer = 64 << 20    // bytes: what a list of a hundred thousand secrets takes
 )
 
-// send sends r and decodes the answer, unless answer is nil. It sends it again
+// send sends r and decodes the answer. It sends it again
 // when the server refused it for now, while that is worth waiting for. All
 // callers wait together: a limit is the account's, not the caller's.
 func (s *sender) send(ctx context.Context, r request, answer any) error {
@@ -168,7 +169,7 @@ func message(body []byte) string {
 	if text == "" {
 		text = refusal.Error
 	}
-	return text[:min(len(text), 200)]
+	return strings.ToValidUTF8(text[:min(len(text), 200)], "")
 }
 
 // retryAfter reads seconds or a date (RFC 9110, section 10.2.3).

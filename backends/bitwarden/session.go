@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -25,6 +26,9 @@ type session struct {
 	current  atomic.Pointer[login]
 }
 
+// Format prints whose session it is.
+func (s *session) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "[session of %v]", s.access) }
+
 // login is what the identity server grants, or the state file keeps of it.
 type login struct {
 	bearer       string
@@ -34,44 +38,46 @@ type login struct {
 }
 
 // Format prints whose login it is.
-func (l *login) Format(f fmt.State, _ rune) {
+func (l login) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "[login to "+l.organization+"]")
 }
 
 // Logins are renewed five minutes before their end, as by the official SDK, or
-// a tenth of what is left of a shorter one.
+// after nine tenths of a short life.
 const renewBefore = 5 * time.Minute
 
-func newLogin(bearer string, key *symmetricKey, now, end time.Time) (*login, error) {
-	claims, err := readClaims(bearer)
-	if err != nil {
-		return nil, err
-	}
+func newLogin(bearer string, claims claims, key *symmetricKey, begin, end time.Time) *login {
 	return &login{
 		bearer:       bearer,
 		organization: claims.Organization,
 		key:          key,
-		renew:        end.Add(-min(renewBefore, end.Sub(now)/10)),
+		renew:        end.Add(-min(renewBefore, end.Sub(begin)/10)),
 		end:          end,
-	}, nil
+	}
 }
 
 // claims are what the client reads of a bearer token. It doesn't verify it:
 // the server it is from is the one it goes to.
 type claims struct {
-	Expires      int64  `json:"exp"` // in seconds since 1970
+	Begins       int64  `json:"nbf"` // in seconds since 1970
+	Expires      int64  `json:"exp"` // likewise
 	Organization string `json:"organization"`
 }
+
+var (
+	errNoJWT        = errors.New("the login's token is no JWT")
+	errOrganization = errors.New("the login names no organization")
+)
 
 func readClaims(bearer string) (claims, error) {
 	var c claims
 	parts := strings.Split(bearer, ".")
 	if len(parts) != 3 {
-		return c, fmt.Errorf("the login's token is no JWT")
+		return c, errNoJWT
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
 	if err != nil || json.Unmarshal(payload, &c) != nil {
-		return c, fmt.Errorf("the login's token is no JWT")
+		return c, errNoJWT
 	}
 	if !isUUID(c.Organization) {
 		return c, errOrganization
@@ -121,7 +127,7 @@ func (s *session) get(ctx context.Context, rejected string) (*login, error) {
 		return next, nil
 	case l.bearer != rejected && time.Now().Before(l.end):
 		again := *l
-		again.renew = time.Now().Add(l.end.Sub(time.Now()) / 4)
+		again.renew = time.Now().Add(time.Until(l.end) / 4)
 		s.current.Store(&again)
 		return l, nil
 	}
@@ -179,7 +185,13 @@ func (s *session) logIn(ctx context.Context) (*login, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newLogin(answer.AccessToken, key, sent, sent.Add(time.Duration(answer.ExpiresIn)*time.Second))
+	claims, err := readClaims(answer.AccessToken)
+	if err != nil {
+		return nil, err
+	}
+	// By this machine's clock, which the server's may differ from.
+	end := sent.Add(time.Duration(answer.ExpiresIn) * time.Second)
+	return newLogin(answer.AccessToken, claims, key, sent, end), nil
 }
 
 // readKey reads an organization's key. One of another length belongs to a kind of

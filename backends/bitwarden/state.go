@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -15,6 +16,9 @@ type stateFile struct {
 	path string // empty: there is none
 	key  *symmetricKey
 }
+
+// Format prints where the file is.
+func (f stateFile) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "[state file "+f.path+"]") }
 
 // state is what is encrypted in the file.
 type state struct {
@@ -47,15 +51,11 @@ func (f stateFile) read() *login {
 	if err != nil {
 		return nil
 	}
-	c, err := readClaims(s.Token)
+	claims, err := readClaims(s.Token)
 	if err != nil {
 		return nil
 	}
-	l, err := newLogin(s.Token, key, time.Now(), time.Unix(c.Expires, 0))
-	if err != nil {
-		return nil
-	}
-	return l
+	return newLogin(s.Token, claims, key, time.Unix(claims.Begins, 0), time.Unix(claims.Expires, 0))
 }
 
 // write replaces the file, which only its owner may read.

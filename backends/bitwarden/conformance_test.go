@@ -1,0 +1,72 @@
+package bitwarden_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/graphtoken/graphtoken/backends/bitwarden"
+	"github.com/graphtoken/graphtoken/conformance"
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/testkit/bitwardentest"
+)
+
+func TestConformance(t *testing.T) {
+	for name, prefix := range map[string]string{"without a prefix": "", "with a prefix": "tokens/%é*"} {
+		t.Run(name, func(t *testing.T) {
+			conformance.Run(t, conformance.Harness{
+				New: func(t conformance.T) conformance.Env {
+					return store{bitwardentest.Start(t, bitwardentest.Options{}), prefix}
+				},
+				Want: conformance.Capabilities{CAS: conformance.CASDetects, List: true, Ping: true, MaxSize: 25_000},
+			})
+		})
+	}
+}
+
+// store is a server of its own.
+type store struct {
+	server *bitwardentest.Server
+	prefix string
+}
+
+func (s store) Open(t conformance.T) core.TokenBackend {
+	// A prefix that ours begins with, and a project beside ours, have other
+	// secrets of the same names.
+	transport := new(http.Transport)
+	t.Cleanup(transport.CloseIdleConnections)
+	secrets, err := bitwarden.Login(t.Context(), s.server.AccessToken(), bitwarden.LoginOptions{
+		APIURL: s.server.APIURL(), IdentityURL: s.server.IdentityURL(), HTTPClient: &http.Client{Transport: transport},
+	})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	b, err := bitwarden.New(secrets, bitwarden.Options{ProjectID: s.server.Project(), Prefix: s.prefix})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return b
+}
+
+func (s store) stored(key string) (bitwardentest.Secret, bool) {
+	for _, secret := range s.server.Secrets() {
+		if secret.Key == s.prefix+key {
+			return secret, true
+		}
+	}
+	return bitwardentest.Secret{}, false
+}
+
+func (s store) Raw(key string) []byte {
+	secret, _ := s.stored(key)
+	return []byte(secret.Value)
+}
+
+func (s store) Corrupt(t conformance.T, key string) {
+	secret, ok := s.stored(key)
+	if !ok {
+		t.Fatalf("%q is not stored", key)
+	}
+	s.server.Set(secret.ID, "base64:?")
+}
+
+func (s store) Fail(n int) { s.server.Fail(n) }
