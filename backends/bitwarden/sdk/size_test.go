@@ -15,7 +15,7 @@ func TestSizeOfThePrograms(t *testing.T) {
 	size := func(program, cgo string) int64 {
 		t.Helper()
 		path := filepath.Join(t.TempDir(), program)
-		build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./testdata/size/"+program)
+		build := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./testdata/size/"+program)
 		build.Env = append(os.Environ(), "CGO_ENABLED="+cgo)
 		if out, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
