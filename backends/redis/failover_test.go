@@ -142,3 +142,71 @@ func amid(t *testing.T, connect func() goredis.UniversalClient, happen func(work
 	t.Logf("%d answers, %d errors; %d refreshes saved, %d of them lost with the old master (%d readers noticed)",
 		answers.Load(), outages.Load(), refreshes.Load(), refreshes.Load()-number(rec), backwards.Load())
 }
+
+// What a replica reads may be behind; that it can't be written to must show.
+func TestAReplicaIsNoStore(t *testing.T) {
+	master := redistest.Start(t)
+	host, port, _ := strings.Cut(master.Addr, ":")
+	replica := redistest.Start(t, "--replicaof", host+" "+port)
+	b, _ := open(t, replica.Addr)
+	_, saved := b.Save(t.Context(), "k", core.Record{Data: []byte("1"), Version: core.Absent})
+	_, acquired := b.Acquire(t.Context(), "k", time.Hour)
+	_, decided := b.ShouldRefresh(t.Context(), "k", core.RefreshRequest{
+		Refresh: func(context.Context, core.Record) error { t.Error("a refresh that can't be saved"); return nil },
+	})
+	for op, err := range map[string]error{"Save": saved, "Acquire": acquired, "ShouldRefresh": decided, "Ping": b.Ping(t.Context())} {
+		var reply goredis.Error
+		if !errors.As(err, &reply) || !goredis.IsReadOnlyError(reply) {
+			t.Errorf("%s = %v, want READONLY", op, err)
+		}
+	}
+}
+
+func TestAServerThatLoadsIsNotEmpty(t *testing.T) {
+	// It reads a file that it wrote when it was stopped, key by key, and answers in between.
+	server := redistest.Start(t, "--appendonly", "no", "--save", "3600 1",
+		"--key-load-delay", "5000", "--loading-process-events-interval-bytes", "1024")
+	client := goredis.NewClient(&goredis.Options{Addr: server.Addr, MaxRetries: -1})
+	defer client.Close()
+	b := on(t, client)
+	for i := range 200 {
+		save(t, b, fmt.Sprint("k", i), strings.Repeat("x", 1024), core.Absent)
+	}
+	server.Stop(t)
+	var loading int
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		for t.Context().Err() == nil {
+			rec, err := b.Load(t.Context(), "k1")
+			there, checked := b.Check(t.Context(), "k1")
+			_, saved := b.Save(t.Context(), "k1", core.Record{Data: []byte("2"), Version: core.Absent})
+			switch {
+			case checked == nil && !there:
+				t.Error("Check says that the record is absent")
+			case saved == nil:
+				t.Error("Save with Absent overwrites the record")
+			}
+			for _, err := range []error{err, checked, saved} {
+				if errors.Is(err, core.ErrNotFound) || errors.Is(err, core.ErrCorrupt) {
+					t.Error(err)
+				}
+				if reply := goredis.Error(nil); errors.As(err, &reply) && goredis.IsLoadingError(reply) {
+					loading++
+				}
+			}
+			if err == nil {
+				if len(rec.Data) != 1024 {
+					t.Errorf("Load = %d bytes", len(rec.Data))
+				}
+				return
+			}
+		}
+	}()
+	server.Restart(t)
+	<-asked
+	if loading == 0 {
+		t.Error("the server never said LOADING: the test proves nothing")
+	}
+	t.Logf("LOADING was answered %d times", loading)
+}
