@@ -2,7 +2,6 @@ package awss3_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"io"
 	"net/http"
@@ -18,20 +17,23 @@ import (
 	"github.com/graphtoken/graphtoken/backends/awss3"
 	"github.com/graphtoken/graphtoken/conformance"
 	"github.com/graphtoken/graphtoken/core"
-	"github.com/graphtoken/graphtoken/internal/testkit/mototest"
 	"github.com/graphtoken/graphtoken/internal/testkit/s3test"
 )
 
-func TestConformanceInProcess(t *testing.T) {
-	t.Parallel()
+// conform runs the suite. On a store that goes by the real clock leases expire
+// by whole seconds, one or two after their ttl.
+func conform(t *testing.T, at place) {
 	conformance.Run(t, conformance.Harness{
-		New: func(t conformance.T) conformance.Env {
-			double := s3test.Start(t)
-			bucket := s3test.Bucket(t, s3test.Client(double.URL))
-			return advanced{newStore(double.URL, bucket), double}
+		New: func(conformance.T) conformance.Env {
+			s := &store{place: at, prefix: newPrefix(), behind: at.connect()}
+			if at.double != nil {
+				return advanced{s, at.double}
+			}
+			return s
 		},
-		Want: everything,
-		Name: "awss3 on the double",
+		Want:     everything,
+		Name:     "awss3",
+		LeaseTTL: time.Second,
 	})
 }
 
@@ -39,28 +41,6 @@ func TestConformanceInProcess(t *testing.T) {
 type advanced struct {
 	*store
 	*s3test.Double
-}
-
-func TestConformanceOfVersitygw(t *testing.T) {
-	t.Parallel()
-	conform(t, "awss3 on versitygw", s3test.Versitygw(t).URL)
-}
-
-func TestConformanceOfMoto(t *testing.T) {
-	t.Parallel()
-	conform(t, "awss3 on moto", mototest.Start(t).URL)
-}
-
-// conform runs the suite on a store that goes by the real clock. Leases expire
-// by whole seconds there, two or three after they were taken.
-func conform(t *testing.T, name, url string) {
-	bucket := s3test.Bucket(t, s3test.Client(url))
-	conformance.Run(t, conformance.Harness{
-		New:      func(t conformance.T) conformance.Env { return newStore(url, bucket) },
-		Want:     everything,
-		Name:     name,
-		LeaseTTL: time.Second,
-	})
 }
 
 var everything = conformance.Capabilities{
@@ -75,19 +55,14 @@ var everything = conformance.Capabilities{
 
 // store is a prefix nobody else uses, in a bucket that many use.
 type store struct {
-	url, bucket, prefix string
-	behind              *s3.Client // for what is done behind the backend's back
-	failing             atomic.Int64
-}
-
-func newStore(url, bucket string) *store {
-	return &store{url: url, bucket: bucket, prefix: "conformance/" + rand.Text() + "+*[x] &/", behind: s3test.Client(url)}
+	place
+	prefix  string
+	behind  *s3.Client // for what is done behind the backend's back
+	failing atomic.Int64
 }
 
 func (s *store) Open(t conformance.T) core.TokenBackend {
-	client := s3test.Client(s.url, func(o *s3.Options) {
-		o.HTTPClient = through(&outage{left: &s.failing})
-	})
+	client := s.connect(through(&outage{left: &s.failing}))
 	b, err := awss3.New(client, s.bucket, awss3.Options{Prefix: s.prefix})
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -131,5 +106,3 @@ func (o *outage) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	}
 }
-
-func through(t http.RoundTripper) *http.Client { return &http.Client{Transport: t} }

@@ -32,9 +32,9 @@ func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (c
 
 // lock is a lease as it is stored.
 type lock struct {
-	Owner string `json:"owner"` // of this lease, not of the process: it may hold the successor too
-	Nonce string `json:"nonce"` // of this write, so that a renewal has another ETag
-	TTL   int64  `json:"ttl_ms"`
+	Owner string        `json:"owner"`  // of this lease, not of the process: it may hold the successor too
+	Nonce string        `json:"nonce"`  // of this write, so that a renewal has another ETag
+	TTL   time.Duration `json:"ttl_ns"` // from when it was written
 
 	version core.Version
 	written time.Time // by the store's clock, to the second
@@ -43,8 +43,7 @@ type lock struct {
 // expired says whether the lock has, when the store's clock shows now. Both
 // times are cut off: it is older than their difference less one second.
 func (k lock) expired(now time.Time) bool {
-	ttl := time.Duration(k.TTL) * time.Millisecond
-	return !now.Before(k.written.Add(ttl).Add(time.Second))
+	return !now.Before(k.written.Add(k.TTL).Add(time.Second))
 }
 
 // look returns the lock under a name, and when the store answered. That there
@@ -161,7 +160,7 @@ func (l *lease) whileHeld(ctx context.Context, change func(lock) (time.Time, err
 // write puts a lock of this lease where the version known is stored, and
 // answers core.ErrConflict elsewhere.
 func (l *lease) write(ctx context.Context, ttl time.Duration, known core.Version) (lock, error) {
-	k := lock{Owner: l.owner, Nonce: rand.Text(), TTL: milliseconds(ttl)}
+	k := lock{Owner: l.owner, Nonce: rand.Text(), TTL: max(ttl, 0)}
 	data, err := json.Marshal(k)
 	if err != nil {
 		return lock{}, err
@@ -179,13 +178,4 @@ func (l *lease) know(k *lock) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lock = k
-}
-
-// milliseconds rounds up: a lease lasts as long as was asked for, and at all.
-func milliseconds(ttl time.Duration) int64 {
-	ms := int64(ttl / time.Millisecond)
-	if ttl%time.Millisecond > 0 {
-		ms++
-	}
-	return max(1, ms)
 }

@@ -16,10 +16,10 @@ import (
 var ErrUnconditional = errors.New("the store ignores conditions")
 
 // Ping implements [core.Pinger]. It tries every condition that the backend
-// relies on, with an object that is no record, and removes that: five requests.
-// Ask once when a program starts, and not as a heartbeat. A store that is unfit
-// is [ErrUnconditional], with the condition that it ignores; one that refuses
-// conditions, or the program the permission, is the SDK's error.
+// relies on, with an object that is no record, and removes that: six requests, of
+// which three write. Ask once when a program starts, and not as a heartbeat. A
+// store that is unfit is [ErrUnconditional], with the condition that it
+// ignores; one that refuses conditions, or a permission, is the SDK's error.
 func (b *Backend) Ping(ctx context.Context) error {
 	err := ctx.Err()
 	if err == nil {
@@ -57,7 +57,16 @@ func (b *Backend) probe(ctx context.Context, name string) (err error) {
 	if err := heeded(err, "DeleteObject with If-Match of another ETag"); err != nil {
 		return err
 	}
-	_, err = b.remove(ctx, name, made.version)
+	if _, err := b.remove(ctx, name, made.version); err != nil {
+		return err
+	}
+	// Absent, and not forbidden: see Load.
+	if _, err = b.get(ctx, name); errors.Is(err, core.ErrNotFound) {
+		return nil
+	}
+	if err == nil {
+		err = errors.New("the store shows an object that was deleted")
+	}
 	return err
 }
 

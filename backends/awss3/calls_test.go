@@ -1,0 +1,231 @@
+package awss3_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/middleware"
+
+	"github.com/graphtoken/graphtoken/backends/awss3"
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// recorder keeps the names of the requests that are sent, in their order.
+type recorder struct {
+	mu   sync.Mutex
+	sent []string
+}
+
+func (r *recorder) record(o *s3.Options) {
+	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+		// The last step before the network, where retries come by too.
+		return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("recorder",
+			func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+				r.mu.Lock()
+				r.sent = append(r.sent, awsmiddleware.GetOperationName(ctx))
+				r.mu.Unlock()
+				return next.HandleDeserialize(ctx, in)
+			}), middleware.After)
+	})
+}
+
+// take returns what was sent since, and forgets it.
+func (r *recorder) take() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	sent := r.sent
+	r.sent = nil
+	return sent
+}
+
+func countCalls(t *testing.T, at place) {
+	calls := new(recorder)
+	b := at.open(t, awss3.Options{}, calls.record)
+	ctx := t.Context()
+	var version core.Version
+	var held core.Lease
+	for _, step := range []struct {
+		what string
+		do   func() error
+		want string
+	}{
+		{"Save that creates", func() (err error) {
+			version, err = b.Save(ctx, "k", core.Record{Data: []byte("1"), Version: core.Absent})
+			return err
+		}, "PutObject"},
+		{"Save that replaces", func() (err error) {
+			version, err = b.Save(ctx, "k", core.Record{Data: []byte("2"), Version: version})
+			return err
+		}, "PutObject"},
+		{"Save that overwrites", func() (err error) {
+			version, err = b.Save(ctx, "k", core.Record{Data: []byte("3")})
+			return err
+		}, "PutObject"},
+		{"Save in vain", func() error {
+			_, err := b.Save(ctx, "k", core.Record{Data: []byte("4"), Version: core.Absent})
+			return want(err, core.ErrConflict)
+		}, "PutObject"},
+		{"Save with a version that is none", func() error {
+			_, err := b.Save(ctx, "k", core.Record{Data: []byte("4"), Version: "*"})
+			return want(err, core.ErrConflict)
+		}, ""},
+		{"Load", func() error { _, err := b.Load(ctx, "k"); return err }, "GetObject"},
+		{"Load of nothing", func() error { _, err := b.Load(ctx, "none"); return want(err, core.ErrNotFound) }, "GetObject"},
+		{"Check", func() error { _, err := b.Check(ctx, "k"); return err }, "GetObject"},
+		{"Check of nothing", func() error { _, err := b.Check(ctx, "none"); return err }, "GetObject"},
+		{"Acquire", func() (err error) { held, err = b.Acquire(ctx, "k", time.Minute); return err }, "PutObject"},
+		{"Acquire in vain", func() error { _, err := b.Acquire(ctx, "k", time.Minute); return want(err, core.ErrLeaseHeld) }, "PutObject GetObject"},
+		{"Wait that looks once", func() error { return b.Wait(ctx, "k", core.Absent) }, "HeadObject"},
+		{"Renew", func() error { return held.Renew(ctx, time.Minute) }, "PutObject"},
+		{"Release", func() error { return held.Release(ctx) }, "DeleteObject"},
+		{"Release again", func() error { return want(held.Release(ctx), core.ErrLeaseLost) }, ""},
+		{"a whole refresh", func() error {
+			_, err := b.ShouldRefresh(ctx, "k", core.RefreshRequest{Seen: version, Refresh: func(ctx context.Context, current core.Record) error {
+				_, err := b.Save(ctx, "k", core.Record{Data: []byte("5"), Version: current.Version})
+				return err
+			}})
+			return err
+		}, "PutObject GetObject PutObject DeleteObject"},
+		{"Keys", func() (err error) {
+			for _, err = range b.Keys(ctx) {
+			}
+			return err
+		}, "ListObjectsV2"},
+		{"Delete", func() error { return b.Delete(ctx, "k") }, "DeleteObject"},
+		{"Ping", func() error { return b.Ping(ctx) }, "PutObject PutObject PutObject DeleteObject DeleteObject GetObject"},
+	} {
+		if err := step.do(); err != nil {
+			t.Errorf("%s: %v", step.what, err)
+		}
+		if sent := strings.Join(calls.take(), " "); sent != step.want {
+			t.Errorf("%s takes %q, want %q", step.what, sent, step.want)
+		}
+	}
+}
+
+// want turns the error that should be into none.
+func want(err, target error) error {
+	if errors.Is(err, target) {
+		return nil
+	}
+	return errors.Join(errors.New("not "+target.Error()), err)
+}
+
+// needs are the permissions that Amazon asks of each request, with the
+// conditions that the backend sets, see "Required permissions for Amazon S3 API
+// operations" in the S3 User Guide. Without s3:ListBucket an absent object is
+// forbidden rather than absent; with If-Match a writer must be allowed to read.
+var needs = map[string][]string{
+	"GetObject":     {"s3:GetObject", "s3:ListBucket"},
+	"HeadObject":    {"s3:GetObject", "s3:ListBucket"},
+	"PutObject":     {"s3:PutObject", "s3:GetObject"},
+	"DeleteObject":  {"s3:DeleteObject", "s3:GetObject"},
+	"ListObjectsV2": {"s3:ListBucket"},
+}
+
+// comparePolicy compares what iam-policy.json allows with what a whole life
+// asks for: nothing is missing, and nothing more than needed is there.
+func comparePolicy(t *testing.T, at place) {
+	calls := new(recorder)
+	b := at.open(t, awss3.Options{}, calls.record)
+	liveThrough(t, b)
+	var needed []string
+	for _, call := range calls.take() {
+		permissions, ok := needs[call]
+		if !ok {
+			t.Errorf("what does %s need?", call)
+		}
+		needed = append(needed, permissions...)
+	}
+	slices.Sort(needed)
+	needed = slices.Compact(needed)
+
+	allowed := readPolicy(t).actions()
+	if !slices.Equal(allowed, needed) {
+		t.Errorf("iam-policy.json allows %q, needed are %q", allowed, needed)
+	}
+}
+
+// liveThrough does all that a backend can do, in a record's whole life.
+func liveThrough(t *testing.T, b *awss3.Backend) {
+	t.Helper()
+	ctx := t.Context()
+	if err := b.Ping(ctx); err != nil {
+		t.Errorf("Ping: %v", err)
+	}
+	if _, err := b.Load(ctx, "k"); !errors.Is(err, core.ErrNotFound) {
+		t.Errorf("Load of nothing = %v", err)
+	}
+	if ok, err := b.Check(ctx, "k"); ok || err != nil {
+		t.Errorf("Check of nothing = %v, %v", ok, err)
+	}
+	v := save(t, b, "k", "1", core.Absent)
+	held := acquire(t, b, "k")
+	if _, err := b.Acquire(ctx, "k", time.Minute); !errors.Is(err, core.ErrLeaseHeld) {
+		t.Errorf("Acquire of a held lease = %v", err)
+	}
+	waiting := make(chan error, 1)
+	go func() { waiting <- b.Wait(ctx, "k", v) }()
+	if err := held.Renew(ctx, time.Minute); err != nil {
+		t.Errorf("Renew: %v", err)
+	}
+	v = save(t, b, "k", "2", v)
+	save(t, b, "k", "3", core.AnyVersion)
+	if _, err := b.Save(ctx, "k", core.Record{Data: []byte("4"), Version: v}); !errors.Is(err, core.ErrConflict) {
+		t.Errorf("Save with a stale version = %v", err)
+	}
+	if err := <-waiting; err != nil {
+		t.Errorf("Wait: %v", err)
+	}
+	if err := held.Release(ctx); err != nil {
+		t.Errorf("Release: %v", err)
+	}
+	for _, err := range b.Keys(ctx) {
+		if err != nil {
+			t.Errorf("Keys: %v", err)
+		}
+	}
+	if err := b.Delete(ctx, "k"); err != nil {
+		t.Errorf("Delete: %v", err)
+	}
+}
+
+// policy is iam-policy.json.
+type policy struct {
+	Statement []struct {
+		Sid      string
+		Action   []string
+		Resource string
+	}
+}
+
+func readPolicy(t *testing.T) policy {
+	t.Helper()
+	text, err := os.ReadFile("iam-policy.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p policy
+	if err := json.Unmarshal(text, &p); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (p policy) actions() []string {
+	var all []string
+	for _, s := range p.Statement {
+		all = append(all, s.Action...)
+	}
+	slices.Sort(all)
+	return all
+}
