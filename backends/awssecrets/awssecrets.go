@@ -1,2 +1,145 @@
-// Package awssecrets keeps token records in AWS Secrets Manager.
+// Package awssecrets keeps token records in AWS Secrets Manager, each as one
+// secret, through the client of the AWS SDK for Go that the caller brings.
+//
+//	cfg, err := config.LoadDefaultConfig(ctx)
+//	if err != nil {
+//		return err
+//	}
+//	backend, err := awssecrets.New(secretsmanager.NewFromConfig(cfg), awssecrets.Options{Prefix: "tokens/"})
+//	if err != nil {
+//		return err
+//	}
+//	store := core.NewStore(backend)
+//
+// # What is stored
+//
+//	tokens/ana=40contoso.com         the record: SecretString, its version id is the record's version
+//	tokens/ana=40contoso.com=leased  there while somebody refreshes the record
+//
+// Data that isn't UTF-8 goes to SecretBinary. A secret that python-o365's
+// AWSSecretsBackend wrote is read and replaced in place, and the other way
+// round.
+//
+// Saving over a known version puts the new one under the staging label
+// graphtoken-pending, and then moves AWSCURRENT from the version that was seen,
+// which the service refuses once AWSCURRENT is elsewhere:
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecretVersionStage.html
 package awssecrets
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// Options configures a [Backend]. The zero value is ready for use.
+type Options struct {
+	// Prefix begins every secret's name, as it is: letters, digits and
+	// /_+=.@-, at most 263 bytes. End it with a slash: secrets are told apart
+	// by their whole names alone, so that the prefix "a" and the key "b/c"
+	// can't be.
+	Prefix string
+
+	// RecoveryWindow is the days, 7 to 30, for which a deleted secret can be
+	// restored; the next Save of its key restores it. Zero deletes for good,
+	// as python-o365 does: nobody can use the refresh token of a user who
+	// signed out.
+	RecoveryWindow int
+
+	// KMSKeyID is the ARN, id or alias of the key that encrypts the secrets this
+	// backend creates; the account's aws/secretsmanager where it is empty.
+	KMSKeyID string
+
+	// Description of the secrets this backend creates, at most 2048 bytes; a
+	// default where it is empty.
+	Description string
+
+	// Tags of the secrets this backend creates.
+	Tags map[string]string
+}
+
+// Backend is a [core.TokenBackend] over AWS Secrets Manager. Any number of
+// Backends, in any number of processes, can share one account's secrets.
+type Backend struct {
+	client      *secretsmanager.Client
+	prefix      string
+	naming      core.Naming
+	window      int
+	kmsKeyID    *string
+	description string
+	tags        []types.Tag
+}
+
+var (
+	_ core.TokenBackend = (*Backend)(nil)
+	_ core.Leaser       = (*Backend)(nil)
+	_ core.Watcher      = (*Backend)(nil)
+	_ core.Lister       = (*Backend)(nil)
+	_ core.Pinger       = (*Backend)(nil)
+	_ core.SizeLimiter  = (*Backend)(nil)
+)
+
+// ErrScheduledForDeletion: somebody scheduled the secret for deletion, and until
+// then its value can be neither read nor replaced. RestoreSecret brings it back
+// as it was; DeleteSecret with ForceDeleteWithoutRecovery, which is what Delete
+// does, makes room for a new one. A Backend with a RecoveryWindow takes such a
+// secret for one that it deleted itself.
+var ErrScheduledForDeletion = errors.New("the secret is scheduled for deletion: restore it (aws secretsmanager restore-secret), or delete it for good")
+
+const defaultDescription = "A token cache for Microsoft Graph, kept by graphtoken."
+
+// Limits of the service, see
+// https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
+// and the API reference of CreateSecret and DeleteSecret.
+const (
+	maxSize                      = 65_536
+	maxName                      = 512
+	minimumWindow, maximumWindow = 7, 30
+)
+
+// New returns a backend that uses client. How calls are retried, how long they
+// may take and for which region they are is the client's configuration.
+func New(client *secretsmanager.Client, o Options) (*Backend, error) {
+	if client == nil {
+		return nil, origin.Fail("new", "", errors.New("no client"))
+	}
+	if strings.ContainsFunc(o.Prefix, unnameable) {
+		return nil, origin.Fail("new", "", fmt.Errorf("%w: the prefix %q is not of letters, digits and /_+=.@-", core.ErrInvalidKey, o.Prefix))
+	}
+	limit := maxName - len(o.Prefix) - len(leased)
+	if limit < minimumLimit {
+		return nil, origin.Fail("new", "", fmt.Errorf("%w: the prefix is %d bytes long, %d too many",
+			core.ErrInvalidKey, len(o.Prefix), minimumLimit-limit))
+	}
+	if o.RecoveryWindow != 0 && (o.RecoveryWindow < minimumWindow || o.RecoveryWindow > maximumWindow) {
+		return nil, origin.Fail("new", "", fmt.Errorf("a recovery window has %d to %d days, not %d", minimumWindow, maximumWindow, o.RecoveryWindow))
+	}
+	b := &Backend{
+		client:      client,
+		prefix:      o.Prefix,
+		naming:      core.Naming{Escape: '=', Limit: limit},
+		window:      o.RecoveryWindow,
+		description: o.Description,
+	}
+	if b.description == "" {
+		b.description = defaultDescription
+	}
+	if o.KMSKeyID != "" {
+		b.kmsKeyID = &o.KMSKeyID
+	}
+	for key, value := range o.Tags {
+		b.tags = append(b.tags, types.Tag{Key: &key, Value: &value})
+	}
+	return b, nil
+}
+
+// MaxSize implements [core.SizeLimiter]: 65,536 bytes.
+func (b *Backend) MaxSize() int { return maxSize }
+
+// origin names the backend in its errors.
+const origin core.Origin = "awssecrets"

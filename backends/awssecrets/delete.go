@@ -1,0 +1,38 @@
+package awssecrets
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+)
+
+// Delete implements [core.TokenBackend]. It deletes for good, or, with a
+// RecoveryWindow, schedules the secret for deletion. It leaves the lease, which
+// is its holder's.
+func (b *Backend) Delete(ctx context.Context, key string) error {
+	if err := origin.Admit(ctx, "delete", key); err != nil {
+		return err
+	}
+	return origin.Fail("delete", key, b.delete(ctx, b.name(key)))
+}
+
+func (b *Backend) delete(ctx context.Context, name string) error {
+	in := &secretsmanager.DeleteSecretInput{SecretId: &name}
+	if b.window > 0 {
+		in.RecoveryWindowInDays = aws.Int64(int64(b.window))
+	} else {
+		in.ForceDeleteWithoutRecovery = aws.Bool(true)
+	}
+	_, err := b.client.DeleteSecret(ctx, in)
+	switch {
+	case is[*types.ResourceNotFoundException](err):
+		return nil
+	case is[*types.InvalidRequestException](err):
+		if s, unknown := b.look(ctx, name); unknown == nil && (b.gone(s) || s.scheduled) {
+			return nil
+		}
+	}
+	return err
+}

@@ -1,0 +1,91 @@
+package awssecrets
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// The staging labels: those of the service, and the one under which a version
+// waits to become the current one.
+const (
+	current  = "AWSCURRENT"
+	previous = "AWSPREVIOUS"
+	pending  = "graphtoken-pending"
+)
+
+// Load implements [core.TokenBackend]. A secret without a current version, as
+// Terraform makes them, is core.ErrNotFound, and one without a value
+// core.ErrCorrupt. See also [ErrScheduledForDeletion].
+func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
+	if err := origin.Admit(ctx, "load", key); err != nil {
+		return core.Record{}, err
+	}
+	rec, err := b.load(ctx, b.name(key))
+	return rec, origin.Fail("load", key, err)
+}
+
+func (b *Backend) load(ctx context.Context, name string) (core.Record, error) {
+	value, err := b.value(ctx, name)
+	switch {
+	case is[*types.ResourceNotFoundException](err):
+		return core.Record{}, core.ErrNotFound
+	case is[*types.InvalidRequestException](err):
+		return core.Record{}, b.unreadable(ctx, name, err)
+	case err != nil:
+		return core.Record{}, err
+	}
+	rec := core.Record{
+		Data:     value.SecretBinary,
+		Version:  core.Version(aws.ToString(value.VersionId)),
+		Modified: aws.ToTime(value.CreatedDate),
+	}
+	if value.SecretString != nil {
+		rec.Data = []byte(*value.SecretString)
+	}
+	if len(rec.Data) == 0 || rec.Version == "" {
+		return core.Record{}, fmt.Errorf("%w: the secret has no value", core.ErrCorrupt)
+	}
+	return rec, nil
+}
+
+func (b *Backend) value(ctx context.Context, id string) (*secretsmanager.GetSecretValueOutput, error) {
+	return b.client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id, VersionStage: aws.String(current)})
+}
+
+// unreadable is what Load answers when the service refuses the value of a
+// secret.
+func (b *Backend) unreadable(ctx context.Context, name string, refusal error) error {
+	s, err := b.look(ctx, name)
+	switch {
+	case err != nil:
+		return refusal
+	case b.gone(s):
+		return core.ErrNotFound
+	case s.scheduled:
+		return fmt.Errorf("%w: %w", ErrScheduledForDeletion, refusal)
+	}
+	return refusal
+}
+
+// Check implements [core.TokenBackend]. See also [ErrScheduledForDeletion].
+func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
+	if err := origin.Admit(ctx, "check", key); err != nil {
+		return false, err
+	}
+	s, err := b.look(ctx, b.name(key))
+	switch {
+	case err != nil:
+		return false, origin.Fail("check", key, err)
+	case b.gone(s):
+		return false, nil
+	case s.scheduled:
+		return false, origin.Fail("check", key, ErrScheduledForDeletion)
+	}
+	return s.current() != "", nil
+}

@@ -1,0 +1,244 @@
+package awssecrets
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/aws/smithy-go"
+	smithyrand "github.com/aws/smithy-go/rand"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// Save implements [core.TokenBackend]. A save over a known version takes two
+// calls, any other one.
+func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
+	if err := origin.Admit(ctx, "save", key); err != nil {
+		return "", err
+	}
+	version, err := b.save(ctx, b.name(key), rec)
+	return version, origin.Fail("save", key, err)
+}
+
+func (b *Backend) save(ctx context.Context, name string, rec core.Record) (core.Version, error) {
+	switch {
+	case len(rec.Data) == 0:
+		return "", fmt.Errorf("%w: no data", core.ErrCorrupt)
+	case len(rec.Data) > maxSize:
+		return "", fmt.Errorf("%w: %d bytes, and a secret holds %d", core.ErrTooLarge, len(rec.Data), maxSize)
+	}
+	v, err := newVersion(rec.Data)
+	if err != nil {
+		return "", err
+	}
+	switch rec.Version {
+	case core.AnyVersion:
+		err = b.overwrite(ctx, name, v)
+	case core.Absent:
+		err = b.create(ctx, name, v)
+	default:
+		err = b.replace(ctx, name, v, string(rec.Version))
+	}
+	if err != nil {
+		return "", err
+	}
+	return core.Version(v.id), nil
+}
+
+// version is one to be saved. Its id is chosen here, and sent as the
+// ClientRequestToken: a call that the SDK sends again, because its answer got
+// lost, is recognized by the service, and its effect by us.
+type version struct {
+	id     string
+	text   *string
+	binary []byte
+}
+
+func newVersion(data []byte) (version, error) {
+	id, err := smithyrand.NewUUIDIdempotencyToken(rand.Reader).GetIdempotencyToken()
+	if err != nil {
+		return version{}, err
+	}
+	if utf8.Valid(data) {
+		return version{id: id, text: aws.String(string(data))}, nil
+	}
+	return version{id: id, binary: data}, nil
+}
+
+// tries bounds how often a save begins anew because the secret came or went
+// between two of its calls.
+const tries = 5
+
+var errRestless = errors.New("the secret comes and goes")
+
+// overwrite saves over whatever is there.
+func (b *Backend) overwrite(ctx context.Context, name string, v version) error {
+	for range tries {
+		_, err := b.put(ctx, name, v)
+		if is[*types.ResourceNotFoundException](err) {
+			_, err = b.createSecret(ctx, name, v)
+		}
+		if is[*types.InvalidRequestException](err) {
+			s, unknown := b.look(ctx, name)
+			switch {
+			case unknown != nil:
+				return err
+			case s.purging:
+				_, err = b.createSecret(ctx, name, v, patiently)
+			case s.scheduled:
+				if err := b.restore(ctx, name); err != nil {
+					return err
+				}
+				continue
+			case s.exists:
+				return err
+			default:
+				continue
+			}
+		}
+		if !is[*types.ResourceExistsException](err) {
+			return err
+		}
+	}
+	return errRestless
+}
+
+// create saves where no record is.
+func (b *Backend) create(ctx context.Context, name string, v version) error {
+	for range tries {
+		_, err := b.createSecret(ctx, name, v)
+		if !is[*types.ResourceExistsException](err) && !is[*types.InvalidRequestException](err) {
+			return err
+		}
+		s, err := b.look(ctx, name)
+		switch {
+		case err != nil:
+			return err
+		case s.purging:
+			_, err := b.createSecret(ctx, name, v, patiently)
+			if !is[*types.ResourceExistsException](err) {
+				return err
+			}
+		case s.scheduled:
+			if err := b.restore(ctx, name); err != nil {
+				return err
+			}
+			return b.replace(ctx, name, v, s.current())
+		case s.stages[v.id] != nil:
+			return nil // the answer was lost
+		case s.current() != "":
+			return core.ErrConflict
+		case s.exists: // without a version, as Terraform makes them
+			return b.replace(ctx, name, v, "")
+		}
+	}
+	return errRestless
+}
+
+// replace saves over the version that was seen, or over none where seen is
+// empty: it puts the new one beside it, and then moves AWSCURRENT, which the
+// service does in one step or not at all.
+func (b *Backend) replace(ctx context.Context, name string, v version, seen string) error {
+	if seen != "" && (len(seen) < 32 || len(seen) > 64) {
+		return core.ErrConflict // no version has such an id
+	}
+	put, err := b.put(ctx, name, v, pending)
+	switch {
+	case is[*types.ResourceNotFoundException](err):
+		return core.ErrConflict
+	case is[*types.InvalidRequestException](err):
+		if s, unknown := b.look(ctx, name); unknown == nil {
+			return b.orDeleted(s, err)
+		}
+		return err
+	case err != nil:
+		return err
+	case slices.Contains(put.VersionStages, current):
+		return nil // a secret's first version is made the current one at once
+	}
+	move := &secretsmanager.UpdateSecretVersionStageInput{SecretId: &name, VersionStage: aws.String(current), MoveToVersionId: &v.id}
+	if seen != "" {
+		move.RemoveFromVersionId = &seen
+	}
+	_, err = b.client.UpdateSecretVersionStage(ctx, move)
+	if !is[smithy.APIError](err) {
+		return err
+	}
+	// It was refused because AWSCURRENT isn't where it was seen. That may be
+	// our own doing, when the SDK sent the call again because its first answer
+	// was lost.
+	s, unknown := b.look(ctx, name)
+	switch {
+	case unknown != nil:
+		return err
+	case s.has(v.id, current), s.has(v.id, previous):
+		return nil
+	case is[*types.InvalidParameterException](err) || s.current() != seen:
+		err = core.ErrConflict
+	}
+	return b.orDeleted(s, err)
+}
+
+// orDeleted is err, unless the secret's being deleted says more.
+func (b *Backend) orDeleted(s state, err error) error {
+	switch {
+	case b.gone(s):
+		return core.ErrConflict
+	case s.scheduled:
+		return ErrScheduledForDeletion
+	}
+	return err
+}
+
+// restore makes a secret usable that is scheduled for deletion.
+func (b *Backend) restore(ctx context.Context, name string) error {
+	if b.window == 0 {
+		return ErrScheduledForDeletion
+	}
+	_, err := b.client.RestoreSecret(ctx, &secretsmanager.RestoreSecretInput{SecretId: &name})
+	if is[*types.InvalidRequestException](err) {
+		return nil // somebody else restored it
+	}
+	return err
+}
+
+// put adds a version under the stages, or as the current one where none are
+// given.
+func (b *Backend) put(ctx context.Context, id string, v version, stages ...string) (*secretsmanager.PutSecretValueOutput, error) {
+	return b.client.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
+		SecretId:           &id,
+		ClientRequestToken: &v.id,
+		SecretString:       v.text,
+		SecretBinary:       v.binary,
+		VersionStages:      stages,
+	})
+}
+
+func (b *Backend) createSecret(ctx context.Context, name string, v version, how ...func(*secretsmanager.Options)) (*secretsmanager.CreateSecretOutput, error) {
+	return b.client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{
+		Name:               &name,
+		ClientRequestToken: &v.id,
+		SecretString:       v.text,
+		SecretBinary:       v.binary,
+		KmsKeyId:           b.kmsKeyID,
+		Description:        &b.description,
+		Tags:               b.tags,
+	}, how...)
+}
+
+// patiently has the SDK try again, with its pauses, while the name belongs to a
+// secret that was deleted a moment ago. That takes the service some seconds,
+// and waiting is what it asks for:
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html
+func patiently(o *secretsmanager.Options) {
+	const attempts = 6 // half a minute at most
+	o.Retryer = retry.AddWithMaxAttempts(retry.AddWithErrorCodes(o.Retryer, (*types.InvalidRequestException)(nil).ErrorCode()), attempts)
+}
