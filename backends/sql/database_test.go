@@ -62,7 +62,7 @@ func startSQLite(t testing.TB) database {
 }
 
 // connect opens a pool of connections of its own, as another process would.
-func (d database) connect(t tb) (*gorm.DB, *wire) {
+func (d database) connect(t tb) *gorm.DB {
 	t.Helper()
 	db, err := gorm.Open(d.dial(), &gorm.Config{Logger: logger.Discard})
 	if err != nil {
@@ -73,9 +73,7 @@ func (d database) connect(t tb) (*gorm.DB, *wire) {
 		t.Fatalf("%v", err)
 	}
 	t.Cleanup(func() { pool.Close() })
-	w := &wire{DB: pool, fails: new(atomic.Int64)}
-	db.ConnPool, db.Statement.ConnPool = w, w
-	return db, w
+	return db
 }
 
 func (d database) open(t tb, o Options) *Backend {
@@ -86,21 +84,22 @@ func (d database) open(t tb, o Options) *Backend {
 
 func (d database) openWired(t tb, o Options) (*Backend, *wire) {
 	t.Helper()
-	db, w := d.connect(t)
-	b, err := New(db, o)
+	b, err := New(d.connect(t), o)
 	if err == nil {
 		err = b.Migrate(context.Background())
 	}
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
+	w := &wire{ConnPool: b.pool, fails: new(atomic.Int64)}
+	b.pool = w
 	return b, w
 }
 
 // wire is where statements leave for the database. It counts them, and cuts
 // off as many as it is told to; all of them, if that is less than none.
 type wire struct {
-	*stdsql.DB
+	gorm.ConnPool
 	statements atomic.Int64
 	fails      *atomic.Int64
 }
@@ -124,25 +123,18 @@ func (w *wire) ExecContext(ctx context.Context, query string, args ...any) (stds
 	if err := w.pass(); err != nil {
 		return nil, err
 	}
-	return w.DB.ExecContext(ctx, query, args...)
+	return w.ConnPool.ExecContext(ctx, query, args...)
 }
 
 func (w *wire) QueryContext(ctx context.Context, query string, args ...any) (*stdsql.Rows, error) {
 	if err := w.pass(); err != nil {
 		return nil, err
 	}
-	return w.DB.QueryContext(ctx, query, args...)
+	return w.ConnPool.QueryContext(ctx, query, args...)
 }
 
-func (w *wire) QueryRowContext(ctx context.Context, query string, args ...any) *stdsql.Row {
-	w.statements.Add(1)
-	return w.DB.QueryRowContext(ctx, query, args...)
-}
-
-func (w *wire) BeginTx(ctx context.Context, o *stdsql.TxOptions) (*stdsql.Tx, error) {
-	w.statements.Add(1)
-	return w.DB.BeginTx(ctx, o)
-}
+// ListenWithPgx is set by the example that shows it.
+var ListenWithPgx func(dsn string) func(ctx context.Context, channel string, heard func(payload string)) error
 
 var tables atomic.Int64
 
@@ -163,13 +155,13 @@ func conform(t *testing.T, d database, o Options) {
 		New: func(t conformance.T) conformance.Env {
 			e := &env{database: d, options: o, fails: new(atomic.Int64)}
 			e.options.Table = newTable()
-			e.db, _ = d.connect(t)
+			e.db = d.connect(t)
 			return e
 		},
 		// SQLite, compiled to Go and slowed by the race detector, takes its time.
 		Timeout: 3 * time.Minute,
 		Want: conformance.Capabilities{
-			CAS: conformance.CASEnforced, Coordinates: true, Lease: true, LeaseExpires: true, List: true, Ping: true, MaxSize: maxSize,
+			CAS: conformance.CASEnforced, Coordinates: true, Lease: true, LeaseExpires: true, Watch: true, List: true, Ping: true, MaxSize: maxSize,
 		},
 	})
 }

@@ -8,7 +8,8 @@ func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 	if err := origin.Admit(ctx, "check", key); err != nil {
 		return false, err
 	}
-	found, err := b.exists(ctx, b.prefix+key, b.sql.check)
+	var one int
+	found, err := b.first(ctx, b.args(key), b.sql.check, &one)
 	return found, origin.Fail("check", key, err)
 }
 
@@ -19,6 +20,6 @@ func (b *Backend) Delete(ctx context.Context, key string) error {
 	if err := origin.Admit(ctx, "delete", key); err != nil {
 		return err
 	}
-	_, err := b.change(ctx, args{"key": b.prefix + key}, b.sql.remove...)
+	_, err := b.change(ctx, b.args(key), b.sql.remove...)
 	return origin.Fail("delete", key, err)
 }

@@ -1,7 +1,10 @@
 package sql
 
 import (
+	"cmp"
 	"embed"
+	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -10,8 +13,11 @@ var ddl embed.FS
 
 // dialect is how one database differs from the others.
 type dialect struct {
-	ddl string // the file of the table's definition
-	now string // microseconds since 1970
+	ddl      string // the file of the table's definition
+	now      string // microseconds since 1970
+	saved    string // the same for a save
+	numbered bool   // placeholders are $1, $2, and so on, and not ?
+	notifies bool   // it has NOTIFY
 
 	// Whether somebody holds the lease, asked before it is tried. Only SQLite
 	// needs it, where an attempt takes the lock on the whole file: those who
@@ -28,6 +34,10 @@ var dialects = map[string]dialect{
 	"sqlite": {
 		ddl: "ddl/sqlite.sql",
 		now: `CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)`,
+		// SQLite's clock is that of the process it is part of. It takes long to
+		// ask for it, and a lease needs the time after the wait for the file's
+		// lock, but a save doesn't.
+		saved: `@now`,
 
 		held:      `SELECT 1 FROM {table} WHERE record_key = @key AND lease_until > {now}`,
 		overwrite: upsert.overwrite, create: upsert.create, acquire: upsert.acquire,
@@ -36,9 +46,21 @@ var dialects = map[string]dialect{
 		ddl: "ddl/postgres.sql",
 		// Not now(), which is when the statement began: it may have waited
 		// for another's since.
-		now: `CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)`,
+		now:      `CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)`,
+		numbered: true,
+		notifies: true,
 
-		overwrite: upsert.overwrite, create: upsert.create, acquire: upsert.acquire,
+		overwrite: upsert.overwrite, create: upsert.create,
+		// ON CONFLICT locks the row even where it then leaves it alone, and
+		// with it keeps the holder from saving. So nothing is inserted while
+		// the lease is held; the condition at the end is for who comes second.
+		acquire: []string{
+			`INSERT INTO {table} AS stored (record_key, lease_owner, lease_until)
+			SELECT CAST(@key AS TEXT), CAST(@owner AS TEXT), {now} + @ttl
+			WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE record_key = @key AND lease_until > {now})
+			ON CONFLICT (record_key) DO UPDATE SET lease_owner = excluded.lease_owner, lease_until = {now} + @ttl
+			WHERE stored.lease_until <= {now}`,
+		},
 	},
 	"mysql": {
 		ddl: "ddl/mysql.sql",
@@ -46,8 +68,10 @@ var dialects = map[string]dialect{
 		// ends. Not SYSDATE: it can't be replicated by statements.
 		now: `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))`,
 
+		// VALUES(data) is deprecated in MySQL since 8.0.20 in favour of a name
+		// for the new row, which MariaDB doesn't know.
 		overwrite: []string{
-			`INSERT INTO {table} (record_key, data, version, modified) VALUES (@key, @data, @version, {now})
+			`INSERT INTO {table} (record_key, data, version, modified) VALUES (@key, @data, @version, {saved})
 			ON DUPLICATE KEY UPDATE data = VALUES(data), version = VALUES(version), modified = VALUES(modified)`,
 		},
 		// ON DUPLICATE KEY UPDATE has no condition, and the number of rows it
@@ -58,8 +82,8 @@ var dialects = map[string]dialect{
 		// Nothing is amiss if a row comes or goes between the two: a caller who
 		// is told of a conflict, or a lease held, that is over by now looks again.
 		create: []string{
-			`INSERT IGNORE INTO {table} (record_key, data, version, modified) VALUES (@key, @data, @version, {now})`,
-			`UPDATE {table} SET data = @data, version = @version, modified = {now} WHERE record_key = @key AND data IS NULL`,
+			`INSERT IGNORE INTO {table} (record_key, data, version, modified) VALUES (@key, @data, @version, {saved})`,
+			`UPDATE {table} SET data = @data, version = @version, modified = {saved} WHERE record_key = @key AND data IS NULL`,
 		},
 		acquire: []string{
 			`UPDATE {table} SET lease_owner = @owner, lease_until = {now} + @ttl WHERE record_key = @key AND lease_until <= {now}`,
@@ -71,11 +95,11 @@ var dialects = map[string]dialect{
 // upsert is what SQLite has from PostgreSQL.
 var upsert = dialect{
 	overwrite: []string{
-		`INSERT INTO {table} (record_key, data, version, modified) VALUES (@key, @data, @version, {now})
+		`INSERT INTO {table} (record_key, data, version, modified) VALUES (@key, @data, @version, {saved})
 		ON CONFLICT (record_key) DO UPDATE SET data = excluded.data, version = excluded.version, modified = excluded.modified`,
 	},
 	create: []string{
-		`INSERT INTO {table} AS stored (record_key, data, version, modified) VALUES (@key, @data, @version, {now})
+		`INSERT INTO {table} AS stored (record_key, data, version, modified) VALUES (@key, @data, @version, {saved})
 		ON CONFLICT (record_key) DO UPDATE SET data = excluded.data, version = excluded.version, modified = excluded.modified
 		WHERE stored.data IS NULL`,
 	},
@@ -86,58 +110,97 @@ var upsert = dialect{
 	},
 }
 
-// statements are what a Backend says to its database, with @names for the
-// parameters.
+// statement is one as the driver takes it.
+type statement struct {
+	text   string
+	params []string // whose argument stands at each placeholder
+}
+
+// statements are what a Backend says to its database.
 type statements struct {
-	createTable string
+	createTable statement
 
-	load, check string
+	load, check statement
 
-	overwrite, create, replace []string
+	overwrite, create, replace []statement
 
 	// A Delete removes the row, or where somebody holds the lease, the record
 	// in it.
-	remove []string
+	remove []statement
 
-	held                      string // empty: just try
-	acquire                   []string
-	renew, release, dropEmpty string
+	held                      *statement // nil: just try
+	acquire                   []statement
+	renew, release, dropEmpty statement
 
-	keys, ping string
+	look, keys, ping statement
 }
 
-func (d dialect) statements(table string) statements {
-	fill := strings.NewReplacer("{table}", table, "{now}", d.now).Replace
-	all := func(parts ...string) []string {
-		filled := make([]string, len(parts))
-		for i, part := range parts {
-			filled[i] = fill(part)
+// statements are those for a table. With notify, what waiters wait for is also
+// said on the channel.
+func (d dialect) statements(table string, notify bool) statements {
+	one := func(text string) statement {
+		return d.statement(strings.NewReplacer("{table}", table, "{now}", d.now, "{saved}", cmp.Or(d.saved, d.now)).Replace(text))
+	}
+	all := func(parts ...string) (filled []statement) {
+		for _, part := range parts {
+			filled = append(filled, one(part))
 		}
 		return filled
 	}
-	return statements{
-		createTable: d.definition(table),
+	news := func(parts ...string) (told []statement) {
+		for _, part := range parts {
+			if notify {
+				part += ` RETURNING pg_notify('` + channel + `', @news)`
+			}
+			told = append(told, one(part))
+		}
+		return told
+	}
+	s := statements{
+		createTable: statement{text: d.definition(table)},
 
-		load:  fill(`SELECT data, version, modified FROM {table} WHERE record_key = @key AND data IS NOT NULL`),
-		check: fill(`SELECT 1 FROM {table} WHERE record_key = @key AND data IS NOT NULL`),
+		load:  one(`SELECT data, version, modified FROM {table} WHERE record_key = @key AND data IS NOT NULL`),
+		check: one(`SELECT 1 FROM {table} WHERE record_key = @key AND data IS NOT NULL`),
 
-		overwrite: all(d.overwrite...),
-		create:    all(d.create...),
-		replace: all(`UPDATE {table} SET data = @data, version = @version, modified = {now}
+		overwrite: news(d.overwrite...),
+		create:    news(d.create...),
+		replace: news(`UPDATE {table} SET data = @data, version = @version, modified = {saved}
 			WHERE record_key = @key AND version = @known AND data IS NOT NULL`),
 
-		remove: all(`DELETE FROM {table} WHERE record_key = @key AND lease_until <= {now}`,
+		remove: news(`DELETE FROM {table} WHERE record_key = @key AND lease_until <= {now}`,
 			`UPDATE {table} SET data = NULL, version = 0, modified = 0 WHERE record_key = @key AND data IS NOT NULL`),
 
-		held:      fill(d.held),
-		acquire:   all(d.acquire...),
-		renew:     fill(`UPDATE {table} SET lease_until = {now} + @ttl WHERE record_key = @key AND lease_owner = @owner AND lease_until > {now}`),
-		release:   fill(`UPDATE {table} SET lease_owner = '', lease_until = 0 WHERE record_key = @key AND lease_owner = @owner AND lease_until > {now}`),
-		dropEmpty: fill(`DELETE FROM {table} WHERE record_key = @key AND data IS NULL AND lease_until <= {now}`),
+		acquire: all(d.acquire...),
+		renew:   one(`UPDATE {table} SET lease_until = {now} + @ttl WHERE record_key = @key AND lease_owner = @owner AND lease_until > {now}`),
+		release: news(`UPDATE {table} SET lease_owner = '', lease_until = 0
+			WHERE record_key = @key AND lease_owner = @owner AND lease_until > {now}`)[0],
+		dropEmpty: one(`DELETE FROM {table} WHERE record_key = @key AND data IS NULL AND lease_until <= {now}`),
 
-		keys: fill(`SELECT record_key FROM {table} WHERE record_key > @after AND data IS NOT NULL ORDER BY record_key LIMIT 500`),
-		ping: fill(`SELECT record_key, data, version, modified, lease_owner, lease_until FROM {table} WHERE 1 = 0`),
+		look: one(`SELECT data IS NOT NULL, version, lease_until - {now} FROM {table} WHERE record_key = @key`),
+		keys: one(`SELECT record_key FROM {table} WHERE record_key > @after AND data IS NOT NULL ORDER BY record_key LIMIT 500`),
+		ping: one(`SELECT record_key, data, version, modified, lease_owner, lease_until FROM {table} WHERE 1 = 0`),
 	}
+	if d.held != "" {
+		held := one(d.held)
+		s.held = &held
+	}
+	return s
+}
+
+var parameter = regexp.MustCompile(`@[a-z]+`)
+
+// statement puts the dialect's placeholders where @names stand for the
+// parameters.
+func (d dialect) statement(text string) statement {
+	var params []string
+	text = parameter.ReplaceAllStringFunc(text, func(name string) string {
+		params = append(params, name[1:])
+		if d.numbered {
+			return "$" + strconv.Itoa(len(params))
+		}
+		return "?"
+	})
+	return statement{text, params}
 }
 
 // definition is the DDL file's statement, for another table.

@@ -34,22 +34,23 @@ func readDjango(ctx context.Context, db *gorm.DB, table string) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	statement := `SELECT token FROM ` + db.Statement.Quote(table) + ` ORDER BY created_at DESC LIMIT 1`
-	found, err := query(ctx, b, nil, statement, func(row scanner) (column []byte, err error) {
-		err = row.Scan(&column)
-		return column, err
-	})
+	newest := statement{text: `SELECT token FROM ` + db.Statement.Quote(table) + ` ORDER BY created_at DESC LIMIT 1`}
+	var data []byte
+	found, err := b.first(ctx, nil, newest, &data)
 	switch {
 	case err != nil:
 		return nil, err
-	case len(found) == 0:
+	case !found:
 		return nil, core.ErrNotFound
 	}
 	// python-o365 gives the field a text, and the field makes JSON of it: a
 	// string that holds the cache, plain or encrypted.
 	var text string
-	if json.Unmarshal(found[0], &text) == nil {
-		return []byte(text), nil
+	if json.Unmarshal(data, &text) == nil {
+		data = []byte(text)
 	}
-	return found[0], nil
+	if len(data) == 0 { // NULL or null
+		return nil, core.ErrCorrupt
+	}
+	return data, nil
 }

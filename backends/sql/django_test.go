@@ -10,7 +10,7 @@ import (
 
 func TestDjangosNewestRowIsRead(t *testing.T) {
 	everyDatabase(t, func(t *testing.T, d database) {
-		db, _ := d.connect(t)
+		db := d.connect(t)
 		// As Django's migration makes it.
 		kind := map[string]string{"sqlite": "text", "postgres": "jsonb", "mysql": "json"}[d.name]
 		date := map[string]string{"sqlite": "datetime", "postgres": "timestamptz", "mysql": "datetime(6)"}[d.name]

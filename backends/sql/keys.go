@@ -34,8 +34,5 @@ func (b *Backend) page(ctx context.Context, after string) ([]string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return query(ctx, b, args{"after": after}, b.sql.keys, func(row scanner) (key string, err error) {
-		err = row.Scan(&key)
-		return key, err
-	})
+	return b.column(ctx, args{"after": after}, b.sql.keys)
 }

@@ -15,7 +15,7 @@ func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (c
 	if err := origin.Admit(ctx, "acquire", key); err != nil {
 		return nil, err
 	}
-	l := &lease{b: b, key: b.prefix + key, owner: rand.Text()}
+	l := &lease{b: b, key: key, owner: rand.Text()}
 	if err := l.acquire(ctx, ttl); err != nil {
 		return nil, origin.Fail("acquire", key, err)
 	}
@@ -25,12 +25,13 @@ func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (c
 // lease is a held or lost lease.
 type lease struct {
 	b          *Backend
-	key, owner string // the row's; the owner is this lease's alone, not its process's
+	key, owner string // the owner is this lease's alone, not its process's
 }
 
 func (l *lease) acquire(ctx context.Context, ttl time.Duration) error {
-	if l.b.sql.held != "" {
-		held, err := l.b.exists(ctx, l.key, l.b.sql.held)
+	if held := l.b.sql.held; held != nil {
+		var one int
+		held, err := l.b.first(ctx, l.b.args(l.key), *held, &one)
 		if err != nil {
 			return err
 		}
@@ -58,15 +59,15 @@ func (l *lease) Release(ctx context.Context) error {
 	}
 	// The lease is free, and this only tidies up: what fails here, or is left
 	// by a holder who died, goes with the key's next Release or Delete.
-	_, _ = l.b.change(ctx, args{"key": l.key}, l.b.sql.dropEmpty)
+	_, _ = l.b.change(ctx, l.b.args(l.key), l.b.sql.dropEmpty)
 	return nil
 }
 
-func (l *lease) change(ctx context.Context, a args, statement string) error {
+func (l *lease) change(ctx context.Context, a args, s statement) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	held, err := l.b.change(ctx, a, statement)
+	held, err := l.b.change(ctx, a, s)
 	if err == nil && !held {
 		err = core.ErrLeaseLost
 	}
@@ -74,5 +75,7 @@ func (l *lease) change(ctx context.Context, a args, statement string) error {
 }
 
 func (l *lease) args(ttl time.Duration) args {
-	return args{"key": l.key, "owner": l.owner, "ttl": ttl.Microseconds()}
+	a := l.b.args(l.key)
+	a["owner"], a["ttl"] = l.owner, ttl.Microseconds()
+	return a
 }

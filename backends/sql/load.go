@@ -21,23 +21,20 @@ func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 }
 
 func (b *Backend) load(ctx context.Context, key string) (core.Record, error) {
-	found, err := query(ctx, b, args{"key": b.prefix + key}, b.sql.load, func(row scanner) (core.Record, error) {
-		var (
-			data              []byte
-			version, modified int64
-		)
-		err := row.Scan(&data, &version, &modified)
-		return core.Record{Data: data, Version: versionOf(version), Modified: time.UnixMicro(modified)}, err
-	})
+	var (
+		data              []byte
+		version, modified int64
+	)
+	found, err := b.first(ctx, b.args(key), b.sql.load, &data, &version, &modified)
 	switch {
 	case err != nil:
 		return core.Record{}, err
-	case len(found) == 0:
+	case !found:
 		return core.Record{}, core.ErrNotFound
-	case len(found[0].Data) == 0:
+	case len(data) == 0:
 		return core.Record{}, core.ErrCorrupt
 	}
-	return found[0], nil
+	return core.Record{Data: data, Version: versionOf(version), Modified: time.UnixMicro(modified)}, nil
 }
 
 // versionOf is the version column as a Version.

@@ -13,6 +13,6 @@ func (b *Backend) Ping(ctx context.Context) error {
 }
 
 func (b *Backend) ping(ctx context.Context) error {
-	_, err := query(ctx, b, nil, b.sql.ping, func(scanner) (struct{}, error) { return struct{}{}, nil })
+	_, err := b.first(ctx, nil, b.sql.ping)
 	return err
 }

@@ -11,47 +11,70 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// args are a statement's parameters by name. They hold secrets, and go to the
+// args are a statement's arguments by name. They hold secrets, and go to the
 // driver and nowhere else.
 type args map[string]any
 
-// values is args as gorm takes them. A statement without names must get none.
-func (a args) values() []any {
-	if a == nil {
-		return nil
+// arguments are those a statement wants, in its order.
+func (s statement) arguments(a args) []any {
+	values := make([]any, len(s.params))
+	for i, name := range s.params {
+		values[i] = a[name]
 	}
-	return []any{map[string]any(a)}
+	return values
 }
 
 // change runs the statements one after the other until one of them changes a
 // row, and reports whether one did.
-func (b *Backend) change(ctx context.Context, a args, statements ...string) (bool, error) {
-	for _, statement := range statements {
-		var rows int64
-		err := b.attempt(ctx, func(db *gorm.DB) error {
-			done := db.Exec(statement, a.values()...)
-			rows = done.RowsAffected
-			return done.Error
+func (b *Backend) change(ctx context.Context, a args, statements ...statement) (changed bool, err error) {
+	for _, s := range statements {
+		err := b.attempt(ctx, func() error {
+			done, err := b.pool.ExecContext(ctx, s.text, s.arguments(a)...)
+			if err != nil {
+				return err
+			}
+			rows, err := done.RowsAffected()
+			changed = rows > 0
+			return err
 		})
-		if rows > 0 || err != nil {
-			return rows > 0, err
+		if changed || err != nil {
+			return changed, err
 		}
 	}
 	return false, nil
 }
 
-// query returns what scan makes of each row.
-func query[T any](ctx context.Context, b *Backend, a args, statement string, scan func(row scanner) (T, error)) (all []T, err error) {
-	err = b.attempt(ctx, func(db *gorm.DB) error {
+// first reads the first row, if there is one.
+func (b *Backend) first(ctx context.Context, a args, s statement, row ...any) (found bool, err error) {
+	err = b.attempt(ctx, func() error {
+		rows, err := b.pool.QueryContext(ctx, s.text, s.arguments(a)...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		if found = rows.Next(); !found {
+			return rows.Err()
+		}
+		if err := rows.Scan(row...); err != nil {
+			return err
+		}
+		return rows.Close()
+	})
+	return found && err == nil, err
+}
+
+// column reads the only column of all rows.
+func (b *Backend) column(ctx context.Context, a args, s statement) (all []string, err error) {
+	err = b.attempt(ctx, func() error {
 		all = nil
-		rows, err := db.Raw(statement, a.values()...).Rows()
+		rows, err := b.pool.QueryContext(ctx, s.text, s.arguments(a)...)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
-			one, err := scan(rows)
-			if err != nil {
+			var one string
+			if err := rows.Scan(&one); err != nil {
 				return err
 			}
 			all = append(all, one)
@@ -61,24 +84,16 @@ func query[T any](ctx context.Context, b *Backend, a args, statement string, sca
 	return all, err
 }
 
-// exists reports whether a statement finds a row of the key.
-func (b *Backend) exists(ctx context.Context, key, statement string) (bool, error) {
-	rows, err := query(ctx, b, args{"key": key}, statement, func(scanner) (struct{}, error) { return struct{}{}, nil })
-	return len(rows) > 0, err
-}
-
-type scanner interface{ Scan(dest ...any) error }
-
 // attempts is how often a statement is tried that the database gave up.
 const attempts = 4
 
 // attempt runs a statement, again if the database did nothing of it and says
 // that it is worth another try.
-func (b *Backend) attempt(ctx context.Context, run func(db *gorm.DB) error) error {
+func (b *Backend) attempt(ctx context.Context, run func() error) error {
 	var err error
 	for range attempts {
-		err = run(b.db.WithContext(ctx))
-		if err == nil || !givenUp(err) || ctx.Err() != nil {
+		err = run()
+		if err == nil || ctx.Err() != nil || !b.givenUp(err) {
 			break
 		}
 	}
@@ -93,15 +108,23 @@ func (b *Backend) attempt(ctx context.Context, run func(db *gorm.DB) error) erro
 	return err
 }
 
-// givenUp reports errors of statements that were rolled back, because another
-// was quicker or the server closed an idle connection.
-func givenUp(err error) bool {
+// givenUp reports errors of statements that had no effect, because another was
+// quicker or the server closed an idle connection.
+func (b *Backend) givenUp(err error) bool {
 	switch sqlState(err) {
 	case "40001", "40P01", // PostgreSQL: serialization failure, deadlock
 		"57P01": // PostgreSQL: terminated by an administrator
 		return true
 	}
-	return isMySQL(err, 1213) // deadlock
+	if isMySQL(err, 1213) { // deadlock
+		return true
+	}
+	if _, prepares := b.pool.(*gorm.PreparedStmtDB); prepares {
+		// Who comes first prepares for all who want the statement meanwhile:
+		// when that caller hangs up, they are told so.
+		return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	}
+	return false
 }
 
 func readOnly(err error) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"github.com/graphtoken/graphtoken/core"
 )
@@ -38,8 +39,9 @@ func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.V
 		return "", fmt.Errorf("%w: %d bytes, the limit is %d", core.ErrTooLarge, n, maxSize)
 	}
 	version := 1 + rand.Int64N(1<<62)
-	a := args{"key": b.prefix + key, "data": rec.Data, "version": version}
-	var statements []string
+	a := b.args(key)
+	a["data"], a["version"], a["now"] = rec.Data, version, time.Now().UnixMicro()
+	var statements []statement
 	switch rec.Version {
 	case core.AnyVersion:
 		statements = b.sql.overwrite

@@ -30,6 +30,7 @@
 package sql
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"regexp"
@@ -37,7 +38,6 @@ import (
 	"unicode/utf8"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
 
 	"github.com/graphtoken/graphtoken/core"
 )
@@ -54,19 +54,36 @@ type Options struct {
 	// Table is the table's name, DefaultTable if empty, with or without a
 	// schema before it: letters, digits, underscores, and one dot at most.
 	Table string
+
+	// Listen, on PostgreSQL, has waiters woken by notifications, instead of
+	// looking by themselves now and then. It opens a connection of its own,
+	// executes LISTEN for the channel, and calls heard: once with "" as soon as
+	// it listens, and with the payload of each notification. It returns when
+	// ctx is done or the connection is lost. See the package's example for one
+	// with pgx.
+	//
+	// It is called once at a time for each Backend, while somebody waits and a
+	// little longer, and again a second after it returned: waiters look by
+	// themselves meanwhile. Errors are its own to report. Without it the
+	// Backend also tells nobody of its writes, so processes that share a table
+	// want it all alike.
+	Listen func(ctx context.Context, channel string, heard func(payload string)) error
 }
 
 // Backend is a [core.TokenBackend] over a table. Any number of Backends, in any
 // number of processes, can share one.
 type Backend struct {
-	db     *gorm.DB
+	// Not the gorm.DB, whose logger and plugins see what statements carry.
+	pool   gorm.ConnPool
 	prefix string
 	sql    statements
+	wakes  wakes
 }
 
 var (
 	_ core.TokenBackend = (*Backend)(nil)
 	_ core.Leaser       = (*Backend)(nil)
+	_ core.Watcher      = (*Backend)(nil)
 	_ core.Lister       = (*Backend)(nil)
 	_ core.Pinger       = (*Backend)(nil)
 	_ core.SizeLimiter  = (*Backend)(nil)
@@ -92,7 +109,7 @@ func New(db *gorm.DB, o Options) (*Backend, error) {
 }
 
 func newBackend(db *gorm.DB, o Options) (*Backend, error) {
-	if db == nil || db.Config == nil || db.Statement == nil || db.Dialector == nil {
+	if db == nil || db.Config == nil || db.Statement == nil || db.Statement.ConnPool == nil || db.Dialector == nil {
 		return nil, errors.New("no database")
 	}
 	if db.Error != nil {
@@ -100,6 +117,9 @@ func newBackend(db *gorm.DB, o Options) (*Backend, error) {
 	}
 	if _, ok := db.Statement.ConnPool.(gorm.TxCommitter); ok {
 		return nil, errors.New("a transaction can't be a backend")
+	}
+	if db.DryRun {
+		return nil, errors.New("a dry run can't be a backend")
 	}
 	table := o.Table
 	if table == "" {
@@ -115,14 +135,24 @@ func newBackend(db *gorm.DB, o Options) (*Backend, error) {
 	if !ok {
 		return nil, fmt.Errorf("no support for the database %q", db.Name())
 	}
+	if o.Listen != nil && !d.notifies {
+		return nil, fmt.Errorf("no support for Listen on the database %q", db.Name())
+	}
 	return &Backend{
-		// gorm's logger prints statements with their parameters, which are
-		// tokens here: nothing is logged, whatever the program logs elsewhere.
-		// Every statement is a transaction by itself.
-		db:     db.Session(&gorm.Session{NewDB: true, SkipDefaultTransaction: true, Logger: logger.Discard}),
+		pool:   db.Statement.ConnPool,
 		prefix: o.Prefix,
-		sql:    d.statements(db.Statement.Quote(table)),
+		sql:    d.statements(db.Statement.Quote(table), o.Listen != nil),
+		wakes:  wakes{listen: o.Listen},
 	}, nil
+}
+
+// args are what every statement about a key may want.
+func (b *Backend) args(key string) args {
+	a := args{"key": b.prefix + key}
+	if b.wakes.listen != nil {
+		a["news"] = news(b.prefix + key)
+	}
+	return a
 }
 
 // origin names the backend in its errors.

@@ -4,9 +4,9 @@
 -- A row whose data is NULL is no record: it holds a lease.
 CREATE TABLE IF NOT EXISTS graphtoken (
     record_key  TEXT COLLATE "C" NOT NULL PRIMARY KEY,
-    data        BYTEA,
     version     BIGINT NOT NULL DEFAULT 0,
     modified    BIGINT NOT NULL DEFAULT 0,
     lease_owner TEXT   NOT NULL DEFAULT '',
-    lease_until BIGINT NOT NULL DEFAULT 0
+    lease_until BIGINT NOT NULL DEFAULT 0,
+    data        BYTEA
 )
