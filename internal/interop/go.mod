@@ -1,32 +1,40 @@
 module github.com/graphtoken/graphtoken/internal/interop
 
-go 1.25.0
+go 1.26.0
 
 require (
 	github.com/AzureAD/microsoft-authentication-library-for-go v1.10.1
 	github.com/graphtoken/graphtoken/adapters/msal v0.1.0
+	github.com/graphtoken/graphtoken/backends/bitwarden v0.1.0
 	github.com/graphtoken/graphtoken/backends/env v0.1.0
 	github.com/graphtoken/graphtoken/backends/filesystem v0.1.0
+	github.com/graphtoken/graphtoken/backends/redis v0.1.0
+	github.com/graphtoken/graphtoken/conformance v0.1.0
 	github.com/graphtoken/graphtoken/core v0.1.0
 	github.com/graphtoken/graphtoken/internal/testkit v0.1.0
+	github.com/redis/go-redis/v9 v9.23.0
 )
 
 require (
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/gofrs/flock v0.13.1 // indirect
 	github.com/golang-jwt/jwt/v5 v5.2.2 // indirect
 	github.com/google/uuid v1.3.0 // indirect
 	github.com/joho/godotenv v1.5.1 // indirect
 	github.com/kylelemons/godebug v1.1.0 // indirect
 	github.com/pkg/browser v0.0.0-20210911075715-681adbf594b8 // indirect
+	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/sync v0.10.0 // indirect
-	golang.org/x/sys v0.47.0 // indirect
+	golang.org/x/sys v0.48.0 // indirect
 )
 
 replace (
 	github.com/graphtoken/graphtoken/adapters/msal => ../../adapters/msal
+	github.com/graphtoken/graphtoken/backends/bitwarden => ../../backends/bitwarden
 	github.com/graphtoken/graphtoken/backends/env => ../../backends/env
 	github.com/graphtoken/graphtoken/backends/filesystem => ../../backends/filesystem
 	github.com/graphtoken/graphtoken/backends/memory => ../../backends/memory
+	github.com/graphtoken/graphtoken/backends/redis => ../../backends/redis
 	github.com/graphtoken/graphtoken/conformance => ../../conformance
 	github.com/graphtoken/graphtoken/core => ../../core
 	github.com/graphtoken/graphtoken/internal/testkit => ../testkit

@@ -1,0 +1,31 @@
+//go:build unix
+
+package leases_test
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"testing"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/testkit/bitwardentest"
+	"github.com/graphtoken/graphtoken/internal/testkit/crew"
+	"github.com/graphtoken/graphtoken/internal/testkit/redistest"
+)
+
+func TestMain(m *testing.M) {
+	crew.Work(func(w where) (core.TokenBackend, error) {
+		return open(context.Background(), w, new(http.Transport), goredis.NewClient(&goredis.Options{Addr: w.Redis}))
+	})
+	os.Exit(m.Run())
+}
+
+func TestManyProcesses(t *testing.T) {
+	server := bitwardentest.Start(t, bitwardentest.Options{})
+	leases := redistest.Start(t)
+	crew.Run(t, crew.Store{Where: placed(server, leases)})
+	t.Logf("requests to Bitwarden: %v", server.Counts())
+}
