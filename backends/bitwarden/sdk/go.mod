@@ -23,6 +23,7 @@ require (
 
 replace (
 	github.com/graphtoken/graphtoken/backends/bitwarden => ..
+	github.com/graphtoken/graphtoken/backends/memory => ../../memory
 	github.com/graphtoken/graphtoken/backends/redis => ../../redis
 	github.com/graphtoken/graphtoken/conformance => ../../../conformance
 	github.com/graphtoken/graphtoken/core => ../../../core

@@ -80,23 +80,24 @@ func login(ctx context.Context, accessToken string, o LoginOptions) (*Client, er
 	if err != nil {
 		return nil, err
 	}
+	logIn := func() error { return client.AccessTokenLogin(accessToken, stateFile) }
 	r := &runner{
 		runner: client.Secrets().(*official.Secrets).CommandRunner,
-		logIn: func() error {
-			if stateFile != nil {
-				// Else the SDK would take the refused login from there.
-				if err := os.Truncate(*stateFile, 0); err != nil {
-					return err
-				}
+		logIns: []func() error{logIn},
+		free:   client.Close,
+	}
+	if stateFile != nil {
+		// The first takes what another process may have left in the file by now. If
+		// that is refused too, nobody shall take it again.
+		r.logIns = append(r.logIns, func() error {
+			if err := os.Truncate(*stateFile, 0); err != nil {
+				return err
 			}
-			return client.AccessTokenLogin(accessToken, stateFile)
-		},
-		free: client.Close,
+			return logIn()
+		})
 	}
 	done := make(chan error, 1)
-	go func() {
-		done <- r.run(func() error { return client.AccessTokenLogin(accessToken, stateFile) })
-	}()
+	go func() { done <- r.run(logIn) }()
 	select {
 	case err = <-done:
 	case <-ctx.Done():

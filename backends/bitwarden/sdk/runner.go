@@ -15,8 +15,8 @@ import (
 // server doesn't take a login any more before its time is over.
 type runner struct {
 	runner official.CommandRunnerInterface
-	logIn  func() error // with a new bearer token
-	free   func()       // called once, after the last command
+	logIns []func() error // tried in turn when the server refuses the bearer token
+	free   func()         // called once, after the last command
 
 	mu      sync.Mutex
 	running int
@@ -31,10 +31,12 @@ func (r *runner) RunCommand(command official.Command) (string, error) {
 	var response string
 	err := r.run(func() (err error) {
 		response, err = r.runner.RunCommand(command)
-		if err != nil || !strings.HasPrefix(response, unauthorized) || r.logIn() != nil {
-			return err
+		for _, logIn := range r.logIns {
+			if err != nil || !strings.HasPrefix(response, unauthorized) || logIn() != nil {
+				break
+			}
+			response, err = r.runner.RunCommand(command)
 		}
-		response, err = r.runner.RunCommand(command)
 		return err
 	})
 	return response, err

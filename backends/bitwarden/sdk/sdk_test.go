@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	official "github.com/bitwarden/sdk-go"
+
 	"github.com/graphtoken/graphtoken/backends/bitwarden"
 	"github.com/graphtoken/graphtoken/backends/bitwarden/sdk"
 	"github.com/graphtoken/graphtoken/core"
@@ -222,6 +224,40 @@ func TestALoginThatIsRefusedBeforeItsEnd(t *testing.T) {
 	}
 }
 
+func TestProcessesThatShareAStateFileLogInOnceMore(t *testing.T) {
+	s := bitwardentest.Start(t, bitwardentest.Options{})
+	id := s.Add(bitwardentest.Secret{Key: "name", Value: "value"})
+	file := stateFile(t)
+	clients := []bitwarden.Secrets{login(t, s, file), login(t, s, file), pure(t, s, file)}
+	s.ExpireBearers()
+	for _, client := range clients {
+		mustGet(t, client, id)
+	}
+	wantLogins(t, s, 2)
+}
+
+// FromSDK takes what the SDK's own client has, for those who have one.
+func TestTheSDKsOwnClient(t *testing.T) {
+	s := bitwardentest.Start(t, bitwardentest.Options{})
+	apiURL, identityURL := s.APIURL(), s.IdentityURL()
+	client, err := official.NewBitwardenClient(&apiURL, &identityURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.AccessTokenLogin(s.AccessToken(), nil); err != nil {
+		t.Fatal(err)
+	}
+	b := newBackend(t, s, bitwarden.FromSDK(client.Secrets()))
+	if _, err := b.Save(t.Context(), "k", core.Record{Data: []byte("x")}); err != nil {
+		t.Fatal(err)
+	}
+	s.ExpireBearers()
+	if _, err := b.Load(t.Context(), "k"); err == nil || errors.Is(err, core.ErrNotFound) || !strings.Contains(err.Error(), "[401 Unauthorized]") {
+		t.Errorf("when its login is refused: %v", err)
+	}
+}
+
 func TestACallEndsWithItsContext(t *testing.T) {
 	s := bitwardentest.Start(t, bitwardentest.Options{})
 	id := s.Add(bitwardentest.Secret{Key: "name", Value: "value"})
@@ -335,7 +371,7 @@ func TestWhatTheServerAnswersReachesTheCaller(t *testing.T) {
 		"another's refusal": {bitwardentest.Fault{Status: 403, Body: "<html>"}, "[403 Forbidden]"},
 	} {
 		t.Run(what, func(t *testing.T) {
-			// The client under the SDK sends a request again whose connection was cut.
+			// Some of the calls make several requests.
 			s.OnRequest(func(bitwardentest.Route) bitwardentest.Fault { return c.fault })
 			defer s.OnRequest(nil)
 			for op, call := range map[string]func() error{
