@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/backends/bitwarden"
+	"github.com/graphtoken/graphtoken/backends/bitwarden/sdk"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 	"github.com/graphtoken/graphtoken/internal/testkit/bitwardentest"
@@ -193,6 +194,64 @@ func TestTheBackendOverBothClients(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The official SDK lists secrets without their projects.
+func TestNamesBelongToAProject(t *testing.T) {
+	s := bitwardentest.Start(t, bitwardentest.Options{})
+	other := s.NewProject("other")
+	s.Add(bitwardentest.Secret{Key: "k", Value: "theirs", Project: other})
+	s.Add(bitwardentest.Secret{Key: "theirs", Value: "theirs", Project: other})
+	ours := s.Add(bitwardentest.Secret{Key: "k", Value: "ours"})
+	for who, secrets := range map[string]bitwarden.Secrets{"official": login(t, s, ""), "pure": pure(t, s, "")} {
+		b := newBackend(t, s, secrets)
+		if rec, err := b.Load(t.Context(), "k"); err != nil || string(rec.Data) != "ours" {
+			t.Errorf("%s: loaded %q, %v", who, rec.Data, err)
+		}
+		if stored, err := b.Check(t.Context(), "theirs"); stored || err != nil {
+			t.Errorf("%s: another project's is stored: %v, %v", who, stored, err)
+		}
+		for key, err := range b.Keys(t.Context()) {
+			if key != "k" || err != nil {
+				t.Errorf("%s: listed %q, %v", who, key, err)
+			}
+		}
+	}
+
+	twin := s.Add(bitwardentest.Secret{Key: "k", Value: "twin"})
+	for who, secrets := range map[string]bitwarden.Secrets{"official": login(t, s, ""), "pure": pure(t, s, "")} {
+		_, err := newBackend(t, s, secrets).Load(t.Context(), "k")
+		var duplicate *bitwarden.DuplicateError
+		if !errors.As(err, &duplicate) || !strings.Contains(err.Error(), ours) || !strings.Contains(err.Error(), twin) || len(duplicate.IDs) != 2 {
+			t.Errorf("%s: of two with one name: %v", who, err)
+		}
+	}
+}
+
+func TestAnAccountThatMayOnlyRead(t *testing.T) {
+	s := bitwardentest.Start(t, bitwardentest.Options{})
+	id := s.Add(bitwardentest.Secret{Key: "k", Value: "before"})
+	token := s.NewAccount(bitwardentest.Account{ReadOnly: true})
+	reader, err := sdk.Login(t.Context(), token, at(s, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	b := newBackend(t, s, reader)
+	for _, key := range []string{"k", id} {
+		if _, err := b.Load(t.Context(), key); err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
+		if _, err := b.Save(t.Context(), key, core.Record{Data: []byte("after")}); !errors.Is(err, core.ErrReadOnly) {
+			t.Errorf("%s saved: %v", key, err)
+		}
+		if err := b.Delete(t.Context(), key); !errors.Is(err, core.ErrReadOnly) {
+			t.Errorf("%s deleted: %v", key, err)
+		}
+	}
+	if stored := s.Secrets(); len(stored) != 1 || stored[0].Value != "before" {
+		t.Errorf("stored is %+v", stored)
+	}
 }
 
 func TestRequestsOfTheBackend(t *testing.T) {
