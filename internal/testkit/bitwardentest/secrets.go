@@ -111,7 +111,7 @@ func (m secretModel) refusal() *answer {
 	if len(invalid) == 0 {
 		return nil
 	}
-	body := errorModel("The model state is invalid.").(map[string]any)
+	body := errorModel("The model state is invalid.")
 	body["validationErrors"] = invalid
 	return &answer{status: http.StatusBadRequest, body: body}
 }

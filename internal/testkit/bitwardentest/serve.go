@@ -24,7 +24,7 @@ type answer struct {
 func ok(body any) *answer { return &answer{status: http.StatusOK, body: body} }
 
 // errorModel is ErrorResponseModel.cs.
-func errorModel(message string) any {
+func errorModel(message string) map[string]any {
 	return map[string]any{
 		"object": "error", "message": message, "validationErrors": nil,
 		"exceptionMessage": nil, "exceptionStackTrace": nil, "innerExceptionMessage": nil,
