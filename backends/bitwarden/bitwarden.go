@@ -23,8 +23,9 @@
 //
 // Secrets Manager compares nothing, and has nothing to lease. A conditional
 // Save looks at the revision date first, and so refuses what it sees to be
-// stale; a writer between that look and the write is not seen. Let one process
-// write, or coordinate them elsewhere with [core.WithLeaser].
+// stale; another process that writes between that look and the write is not seen.
+// Let one process write, through one Backend, or coordinate them elsewhere with
+// [core.WithLeaser].
 package bitwarden
 
 import (
@@ -55,12 +56,14 @@ type Options struct {
 	Prefix string
 }
 
-// Backend is a [core.TokenBackend] over Secrets Manager.
+// Backend is a [core.TokenBackend] over Secrets Manager. Those who write through
+// one Backend don't overwrite each other: a key's record is changed by one at a time.
 type Backend struct {
 	secrets Secrets
 	options Options
 	naming  core.Naming
 	places  places
+	turns   turns
 }
 
 var (
@@ -101,6 +104,7 @@ func New(secrets Secrets, o Options) (*Backend, error) {
 		options: o,
 		naming:  core.Naming{Escape: '%', Limit: maxName - len(o.Prefix)},
 		places:  places{of: make(map[string]place)},
+		turns:   turns{taken: make(map[string]chan struct{})},
 	}, nil
 }
 

@@ -305,12 +305,32 @@ func TestASaveToASecretThatWasDeleted(t *testing.T) {
 	mustLoad(t, openWith(t, other, "ana", `"3"`), "ana", `"3"`)
 
 	// Between the look and the write of one Save.
-	v = mustLoad(t, b, "ana", `"3"`)
-	s.Inject(bitwardentest.Update, bitwardentest.Fault{Status: 404})
-	_, err := b.Save(t.Context(), "ana", core.Record{Data: []byte(`"4"`), Version: v})
-	if !errors.Is(err, core.ErrReadOnly) || errors.Is(err, core.ErrNotFound) {
-		t.Errorf("Save that finds and can't write = %v, want core.ErrReadOnly", err)
+	for _, over := range []core.Version{mustLoad(t, b, "ana", `"3"`), core.AnyVersion} {
+		fresh := openFirst(t, s) // which has to look, whatever the version
+		updates, write := s.Counts()[bitwardentest.Update], make(chan struct{})
+		s.Inject(bitwardentest.Update, bitwardentest.Fault{Hold: write})
+		done := make(chan error, 1)
+		go func() {
+			_, err := fresh.Save(t.Context(), "ana", core.Record{Data: []byte(`"4"`), Version: over})
+			done <- err
+		}()
+		if err := s.Await(t.Context(), bitwardentest.Update, updates+1); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Delete(t.Context(), "ana"); err != nil {
+			t.Fatal(err)
+		}
+		close(write)
+		if err := <-done; over != core.AnyVersion {
+			if !errors.Is(err, core.ErrConflict) {
+				t.Errorf("Save with a version, and a Delete in between = %v, want core.ErrConflict", err)
+			}
+			mustSave(t, b, "ana", `"5"`, core.Absent)
+		} else if err != nil {
+			t.Errorf("Save with AnyVersion, and a Delete in between = %v", err)
+		}
 	}
+	mustLoad(t, b, "ana", `"4"`)
 }
 
 // openWith saves and returns b.

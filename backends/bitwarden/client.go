@@ -135,6 +135,9 @@ func (c *client) change(ctx context.Context, method, path string, s Secret) (Sec
 	if err != nil {
 		return Secret{}, err
 	}
+	if !isUUID(w.ID) || w.RevisionDate.IsZero() {
+		return Secret{}, errors.New("the answer is about no secret")
+	}
 	// The answer to an update has no project.
 	s.ID, s.OrganizationID, s.RevisionDate = w.ID, w.OrganizationID, w.RevisionDate
 	return s, nil

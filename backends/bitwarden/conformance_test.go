@@ -10,18 +10,38 @@ import (
 	"github.com/graphtoken/graphtoken/internal/testkit/bitwardentest"
 )
 
+var claims = conformance.Capabilities{CAS: conformance.CASDetects, List: true, Ping: true, MaxSize: 25_000}
+
 func TestConformance(t *testing.T) {
 	for name, prefix := range map[string]string{"without a prefix": "", "with a prefix": "tokens/%é*"} {
 		t.Run(name, func(t *testing.T) {
 			conformance.Run(t, conformance.Harness{
-				New: func(t conformance.T) conformance.Env {
-					return store{bitwardentest.Start(t, bitwardentest.Options{}), prefix}
-				},
-				Want: conformance.Capabilities{CAS: conformance.CASDetects, List: true, Ping: true, MaxSize: 25_000},
+				New:  func(t conformance.T) conformance.Env { return newStore(t, prefix) },
+				Want: claims,
 			})
 		})
 	}
 }
+
+// In one process, whose parts share a Backend, versions are enforced.
+func TestConformanceOfOneProcess(t *testing.T) {
+	want := claims
+	want.CAS = conformance.CASEnforced
+	conformance.Run(t, conformance.Harness{
+		New: func(t conformance.T) conformance.Env {
+			s := newStore(t, "")
+			return process{s, s.Open(t)}
+		},
+		Want: want,
+	})
+}
+
+type process struct {
+	store
+	backend core.TokenBackend
+}
+
+func (p process) Open(conformance.T) core.TokenBackend { return p.backend }
 
 // store is a server of its own.
 type store struct {
@@ -29,9 +49,21 @@ type store struct {
 	prefix string
 }
 
+// newStore has secrets that aren't ours: in another project, and of names that
+// no key has.
+func newStore(t conformance.T, prefix string) store {
+	s := store{bitwardentest.Start(t, bitwardentest.Options{}), prefix}
+	elsewhere := s.server.NewProject("elsewhere")
+	for _, key := range []string{"o365_token.txt", "token", "user-0"} {
+		s.server.Add(bitwardentest.Secret{Key: prefix + key, Value: "theirs", Project: elsewhere})
+	}
+	for _, name := range []string{"%", "%4a", "o365 token", "TOKEN@", prefix + "%", prefix + "a b"} {
+		s.server.Add(bitwardentest.Secret{Key: name, Value: "theirs"})
+	}
+	return s
+}
+
 func (s store) Open(t conformance.T) core.TokenBackend {
-	// A prefix that ours begins with, and a project beside ours, have other
-	// secrets of the same names.
 	transport := new(http.Transport)
 	t.Cleanup(transport.CloseIdleConnections)
 	secrets, err := bitwarden.Login(t.Context(), s.server.AccessToken(), bitwarden.LoginOptions{
@@ -49,7 +81,7 @@ func (s store) Open(t conformance.T) core.TokenBackend {
 
 func (s store) stored(key string) (bitwardentest.Secret, bool) {
 	for _, secret := range s.server.Secrets() {
-		if secret.Key == s.prefix+key {
+		if secret.Key == s.prefix+key && secret.Project == s.server.Project() {
 			return secret, true
 		}
 	}

@@ -14,6 +14,11 @@ func (b *Backend) Delete(ctx context.Context, key string) error {
 	if err := origin.Admit(ctx, "delete", key); err != nil {
 		return err
 	}
+	end, err := b.turns.take(ctx, key)
+	if err != nil {
+		return origin.Fail("delete", key, err)
+	}
+	defer end()
 	s, err := b.find(ctx, key)
 	if err == nil {
 		err = b.secrets.Delete(ctx, s.ID)

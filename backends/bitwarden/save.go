@@ -10,8 +10,8 @@ import (
 )
 
 // Save implements [core.TokenBackend]. With a version it reads the secret and
-// then writes it, two requests: who writes between them is overwritten. With
-// core.AnyVersion it writes at once where the secret is known, one request. A
+// then writes it, two requests: another process that writes between them is
+// overwritten. With core.AnyVersion it writes at once where the secret is known, one request. A
 // secret keeps its note, and its project.
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
 	if err := origin.Admit(ctx, "save", key); err != nil {
@@ -21,6 +21,11 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 	if err != nil {
 		return "", origin.Fail("save", key, err)
 	}
+	end, err := b.turns.take(ctx, key)
+	if err != nil {
+		return "", origin.Fail("save", key, err)
+	}
+	defer end()
 	s, err := b.save(ctx, key, value, rec.Version)
 	if err != nil {
 		return "", origin.Fail("save", key, err)

@@ -78,9 +78,9 @@ func (s *sender) send(ctx context.Context, r request, answer any) error {
 		if wait <= 0 {
 			wait = firstWait << (attempt - 1)
 		}
+		waited += wait
 		// What went out together must not come back together.
 		wait += rand.N(wait/4 + 1)
-		waited += wait
 		if deadline, ok := ctx.Deadline(); waited > patience || ok && time.Until(deadline) < wait {
 			return err
 		}

@@ -125,6 +125,8 @@ func (s *session) get(ctx context.Context, rejected string) (*login, error) {
 	case next != nil:
 		s.current.Store(next)
 		return next, nil
+	case ctx.Err() != nil:
+		return nil, err
 	case l.bearer != rejected && time.Now().Before(l.end):
 		again := *l
 		again.renew = time.Now().Add(time.Until(l.end) / 4)
@@ -188,6 +190,9 @@ func (s *session) logIn(ctx context.Context) (*login, error) {
 	claims, err := readClaims(answer.AccessToken)
 	if err != nil {
 		return nil, err
+	}
+	if answer.ExpiresIn <= 0 {
+		return nil, errors.New("the login is over as it begins")
 	}
 	// By this machine's clock, which the server's may differ from.
 	end := sent.Add(time.Duration(answer.ExpiresIn) * time.Second)
