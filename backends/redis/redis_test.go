@@ -167,7 +167,8 @@ func TestAStrangersKeyIsCorruptRatherThanAbsent(t *testing.T) {
 	for kind, make := range map[string]*goredis.Cmd{
 		"a string":          client.Do(t.Context(), "SET", "{a string}", "x"),
 		"another hash":      client.Do(t.Context(), "HSET", "{another hash}", "colour", "red"),
-		"without a version": client.Do(t.Context(), "HSET", "{without a version}", "data", "{}"),
+		"without a version": client.Do(t.Context(), "HSET", "{without a version}", "data:V", "{}"),
+		"without data":      client.Do(t.Context(), "HSET", "{without data}", "version", "V", "data:U", "{}"),
 	} {
 		if make.Err() != nil {
 			t.Fatal(make.Err())
@@ -198,6 +199,8 @@ func TestOneRoundTripEach(t *testing.T) {
 		t.Fatal(err)
 	}
 	save(t, b, "k", "1", core.Absent) // the scripts are known now
+	old := save(t, b, "large", large("1"), core.Absent)
+	save(t, b, "large", large("2"), old) // and large records have a connection
 	for op, do := range map[string]func() error{
 		"Load":   func() error { _, err := b.Load(t.Context(), "k"); return err },
 		"Check":  func() error { _, err := b.Check(t.Context(), "k"); return err },
@@ -205,6 +208,22 @@ func TestOneRoundTripEach(t *testing.T) {
 		"Delete": func() error { return b.Delete(t.Context(), "other") },
 		"a Save in vain": func() error {
 			_, err := b.Save(t.Context(), "k", core.Record{Data: []byte("2"), Version: v})
+			if !errors.Is(err, core.ErrConflict) {
+				return fmt.Errorf("%w, want ErrConflict", err)
+			}
+			return nil
+		},
+		"Load and Save of a large one": func() error {
+			rec, err := b.Load(t.Context(), "large")
+			if err != nil {
+				return err
+			}
+			trips.n.Add(-1)
+			_, err = b.Save(t.Context(), "large", rec)
+			return err
+		},
+		"a Save of a large one in vain": func() error {
+			_, err := b.Save(t.Context(), "large", core.Record{Data: []byte(large("3")), Version: old})
 			if !errors.Is(err, core.ErrConflict) {
 				return fmt.Errorf("%w, want ErrConflict", err)
 			}
@@ -218,6 +237,37 @@ func TestOneRoundTripEach(t *testing.T) {
 		if n := trips.n.Load() - before; n != 1 {
 			t.Errorf("%s takes %d round trips", op, n)
 		}
+	}
+}
+
+// large is a record too large to go through a script.
+func large(data string) string { return strings.Repeat(data, 100<<10/len(data)) }
+
+func TestALargeSaveLeavesNothingBehind(t *testing.T) {
+	b, client := open(t, redistest.Start(t).Addr)
+	fields := func(key string) int64 {
+		n, err := client.HLen(t.Context(), "{"+key+"}").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	replace := func(known core.Version) error {
+		_, err := b.Save(t.Context(), "k", core.Record{Data: []byte(large("x")), Version: known})
+		return err
+	}
+	first := save(t, b, "k", large("1"), core.Absent)
+	if err := replace(first); err != nil || fields("k") != 3 {
+		t.Errorf("replaced: %d fields, %v", fields("k"), err)
+	}
+	if err := replace(first); !errors.Is(err, core.ErrConflict) || fields("k") != 3 {
+		t.Errorf("in vain: %d fields, %v", fields("k"), err)
+	}
+	if err := b.Delete(t.Context(), "k"); err != nil {
+		t.Fatal(err)
+	}
+	if err := replace(first); !errors.Is(err, core.ErrConflict) || fields("k") != 0 {
+		t.Errorf("in vain, where nothing is: %d fields, %v", fields("k"), err)
 	}
 }
 
@@ -277,15 +327,21 @@ func TestASaveWhoseAnswerIsLostIsNoConflictWithItself(t *testing.T) {
 	defer client.Close()
 	b := on(t, client)
 	v := save(t, b, "k", "0", core.Absent)
-	for i, known := range []core.Version{v, core.AnyVersion} {
+	for _, write := range []struct {
+		data string
+		any  bool
+	}{{"1", false}, {large("2"), false}, {large("3"), false}, {"4", true}} {
+		known := v
+		if write.any {
+			known = core.AnyVersion
+		}
 		d.next.Store(true)
-		data := fmt.Sprint(i + 1)
-		next := save(t, b, "k", data, known)
+		v = save(t, b, "k", write.data, known)
 		if d.next.Load() {
 			t.Fatal("no answer was lost: the test proves nothing")
 		}
-		if rec, err := b.Load(t.Context(), "k"); err != nil || string(rec.Data) != data || rec.Version != next {
-			t.Errorf("Load = %q, %q, %v; saved was version %q", rec.Data, rec.Version, err, next)
+		if rec, err := b.Load(t.Context(), "k"); err != nil || string(rec.Data) != write.data || rec.Version != v {
+			t.Errorf("Load = %d bytes, %q, %v; saved were %d as version %q", len(rec.Data), rec.Version, err, len(write.data), v)
 		}
 	}
 	d.next.Store(true)
@@ -364,8 +420,8 @@ func TestTheLeastPermissionsAreEnough(t *testing.T) {
 	server := redistest.Start(t)
 	// As the README says.
 	server.CLI(t, "acl", "setuser", "tokens", "on", ">secret", "resetkeys", "~t:*", "resetchannels", "&t:*", "-@all",
-		"+hget", "+hgetall", "+hset", "+exists", "+del", "+get", "+set", "+pexpire", "+pttl", "+scan", "+time",
-		"+eval", "+evalsha", "+publish", "+subscribe", "+unsubscribe", "+ping")
+		"+hget", "+hgetall", "+hset", "+hdel", "+exists", "+del", "+get", "+set", "+pexpire", "+pttl", "+scan", "+time",
+		"+eval", "+evalsha", "+multi", "+exec", "+publish", "+subscribe", "+unsubscribe", "+ping")
 	client := goredis.NewClient(&goredis.Options{Addr: server.Addr, Username: "tokens", Password: "secret"})
 	defer client.Close()
 	b, err := redis.New(client, redis.Options{Prefix: "t:"})
@@ -373,6 +429,12 @@ func TestTheLeastPermissionsAreEnough(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := save(t, b, "k", "1", core.Absent)
+	for _, data := range []string{"2", large("2")} {
+		v = save(t, b, "k", data, v)
+		if _, err := b.Save(t.Context(), "k", core.Record{Data: []byte(data), Version: "another"}); !errors.Is(err, core.ErrConflict) {
+			t.Errorf("Save in vain = %v", err)
+		}
+	}
 	held, err := b.Acquire(t.Context(), "k", time.Hour)
 	if err != nil {
 		t.Fatal(err)
@@ -393,8 +455,9 @@ func TestTheLeastPermissionsAreEnough(t *testing.T) {
 	for _, err := range b.Keys(t.Context()) {
 		t.Errorf("Keys: %v", err)
 	}
-	if refused := server.CLI(t, "acl", "log"); strings.Contains(refused, "subscribe") || strings.Contains(refused, "eval") {
-		t.Error(refused)
+	// Ping asks for the eviction policy, and does without.
+	if refused := server.CLI(t, "acl", "log"); strings.Count(refused, "object\n") != 1 || !strings.Contains(refused, "object\nconfig|get\n") {
+		t.Errorf("refused was not CONFIG GET alone:\n%s", refused)
 	}
 }
 
@@ -413,6 +476,19 @@ func TestWaitNeedsNoMessages(t *testing.T) {
 	save(t, b, "k", "2", v)
 	if err := <-waiting; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestLargeRecordsNeedNoTransactions(t *testing.T) {
+	server := redistest.Start(t)
+	server.CLI(t, "acl", "setuser", "plain", "on", ">secret", "allkeys", "allchannels", "+@all", "-multi")
+	client := goredis.NewClient(&goredis.Options{Addr: server.Addr, Username: "plain", Password: "secret"})
+	defer client.Close()
+	b := on(t, client)
+	v := save(t, b, "k", large("1"), core.Absent)
+	v = save(t, b, "k", large("2"), v)
+	if rec, err := b.Load(t.Context(), "k"); err != nil || string(rec.Data) != large("2") || rec.Version != v {
+		t.Errorf("Load = %d bytes, %v", len(rec.Data), err)
 	}
 }
 

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
@@ -15,28 +16,42 @@ import (
 // connection broke before the answer, and the second time the script must find
 // that the write is its own, rather than a conflict.
 //
+// Data are given to it, or else were set before it in the field of the version
+// to come, and are removed again when it answers no.
+//
 // A damaged record, one without a version, is neither absent nor any version.
 //
 // PUBLISH is called last and by pcall: scripts aren't rolled back, and a server
 // whose ACL forbids it must not turn a save that is done into an error.
-var save = redis.NewScript(`
-local stored = redis.call('HGET', KEYS[1], 'version')
-if stored == ARGV[2] then
+const saveScript = `
+local key, known, version, channel, data = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local stored = redis.call('HGET', key, 'version')
+if stored == version then
   return 1
 end
-if ARGV[1] ~= '' then
+if known ~= '' then
   if not stored then
-    stored = redis.call('EXISTS', KEYS[1]) == 0 and '\0absent' or ''
+    stored = redis.call('EXISTS', key) == 0 and '\0absent' or ''
   end
-  if stored ~= ARGV[1] then
+  if stored ~= known then
+    redis.call('HDEL', key, 'data:' .. version)
     return 0
   end
 end
 local now = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'version', ARGV[2], 'modified', now[1] .. string.format('%06d', now[2]), 'data', ARGV[4])
-redis.pcall('PUBLISH', ARGV[3], '')
+local modified = now[1] .. string.format('%06d', now[2])
+if data then
+  redis.call('DEL', key)
+  redis.call('HSET', key, 'version', version, 'modified', modified, 'data:' .. version, data)
+else
+  redis.call('HDEL', key, 'data:' .. stored)
+  redis.call('HSET', key, 'version', version, 'modified', modified)
+end
+redis.pcall('PUBLISH', channel, '')
 return 1
-`)
+`
+
+var save = redis.NewScript(saveScript)
 
 // Save implements [core.TokenBackend].
 //
@@ -51,15 +66,44 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 	if len(rec.Data) == 0 {
 		return "", origin.Fail("save", key, fmt.Errorf("%w: no data", core.ErrCorrupt))
 	}
-	at, next := b.place(key), rand.Text()
-	// The data come last: a server that knows no scripts quotes the beginning
-	// of the arguments in its error.
-	saved, err := save.Run(ctx, b.client, []string{at.record}, string(rec.Version), next, at.channel, rec.Data).Bool()
+	at, next := b.place(key), core.Version(rand.Text())
+	saved, err := b.replaceLarge(ctx, at, rec, next)
+	if err != nil {
+		// The data come last: a server that knows no scripts quotes the beginning
+		// of the arguments in its error.
+		saved, err = save.Run(ctx, b.client, []string{at.record}, string(rec.Version), string(next), at.channel, rec.Data).Bool()
+	}
 	if err != nil {
 		return "", b.fail("save", key, err)
 	}
 	if !saved {
 		return "", origin.Fail("save", key, core.ErrConflict)
 	}
-	return core.Version(next), nil
+	return next, nil
+}
+
+// large is where the server's time for handing data through a script, which
+// copies them into Lua and out again, exceeds that for a transaction.
+const large = 8 << 10
+
+var errNotLarge = errors.New("not a large record to be replaced")
+
+// replaceLarge replaces a record by a transaction that keeps large data out of
+// the script. Whatever its error, the script alone can be asked next, and finds
+// what was done: the client's transactions are not sent again when an answer is
+// lost, and say little of why a server refuses them.
+//
+// EVAL rather than EVALSHA, because a script that is not known would leave the
+// data behind.
+func (b *Backend) replaceLarge(ctx context.Context, at place, rec core.Record, next core.Version) (bool, error) {
+	if len(rec.Data) < large || rec.Version == core.AnyVersion || rec.Version == core.Absent {
+		return false, errNotLarge
+	}
+	tx := b.client.TxPipeline()
+	tx.HSet(ctx, at.record, fieldData+string(next), rec.Data)
+	saved := tx.Eval(ctx, saveScript, []string{at.record}, string(rec.Version), string(next), at.channel)
+	if _, err := tx.Exec(ctx); err != nil {
+		return false, err
+	}
+	return saved.Bool()
 }
