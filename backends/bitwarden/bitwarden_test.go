@@ -402,6 +402,31 @@ func TestNotesStay(t *testing.T) {
 	}
 }
 
+// curt answers an update with its date alone.
+type curt struct{ bitwarden.Secrets }
+
+func (c curt) Update(ctx context.Context, s bitwarden.Secret) (bitwarden.Secret, error) {
+	updated, err := c.Secrets.Update(ctx, s)
+	return bitwarden.Secret{RevisionDate: updated.RevisionDate}, err
+}
+
+func TestAClientOfAStrangers(t *testing.T) {
+	s := bitwardentest.New(bitwardentest.Options{})
+	b, err := bitwarden.New(curt{logIn(t, s, inProcess(s))}, bitwarden.Options{ProjectID: s.Project()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := mustSave(t, b, "ana", `"1"`, core.Absent)
+	for i := range 3 {
+		data := fmt.Sprintf(`"%d"`, i)
+		mustSave(t, b, "ana", data, v)
+		v = mustSave(t, b, "ana", data, core.AnyVersion)
+		if loaded := mustLoad(t, b, "ana", data); loaded != v {
+			t.Errorf("Save answered version %s, Load %s", v, loaded)
+		}
+	}
+}
+
 // A server on PostgreSQL answers a write with more digits than it keeps.
 func TestVersionsAgreeWhateverTheDatabaseKeeps(t *testing.T) {
 	for _, kept := range []time.Duration{100 * time.Nanosecond, time.Microsecond} {

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -196,25 +197,40 @@ func TestLoginsAreRenewedOnceForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := bitwardentest.New(bitwardentest.Options{})
 		secrets := logIn(t, s, inProcess(s))
-		all := func() {
+		// all calls at one time, and returns how many had to wait for a login.
+		all := func() (waited int32) {
+			granted := make(chan struct{})
+			s.Inject(bitwardentest.Login, bitwardentest.Fault{Hold: granted})
+			defer s.Fail(0) // where nobody logged in
 			var group sync.WaitGroup
+			var waiting atomic.Int32
 			for range 20 {
-				group.Go(func() { mustList(t, secrets) })
+				waiting.Add(1)
+				group.Go(func() { defer waiting.Add(-1); mustList(t, secrets) })
 			}
+			synctest.Wait()
+			waited = waiting.Load()
+			close(granted)
 			group.Wait()
+			return waited
 		}
-		time.Sleep(54 * time.Minute)
-		all()
-		wantLogins(t, s, 1)
-		time.Sleep(2 * time.Minute) // inside the last five
-		all()
-		wantLogins(t, s, 2)
-		time.Sleep(2 * time.Hour) // past the end
-		all()
-		wantLogins(t, s, 3)
-		s.ExpireBearers() // unforeseen
-		all()
-		wantLogins(t, s, 4)
+		for _, c := range []struct {
+			when   string
+			before func()
+			waited int32
+			logins int
+		}{
+			{"well before the end", func() { time.Sleep(54 * time.Minute) }, 0, 1},
+			{"in the last five minutes, while it is good", func() { time.Sleep(2 * time.Minute) }, 1, 2},
+			{"past the end", func() { time.Sleep(2 * time.Hour) }, 20, 3},
+			{"taken back by the server", s.ExpireBearers, 20, 4},
+		} {
+			c.before()
+			if waited := all(); waited != c.waited {
+				t.Errorf("%s: %d of 20 waited for a login, want %d", c.when, waited, c.waited)
+			}
+			wantLogins(t, s, c.logins)
+		}
 	})
 }
 

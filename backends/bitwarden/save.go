@@ -72,7 +72,6 @@ func (b *Backend) update(ctx context.Context, key string, s Secret, value tokenc
 	if err != nil {
 		return Secret{}, err
 	}
-	// The date is all that is new: Bitwarden's answer lacks the project.
 	s.RevisionDate = updated.RevisionDate
 	b.places.remember(key, s)
 	return s, nil

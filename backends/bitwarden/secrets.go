@@ -30,7 +30,8 @@ type Secrets interface {
 	// empty OrganizationID means the account's own, as with List.
 	Create(ctx context.Context, s Secret) (Secret, error)
 	// Update replaces everything of the secret s.ID, and returns it with its new
-	// RevisionDate, which is ignored in s.
+	// RevisionDate, which is ignored in s. What else it returns, a Backend
+	// ignores: Bitwarden's answer has no project.
 	Update(ctx context.Context, s Secret) (Secret, error)
 	// Delete removes the secret with this id.
 	Delete(ctx context.Context, id string) error
