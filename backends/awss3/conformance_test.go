@@ -1,6 +1,7 @@
 package awss3_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -62,7 +63,7 @@ type store struct {
 }
 
 func (s *store) Open(t conformance.T) core.TokenBackend {
-	client := s.connect(through(&outage{left: &s.failing}))
+	client := s.connect(through(&outage{&s.failing, cmp.Or(s.transport, http.DefaultTransport)}))
 	b, err := awss3.New(client, s.bucket, awss3.Options{Prefix: s.prefix})
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -92,7 +93,10 @@ func (s *store) Corrupt(key string) error {
 func (s *store) Fail(n int) { s.failing.Store(int64(n)) }
 
 // outage fails as many requests as it is told.
-type outage struct{ left *atomic.Int64 }
+type outage struct {
+	left *atomic.Int64
+	next http.RoundTripper
+}
 
 var errOutage = errors.New("an outage for the test")
 
@@ -100,7 +104,7 @@ func (o *outage) RoundTrip(r *http.Request) (*http.Response, error) {
 	for {
 		switch n := o.left.Load(); {
 		case n == 0:
-			return http.DefaultTransport.RoundTrip(r)
+			return o.next.RoundTrip(r)
 		case n < 0 || o.left.CompareAndSwap(n, n-1):
 			return nil, errOutage
 		}

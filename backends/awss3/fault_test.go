@@ -160,15 +160,21 @@ func loseReplies(t *testing.T, at place) {
 	f.wantDone(t)
 	wantRecord(t, b, "k", "3", v)
 
-	// What is in the way may be another's all the same, of the same content too.
-	f.inject(refuse(500, "InternalError"))
-	if _, err := b.Save(ctx, "k", core.Record{Data: []byte("3"), Version: old}); !errors.Is(err, core.ErrConflict) {
-		t.Errorf("Save over another's = %v, want ErrConflict", err)
+	// What is in the way may be another's all the same, or nothing.
+	for _, key := range []string{"k", "none"} {
+		f.inject(refuse(500, "InternalError"))
+		if _, err := b.Save(ctx, key, core.Record{Data: []byte("4"), Version: old}); !errors.Is(err, core.ErrConflict) {
+			t.Errorf("Save(%q) over what is another's = %v, want ErrConflict", key, err)
+		}
+		f.wantDone(t)
 	}
+	wantRecord(t, b, "k", "3", v)
+
+	// An outage when it is looked at is neither.
+	f.inject(loseReply, pass, refuse(403, "AccessDenied"))
+	_, err := b.Save(ctx, "k", core.Record{Data: []byte("4"), Version: v})
+	wantCode(t, err, "AccessDenied")
 	f.wantDone(t)
-	if _, err := b.Save(ctx, "none", core.Record{Data: []byte("3"), Version: v}); !errors.Is(err, core.ErrConflict) {
-		t.Errorf("Save over nothing = %v, want ErrConflict", err)
-	}
 
 	f.inject(loseReply)
 	held := acquire(t, b, "k")

@@ -165,11 +165,10 @@ func (l *lease) write(ctx context.Context, ttl time.Duration, known core.Version
 	if err != nil {
 		return lock{}, err
 	}
-	stored, err := l.b.put(ctx, l.name, "application/json", data, known)
+	k.version, k.written, err = l.b.put(ctx, l.name, "application/json", data, known)
 	if err != nil {
 		return lock{}, err
 	}
-	k.version, k.written = stored.version, stored.now
 	l.know(&k)
 	return k, nil
 }

@@ -30,7 +30,7 @@ func (b *Backend) Ping(ctx context.Context) error {
 
 func (b *Backend) probe(ctx context.Context, name string) (err error) {
 	const other core.Version = "00000000000000000000000000000000"
-	made, err := b.put(ctx, name, "", []byte("made"), core.Absent)
+	made, at, err := b.put(ctx, name, "", []byte("made"), core.Absent)
 	if err != nil {
 		return err
 	}
@@ -42,14 +42,14 @@ func (b *Backend) probe(ctx context.Context, name string) (err error) {
 			_, _ = b.remove(ctx, name, core.AnyVersion)
 		}
 	}()
-	if made.now.IsZero() {
+	if at.IsZero() {
 		return errors.New("the store's answers have no Date, by which leases expire")
 	}
-	_, err = b.put(ctx, name, "", []byte("made again"), core.Absent)
+	_, _, err = b.put(ctx, name, "", []byte("made again"), core.Absent)
 	if err := heeded(err, "PutObject with If-None-Match: * over an object"); err != nil {
 		return err
 	}
-	_, err = b.put(ctx, name, "", []byte("overwritten"), other)
+	_, _, err = b.put(ctx, name, "", []byte("overwritten"), other)
 	if err := heeded(err, "PutObject with If-Match of another ETag"); err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (b *Backend) probe(ctx context.Context, name string) (err error) {
 	if err := heeded(err, "DeleteObject with If-Match of another ETag"); err != nil {
 		return err
 	}
-	if _, err := b.remove(ctx, name, made.version); err != nil {
+	if _, err := b.remove(ctx, name, made); err != nil {
 		return err
 	}
 	// Absent, and not forbidden: see Load.

@@ -48,16 +48,9 @@ func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error
 // changed says whether the record is another than the one seen, or its lease
 // is free.
 func (b *Backend) changed(ctx context.Context, key string, seen core.Version) (bool, error) {
-	stored, err := b.head(ctx, b.record(key))
-	version := core.Absent
-	if err == nil {
-		version, err = versionOf(stored.ETag)
-	}
-	if err != nil && !errors.Is(err, core.ErrNotFound) {
-		return false, err
-	}
-	if version != seen {
-		return true, nil
+	version, err := b.version(ctx, b.record(key))
+	if err != nil || version != seen {
+		return err == nil, err
 	}
 	held, now, err := b.look(ctx, b.lease(key))
 	if errors.Is(err, core.ErrNotFound) {
@@ -66,11 +59,14 @@ func (b *Backend) changed(ctx context.Context, key string, seen core.Version) (b
 	return err == nil && held.expired(now), err
 }
 
-// head is what is known of an object without its content, or core.ErrNotFound.
-func (b *Backend) head(ctx context.Context, name string) (*s3.HeadObjectOutput, error) {
+// version is that of an object, or core.Absent.
+func (b *Backend) version(ctx context.Context, name string) (core.Version, error) {
 	out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.bucket, Key: &name})
 	if missing(err) {
-		return nil, core.ErrNotFound
+		return core.Absent, nil
 	}
-	return out, err
+	if err != nil {
+		return "", err
+	}
+	return versionOf(out.ETag)
 }

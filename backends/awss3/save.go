@@ -3,7 +3,6 @@ package awss3
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	jitter "math/rand/v2"
@@ -20,10 +19,10 @@ import (
 // Save implements [core.TokenBackend], with one PutObject.
 //
 // The SDK may send that twice, when the answer to the first was lost. If the
-// second is refused, Save looks whether the record in its way is its own. In
-// the rare case that somebody else replaced that by then, it answers
-// core.ErrConflict although the record was stored, and seen: whoever replaced
-// it had loaded it.
+// second is refused, Save loads what is in its way: it may be what was to be
+// saved. In the rare case that somebody else replaced that by then, the answer
+// is core.ErrConflict although the record was stored, and seen: whoever
+// replaced it had loaded it.
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
 	if err := origin.Admit(ctx, "save", key); err != nil {
 		return "", err
@@ -31,21 +30,21 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 	if len(rec.Data) == 0 {
 		return "", origin.Fail("save", key, fmt.Errorf("%w: no data", core.ErrCorrupt))
 	}
-	saved, err := b.put(ctx, b.record(key), b.o.ContentType, rec.Data, rec.Version)
+	version, _, err := b.put(ctx, b.record(key), b.o.ContentType, rec.Data, rec.Version)
 	if err != nil {
 		return "", origin.Fail("save", key, err)
 	}
-	return saved.version, nil
+	return version, nil
 }
 
 // put writes an object where what is stored has the version known, and answers
-// core.ErrConflict elsewhere. What it returns has no data.
-func (b *Backend) put(ctx context.Context, name, contentType string, data []byte, known core.Version) (object, error) {
+// core.ErrConflict elsewhere. It returns the version written, and when that
+// was: to the second by the store's clock, and zero if it doesn't say.
+func (b *Backend) put(ctx context.Context, name, contentType string, data []byte, known core.Version) (core.Version, time.Time, error) {
 	in := &s3.PutObjectInput{
 		Bucket:               &b.bucket,
 		Key:                  &name,
 		ServerSideEncryption: b.o.ServerSideEncryption,
-		Metadata:             map[string]string{signature: rand.Text()},
 	}
 	if contentType != "" {
 		in.ContentType = &contentType
@@ -63,7 +62,7 @@ func (b *Backend) put(ctx context.Context, name, contentType string, data []byte
 	default:
 		etag, ok := etagOf(known)
 		if !ok {
-			return object{}, core.ErrConflict
+			return "", time.Time{}, core.ErrConflict
 		}
 		in.IfMatch = &etag
 	}
@@ -76,37 +75,25 @@ func (b *Backend) put(ctx context.Context, name, contentType string, data []byte
 	switch {
 	case known != core.AnyVersion && refused(err):
 		if sent == 1 {
-			return object{}, core.ErrConflict
+			return "", time.Time{}, core.ErrConflict
 		}
-		return b.ownWrite(ctx, in)
+		return b.ownWrite(ctx, name, data)
 	case err != nil:
-		return object{}, err
+		return "", time.Time{}, err
 	}
-	return written(out.ETag, out.ResultMetadata)
+	version, err := versionOf(out.ETag)
+	return version, answeredAt(out.ResultMetadata), err
 }
 
-// signature is the metadata by which a write knows its object again. Its ETag
-// wouldn't do: by another's write of the same content it is the same, and where
-// AWS KMS encrypts nobody can tell it beforehand.
-const signature = "graphtoken-write"
-
-// ownWrite is the object that in wrote, if it is still there.
-func (b *Backend) ownWrite(ctx context.Context, in *s3.PutObjectInput) (object, error) {
-	stored, err := b.head(ctx, *in.Key)
-	switch {
-	case errors.Is(err, core.ErrNotFound):
-		return object{}, core.ErrConflict
-	case err != nil:
-		return object{}, err
-	case stored.Metadata[signature] != in.Metadata[signature]:
-		return object{}, core.ErrConflict
+// ownWrite is put's answer if the object is what it wrote. That is told by the
+// content, as versions are: an ETag can't be known beforehand where AWS KMS
+// encrypts.
+func (b *Backend) ownWrite(ctx context.Context, name string, data []byte) (core.Version, time.Time, error) {
+	stored, err := b.get(ctx, name)
+	if errors.Is(err, core.ErrNotFound) || err == nil && !bytes.Equal(stored.data, data) {
+		err = core.ErrConflict
 	}
-	return written(stored.ETag, stored.ResultMetadata)
-}
-
-func written(etag *string, answer middleware.Metadata) (object, error) {
-	version, err := versionOf(etag)
-	return object{version: version, now: answeredAt(answer)}, err
+	return stored.version, stored.modified, err
 }
 
 // counting counts how often a request is sent, the SDK's retries included.

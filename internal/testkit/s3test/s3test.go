@@ -36,19 +36,23 @@ const (
 	SecretKey = "s3test-secret"
 )
 
-// Client returns a client of the store at url, which retries as any does but
-// doesn't pause before. More options come last, and so have the last word.
+// Client returns a client of the store at url, which is [Impatient]. More
+// options come last, and so have the last word.
 func Client(url string, more ...func(*s3.Options)) *s3.Client {
 	return s3.New(s3.Options{
 		Region:       Region,
 		BaseEndpoint: &url,
 		UsePathStyle: true,
 		Credentials:  credentials.NewStaticCredentialsProvider(AccessKey, SecretKey, ""),
-		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
-			o.MaxBackoff = time.Millisecond
-			o.RateLimiter = ratelimit.None
-		}),
-	}, more...)
+	}, append([]func(*s3.Options){Impatient}, more...)...)
+}
+
+// Impatient has a client retry as often as any, but without a pause before.
+func Impatient(o *s3.Options) {
+	o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxBackoff = time.Millisecond
+		o.RateLimiter = ratelimit.None
+	})
 }
 
 // Bucket makes a bucket that nobody else uses.

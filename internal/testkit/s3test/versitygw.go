@@ -2,6 +2,7 @@ package s3test
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"net/http"
 	"os"
@@ -46,15 +47,15 @@ func Versitygw(t interface {
 		t.Fatalf("s3test: %v", err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	objects := filepath.Join(dir, "objects")
-	if err := os.Mkdir(objects, 0o700); err != nil {
+	accounts, objects := filepath.Join(dir, "accounts"), filepath.Join(dir, "objects")
+	if err := errors.Join(os.Mkdir(accounts, 0o700), os.Mkdir(objects, 0o700)); err != nil {
 		t.Fatalf("s3test: %v", err)
 	}
 	addr := freeAddr(t)
 	g := &Gateway{
 		URL:     "http://" + addr,
 		program: path,
-		args:    []string{"-q", "-a", AccessKey, "-s", SecretKey, "-r", Region, "-p", addr, "posix", objects},
+		args:    []string{"-q", "-a", AccessKey, "-s", SecretKey, "-r", Region, "-p", addr, "--iam-dir", accounts, "posix", objects},
 	}
 	g.Restart(t)
 	t.Cleanup(func() { g.Stop(t) })
@@ -96,6 +97,16 @@ func (g *Gateway) Restart(t TB) {
 		if time.Now().After(deadline) {
 			t.Fatalf("s3test: versitygw doesn't answer: %v", err)
 		}
+	}
+}
+
+// AddAccount adds one more, which may do what the policies of buckets say.
+func (g *Gateway) AddAccount(t TB, accessKey, secretKey string) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), g.program, "admin", "-a", AccessKey, "-s", SecretKey, "-r", Region, "--er", g.URL,
+		"create-user", "-a", accessKey, "-s", secretKey, "-r", "user").CombinedOutput()
+	if err != nil {
+		t.Fatalf("s3test: %v: %s", err, out)
 	}
 }
 
