@@ -99,7 +99,7 @@ func (s *store) Open(t conformance.T) core.TokenBackend {
 		}
 		return nil
 	}
-	b, err := firestore.New(s.connect(t, before(fail)...), s.name, s.options)
+	b, err := firestore.New(s.connect(t, instead(fail)...), s.name, s.options)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -148,8 +148,8 @@ func (s *store) fails() bool {
 	}
 }
 
-// before has every call begin with f, whose error is its answer.
-func before(f func(ctx context.Context) error) []grpc.DialOption {
+// instead has every call begin with f, whose error is its answer.
+func instead(f func(ctx context.Context) error) []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			if err := f(ctx); err != nil {

@@ -46,8 +46,9 @@ const DefaultField = "token"
 // Options configures a [Backend]. The zero value is ready for use.
 type Options struct {
 	// Prefix begins the id of every document, as it is, and keeps apart those
-	// who share a collection. It is UTF-8 of at most 1,000 bytes, without NUL and
-	// without a slash.
+	// who share a collection, unless the prefix of one begins that of another. It
+	// is UTF-8 of at most 1,000 bytes, without NUL and slashes, and could be an id
+	// itself: not ".", "..", or "__x__".
 	Prefix string
 
 	// Field is the name of the field that holds the record, DefaultField if
@@ -83,12 +84,9 @@ var (
 	_ core.SizeLimiter  = (*Backend)(nil)
 )
 
-var (
-	fieldName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,99}$`)
-	reserved  = regexp.MustCompile(`^__.*__$`)
-)
-
 const maxPrefix = 1000 // ids have at most 1,500 bytes, and an escaped key 450
+
+var fieldName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,99}$`)
 
 // New returns the backend of a collection in the client's database, the default
 // one or a named one (firestore.NewClientWithDatabase). The collection is a name
@@ -114,10 +112,10 @@ func newBackend(client *firestore.Client, collection string, o Options) (*Backen
 	if field == "" {
 		field = DefaultField
 	}
-	if !fieldName.MatchString(field) || reserved.MatchString(field) {
+	if !fieldName.MatchString(field) || isReserved(field) {
 		return nil, fmt.Errorf("%q can't be a field's name", field)
 	}
-	if !utf8.ValidString(o.Prefix) || strings.ContainsAny(o.Prefix, "/\x00") || len(o.Prefix) > maxPrefix {
+	if !utf8.ValidString(o.Prefix) || strings.ContainsAny(o.Prefix, "/\x00") || len(o.Prefix) > maxPrefix || isReserved(o.Prefix) {
 		return nil, fmt.Errorf("%w: %q can't be a prefix", core.ErrInvalidKey, o.Prefix)
 	}
 	return &Backend{

@@ -10,6 +10,7 @@ require (
 
 require (
 	github.com/graphtoken/graphtoken/conformance v0.1.0
+	github.com/graphtoken/graphtoken/internal/testkit v0.1.0
 	github.com/graphtoken/graphtoken/internal/testkit/firestoretest v0.1.0
 )
 
@@ -26,7 +27,6 @@ require (
 	github.com/google/s2a-go v0.1.11 // indirect
 	github.com/googleapis/enterprise-certificate-proxy v0.3.23 // indirect
 	github.com/googleapis/gax-go/v2 v2.27.0 // indirect
-	github.com/graphtoken/graphtoken/internal/testkit v0.1.0 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
 	go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc v0.67.0 // indirect
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.69.0 // indirect

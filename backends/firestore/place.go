@@ -1,6 +1,8 @@
 package firestore
 
 import (
+	"strings"
+
 	"cloud.google.com/go/firestore"
 
 	"github.com/graphtoken/graphtoken/core"
@@ -11,14 +13,15 @@ import (
 // doesn't meet it.
 const leases = "graphtoken_leases"
 
-// namingAfter is how keys become what follows the prefix in a document's id. An
-// id is UTF-8 without a slash, not "." or "..", and nothing like "__x__"
-// (https://firebase.google.com/docs/firestore/quotas, "Limits").
+// namingAfter is how keys become what follows the prefix in a document's id.
 func namingAfter(prefix string) core.Naming {
-	return core.Naming{Escape: '%', Reserved: func(name string) bool {
-		id := prefix + name
-		return id == "." || id == ".." || reserved.MatchString(id)
-	}}
+	return core.Naming{Escape: '%', Reserved: func(name string) bool { return isReserved(prefix + name) }}
+}
+
+// isReserved reports names that Firestore keeps for itself; others are UTF-8
+// without a slash (https://firebase.google.com/docs/firestore/quotas, "Limits").
+func isReserved(name string) bool {
+	return name == "." || name == ".." || strings.HasPrefix(name, "__") && strings.HasSuffix(name[2:], "__")
 }
 
 // place is where everything about a key is kept.
