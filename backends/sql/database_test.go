@@ -145,11 +145,6 @@ func TestConformance(t *testing.T) {
 	everyDatabase(t, func(t *testing.T, d database) { conform(t, d, Options{}) })
 }
 
-func TestConformanceWithAPrefix(t *testing.T) {
-	t.Parallel()
-	conform(t, startSQLite(t), Options{Prefix: "équipe/"})
-}
-
 func conform(t *testing.T, d database, o Options) {
 	conformance.Run(t, conformance.Harness{
 		New: func(t conformance.T) conformance.Env {

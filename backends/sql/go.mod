@@ -3,6 +3,7 @@ module github.com/graphtoken/graphtoken/backends/sql
 go 1.25.0
 
 require (
+	github.com/go-sql-driver/mysql v1.8.1
 	github.com/graphtoken/graphtoken/conformance v0.1.0
 	github.com/graphtoken/graphtoken/core v0.1.0
 	github.com/graphtoken/graphtoken/internal/testkit v0.1.0
@@ -16,7 +17,6 @@ require (
 require (
 	filippo.io/edwards25519 v1.1.0 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
-	github.com/go-sql-driver/mysql v1.8.1 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect

@@ -22,7 +22,16 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			return nil, err
 		}
-		return New(db, Options{Table: w.Table})
+		pool, err := db.DB()
+		if err != nil {
+			return nil, err
+		}
+		pool.SetMaxOpenConns(2) // so that a server takes a hundred of these
+		o := Options{Table: w.Table}
+		if w.Database == "postgres" {
+			o.Listen = ListenWithPgx(w.DSN)
+		}
+		return New(db, o)
 	})
 	os.Exit(runAll(m))
 }

@@ -5,7 +5,9 @@ package sql
 import (
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/internal/testkit/sqltest"
 )
 
@@ -68,4 +70,48 @@ func TestConformanceOfOtherConnections(t *testing.T) {
 	d := starters["mariadb"](t)
 	d.dsn += "?clientFoundRows=true&interpolateParams=true&loc=Local&parseTime=true"
 	conform(t, d, Options{})
+}
+
+func TestConformanceWhereWaitersListen(t *testing.T) {
+	t.Parallel()
+	d := starters["postgres"](t)
+	conform(t, d, Options{Prefix: "équipe/", Listen: ListenWithPgx(d.dsn)})
+}
+
+func TestOtherConnections(t *testing.T) {
+	for name, c := range map[string]struct{ database, suffix string }{
+		"pgbouncer's":    {"postgres", " default_query_exec_mode=simple_protocol"},
+		"in a time zone": {"postgres", " timezone=America/Caracas"},
+		"serializable":   {"postgres", " default_transaction_isolation=serializable"},
+		"latin1":         {"mariadb", "?charset=latin1"},
+		"ANSI":           {"mariadb", "?sql_mode='ANSI,NO_BACKSLASH_ESCAPES'&interpolateParams=true"},
+		"without mode":   {"mariadb", "?sql_mode=''&time_zone='-04:30'"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := starters[c.database](t)
+			d.dsn += c.suffix
+			o := Options{Table: newTable()}
+			if d.name == "postgres" {
+				o.Listen = ListenWithPgx(d.dsn)
+			}
+			b := d.open(t, o)
+			for _, op := range d.operations(t.Context(), b) {
+				if err := op.do(); err != nil {
+					t.Errorf("%s: %v", op.name, err)
+				}
+			}
+			for _, key := range []string{"é", "É", "e", "e ", "'\"\\;--$1?"} {
+				save(t, b, key, key+"\x00\xff\\'", core.Absent)
+			}
+			for key, err := range b.Keys(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if rec, err := b.Load(t.Context(), key); err != nil || string(rec.Data) != key+"\x00\xff\\'" || time.Since(rec.Modified).Abs() > time.Minute {
+					t.Errorf("Load(%q) = %q of %v, %v", key, rec.Data, rec.Modified, err)
+				}
+			}
+		})
+	}
 }

@@ -3,11 +3,13 @@ package sql
 import (
 	"bytes"
 	"context"
+	stdsql "database/sql"
 	"errors"
 	"fmt"
 	"log"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -28,46 +30,73 @@ func save(t *testing.T, b *Backend, key, data string, v core.Version) core.Versi
 	return v
 }
 
-func TestEveryOperationIsOneRoundTrip(t *testing.T) {
+// operation is one of a Backend's; the statements are what it executes.
+type operation struct {
+	name       string
+	do         func() error
+	statements int64
+}
+
+// operations are everything that a refresh and its record need, in an order
+// that works, again and again.
+func (d database) operations(ctx context.Context, b *Backend) []operation {
+	var version core.Version
+	var lease core.Lease
+	data := []byte("{}")
+	return []operation{
+		{"Save with Absent", func() (err error) {
+			version, err = b.Save(ctx, "k", core.Record{Data: data, Version: core.Absent})
+			return err
+		}, 1},
+		{"Save with a version", func() error {
+			_, err := b.Save(ctx, "k", core.Record{Data: data, Version: version})
+			return err
+		}, 1},
+		{"Save with AnyVersion", func() error {
+			_, err := b.Save(ctx, "k", core.Record{Data: data})
+			return err
+		}, 1},
+		{"Load", func() error { _, err := b.Load(ctx, "k"); return err }, 1},
+		{"Check", func() error { _, err := b.Check(ctx, "k"); return err }, 1},
+		{"Acquire", func() (err error) {
+			lease, err = b.Acquire(ctx, "k", time.Minute)
+			return err
+		}, map[string]int64{"sqlite": 2, "postgres": 1, "mysql": 1}[d.name]},
+		{"Acquire of a held lease", func() error {
+			if _, err := b.Acquire(ctx, "k", time.Minute); !errors.Is(err, core.ErrLeaseHeld) {
+				return fmt.Errorf("Acquire = %w", err)
+			}
+			return nil
+		}, map[string]int64{"sqlite": 1, "postgres": 1, "mysql": 2}[d.name]},
+		{"Renew", func() error { return lease.Renew(ctx, time.Minute) }, 1},
+		{"Release", func() error { return lease.Release(ctx) }, 2},
+		{"Keys", func() error {
+			for _, err := range b.Keys(ctx) {
+				return err
+			}
+			return errors.New("no keys")
+		}, 1},
+		{"Ping", func() error { return b.Ping(ctx) }, 1},
+		{"Delete", func() error { return b.Delete(ctx, "k") }, 1},
+		{"Load of nothing", func() error {
+			if _, err := b.Load(ctx, "k"); !errors.Is(err, core.ErrNotFound) {
+				return fmt.Errorf("Load = %w", err)
+			}
+			return nil
+		}, 1},
+	}
+}
+
+func TestEveryOperationIsOneStatement(t *testing.T) {
 	everyDatabase(t, func(t *testing.T, d database) {
 		b, w := d.openWired(t, Options{Table: newTable()})
-		ctx := t.Context()
-		var version core.Version
-		for _, op := range []struct {
-			name string
-			do   func() error
-			want int64
-		}{
-			{"Save with Absent", func() (err error) {
-				version, err = b.Save(ctx, "k", core.Record{Data: []byte("1"), Version: core.Absent})
-				return err
-			}, 1},
-			{"Save with a version", func() (err error) {
-				version, err = b.Save(ctx, "k", core.Record{Data: []byte("2"), Version: version})
-				return err
-			}, 1},
-			{"Save with AnyVersion", func() error {
-				_, err := b.Save(ctx, "k", core.Record{Data: []byte("3")})
-				return err
-			}, 1},
-			{"Load", func() error { _, err := b.Load(ctx, "k"); return err }, 1},
-			{"Check", func() error { _, err := b.Check(ctx, "k"); return err }, 1},
-			{"Acquire", func() error { _, err := b.Acquire(ctx, "k", time.Nanosecond); return err }, map[string]int64{"sqlite": 2, "postgres": 1, "mysql": 1}[d.name]},
-			{"Ping", func() error { return b.Ping(ctx) }, 1},
-			{"Delete", func() error { return b.Delete(ctx, "k") }, 1},
-			{"Load of nothing", func() error {
-				if _, err := b.Load(ctx, "k"); !errors.Is(err, core.ErrNotFound) {
-					return fmt.Errorf("Load = %w", err)
-				}
-				return nil
-			}, 1},
-		} {
+		for _, op := range d.operations(t.Context(), b) {
 			before := w.statements.Load()
 			if err := op.do(); err != nil {
 				t.Errorf("%s: %v", op.name, err)
 			}
-			if n := w.statements.Load() - before; n != op.want {
-				t.Errorf("%s is %d statements, want %d", op.name, n, op.want)
+			if n := w.statements.Load() - before; n != op.statements {
+				t.Errorf("%s is %d statements, want %d", op.name, n, op.statements)
 			}
 		}
 	})
@@ -302,10 +331,59 @@ func TestNewRefusesWhatCantWork(t *testing.T) {
 		"a table that is a query": {db, Options{Table: "t; DROP TABLE users"}},
 		"a long prefix":           {db, Options{Prefix: strings.Repeat("p", 106)}},
 		"a prefix with NUL":       {db, Options{Prefix: "a\x00"}},
+		"a dry run":               {db.Session(&gorm.Session{DryRun: true}), Options{}},
+		"listening to SQLite":     {db, Options{Listen: func(context.Context, string, func(string)) error { return nil }}},
 	} {
 		var known *core.Error
 		if _, err := New(c.db, c.o); !errors.As(err, &known) {
 			t.Errorf("%s: New = %v", name, err)
 		}
+	}
+}
+
+// preparer is a pool whose first statement is prepared for somebody who hangs
+// up meanwhile.
+type preparer struct {
+	gorm.ConnPool
+	hungUp error
+}
+
+func (p *preparer) PrepareContext(ctx context.Context, query string) (*stdsql.Stmt, error) {
+	if err := p.hungUp; err != nil {
+		p.hungUp = nil
+		return nil, err
+	}
+	return p.ConnPool.PrepareContext(ctx, query)
+}
+
+func TestAnothersContextIsNoneOfOurs(t *testing.T) {
+	everyDatabase(t, func(t *testing.T, d database) {
+		table := newTable()
+		d.open(t, Options{Table: table})
+		for _, hungUp := range []error{context.Canceled, context.DeadlineExceeded} {
+			db := d.connect(t)
+			db.ConnPool = &preparer{db.ConnPool, hungUp}
+			b, err := New(db.Session(&gorm.Session{PrepareStmt: true}), Options{Table: table})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, op := range d.operations(t.Context(), b) {
+				if err := op.do(); err != nil {
+					t.Errorf("%s: %v", op.name, err)
+				}
+			}
+		}
+	})
+}
+
+// MySQL and MariaDB are one dialect, with what both have: no RETURNING, which
+// MySQL lacks, and no name for an inserted row, which MariaDB lacks.
+func TestMySQLIsToldWhatMariaDBHasToo(t *testing.T) {
+	said := fmt.Sprint(dialects["mysql"].statements("t", false))
+	if found := regexp.MustCompile(`(?i)returning|as new|on conflict|\$1|@`).FindString(said); found != "" {
+		t.Errorf("there is %q in\n%s", found, said)
+	}
+	if !strings.Contains(said, "INSERT IGNORE INTO t ") {
+		t.Errorf("these aren't the statements:\n%s", said)
 	}
 }

@@ -63,7 +63,7 @@ func Postgres(t TB) *Server {
 	dir, port := s.place("postgres"), freePort(t)
 	s.run(initdb, "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--pgdata="+dir)
 	s.command = []string{postgres, "-D", dir, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
-		"-c", "fsync=off", "-c", "max_connections=200"}
+		"-c", "fsync=off", "-c", "max_connections=400"}
 	s.dsn = "host=127.0.0.1 port=" + port + " user=postgres dbname=postgres sslmode=disable"
 	s.ready = func() error { return exec.Command(isReady, "-q", "-h", "127.0.0.1", "-p", port).Run() }
 	s.Start()
