@@ -209,9 +209,10 @@ func (c *client) organizationPath(id string) (string, error) {
 	return "/organizations/" + id + "/secrets", nil
 }
 
-// orAbsent makes a 404 about a secret core.ErrNotFound.
+// orAbsent makes a 404 about a secret core.ErrNotFound. One with a page for
+// people isn't about a secret: the URL may be wrong.
 func orAbsent(err error) error {
-	if status := (*StatusError)(nil); errors.As(err, &status) && status.StatusCode == http.StatusNotFound {
+	if status := (*StatusError)(nil); errors.As(err, &status) && status.StatusCode == http.StatusNotFound && !status.page {
 		return fmt.Errorf("%w: %w", core.ErrNotFound, err)
 	}
 	return err

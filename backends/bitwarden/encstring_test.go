@@ -191,7 +191,7 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 	s.current.Store(l)
 	c := &client{session: s}
 	for _, value := range []any{
-		token, *token, &token.key, token.key, l, *l, s, s.state, c, []any{c, l}, map[string]any{"k": token.key},
+		token, *token, &token.key, token.key, l, s, s.state, c, []any{c, l}, map[string]any{"k": token.key},
 		Secret{Value: "C2IgxjjLF7qSshsbwe8JGcbM075YXw", Note: "C2IgxjjLF7qSshsbwe8JGcbM075YXw"},
 		struct{ S []Secret }{[]Secret{{Value: "C2IgxjjLF7qSshsbwe8JGcbM075YXw"}}},
 	} {

@@ -62,14 +62,13 @@ func Login(ctx context.Context, token string, o LoginOptions) (Secrets, error) {
 	if err != nil {
 		return nil, origin.Fail("login", "", err)
 	}
-	sender := newSender(o.HTTPClient)
 	c := &client{
 		api:    api,
-		sender: sender,
+		sender: newSender(o.HTTPClient),
 		session: &session{
 			access:   access,
 			identity: identity,
-			sender:   sender,
+			sender:   newSender(o.HTTPClient),
 			state:    stateFile{path: o.StateFile, key: &access.key},
 			renewing: make(chan struct{}, 1),
 		},

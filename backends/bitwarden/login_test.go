@@ -96,6 +96,10 @@ func TestTheFiveCalls(t *testing.T) {
 	_, err = secrets.Update(ctx, got)
 	wantAbsent(t, "Update", err)
 	wantAbsent(t, "Delete", secrets.Delete(ctx, created.ID))
+	s.Inject(bitwardentest.Get, bitwardentest.Fault{Status: 404, Header: http.Header{"Content-Type": {"text/html; charset=utf-8"}}, Body: "<h1>Not Found</h1>"})
+	if _, err := secrets.Get(ctx, created.ID); !status(404)(err) || errors.Is(err, core.ErrNotFound) {
+		t.Errorf("Get that is answered with a page = %v, want the 404 and not absent", err)
+	}
 	_, err = secrets.Get(ctx, "../organizations")
 	if !errors.Is(err, core.ErrNotFound) {
 		t.Errorf("Get of what is no id = %v", err)
@@ -245,10 +249,15 @@ func TestALoginThatCantBeRenewedServesUntilItsEnd(t *testing.T) {
 			return bitwardentest.Fault{}
 		})
 		time.Sleep(56 * time.Minute)
+		s.Inject(bitwardentest.Login, bitwardentest.Throttled(time.Minute))
+		begun := time.Now()
 		for range 10 {
 			mustList(t, secrets)
 		}
 		wantLogins(t, s, 2) // it isn't tried again at once
+		if waited := time.Since(begun); waited != 0 {
+			t.Errorf("they waited %v for what they can do without", waited)
+		}
 		time.Sleep(5 * time.Minute)
 		_, err := secrets.List(t.Context(), "")
 		if status := (*bitwarden.StatusError)(nil); !errors.As(err, &status) || status.StatusCode != 503 {

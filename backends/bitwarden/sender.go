@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -22,6 +23,8 @@ type StatusError struct {
 	Message string
 	// RetryAfter is how long the server asked to wait; zero where it didn't.
 	RetryAfter time.Duration
+
+	page bool // for people: from a proxy, or from where no API is
 }
 
 func (e *StatusError) Error() string {
@@ -45,7 +48,7 @@ type request struct {
 	body        []byte
 }
 
-// sender sends requests, and waits where the server asks for it.
+// sender sends requests to one server, and waits where that asks for it.
 type sender struct {
 	http *http.Client
 
@@ -60,9 +63,9 @@ const (
 	maxAnswer = 64 << 20    // bytes: what a list of a hundred thousand secrets takes
 )
 
-// send sends r and decodes the answer. It sends it again
-// when the server refused it for now, while that is worth waiting for. All
-// callers wait together: a limit is the account's, not the caller's.
+// send sends r and decodes the answer. It sends it again when the server
+// refused it for now, while that is worth waiting for. All callers wait together:
+// a limit is the account's, not the caller's.
 func (s *sender) send(ctx context.Context, r request, answer any) error {
 	var waited time.Duration
 	for attempt := 1; ; attempt++ {
@@ -121,6 +124,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// once is send, without waiting.
 func (s *sender) once(ctx context.Context, r request, answer any) error {
 	req, err := http.NewRequestWithContext(ctx, r.method, r.url, bytes.NewReader(r.body))
 	if err != nil {
@@ -146,8 +150,13 @@ func (s *sender) once(ctx context.Context, r request, answer any) error {
 		return err
 	case len(body) > maxAnswer:
 		return fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
-	case resp.StatusCode != http.StatusOK:
-		return &StatusError{StatusCode: resp.StatusCode, Message: message(body), RetryAfter: retryAfter(resp.Header.Get("Retry-After"))}
+	case resp.StatusCode/100 != 2:
+		return &StatusError{
+			StatusCode: resp.StatusCode,
+			Message:    message(body),
+			RetryAfter: retryAfter(resp.Header.Get("Retry-After")),
+			page:       strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html"),
+		}
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
 		return fmt.Errorf("the answer is not understood: %w", err)
@@ -175,7 +184,7 @@ func message(body []byte) string {
 // retryAfter reads seconds or a date (RFC 9110, section 10.2.3).
 func retryAfter(header string) time.Duration {
 	if seconds, err := strconv.Atoi(header); err == nil {
-		return time.Duration(max(0, seconds)) * time.Second
+		return time.Duration(min(max(0, seconds), math.MaxInt32)) * time.Second
 	}
 	if date, err := http.ParseTime(header); err == nil {
 		return max(0, time.Until(date))

@@ -38,7 +38,7 @@ type login struct {
 }
 
 // Format prints whose login it is.
-func (l login) Format(f fmt.State, _ rune) {
+func (l *login) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "[login to "+l.organization+"]")
 }
 
@@ -55,6 +55,19 @@ func newLogin(bearer string, claims claims, key *symmetricKey, begin, end time.T
 		end:          end,
 	}
 }
+
+// isNew says that the login needn't be renewed yet.
+func (l *login) isNew(rejected string) bool {
+	return l.bearer != rejected && time.Now().Before(l.renew)
+}
+
+// isGood says that the login can be used, as far as is known here.
+func (l *login) isGood(rejected string) bool {
+	return l.bearer != rejected && time.Now().Before(l.end)
+}
+
+// sendFunc is sender.send or sender.once.
+type sendFunc func(context.Context, request, any) error
 
 // claims are what the client reads of a bearer token. It doesn't verify it:
 // the server it is from is the one it goes to.
@@ -87,7 +100,7 @@ func readClaims(bearer string) (claims, error) {
 
 // begin is the first login. Here a state file that can't be written is an error.
 func (s *session) begin(ctx context.Context) error {
-	l, err := s.next(ctx, "")
+	l, err := s.next(ctx, "", s.sender.send)
 	if err == nil {
 		s.current.Store(l)
 	}
@@ -96,16 +109,16 @@ func (s *session) begin(ctx context.Context) error {
 
 // get returns a login whose bearer isn't the rejected one, and renews where
 // that is due. While a login that is still good is renewed, others use it; and
-// when it can't be renewed, they go on until its end.
+// when it can't be renewed at once, they go on until its end.
 func (s *session) get(ctx context.Context, rejected string) (*login, error) {
 	l := s.current.Load()
-	if l.bearer != rejected && time.Now().Before(l.renew) {
+	if l.isNew(rejected) {
 		return l, nil
 	}
 	select {
 	case s.renewing <- struct{}{}:
 	default:
-		if l.bearer != rejected && time.Now().Before(l.end) {
+		if l.isGood(rejected) {
 			return l, nil
 		}
 		select {
@@ -117,17 +130,21 @@ func (s *session) get(ctx context.Context, rejected string) (*login, error) {
 	defer func() { <-s.renewing }()
 
 	l = s.current.Load() // another may have renewed it meanwhile
-	if l.bearer != rejected && time.Now().Before(l.renew) {
+	if l.isNew(rejected) {
 		return l, nil
 	}
-	next, err := s.next(ctx, rejected)
+	send := s.sender.send
+	if l.isGood(rejected) {
+		send = s.sender.once
+	}
+	next, err := s.next(ctx, rejected, send)
 	switch {
 	case next != nil:
 		s.current.Store(next)
 		return next, nil
 	case ctx.Err() != nil:
 		return nil, err
-	case l.bearer != rejected && time.Now().Before(l.end):
+	case l.isGood(rejected):
 		again := *l
 		again.renew = time.Now().Add(time.Until(l.end) / 4)
 		s.current.Store(&again)
@@ -139,11 +156,11 @@ func (s *session) get(ctx context.Context, rejected string) (*login, error) {
 // next returns the login that another process has left in the state file, or a
 // new one. When only the file couldn't be written, it returns the login and the
 // error.
-func (s *session) next(ctx context.Context, rejected string) (*login, error) {
-	if l := s.state.read(); l != nil && l.bearer != rejected && time.Now().Before(l.renew) {
+func (s *session) next(ctx context.Context, rejected string, send sendFunc) (*login, error) {
+	if l := s.state.read(); l != nil && l.isNew(rejected) {
 		return l, nil
 	}
-	l, err := s.logIn(ctx)
+	l, err := s.logIn(ctx, send)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +168,7 @@ func (s *session) next(ctx context.Context, rejected string) (*login, error) {
 }
 
 // logIn trades the access token for a bearer token and the organization's key.
-func (s *session) logIn(ctx context.Context) (*login, error) {
+func (s *session) logIn(ctx context.Context, send sendFunc) (*login, error) {
 	form := url.Values{
 		"grant_type":    {"client_credentials"},
 		"scope":         {"api.secrets"},
@@ -164,7 +181,7 @@ func (s *session) logIn(ctx context.Context) (*login, error) {
 		EncryptedPayload string `json:"encrypted_payload"`
 	}
 	sent := time.Now()
-	err := s.sender.send(ctx, request{
+	err := send(ctx, request{
 		method: http.MethodPost,
 		url:    s.identity + "/connect/token",
 		kind:   "application/x-www-form-urlencoded",
