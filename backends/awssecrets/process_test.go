@@ -1,0 +1,33 @@
+//go:build unix
+
+package awssecrets_test
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/graphtoken/graphtoken/backends/awssecrets"
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/testkit/crew"
+	"github.com/graphtoken/graphtoken/internal/testkit/secretstest"
+)
+
+func TestMain(m *testing.M) {
+	crew.Work(func(url string) (core.TokenBackend, error) {
+		return awssecrets.New(connect(url, nil), awssecrets.Options{Prefix: "tokens/"})
+	})
+	os.Exit(m.Run())
+}
+
+func TestManyProcesses(t *testing.T) {
+	t.Parallel() // it waits for leases to expire
+	double := secretstest.Start(t, secretstest.Options{})
+	crew.Run(t, crew.Store{
+		Where: double.URL,
+		// A lease lasts a second longer than it was asked for, others wait two
+		// more, and ask every four.
+		LeaseTTL: 2 * time.Second,
+		Slack:    8 * time.Second,
+	})
+}
