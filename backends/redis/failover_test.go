@@ -47,11 +47,12 @@ func TestNoChangeOfClusterGivesAWrongAnswer(t *testing.T) {
 // may get errors; what they get without one must be true. What happens can
 // call work, to have 50 answers more before it goes on.
 func amid(t *testing.T, connect func() goredis.UniversalClient, happen func(work func())) {
-	record := func(n int64) string { return fmt.Sprint(n, " ", strings.Repeat("x", 4<<10), " ", n) }
+	const size = 12 << 10 // a large one
+	record := func(n int64) string { return fmt.Sprint(n, " ", strings.Repeat("x", size), " ", n) }
 	number := func(rec core.Record) int64 {
 		var n, again int64
 		var filling string
-		if _, err := fmt.Sscan(string(rec.Data), &n, &filling, &again); err != nil || n != again || len(filling) != 4<<10 {
+		if _, err := fmt.Sscan(string(rec.Data), &n, &filling, &again); err != nil || n != again || len(filling) != size {
 			t.Errorf("a torn record of %d bytes", len(rec.Data))
 		}
 		return n

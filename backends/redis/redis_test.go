@@ -396,6 +396,31 @@ func TestWhatAServerSaysStaysReadable(t *testing.T) {
 	}
 }
 
+func TestAFullServerKeepsWhatItHas(t *testing.T) {
+	b, client := open(t, redistest.Start(t).Addr)
+	versions := map[string]core.Version{}
+	for _, key := range []string{"small", "large"} {
+		versions[key] = save(t, b, key, large(key), core.Absent)
+	}
+	if err := client.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for key, data := range map[string]string{"small": "2", "large": large("2")} {
+		for _, known := range []core.Version{versions[key], core.AnyVersion} {
+			_, err := b.Save(t.Context(), key, core.Record{Data: []byte(data), Version: known})
+			if reply := goredis.Error(nil); !errors.As(err, &reply) || !goredis.IsOOMError(reply) {
+				t.Errorf("Save of a %s record = %v, want OOM", key, err)
+			}
+		}
+		if rec, err := b.Load(t.Context(), key); err != nil || string(rec.Data) != large(key) || rec.Version != versions[key] {
+			t.Errorf("Load = %d bytes, %v", len(rec.Data), err)
+		}
+		if n, err := client.HLen(t.Context(), "{"+key+"}").Result(); n != 3 || err != nil {
+			t.Errorf("%d fields (%v)", n, err)
+		}
+	}
+}
+
 func TestPingWarnsOfEviction(t *testing.T) {
 	server := redistest.Start(t)
 	b, client := open(t, server.Addr)

@@ -21,8 +21,10 @@ import (
 //
 // A damaged record, one without a version, is neither absent nor any version.
 //
-// PUBLISH is called last and by pcall: scripts aren't rolled back, and a server
-// whose ACL forbids it must not turn a save that is done into an error.
+// Scripts aren't rolled back. So what can be refused for want of memory comes
+// first, while the data from before are still there; and PUBLISH comes last and
+// by pcall, so that an ACL that forbids it doesn't turn a save that is done
+// into an error.
 const saveScript = `
 local key, known, version, channel, data = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local stored = redis.call('HGET', key, 'version')
@@ -38,14 +40,16 @@ if known ~= '' then
     return 0
   end
 end
-local now = redis.call('TIME')
-local modified = now[1] .. string.format('%06d', now[2])
-if data then
+if not stored then
   redis.call('DEL', key)
-  redis.call('HSET', key, 'version', version, 'modified', modified, 'data:' .. version, data)
-else
+end
+if data then
+  redis.call('HSET', key, 'data:' .. version, data)
+end
+local now = redis.call('TIME')
+redis.call('HSET', key, 'version', version, 'modified', now[1] .. string.format('%06d', now[2]))
+if stored then
   redis.call('HDEL', key, 'data:' .. stored)
-  redis.call('HSET', key, 'version', version, 'modified', modified)
 end
 redis.pcall('PUBLISH', channel, '')
 return 1

@@ -112,17 +112,46 @@ func (s *Sentinels) Failover(t TB) {
 	s.untilReplaced(t, old)
 }
 
+// Switchover is a failover that loses nothing, while nobody writes. Sentinel's
+// own doesn't wait until the replicas know all that the master knows, and tells
+// the master only ten seconds later that it is none any more.
+func (s *Sentinels) Switchover(t TB) {
+	t.Helper()
+	old := s.serverAt(t, s.Master(t))
+	until(t, "the replicas of "+old.Addr, func() error {
+		info, err := old.cli("info", "replication")
+		_, offset, _ := strings.Cut(info, "master_repl_offset:")
+		offset, _, _ = strings.Cut(offset, "\n")
+		if n := strings.Count(info, "offset="+strings.TrimSpace(offset)+","); err == nil && n < len(s.Servers)-1 {
+			err = fmt.Errorf("%d of %d know all", n, len(s.Servers)-1)
+		}
+		return err
+	})
+	s.Failover(t)
+	host, port, _ := net.SplitHostPort(s.Master(t))
+	old.CLI(t, "replicaof", host, port)
+	old.CLI(t, "client", "kill", "type", "normal")
+}
+
+func (s *Sentinels) serverAt(t TB, addr string) *Server {
+	t.Helper()
+	for _, server := range s.Servers {
+		if server.Addr == addr {
+			return server
+		}
+	}
+	t.Fatalf("redistest: no server of this test is at %s", addr)
+	return nil
+}
+
 // KillMaster ends the master as a crash does, and returns when all Sentinels
 // have noticed by themselves and say that another one is it.
 func (s *Sentinels) KillMaster(t TB) {
 	t.Helper()
 	old := s.Master(t)
-	for _, server := range s.Servers {
-		if server.Addr == old {
-			server.untilFollowed(t, 1) // it may be new itself
-			server.Kill(t)
-		}
-	}
+	master := s.serverAt(t, old)
+	master.untilFollowed(t, 1) // it may be new itself
+	master.Kill(t)
 	s.untilReplaced(t, old)
 }
 
