@@ -482,7 +482,6 @@ func TestPingTellsWhoMayNotSee(t *testing.T) {
 	}
 }
 
-// Nothing tells of a record but who asks for it.
 func TestErrorsNameTheKey(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	b := openFirst(t, s)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -13,7 +14,8 @@ import (
 )
 
 // SDK is what [FromSDK] uses of the Secrets of github.com/bitwarden/sdk-go,
-// whose versions differ in the types they answer with.
+// whose versions differ in the types they answer with: S about a secret, I with
+// a list, D about what was deleted.
 type SDK[S, I, D any] interface {
 	Get(id string) (S, error)
 	List(organizationID string) (I, error)
@@ -44,6 +46,11 @@ func FromSDK[S, I, D any](sdk SDK[S, I, D]) Secrets {
 type official[S, I, D any] struct {
 	sdk  SDK[S, I, D]
 	busy chan struct{} // full during a call
+}
+
+// Format prints the client without what the SDK holds.
+func (o *official[S, I, D]) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "[official bitwarden client]")
 }
 
 // sdkSecret is how the SDK's answers look in JSON, which they are made from.

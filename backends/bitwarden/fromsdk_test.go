@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/graphtoken/graphtoken/backends/bitwarden"
@@ -263,7 +264,9 @@ func TestTheSDKsErrors(t *testing.T) {
 	}
 }
 
-func TestLeavingACallOfTheSDK(t *testing.T) {
+func TestLeavingACallOfTheSDK(t *testing.T) { synctest.Test(t, leavingACallOfTheSDK) }
+
+func leavingACallOfTheSDK(t *testing.T) {
 	sdk, secrets := fromSDK()
 	id := sdk.put("66666666-0000-4000-8000-000000000000", "ana", "{}", "", sdkOrganization, nil).ID
 	sdk.block = make(chan struct{})
@@ -271,9 +274,7 @@ func TestLeavingACallOfTheSDK(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { _, err := secrets.Get(ctx, id); done <- err }()
-		for sdk.running.Load() == 0 {
-			time.Sleep(time.Millisecond) // until the SDK is busy
-		}
+		synctest.Wait()
 		cancel()
 		return <-done
 	}
@@ -281,6 +282,9 @@ func TestLeavingACallOfTheSDK(t *testing.T) {
 		if err := leave(); !errors.Is(err, context.Canceled) {
 			t.Errorf("Get left %s = %v", what, err)
 		}
+	}
+	if text := fmt.Sprintf("%+v %s", secrets, secrets); text != "[official bitwarden client] [official bitwarden client]" {
+		t.Errorf("the client is printed as %s", text)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

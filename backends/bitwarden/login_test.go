@@ -325,6 +325,8 @@ func TestWaitingAsTold(t *testing.T) {
 		{"a 503 with gibberish", []bitwardentest.Fault{unavailable("soon")}, 0, 503, 0, 1},
 		{"a 500", []bitwardentest.Fault{{Status: 500}}, 0, 500, 0, 1},
 		{"not for an hour", []bitwardentest.Fault{throttled(time.Hour)}, 0, 429, 0, 1},
+		{"not for ever", []bitwardentest.Fault{{Status: 429, Header: http.Header{"Retry-After": {"9999999999999"}}}}, 0, 429, 0, 1},
+		{"not for less than nothing", []bitwardentest.Fault{{Status: 429, Header: http.Header{"Retry-After": {"-5"}}}}, 0, 0, s1, 2},
 		{"not past the deadline", []bitwardentest.Fault{throttled(20 * s1)}, 10 * s1, 429, 0, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {

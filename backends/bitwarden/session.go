@@ -164,7 +164,13 @@ func (s *session) next(ctx context.Context, rejected string, send sendFunc) (*lo
 	if err != nil {
 		return nil, err
 	}
-	return l, s.state.write(l)
+	err = s.state.write(l)
+	if kept := s.state.read(); err != nil && kept != nil && kept.isNew(rejected) {
+		// On Windows a file that another process reads can't be replaced. What is
+		// in it is as good.
+		err = nil
+	}
+	return l, err
 }
 
 // logIn trades the access token for a bearer token and the organization's key.
