@@ -291,6 +291,18 @@ func TestANameWhoseSecretIsAnother(t *testing.T) {
 	}
 }
 
+func TestASecretThatIsGoneOnceItIsListed(t *testing.T) {
+	s := bitwardentest.New(bitwardentest.Options{})
+	s.Add(bitwardentest.Secret{Key: "ana", Value: `"1"`})
+	gone := bitwardentest.Fault{Status: 404}
+	s.Inject(bitwardentest.Get, gone)
+	mustLoad(t, openFirst(t, s), "ana", `"1"`)
+	s.Inject(bitwardentest.Get, gone, gone)
+	if _, err := openFirst(t, s).Load(t.Context(), "ana"); !errors.Is(err, core.ErrNotFound) {
+		t.Errorf("Load of what is gone each time = %v", err)
+	}
+}
+
 func TestASaveToASecretThatWasDeleted(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	b, other := openFirst(t, s), openFirst(t, s)

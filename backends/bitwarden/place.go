@@ -103,34 +103,50 @@ func (b *Backend) holds(s Secret, key string) bool {
 	return s.Key == b.name(key) && (b.options.ProjectID == "" || strings.EqualFold(s.ProjectID, b.options.ProjectID))
 }
 
-// lookUp finds the secret of a key by its name.
+// lookUp finds the secret of a key by its name. When what was listed is gone
+// before it is read, it may have been made anew: then a second list tells.
 func (b *Backend) lookUp(ctx context.Context, key string) (Secret, error) {
+	for range 2 {
+		found, gone, err := b.named(ctx, key)
+		switch {
+		case err != nil:
+			return Secret{}, err
+		case len(found) == 1:
+			b.places.remember(key, found[0])
+			return found[0], nil
+		case len(found) > 1:
+			duplicate := &DuplicateError{Name: b.name(key)}
+			for _, s := range found {
+				duplicate.IDs = append(duplicate.IDs, s.ID)
+			}
+			return Secret{}, duplicate
+		case !gone:
+			return Secret{}, core.ErrNotFound
+		}
+	}
+	return Secret{}, core.ErrNotFound
+}
+
+// named returns the secrets of a key's name, and whether others were listed
+// that are gone.
+func (b *Backend) named(ctx context.Context, key string) (found []Secret, gone bool, err error) {
 	ids, err := b.list(ctx)
 	if err != nil {
-		return Secret{}, err
+		return nil, false, err
 	}
-	var found []Secret
 	for _, id := range ids[key] {
 		s, err := b.secrets.Get(ctx, id.ID)
 		switch {
-		case err == nil && b.holds(s, key):
+		case errors.Is(err, core.ErrNotFound):
+			b.places.forget(key, id.ID)
+			gone = true
+		case err != nil:
+			return nil, false, err
+		case b.holds(s, key):
 			found = append(found, s)
-		case err != nil && !errors.Is(err, core.ErrNotFound):
-			return Secret{}, err
 		}
 	}
-	switch len(found) {
-	case 0:
-		return Secret{}, core.ErrNotFound
-	case 1:
-		b.places.remember(key, found[0])
-		return found[0], nil
-	}
-	duplicate := &DuplicateError{Name: b.name(key)}
-	for _, s := range found {
-		duplicate.IDs = append(duplicate.IDs, s.ID)
-	}
-	return Secret{}, duplicate
+	return found, gone, nil
 }
 
 // list returns what may be records, by key, and remembers where they are, so
