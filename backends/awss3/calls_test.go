@@ -24,6 +24,8 @@ import (
 
 // recorder keeps the names of the requests that are sent, in their order.
 type recorder struct {
+	answered func(sent int) // may be nil
+
 	mu   sync.Mutex
 	sent []string
 }
@@ -35,8 +37,13 @@ func (r *recorder) record(o *s3.Options) {
 			func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
 				r.mu.Lock()
 				r.sent = append(r.sent, awsmiddleware.GetOperationName(ctx))
+				sent := len(r.sent)
 				r.mu.Unlock()
-				return next.HandleDeserialize(ctx, in)
+				out, answer, err := next.HandleDeserialize(ctx, in)
+				if r.answered != nil {
+					r.answered(sent)
+				}
+				return out, answer, err
 			}), middleware.After)
 	})
 }
@@ -87,7 +94,17 @@ func countCalls(t *testing.T, at place) {
 		{"Check of nothing", func() error { _, err := b.Check(ctx, "none"); return err }, "GetObject"},
 		{"Acquire", func() (err error) { held, err = b.Acquire(ctx, "k", time.Minute); return err }, "PutObject"},
 		{"Acquire in vain", func() error { _, err := b.Acquire(ctx, "k", time.Minute); return want(err, core.ErrLeaseHeld) }, "PutObject GetObject"},
-		{"Wait that looks once", func() error { return b.Wait(ctx, "k", core.Absent) }, "HeadObject"},
+		{"Wait that looks once", func() error { return b.Wait(ctx, "k", core.Absent) }, "GetObject"},
+		{"Wait that looks once, and waits", func() error {
+			ctx, cancel := context.WithCancel(ctx)
+			calls.answered = func(sent int) {
+				if sent == 2 {
+					cancel()
+				}
+			}
+			defer func() { calls.answered = nil }()
+			return want(b.Wait(ctx, "k", version), context.Canceled)
+		}, "GetObject GetObject"},
 		{"Renew", func() error { return held.Renew(ctx, time.Minute) }, "PutObject"},
 		{"Release", func() error { return held.Release(ctx) }, "DeleteObject"},
 		{"Release again", func() error { return want(held.Release(ctx), core.ErrLeaseLost) }, ""},
@@ -129,7 +146,6 @@ func want(err, target error) error {
 // forbidden rather than absent; with If-Match a writer must be allowed to read.
 var needs = map[string][]string{
 	"GetObject":     {"s3:GetObject", "s3:ListBucket"},
-	"HeadObject":    {"s3:GetObject", "s3:ListBucket"},
 	"PutObject":     {"s3:PutObject", "s3:GetObject"},
 	"DeleteObject":  {"s3:DeleteObject", "s3:GetObject"},
 	"ListObjectsV2": {"s3:ListBucket"},

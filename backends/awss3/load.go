@@ -32,9 +32,8 @@ func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 	return core.Record{Data: stored.data, Version: stored.version, Modified: stored.modified}, nil
 }
 
-// Check implements [core.TokenBackend], with one GetObject. HeadObject would
-// take a bucket that is missing for a record that is absent: its 404 has no
-// body to tell them apart.
+// Check implements [core.TokenBackend], with one GetObject. The answer to a
+// HeadObject has no body that would tell a missing bucket from a missing object.
 func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 	if err := origin.Admit(ctx, "check", key); err != nil {
 		return false, err

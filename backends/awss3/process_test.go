@@ -3,6 +3,7 @@
 package awss3_test
 
 import (
+	"flag"
 	"os"
 	"testing"
 	"time"
@@ -20,6 +21,8 @@ func TestMain(m *testing.M) {
 	crew.Work(func(w where) (core.TokenBackend, error) {
 		return awss3.New(s3test.Client(w.URL), w.Bucket, awss3.Options{Prefix: "workers/"})
 	})
+	flag.Parse()
+	_ = flag.Set("test.parallel", "8") // most of them wait for leases to expire, not for a processor
 	os.Exit(m.Run())
 }
 

@@ -3,6 +3,7 @@ package awss3
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -28,8 +29,8 @@ const (
 )
 
 // Wait implements [core.Watcher]. S3 wakes nobody: Wait looks again and again,
-// by a HeadObject of the record and a GetObject of the lease. They cost a
-// fraction of the PutObject that Acquire would try each time.
+// by two GetObject, of the record if it has another ETag, and of the lease. They
+// cost a fraction of the PutObject that Acquire would try each time.
 func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
 	if err := origin.Admit(ctx, "wait", key); err != nil {
 		return err
@@ -48,8 +49,7 @@ func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error
 // changed says whether the record is another than the one seen, or its lease
 // is free.
 func (b *Backend) changed(ctx context.Context, key string, seen core.Version) (bool, error) {
-	version, err := b.version(ctx, b.record(key))
-	if err != nil || version != seen {
+	if same, err := b.unchanged(ctx, b.record(key), seen); !same || err != nil {
 		return err == nil, err
 	}
 	held, now, err := b.look(ctx, b.lease(key))
@@ -59,14 +59,22 @@ func (b *Backend) changed(ctx context.Context, key string, seen core.Version) (b
 	return err == nil && held.expired(now), err
 }
 
-// version is that of an object, or core.Absent.
-func (b *Backend) version(ctx context.Context, name string) (core.Version, error) {
-	out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.bucket, Key: &name})
-	if missing(err) {
-		return core.Absent, nil
+// unchanged says whether an object still has the version seen. It doesn't ask
+// by HeadObject, whose errors have no body: a missing bucket couldn't be told
+// from a missing object, nor could the SDK see that a clock is wrong.
+func (b *Backend) unchanged(ctx context.Context, name string, seen core.Version) (bool, error) {
+	in := &s3.GetObjectInput{Bucket: &b.bucket, Key: &name}
+	if etag, ok := etagOf(seen); ok {
+		in.IfNoneMatch = &etag
 	}
-	if err != nil {
-		return "", err
+	out, err := b.client.GetObject(ctx, in)
+	switch {
+	case status(err) == http.StatusNotModified:
+		return true, nil
+	case missing(err):
+		return seen == core.Absent, nil
+	case err != nil:
+		return false, err
 	}
-	return versionOf(out.ETag)
+	return false, out.Body.Close()
 }
