@@ -31,6 +31,7 @@ var everything = conformance.Capabilities{
 }
 
 func TestConformanceOnTheDouble(t *testing.T) {
+	t.Parallel() // it waits for leases to expire
 	conformance.Run(t, conformance.Harness{
 		New: func(t conformance.T) conformance.Env {
 			double := secretstest.Start(t, secretstest.Options{})
@@ -41,6 +42,7 @@ func TestConformanceOnTheDouble(t *testing.T) {
 }
 
 func TestConformanceOnMoto(t *testing.T) {
+	t.Parallel()
 	server := mototest.Start(t)
 	conformance.Run(t, conformance.Harness{
 		New: func(t conformance.T) conformance.Env {

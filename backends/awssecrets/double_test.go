@@ -1,6 +1,7 @@
 package awssecrets_test
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -22,56 +23,83 @@ import (
 
 func TestTheDoubleIsTrue(t *testing.T) {
 	double := secretstest.Start(t, secretstest.Options{})
-	service{t, connect(double.URL, nil), true}.try()
+	service{T: t, Client: connect(double.URL, nil), exact: true}.try()
 }
 
 func TestMotoAgrees(t *testing.T) {
-	service{t, connect(mototest.Start(t).URL, nil), false}.try()
+	service{T: t, Client: connect(mototest.Start(t).URL, nil)}.try()
 }
 
 // service is asked as its API reference says.
 type service struct {
 	*testing.T
 	*secretsmanager.Client
-	exact bool // false: leave out what moto gets wrong
+	prefix string
+	exact  bool // false: leave out what moto gets wrong
 }
 
 // token is a ClientRequestToken, which has 32 to 64 characters.
 func token(n int) string { return strings.Repeat(string(rune('a'+n)), 32) }
 
 func (s service) try() {
+	s.versions()
+	for name, part := range map[string]func(service){
+		"deleting and restoring": service.deleting,
+		"names and ARNs":         service.names,
+		"lists come in pages":    service.lists,
+	} {
+		s.part(name, part)
+	}
+}
+
+// versions are the parts that don't delete.
+func (s service) versions() {
 	for name, part := range map[string]func(service){
 		"tokens are idempotent":        service.tokens,
 		"labels move":                  service.labels,
-		"deleting and restoring":       service.deleting,
-		"names and ARNs":               service.names,
-		"lists come in pages":          service.lists,
 		"what is refused":              service.refusals,
 		"AWSCURRENT and its neighbour": service.rotation,
 	} {
-		s.Run(name, func(t *testing.T) { part(service{t, s.Client, s.exact}) })
+		s.part(name, part)
 	}
+}
+
+func (s service) part(name string, do func(service)) {
+	s.Run(name, func(t *testing.T) {
+		s := s
+		s.T = t
+		do(s)
+	})
+}
+
+// named is the name of a secret, or an ARN as it is.
+func (s service) named(name string) *string {
+	if !strings.HasPrefix(name, "arn:") {
+		name = s.prefix + name
+	}
+	return &name
 }
 
 func (s service) create(name string, n int, value string) *secretsmanager.CreateSecretOutput {
 	s.Helper()
-	out, err := s.CreateSecret(s.Context(), &secretsmanager.CreateSecretInput{Name: &name, ClientRequestToken: aws.String(token(n)), SecretString: &value})
+	out, err := s.CreateSecret(s.Context(), &secretsmanager.CreateSecretInput{Name: s.named(name), ClientRequestToken: aws.String(token(n)), SecretString: &value})
 	if err != nil {
 		s.Fatal(err)
 	}
+	s.Cleanup(func() { _ = s.delete(name, 0, true) })
 	return out
 }
 
 func (s service) put(name string, n int, value string, stages ...string) error {
 	_, err := s.PutSecretValue(s.Context(), &secretsmanager.PutSecretValueInput{
-		SecretId: &name, ClientRequestToken: aws.String(token(n)), SecretString: &value, VersionStages: stages,
+		SecretId: s.named(name), ClientRequestToken: aws.String(token(n)), SecretString: &value, VersionStages: stages,
 	})
 	return err
 }
 
 // move names no version where n is negative.
 func (s service) move(name, stage string, from, to int) error {
-	in := &secretsmanager.UpdateSecretVersionStageInput{SecretId: &name, VersionStage: &stage}
+	in := &secretsmanager.UpdateSecretVersionStageInput{SecretId: s.named(name), VersionStage: &stage}
 	if from >= 0 {
 		in.RemoveFromVersionId = aws.String(token(from))
 	}
@@ -83,7 +111,7 @@ func (s service) move(name, stage string, from, to int) error {
 }
 
 func (s service) get(name, stage string) (value string, err error) {
-	out, err := s.GetSecretValue(s.Context(), &secretsmanager.GetSecretValueInput{SecretId: &name, VersionStage: &stage})
+	out, err := s.GetSecretValue(s.Context(), &secretsmanager.GetSecretValueInput{SecretId: s.named(name), VersionStage: &stage})
 	if err != nil {
 		return "", err
 	}
@@ -98,14 +126,14 @@ func (s service) wantValue(name, stage, want string) {
 }
 
 func (s service) delete(id string, days int64, force bool) error {
-	in := &secretsmanager.DeleteSecretInput{SecretId: &id}
+	in := &secretsmanager.DeleteSecretInput{SecretId: s.named(id)}
 	if days > 0 {
 		in.RecoveryWindowInDays = &days
 	}
 	if force {
 		in.ForceDeleteWithoutRecovery = &force
 	}
-	_, err := s.DeleteSecret(s.Context(), in)
+	_, err := s.DeleteSecret(context.WithoutCancel(s.Context()), in)
 	return err
 }
 
@@ -138,9 +166,9 @@ func (s service) tokens() {
 	if again := s.create("tokens", 0, "0"); aws.ToString(again.ARN) != aws.ToString(created.ARN) {
 		s.Error("the same request made another secret")
 	}
-	_, err := s.CreateSecret(s.Context(), &secretsmanager.CreateSecretInput{Name: aws.String("tokens"), ClientRequestToken: aws.String(token(0)), SecretString: aws.String("other")})
+	_, err := s.CreateSecret(s.Context(), &secretsmanager.CreateSecretInput{Name: s.named("tokens"), ClientRequestToken: aws.String(token(0)), SecretString: aws.String("other")})
 	s.wantCode(err, exists)
-	_, err = s.CreateSecret(s.Context(), &secretsmanager.CreateSecretInput{Name: aws.String("tokens"), ClientRequestToken: aws.String(token(1)), SecretString: aws.String("0")})
+	_, err = s.CreateSecret(s.Context(), &secretsmanager.CreateSecretInput{Name: s.named("tokens"), ClientRequestToken: aws.String(token(1)), SecretString: aws.String("0")})
 	s.wantCode(err, exists)
 
 	s.wantCode(s.put("tokens", 2, "2"), "")
@@ -151,7 +179,7 @@ func (s service) tokens() {
 	if s.exact { // moto makes it the current one again
 		s.wantValue("tokens", "AWSCURRENT", "3")
 	}
-	_, err = s.PutSecretValue(s.Context(), &secretsmanager.PutSecretValueInput{SecretId: aws.String("tokens"), ClientRequestToken: aws.String("short"), SecretString: aws.String("4")})
+	_, err = s.PutSecretValue(s.Context(), &secretsmanager.PutSecretValueInput{SecretId: s.named("tokens"), ClientRequestToken: aws.String("short"), SecretString: aws.String("4")})
 	if err == nil {
 		s.Error("a token of five characters is taken")
 	}
@@ -194,7 +222,7 @@ func (s service) labels() {
 // rotation is as answers of the service were recorded.
 func (s service) rotation() {
 	stages := func() map[string]string {
-		out, err := s.DescribeSecret(s.Context(), &secretsmanager.DescribeSecretInput{SecretId: aws.String("rotation")})
+		out, err := s.DescribeSecret(s.Context(), &secretsmanager.DescribeSecretInput{SecretId: s.named("rotation")})
 		if err != nil {
 			s.Fatal(err)
 		}
@@ -225,7 +253,7 @@ func (s service) rotation() {
 	if s.exact {
 		s.wantCode(s.put("rotation", 3, "3"), "")
 		want(map[string]string{"b": "own", "c": "AWSPREVIOUS", "d": "AWSCURRENT"})
-		out, err := s.ListSecretVersionIds(s.Context(), &secretsmanager.ListSecretVersionIdsInput{SecretId: aws.String("rotation"), IncludeDeprecated: aws.Bool(true)})
+		out, err := s.ListSecretVersionIds(s.Context(), &secretsmanager.ListSecretVersionIdsInput{SecretId: s.named("rotation"), IncludeDeprecated: aws.Bool(true)})
 		if err != nil || len(out.Versions) != 4 {
 			s.Errorf("%+v, %v", out, err)
 		}
@@ -241,7 +269,7 @@ func (s service) deleting() {
 	s.wantCode(s.delete("window", 7, false), "")
 	_, err := s.get("window", "AWSCURRENT")
 	s.wantCode(err, request)
-	described, err := s.DescribeSecret(s.Context(), &secretsmanager.DescribeSecretInput{SecretId: aws.String("window")})
+	described, err := s.DescribeSecret(s.Context(), &secretsmanager.DescribeSecretInput{SecretId: s.named("window")})
 	if err != nil || described.DeletedDate == nil || len(described.VersionIdsToStages) != 1 {
 		s.Errorf("%+v, %v", described, err)
 	} else if left := time.Until(*described.DeletedDate); left < 6*24*time.Hour || left > 8*24*time.Hour {
@@ -251,10 +279,10 @@ func (s service) deleting() {
 		s.wantCode(s.put("window", 1, "1"), request)
 		s.wantCode(s.move("window", "AWSCURRENT", 0, 0), request)
 		s.wantCode(s.delete("window", 7, false), request)
-		_, err = s.CreateSecret(s.Context(), &secretsmanager.CreateSecretInput{Name: aws.String("window"), ClientRequestToken: aws.String(token(0)), SecretString: aws.String("0")})
+		_, err = s.CreateSecret(s.Context(), &secretsmanager.CreateSecretInput{Name: s.named("window"), ClientRequestToken: aws.String(token(0)), SecretString: aws.String("0")})
 		s.wantCode(err, request)
 	}
-	if _, err = s.RestoreSecret(s.Context(), &secretsmanager.RestoreSecretInput{SecretId: aws.String("window")}); err != nil {
+	if _, err = s.RestoreSecret(s.Context(), &secretsmanager.RestoreSecretInput{SecretId: s.named("window")}); err != nil {
 		s.Error(err)
 	}
 	s.wantValue("window", "AWSCURRENT", "0")
@@ -334,7 +362,7 @@ func (s service) refusals() {
 	s.wantCode(err, notFound)
 	s.wantCode(s.put("absent", 0, "0"), notFound)
 	s.wantCode(s.move("absent", "AWSCURRENT", 0, 1), notFound)
-	_, err = s.DescribeSecret(s.Context(), &secretsmanager.DescribeSecretInput{SecretId: aws.String("absent")})
+	_, err = s.DescribeSecret(s.Context(), &secretsmanager.DescribeSecretInput{SecretId: s.named("absent")})
 	s.wantCode(err, notFound)
 	s.create("there", 0, "0")
 	_, err = s.get("there", "nowhere")
@@ -342,17 +370,18 @@ func (s service) refusals() {
 	if !s.exact {
 		return
 	}
-	_, err = s.GetSecretValue(s.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("there"), VersionId: aws.String(token(0)), VersionStage: aws.String("AWSPREVIOUS")})
+	_, err = s.GetSecretValue(s.Context(), &secretsmanager.GetSecretValueInput{SecretId: s.named("there"), VersionId: aws.String(token(0)), VersionStage: aws.String("AWSPREVIOUS")})
 	s.wantCode(err, request)
 	s.wantCode(s.put("there", 1, strings.Repeat("x", 65_537)), "ValidationException")
 	s.wantCode(s.put("there", 1, strings.Repeat("x", 65_536)), "")
-	_, err = s.CreateSecret(s.Context(), &secretsmanager.CreateSecretInput{Name: aws.String("no name")})
+	_, err = s.CreateSecret(s.Context(), &secretsmanager.CreateSecretInput{Name: s.named("no name")})
 	s.wantCode(err, "ValidationException")
 
 	// The first version is the current one, whatever it is put under.
-	if _, err := s.CreateSecret(s.Context(), &secretsmanager.CreateSecretInput{Name: aws.String("empty")}); err != nil {
+	if _, err := s.CreateSecret(s.Context(), &secretsmanager.CreateSecretInput{Name: s.named("empty")}); err != nil {
 		s.Fatal(err)
 	}
+	s.Cleanup(func() { _ = s.delete("empty", 0, true) })
 	_, err = s.get("empty", "AWSCURRENT")
 	s.wantCode(err, notFound)
 	s.wantCode(s.put("empty", 0, "0", "mine"), "")

@@ -122,12 +122,12 @@ func (x *secret) sorted() []*version {
 
 // tidy removes deprecated versions beyond a hundred that are older than a day.
 func (x *secret) tidy(now time.Time) {
-	for _, v := range x.sorted() {
+	for id, v := range x.versions {
 		if len(x.versions) <= keptVersions {
 			return
 		}
 		if len(v.labels) == 0 && now.Sub(v.created) > keptVersionsFor {
-			delete(x.versions, v.id)
+			delete(x.versions, id)
 		}
 	}
 }

@@ -70,16 +70,22 @@ type Server struct {
 // Start runs a server until the test ends.
 func Start(t TB, o Options) *Server {
 	t.Helper()
-	s := &Server{
+	s, stop := New(o)
+	t.Cleanup(stop)
+	return s
+}
+
+// New runs a server until it is stopped.
+func New(o Options) (s *Server, stop func()) {
+	s = &Server{
 		options: o,
 		secrets: make(map[string]*secret),
 		calls:   make(map[string]int),
 		faults:  make(map[string][]Fault),
 	}
 	listener := httptest.NewServer(s)
-	t.Cleanup(listener.Close)
 	s.URL = listener.URL
-	return s
+	return s, listener.Close
 }
 
 // Advance moves the server's clock.
