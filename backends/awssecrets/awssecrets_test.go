@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -463,5 +464,50 @@ func TestASecretInALeasesPlaceIsAnError(t *testing.T) {
 	}
 	if got := double.Value("k=leased"); string(got) != "mine" {
 		t.Errorf("it holds %q now", got)
+	}
+}
+
+func TestWaitersAskSeldom(t *testing.T) {
+	const waiters = 8
+	holder, double := open(t, secretstest.Options{}, awssecrets.Options{})
+	v := save(t, holder, "k", "1", core.Absent)
+	var all sync.WaitGroup
+	before := double.Calls()
+	_, err := holder.ShouldRefresh(t.Context(), "k", core.RefreshRequest{
+		Seen: v,
+		Refresh: func(ctx context.Context, current core.Record) error {
+			for range waiters {
+				b := on(t, connect(double.URL, nil), awssecrets.Options{})
+				all.Go(func() {
+					decision, err := b.ShouldRefresh(t.Context(), "k", core.RefreshRequest{
+						Seen:    v,
+						Refresh: func(context.Context, core.Record) error { t.Error("a second refresh"); return nil },
+					})
+					if err != nil || decision != core.RefreshedElsewhere {
+						t.Errorf("ShouldRefresh = %v, %v", decision, err)
+					}
+				})
+			}
+			// Each has looked at the record three times, which takes as long as a
+			// provider that is slow.
+			for double.Calls()["DescribeSecret"] < 3*waiters {
+				time.Sleep(time.Millisecond)
+			}
+			_, err := holder.Save(ctx, "k", core.Record{Data: []byte("2"), Version: v})
+			return err
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all.Wait()
+	n := 0
+	for operation, after := range double.Calls() {
+		n += after - before[operation]
+	}
+	n -= 5 // the holder's
+	t.Logf("%d calls of %d waiters", n, waiters)
+	if n > 20*waiters {
+		t.Errorf("%d waiters made %d calls", waiters, n)
 	}
 }

@@ -25,9 +25,10 @@ type state struct {
 	stages map[string][]string // by version; versions without any are left out
 }
 
-// aMoment is how long after its deletion a secret counts as purging. Whether
-// the date of the service is that of the request or of the end of the window
-// differs between its pages; those of windows are a week off at least.
+// aMoment is how close to now the DeletedDate of a purging secret is. The end of
+// a recovery window is a week off at least. (Should it be the date of the
+// request that the service tells, on which its pages don't agree, then a
+// scheduled secret counts as purging in its first minute.)
 const aMoment = time.Minute
 
 func (b *Backend) look(ctx context.Context, name string) (state, error) {
