@@ -63,14 +63,15 @@ func status(err error) int {
 	return 0
 }
 
-// refused says that a condition didn't hold. For If-Match of an object that
-// isn't there that is 404.
+// refused says that a condition didn't hold. Where nothing is stored, the answer
+// to If-Match is that.
 func refused(err error) bool {
 	return status(err) == http.StatusPreconditionFailed || missing(err)
 }
 
-// missing says that the object isn't there, rather than the bucket.
+// missing says that the object isn't there: not that the bucket isn't, nor what
+// some proxy calls not found.
 func missing(err error) bool {
 	said := smithy.APIError(nil)
-	return status(err) == http.StatusNotFound && !(errors.As(err, &said) && said.ErrorCode() == "NoSuchBucket")
+	return errors.As(err, &said) && said.ErrorCode() == "NoSuchKey"
 }

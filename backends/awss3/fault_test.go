@@ -313,6 +313,7 @@ func TestWhatIsRefusedIsNeitherAbsentNorAConflict(t *testing.T) {
 		"ExpiredToken":   refuse(400, "ExpiredToken"),
 		"AccessDenied":   refuse(403, "AccessDenied"),
 		"NoSuchBucket":   refuse(404, "NoSuchBucket"),
+		"NotFound":       refuse(404, "NotFound"), // of whatever sits between
 		"NotImplemented": refuse(501, "NotImplemented"),
 	} {
 		for name, do := range map[string]func() error{
@@ -428,6 +429,20 @@ func TestPingNamesTheConditionThatAStoreIgnores(t *testing.T) {
 	left, err := at.connect().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &at.bucket})
 	if err != nil || len(left.Contents) > 0 {
 		t.Errorf("%d objects are left (%v)", len(left.Contents), err)
+	}
+}
+
+// A store that refuses the ETag it gave: neither a lost lease nor an endless loop.
+func TestAnETagThatIsRefused(t *testing.T) {
+	f := new(faults)
+	b := inProcess(t).faulty(t, f)
+	held := acquire(t, b, "k")
+	f.inject(refuse(412, "PreconditionFailed"))
+	if err := held.Renew(t.Context(), time.Minute); err == nil || errors.Is(err, core.ErrLeaseLost) {
+		t.Errorf("Renew = %v", err)
+	}
+	if err := held.Release(t.Context()); err != nil {
+		t.Errorf("Release: %v", err)
 	}
 }
 

@@ -145,13 +145,15 @@ func (l *lease) whileHeld(ctx context.Context, change func(lock) (time.Time, err
 		}
 		// Another's lock is in the way, or none, or one of this lease's own:
 		// of a renewal whose answer was lost.
-		stored, _, err := l.b.look(ctx, l.name)
+		stored, _, lookErr := l.b.look(ctx, l.name)
 		switch {
-		case errors.Is(err, core.ErrNotFound), err == nil && stored.Owner != l.owner:
+		case errors.Is(lookErr, core.ErrNotFound), lookErr == nil && stored.Owner != l.owner:
 			l.know(nil)
 			return core.ErrLeaseLost
-		case err != nil:
-			return err
+		case lookErr != nil:
+			return lookErr
+		case stored.version == k.version:
+			return err // the store doesn't know its own ETag
 		}
 		k = &stored
 	}
