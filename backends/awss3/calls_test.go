@@ -19,6 +19,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/backends/awss3"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
 	"github.com/graphtoken/graphtoken/internal/testkit/s3test"
 )
 
@@ -63,6 +64,10 @@ func countCalls(t *testing.T, at place) {
 	ctx := t.Context()
 	var version core.Version
 	var held core.Lease
+	store := core.NewStore(b)
+	source := store.TokenSource("user", tokencache.Query{ClientID: "app"}, func(_ context.Context, c *tokencache.Cache, _ core.Refresh) error {
+		return c.Put(answer(time.Now()))
+	})
 	for _, step := range []struct {
 		what string
 		do   func() error
@@ -115,6 +120,11 @@ func countCalls(t *testing.T, at place) {
 			}})
 			return err
 		}, "PutObject GetObject PutObject DeleteObject"},
+		{"Update by a store", func() error {
+			return store.Update(ctx, "user", func(c *tokencache.Cache) error { return c.Put(answer(time.Now().Add(-2 * time.Hour))) })
+		}, "GetObject PutObject"},
+		{"a token that has expired", func() error { _, err := source.Token(ctx); return err }, "GetObject PutObject GetObject PutObject DeleteObject"},
+		{"a token that is valid", func() error { _, err := source.Token(ctx); return err }, ""},
 		{"Keys", func() (err error) {
 			for _, err = range b.Keys(ctx) {
 			}
@@ -129,6 +139,14 @@ func countCalls(t *testing.T, at place) {
 		if sent := strings.Join(calls.take(), " "); sent != step.want {
 			t.Errorf("%s takes %q, want %q", step.what, sent, step.want)
 		}
+	}
+}
+
+// answer is what a provider answers a request that was sent at that time.
+func answer(sent time.Time) tokencache.TokenResponse {
+	return tokencache.TokenResponse{
+		AccessToken: "at", RefreshToken: "rt", Scope: "User.Read", ExpiresIn: 3599, ClientID: "app", Tenant: "common",
+		HomeAccountID: "user.tenant", Sent: sent, GrantType: "refresh_token",
 	}
 }
 
