@@ -14,8 +14,8 @@ import (
 //
 // Waiters return as soon as the record changes, and take over when the lease
 // falls free with the record unchanged. Where b is a [Watcher], they are woken
-// by it; polling goes on beneath, more and more slowly, because a wake-up can
-// be lost. The lease is renewed while Refresh runs. A lease lost all the same
+// by it, and otherwise by l, if that is one, as soon as the lease is free; polling
+// goes on beneath, more and more slowly, because a wake-up can be lost. The lease is renewed while Refresh runs. A lease lost all the same
 // never cancels Refresh, since the provider's answer must not be thrown away:
 // the version protects the save.
 //
@@ -33,7 +33,7 @@ func Coordinate(ctx context.Context, b TokenBackend, l Leaser, key string, req R
 	if err == nil {
 		return refreshUnder(ctx, lease, ttl, b, key, req)
 	}
-	waiter := newWaiter(b, key)
+	waiter := newWaiter(b, l, key)
 	for errors.Is(err, ErrLeaseHeld) {
 		var current Record
 		if current, err = loadOrAbsent(ctx, b, key); err != nil {
@@ -131,10 +131,12 @@ func loadOrAbsent(ctx context.Context, b TokenBackend, key string) (Record, erro
 
 // waiter passes the time until somebody else's refresh may be over.
 type waiter struct {
-	watcher Watcher // nil: poll
-	key     string
-	seen    Version // what the last wait waited on
-	pause   time.Duration
+	watcher  Watcher // nil: poll
+	borrowed bool    // it is the leaser's, which doesn't see the record
+	wakes    int     // where the record turned out unchanged
+	key      string
+	seen     Version // what the last wait waited on
+	pause    time.Duration
 }
 
 // Polls begin quickly, for providers answer within a second, and slow down for
@@ -145,13 +147,27 @@ const (
 	firstWatchBound, lastWatchBound = time.Second, 15 * time.Second
 )
 
-func newWaiter(b TokenBackend, key string) *waiter {
-	w := &waiter{key: key, pause: firstPause}
+func newWaiter(b TokenBackend, l Leaser, key string) *waiter {
 	if watcher, ok := As[Watcher](b); ok {
-		w.watcher, w.pause = watcher, firstWatchBound
+		return &waiter{watcher: watcher, key: key, pause: firstWatchBound}
 	}
-	return w
+	if watcher, ok := l.(Watcher); ok {
+		return &waiter{watcher: leaseWatcher{watcher}, borrowed: true, key: key, pause: firstWatchBound}
+	}
+	return &waiter{key: key, pause: firstPause}
 }
+
+// leaseWatcher waits until a lease is free. A store that only leases has no
+// record of that name; where it has one all the same, the wait ends at once.
+type leaseWatcher struct{ Watcher }
+
+func (l leaseWatcher) Wait(ctx context.Context, key string, _ Version) error {
+	return l.Watcher.Wait(ctx, key, Absent)
+}
+
+// spare is how often a borrowed watcher may wake a waiter for nothing. Once or
+// twice it is that a refresh failed, and another waiter was quicker to the lease.
+const spare = 2
 
 // wait returns nil when it is worth looking again, and ctx's error.
 func (w *waiter) wait(ctx context.Context, seen Version) error {
@@ -172,9 +188,13 @@ func (w *waiter) wait(ctx context.Context, seen Version) error {
 	w.seen = seen
 	bounded, cancel := context.WithTimeout(ctx, pause)
 	defer cancel()
-	if err := w.watcher.Wait(bounded, w.key, seen); err != nil && bounded.Err() == nil {
+	switch err := w.watcher.Wait(bounded, w.key, seen); {
+	case bounded.Err() != nil:
+	case err != nil, w.borrowed && w.wakes == spare:
 		// The watch is broken, not the wait: poll from here on.
 		w.watcher, w.pause = nil, firstPause
+	default:
+		w.wakes++
 	}
 	return ctx.Err()
 }

@@ -294,6 +294,56 @@ func TestWithLeaserStoresHereAndCoordinatesThere(t *testing.T) {
 	}
 }
 
+// A store that charges by the call, or bars who calls too often, is spared by
+// leases in one that wakes its waiters.
+func TestWaitersAreWokenByTheLeaser(t *testing.T) {
+	for _, c := range []struct {
+		what     string
+		records  bool // the leaser has one of the same name
+		loads    int
+		slowness time.Duration
+	}{
+		{"one that leases alone", false, 8, 50 * time.Millisecond},
+		{"one that keeps records too", true, 40, 2 * time.Second},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				storing, leasing := newBackend(), newBackend()
+				if c.records {
+					save(t, leasing, "another's")
+				}
+				b := core.WithLeaser(alone{backend: storing}, watched{leasing, func(ctx context.Context, key string, seen core.Version) error {
+					return leasing.leases.Wait(ctx, key, func() (bool, error) {
+						found, err := leasing.Check(ctx, key)
+						return found != (seen != core.Absent), err
+					})
+				}})
+				seen := save(t, b, "stale")
+				lease, err := leasing.Acquire(context.Background(), "k", time.Hour)
+				if err != nil {
+					t.Fatal(err)
+				}
+				go func() {
+					time.Sleep(20 * time.Second)
+					save(t, b, "fresh")
+					_ = lease.Release(context.Background())
+				}()
+				start := time.Now()
+				d, err := b.ShouldRefresh(context.Background(), "k", core.RefreshRequest{Seen: seen})
+				if d != core.RefreshedElsewhere || err != nil {
+					t.Error(d, err)
+				}
+				if took := time.Since(start); took > 20*time.Second+c.slowness {
+					t.Errorf("noticed after %v", took)
+				}
+				if n := storing.count("load"); n > c.loads {
+					t.Errorf("%d loads while waiting 20 s", n)
+				}
+			})
+		})
+	}
+}
+
 func TestLocalLeases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()

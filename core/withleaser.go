@@ -12,7 +12,8 @@ import (
 //
 // The result is an [Unwrapper] of b and a [Leaser]; b's capabilities stay
 // reachable by [As], except for its [Watcher], which knows nothing of leases
-// kept elsewhere.
+// kept elsewhere. Those who wait for another's refresh look at b often, unless l
+// is a Watcher, which lets them know when the lease is free.
 func WithLeaser(b TokenBackend, l Leaser) TokenBackend {
 	return &leased{TokenBackend: b, leaser: l}
 }
