@@ -16,7 +16,6 @@ import (
 	"github.com/graphtoken/graphtoken/backends/redis"
 	"github.com/graphtoken/graphtoken/conformance"
 	"github.com/graphtoken/graphtoken/core"
-	"github.com/graphtoken/graphtoken/internal/testkit/redistest"
 )
 
 func TestConformanceInProcess(t *testing.T) {
@@ -43,33 +42,6 @@ type advanced struct {
 }
 
 func (a advanced) Advance(d time.Duration) { a.server.FastForward(d) }
-
-func TestConformanceOfOneServer(t *testing.T) {
-	server := redistest.Start(t)
-	conform(t, func() goredis.UniversalClient {
-		return goredis.NewClient(&goredis.Options{Addr: server.Addr})
-	}, nil)
-}
-
-func TestConformanceOfCluster(t *testing.T) {
-	cluster := redistest.StartCluster(t)
-	conform(t, func() goredis.UniversalClient {
-		return goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: cluster.Addrs()})
-	}, func(record string) { cluster.Failover(t, record) })
-}
-
-func TestConformanceOfSentinel(t *testing.T) {
-	sentinels := redistest.StartSentinels(t)
-	conform(t, func() goredis.UniversalClient { return behind(sentinels) }, func(string) { sentinels.Switchover(t) })
-}
-
-func behind(s *redistest.Sentinels) *goredis.Client {
-	return goredis.NewFailoverClient(&goredis.FailoverOptions{
-		MasterName:    redistest.MasterName,
-		SentinelAddrs: s.Addrs(),
-		MaxRetries:    10,
-	})
-}
 
 var everything = conformance.Capabilities{
 	CAS:          conformance.CASEnforced,

@@ -16,33 +16,6 @@ import (
 	"github.com/graphtoken/graphtoken/internal/testkit/redistest"
 )
 
-func TestNoFailoverOfSentinelGivesAWrongAnswer(t *testing.T) {
-	sentinels := redistest.StartSentinels(t)
-	connect := func() goredis.UniversalClient { return behind(sentinels) }
-	t.Run("ordered", func(t *testing.T) {
-		amid(t, connect, func(func()) { sentinels.Failover(t) })
-	})
-	t.Run("after a crash", func(t *testing.T) {
-		amid(t, connect, func(func()) { sentinels.KillMaster(t) })
-	})
-}
-
-func TestNoChangeOfClusterGivesAWrongAnswer(t *testing.T) {
-	cluster := redistest.StartCluster(t)
-	connect := func() goredis.UniversalClient {
-		return goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: cluster.Addrs()})
-	}
-	t.Run("a slot that moves", func(t *testing.T) {
-		amid(t, connect, func(work func()) { cluster.Move(t, "{k}", work, work) })
-	})
-	t.Run("a failover that is ordered", func(t *testing.T) {
-		amid(t, connect, func(func()) { cluster.Failover(t, "{k}") })
-	})
-	t.Run("a failover after a crash", func(t *testing.T) {
-		amid(t, connect, func(func()) { cluster.KillMaster(t, "{k}") })
-	})
-}
-
 // amid has eight share a record while something happens to its server. They
 // may get errors; what they get without one must be true. What happens can
 // call work, to have 50 answers more before it goes on.
