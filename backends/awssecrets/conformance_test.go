@@ -32,12 +32,25 @@ var everything = conformance.Capabilities{
 
 func TestConformanceOnTheDouble(t *testing.T) {
 	t.Parallel() // it waits for leases to expire
+	conform(t, awssecrets.Options{}, nil)
+}
+
+func TestConformanceWithARecoveryWindow(t *testing.T) {
+	t.Parallel()
+	const same = "how a secret is deleted makes no difference"
+	conform(t, awssecrets.Options{RecoveryWindow: 7}, map[string]string{
+		"claims": same, "keys": same, "payload": same, "leases": same, "watch": same, "refresh": same, "redaction": same,
+	})
+}
+
+func conform(t *testing.T, o awssecrets.Options, skip map[string]string) {
 	conformance.Run(t, conformance.Harness{
 		New: func(t conformance.T) conformance.Env {
 			double := secretstest.Start(t, secretstest.Options{})
-			return advanced{newStore(double.URL, http.DefaultTransport), double}
+			return advanced{newStore(double.URL, http.DefaultTransport, o), double}
 		},
 		Want: everything,
+		Skip: skip,
 	})
 }
 
@@ -47,7 +60,7 @@ func TestConformanceOnMoto(t *testing.T) {
 	conformance.Run(t, conformance.Harness{
 		New: func(t conformance.T) conformance.Env {
 			moto := mend(http.DefaultTransport)
-			return mendedStore{newStore(server.URL, moto), moto}
+			return mendedStore{newStore(server.URL, moto, awssecrets.Options{}), moto}
 		},
 		Want: everything,
 	})
@@ -62,23 +75,24 @@ func (m mendedStore) Advance(d time.Duration) { m.moto.advance(generously(d)) }
 
 // store is a prefix nobody else uses.
 type store struct {
-	url    string
-	prefix string
-	outage *outage
-	behind *secretsmanager.Client // for what is done behind the backend's back
+	url     string
+	options awssecrets.Options
+	outage  *outage
+	behind  *secretsmanager.Client // for what is done behind the backend's back
 }
 
-func newStore(url string, transport http.RoundTripper) *store {
+func newStore(url string, transport http.RoundTripper, o awssecrets.Options) *store {
+	o.Prefix = rand.Text() + "/"
 	return &store{
-		url:    url,
-		prefix: rand.Text() + "/",
-		outage: &outage{next: transport},
-		behind: connect(url, transport),
+		url:     url,
+		options: o,
+		outage:  &outage{next: transport},
+		behind:  connect(url, transport),
 	}
 }
 
 func (s *store) Open(t conformance.T) core.TokenBackend {
-	b, err := awssecrets.New(connect(s.url, s.outage), awssecrets.Options{Prefix: s.prefix})
+	b, err := awssecrets.New(connect(s.url, s.outage), s.options)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -87,10 +101,13 @@ func (s *store) Open(t conformance.T) core.TokenBackend {
 
 func (s *store) Raw(key string) ([]byte, error) {
 	value, err := s.behind.GetSecretValue(context.Background(), &secretsmanager.GetSecretValueInput{
-		SecretId:     aws.String(s.prefix + key),
+		SecretId:     aws.String(s.options.Prefix + key),
 		VersionStage: aws.String("AWSCURRENT"),
 	})
 	if _, absent := errors.AsType[*types.ResourceNotFoundException](err); absent {
+		return nil, nil
+	}
+	if _, deleted := errors.AsType[*types.InvalidRequestException](err); deleted {
 		return nil, nil
 	}
 	if err != nil {
@@ -117,7 +134,7 @@ type advanced struct {
 // them than they were asked for.
 func (a advanced) Advance(d time.Duration) { a.double.Advance(generously(d)) }
 
-func (a advanced) Corrupt(key string) { a.double.SetValue(a.prefix+key, "") }
+func (a advanced) Corrupt(key string) { a.double.SetValue(a.options.Prefix+key, "") }
 
 func generously(d time.Duration) time.Duration {
 	if d >= time.Second {

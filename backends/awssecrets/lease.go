@@ -97,14 +97,7 @@ func (b *Backend) holder(ctx context.Context, name string) (arn string, free boo
 	case is[*types.ResourceNotFoundException](err):
 		return "", true, nil
 	case is[*types.InvalidRequestException](err):
-		s, unknown := b.look(ctx, name)
-		switch {
-		case unknown != nil:
-			return "", false, err
-		case s.scheduled:
-			return "", false, fmt.Errorf("%s: %w", name, ErrScheduledForDeletion)
-		}
-		return "", !s.exists, nil
+		return "", false, nil // the service hasn't forgotten it yet
 	case err != nil:
 		return "", false, err
 	}
