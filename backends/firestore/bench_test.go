@@ -29,12 +29,13 @@ func BenchmarkSideBySide(b *testing.B) {
 				b.Fatal(err)
 			}
 			data := strings.Repeat("x", 6<<10)
+			bytes := []byte(data)
 			ctx, bare := b.Context(), client.Collection("bench").Doc("bare")
 			// Something changes, as it does in a token.
 			turn := 0
-			next := func() string { turn++; return data[:len(data)-turn%100] }
+			next := func() int { turn++; return len(data) - turn%100 }
 			set := func() error {
-				_, err := bare.Set(ctx, map[string]any{"token": next()}, gcp.MergeAll)
+				_, err := bare.Set(ctx, map[string]any{"token": data[:next()]}, gcp.MergeAll)
 				return err
 			}
 			v := save(b, backend, "k", data, core.AnyVersion)
@@ -55,14 +56,14 @@ func BenchmarkSideBySide(b *testing.B) {
 					return err
 				}},
 				{"save", func() error {
-					_, err := backend.Save(ctx, "k", core.Record{Data: []byte(next())})
+					_, err := backend.Save(ctx, "k", core.Record{Data: bytes[:next()]})
 					return err
 				}, set},
 				{"conditional-save", func() (err error) {
-					v, err = backend.Save(ctx, "k", core.Record{Data: []byte(next()), Version: v})
+					v, err = backend.Save(ctx, "k", core.Record{Data: bytes[:next()], Version: v})
 					return err
 				}, func() error {
-					written, err := bare.Update(ctx, []gcp.Update{{Path: "token", Value: next()}}, gcp.LastUpdateTime(updated))
+					written, err := bare.Update(ctx, []gcp.Update{{Path: "token", Value: data[:next()]}}, gcp.LastUpdateTime(updated))
 					if err == nil {
 						updated = written.UpdateTime
 					}

@@ -203,6 +203,37 @@ func TestWhatAServerSaysStaysReadable(t *testing.T) {
 	}
 }
 
+// A server may refuse to write, and say so with a status that means a condition
+// elsewhere. What is there shows that it wasn't.
+func TestARefusalForAnotherReasonIsNoConflict(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *firestoretest.Server) {
+		b, _, w := open(t, s, firestore.Options{})
+		v := save(t, b, "ana", "1", core.Absent)
+		held, err := b.Acquire(t.Context(), "ana", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, code := range []codes.Code{codes.FailedPrecondition, codes.NotFound} {
+			w.inject(faults{before: times(-1, fault(code), "Commit")})
+			_, saved := b.Save(t.Context(), "ana", core.Record{Data: []byte("2"), Version: v})
+			_, created := b.Save(t.Context(), "bo", core.Record{Data: []byte("2"), Version: core.Absent})
+			_, acquired := b.Acquire(t.Context(), "bo", time.Hour)
+			for op, err := range map[string]error{
+				"Save": saved, "Save with Absent": created, "Acquire": acquired,
+				"Renew": held.Renew(t.Context(), time.Hour), "Release": held.Release(t.Context()),
+			} {
+				if status.Code(err) != code || errors.Is(err, core.ErrConflict) {
+					t.Errorf("%s = %v, want %v", op, err, code)
+				}
+			}
+			w.inject(faults{})
+		}
+		if err := held.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestAReadThatIsCutIsReadAgain(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *firestoretest.Server) {
 		b, _, w := open(t, s, firestore.Options{})

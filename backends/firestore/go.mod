@@ -12,6 +12,7 @@ require (
 	github.com/graphtoken/graphtoken/conformance v0.1.0
 	github.com/graphtoken/graphtoken/internal/testkit v0.1.0
 	github.com/graphtoken/graphtoken/internal/testkit/firestoretest v0.1.0
+	google.golang.org/api v0.304.0
 )
 
 require (
@@ -41,7 +42,6 @@ require (
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
-	google.golang.org/api v0.304.0 // indirect
 	google.golang.org/genproto v0.0.0-20261012220534-4341edf3f941 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20261012220534-4341edf3f941 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261012220534-4341edf3f941 // indirect

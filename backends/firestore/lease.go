@@ -25,24 +25,23 @@ func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (c
 	if err := origin.Admit(ctx, "acquire", key); err != nil {
 		return nil, err
 	}
-	held, err := b.acquire(ctx, b.place(key).lease, ttl)
+	held, err := b.acquire(ctx, b.place(key), ttl)
 	if err != nil {
 		return nil, origin.Fail("acquire", key, err)
 	}
 	return origin.Lease(key, held), nil
 }
 
-func (b *Backend) acquire(ctx context.Context, doc *firestore.DocumentRef, ttl time.Duration) (*lease, error) {
-	l := &lease{b: b, doc: doc, owner: rand.Text()}
-	fields := l.fields(ttl)
-	instead, err := l.put(ctx, fields, create(doc, fields))
-	if err == nil && instead != nil && left(instead) <= 0 && instead.Exists() {
-		instead, err = l.put(ctx, fields, replace(doc, fields, instead.UpdateTime))
+func (b *Backend) acquire(ctx context.Context, at place, ttl time.Duration) (*lease, error) {
+	l := &lease{b: b, doc: at.lease, owner: rand.Text()}
+	held, err := l.put(ctx, ttl, core.Absent)
+	if err == nil && held != nil && held.Exists() && left(held) <= 0 {
+		held, err = l.put(ctx, ttl, stateOf(held))
 	}
 	switch {
 	case err != nil:
 		return nil, err
-	case instead != nil:
+	case held != nil:
 		return nil, core.ErrLeaseHeld // a moment ago, if not any more
 	}
 	return l, nil
@@ -66,8 +65,7 @@ func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
 		if !l.holds(found) {
 			return core.ErrLeaseLost
 		}
-		fields := l.fields(ttl)
-		instead, err := l.put(ctx, fields, replace(l.doc, fields, found.UpdateTime))
+		instead, err := l.put(ctx, ttl, stateOf(found))
 		if err != nil || instead == nil {
 			return err
 		}
@@ -77,23 +75,27 @@ func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
 
 // Release implements [core.Lease], with two calls.
 func (l *lease) Release(ctx context.Context) error {
-	for again := false; ; again = true {
+	var refusal error
+	var tried core.Version
+	for {
 		found, err := l.get(ctx)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if again && !found.Exists() {
+		case refusal != nil && !found.Exists():
 			return nil // the client deleted it twice, because an answer was lost
-		}
-		if !l.holds(found) {
+		case !l.holds(found):
 			return core.ErrLeaseLost
+		case stateOf(found) == tried:
+			return refusal // not for the sake of another renewal, then
 		}
-		_, err = patiently(ctx, func(ctx context.Context) (*firestore.WriteResult, error) {
+		_, refusal = patiently(ctx, func(ctx context.Context) (*firestore.WriteResult, error) {
 			return l.doc.Delete(ctx, firestore.LastUpdateTime(found.UpdateTime))
 		})
-		if !refused(err) {
-			return err
+		if !refused(refusal) {
+			return refusal
 		}
+		tried = stateOf(found)
 	}
 }
 
@@ -104,24 +106,20 @@ func (l *lease) get(ctx context.Context) (*firestore.DocumentSnapshot, error) {
 	return l.b.get(ctx, l.doc)
 }
 
-func (l *lease) put(ctx context.Context, fields map[string]any, w write) (instead *firestore.DocumentSnapshot, err error) {
-	_, instead, err = l.b.put(ctx, l.doc, leaseRevision, fields[leaseRevision].(string), w)
+func (l *lease) put(ctx context.Context, ttl time.Duration, known core.Version) (instead *firestore.DocumentSnapshot, err error) {
+	fields := map[string]any{leaseOwner: l.owner, leaseTTL: ttl.Microseconds(), leaseRevision: rand.Text()}
+	_, instead, err = l.b.put(ctx, l.doc, fields, leaseRevision, known)
 	return instead, err
-}
-
-func (l *lease) fields(ttl time.Duration) map[string]any {
-	return map[string]any{leaseOwner: l.owner, leaseTTL: ttl.Microseconds(), leaseRevision: rand.Text()}
 }
 
 // holds reports whether the lease was held when its document was read.
 func (l *lease) holds(found *firestore.DocumentSnapshot) bool {
-	owner, _ := fieldOf[string](found, leaseOwner)
-	return owner == l.owner && left(found) > 0
+	return fieldOf(found, leaseOwner) == l.owner && left(found) > 0
 }
 
 // left is how long the lease in a document would have lasted when it was read.
 // It is not positive for one that is free.
 func left(found *firestore.DocumentSnapshot) time.Duration {
-	ttl, _ := fieldOf[int64](found, leaseTTL)
+	ttl, _ := fieldOf(found, leaseTTL).(int64)
 	return time.Duration(ttl)*time.Microsecond - found.ReadTime.Sub(found.UpdateTime)
 }

@@ -29,7 +29,7 @@ func (b *Backend) load(ctx context.Context, doc *firestore.DocumentRef) (core.Re
 	if err != nil {
 		return core.Record{}, err
 	}
-	rec := core.Record{Version: versionOf(found.UpdateTime), Modified: found.UpdateTime}
+	rec := core.Record{Version: stateOf(found), Modified: found.UpdateTime}
 	switch value := b.valueIn(found).(type) {
 	case nil:
 		return core.Record{}, core.ErrNotFound
@@ -70,23 +70,30 @@ func (b *Backend) get(ctx context.Context, doc *firestore.DocumentRef) (*firesto
 }
 
 // valueIn is the record's field, nil where there is no record.
-func (b *Backend) valueIn(found *firestore.DocumentSnapshot) any {
-	value, _ := fieldOf[any](found, b.field)
+func (b *Backend) valueIn(found *firestore.DocumentSnapshot) any { return fieldOf(found, b.field) }
+
+// fieldOf is a field of a document, nil where there is none. For a value that the
+// client can't make sense of it is an error.
+func fieldOf(found *firestore.DocumentSnapshot, field string) any {
+	if !found.Exists() {
+		return nil
+	}
+	value, err := found.DataAtPath(firestore.FieldPath{field})
+	if missing := (*firestore.FieldNotFoundError)(nil); errors.As(err, &missing) {
+		return nil
+	} else if err != nil {
+		return err
+	}
 	return value
 }
 
-// fieldOf is a document's field; ok is false where there is none, or one of
-// another type.
-func fieldOf[T any](found *firestore.DocumentSnapshot, field string) (value T, ok bool) {
+// stateOf is a document's update time as a Version, and core.Absent where there is
+// no document.
+func stateOf(found *firestore.DocumentSnapshot) core.Version {
 	if !found.Exists() {
-		return value, false
+		return core.Absent
 	}
-	there, err := found.DataAtPath(firestore.FieldPath{field})
-	if missing := (*firestore.FieldNotFoundError)(nil); err != nil && !errors.As(err, &missing) {
-		there = err // a reference to another database: there it is
-	}
-	value, ok = there.(T)
-	return value, ok
+	return versionOf(found.UpdateTime)
 }
 
 // versionOf is an update time, of which Firestore keeps microseconds, as a

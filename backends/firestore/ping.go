@@ -17,7 +17,7 @@ func (b *Backend) Ping(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return origin.Fail("ping", "", err)
 	}
-	l, err := b.acquire(ctx, b.placeOf(pingName).lease, time.Second)
+	l, err := b.acquire(ctx, b.placeOf(pingName), time.Second)
 	if err == nil {
 		err = l.Release(ctx)
 	}

@@ -28,25 +28,44 @@ type seen struct {
 // noon is when python-o365 wrote the record.
 var noon = time.Unix(1_700_000_000, 0)
 
-func o365(t *testing.T, s *firestoretest.Server, args ...string) seen {
+// o365 starts a python-o365 on a document. What it returns asks it something.
+func o365(t *testing.T, s *firestoretest.Server, document string) func(asked ...string) seen {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), peer.Python(t), append([]string{"testdata/o365.py", strconv.FormatInt(noon.Unix(), 10), collection(t)}, args...)...)
+	cmd := exec.Command(peer.Python(t), "testdata/o365.py", strconv.FormatInt(noon.Unix(), 10), collection(t), document)
 	cmd.Env = append(os.Environ(), "FIRESTORE_EMULATOR_HOST="+s.Addr, "GOOGLE_CLOUD_PROJECT="+firestoretest.Project)
 	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
+	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found seen
-	if len(out) > 0 {
-		if err := json.Unmarshal(out, &found); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return found
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+	questions, answers := json.NewEncoder(in), json.NewDecoder(out)
+	return func(asked ...string) (answer seen) {
+		t.Helper()
+		if err := questions.Encode(append([]string{}, asked...)); err != nil {
+			t.Fatal(err)
+		}
+		if err := answers.Decode(&answer); err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
 }
 
 func TestPythonO365SharesADocument(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, s *firestoretest.Server) {
 		const key = "o365_token.txt"
 		backend, documents, _ := open(t, s, firestore.Options{})
@@ -55,7 +74,8 @@ func TestPythonO365SharesADocument(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := o365(t, s, key); got.Loaded {
+		python := o365(t, s, key)
+		if got := python(); got.Loaded {
 			t.Errorf("python-o365 finds %v, and nothing is stored", got)
 		}
 		save(t, backend, key, string(written), core.Absent)
@@ -73,7 +93,7 @@ func TestPythonO365SharesADocument(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := seen{true, map[string][2]string{"ana@contoso.com": {"at-ana", "rt-ana"}, "bo@contoso.com": {"at-go", "rt-go"}}}
-		if got := o365(t, s, key); !reflect.DeepEqual(got, want) {
+		if got := python(); !reflect.DeepEqual(got, want) {
 			t.Errorf("python-o365 finds %v, want %v", got, want)
 		}
 
@@ -83,7 +103,7 @@ func TestPythonO365SharesADocument(t *testing.T) {
 			t.Fatal(err)
 		}
 		want.Found["bo@contoso.com"] = [2]string{"at-python", "rt-python"}
-		if got := o365(t, s, key, "bo@contoso.com", "at-python", "rt-python"); !reflect.DeepEqual(got, want) {
+		if got := python("bo@contoso.com", "at-python", "rt-python"); !reflect.DeepEqual(got, want) {
 			t.Errorf("python-o365 finds %v, want %v", got, want)
 		}
 		if _, err := backend.Save(t.Context(), key, core.Record{Data: written, Version: before.Version}); !errors.Is(err, core.ErrConflict) {
@@ -104,11 +124,11 @@ func TestPythonO365SharesADocument(t *testing.T) {
 		if err := backend.Delete(t.Context(), key); err != nil {
 			t.Fatal(err)
 		}
-		if got := o365(t, s, key); got.Loaded {
+		if got := python(); got.Loaded {
 			t.Errorf("python-o365 finds %v, and Go deleted it", got)
 		}
 		save(t, backend, key, string(written), core.Absent)
-		if got := o365(t, s, key, "delete"); got.Loaded {
+		if got := python("delete"); got.Loaded {
 			t.Errorf("python-o365 finds %v, and deleted it", got)
 		}
 		if _, err := backend.Load(t.Context(), key); !errors.Is(err, core.ErrNotFound) {
@@ -117,7 +137,7 @@ func TestPythonO365SharesADocument(t *testing.T) {
 
 		// What Python encrypts is bytes.
 		save(t, backend, key, string(written), core.Absent)
-		o365(t, s, key, "encrypt", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+		python("encrypt", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
 		found, err := documents.Doc(key).Get(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -50,7 +50,7 @@ func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error
 		if err != nil || version != seen || left <= 0 {
 			return origin.Fail("wait", key, err)
 		}
-		timer.Reset(min(pause, left+time.Millisecond))
+		timer.Reset(min(pause, left) + time.Millisecond)
 	}
 }
 
@@ -62,7 +62,7 @@ func (b *Backend) look(ctx context.Context, at place) (core.Version, time.Durati
 	}
 	version := core.Absent
 	if b.valueIn(found[0]) != nil {
-		version = versionOf(found[0].UpdateTime)
+		version = stateOf(found[0])
 	}
 	return version, left(found[1]), nil
 }

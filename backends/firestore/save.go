@@ -46,35 +46,19 @@ func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.V
 	case n > maxSize:
 		return "", fmt.Errorf("%w: %d bytes, the limit is %d", core.ErrTooLarge, n, maxSize)
 	}
-	doc, revision := b.place(key).record, rand.Text()
-	fields := map[string]any{b.field: valueOf(rec.Data), b.revision: revision}
-	var w write
-	switch rec.Version {
-	case core.AnyVersion:
-		w = overwrite(doc, fields)
-	case core.Absent:
-		w = create(doc, fields)
-	default:
-		known, ok := timeOf(rec.Version)
-		if !ok {
-			return "", core.ErrConflict
-		}
-		w = replace(doc, fields, known)
-	}
+	doc, known := b.place(key).record, rec.Version
+	fields := map[string]any{b.field: valueOf(rec.Data), b.revision: rand.Text()}
 	for {
-		done, instead, err := b.put(ctx, doc, b.revision, revision, w)
+		version, instead, err := b.put(ctx, doc, fields, b.revision, known)
 		switch {
 		case err != nil:
 			return "", orTooLarge(len(rec.Data), err)
 		case instead == nil:
-			return versionOf(done), nil
+			return version, nil
 		case rec.Version != core.Absent || b.valueIn(instead) != nil:
 			return "", core.ErrConflict
-		case instead.Exists():
-			w = replace(doc, fields, instead.UpdateTime)
-		default: // it was deleted meanwhile
-			w = create(doc, fields)
 		}
+		known = stateOf(instead) // a document for the sake of other fields, or gone meanwhile
 	}
 }
 

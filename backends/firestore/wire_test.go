@@ -2,6 +2,7 @@ package firestore_test
 
 import (
 	"context"
+	"os"
 	"path"
 	"slices"
 	"sync"
@@ -152,8 +153,18 @@ func times(n int, err error, methods ...string) func(string) error {
 	}
 }
 
-// emulator is started by the first test that asks for it, and ended by TestMain.
+// emulator is started by the first test that asks for it.
 var emulator firestoretest.Shared
+
+// beWorker ends a process that was started as a worker.
+var beWorker = func() {}
+
+func TestMain(m *testing.M) {
+	beWorker()
+	code := m.Run()
+	emulator.Stop()
+	os.Exit(code)
+}
 
 // onBoth runs a test on the double and on the emulator.
 func onBoth(t *testing.T, test func(t *testing.T, s *firestoretest.Server)) {

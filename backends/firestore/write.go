@@ -8,60 +8,70 @@ import (
 	"cloud.google.com/go/firestore"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/graphtoken/graphtoken/core"
 )
+
+// put writes fields of a document that is in the state known: whatever it is
+// (core.AnyVersion), not there (core.Absent), or last updated then. It returns the
+// new state, or, where it was in another, what is there instead.
+//
+// One of the fields, revision, has a value that nobody else writes. The client
+// sends a write again when the answer got lost with the connection, and then finds
+// the document changed, by itself. So whenever a write fails, the document is
+// looked at: what has that value was written.
+func (b *Backend) put(ctx context.Context, doc *firestore.DocumentRef, fields map[string]any, revision string, known core.Version) (next core.Version, instead *firestore.DocumentSnapshot, err error) {
+	write, err := writeOf(doc, fields, known)
+	if err != nil {
+		return "", nil, err
+	}
+	updated, err := patiently(ctx, write)
+	if err == nil {
+		return versionOf(updated), nil, nil
+	}
+	found, unseen := b.get(ctx, doc)
+	switch {
+	case unseen == nil && fieldOf(found, revision) == fields[revision]:
+		return stateOf(found), nil, nil
+	case !refused(err):
+		return "", nil, err
+	case unseen != nil:
+		return "", nil, unseen
+	case stateOf(found) == known && status.Code(err) != codes.AlreadyExists:
+		// That was no reason. (Something that is there may be gone by now.)
+		return "", nil, err
+	}
+	return "", found, nil
+}
 
 // write is one of DocumentRef's methods, with its arguments.
 type write func(context.Context) (*firestore.WriteResult, error)
 
-// create writes a document that isn't there yet.
-func create(doc *firestore.DocumentRef, fields map[string]any) write {
-	return func(ctx context.Context) (*firestore.WriteResult, error) { return doc.Create(ctx, fields) }
-}
-
-// replace writes fields of a document that was last updated at known.
-func replace(doc *firestore.DocumentRef, fields map[string]any, known time.Time) write {
+func writeOf(doc *firestore.DocumentRef, fields map[string]any, known core.Version) (write, error) {
+	switch known {
+	case core.AnyVersion:
+		return func(ctx context.Context) (*firestore.WriteResult, error) {
+			return doc.Set(ctx, fields, firestore.MergeAll)
+		}, nil
+	case core.Absent:
+		return func(ctx context.Context) (*firestore.WriteResult, error) { return doc.Create(ctx, fields) }, nil
+	}
+	updated, ok := timeOf(known)
+	if !ok {
+		return nil, core.ErrConflict // nobody made that up
+	}
+	var updates []firestore.Update
+	for name, value := range fields {
+		updates = append(updates, firestore.Update{FieldPath: firestore.FieldPath{name}, Value: value})
+	}
 	return func(ctx context.Context) (*firestore.WriteResult, error) {
-		var updates []firestore.Update
-		for name, value := range fields {
-			updates = append(updates, firestore.Update{FieldPath: firestore.FieldPath{name}, Value: value})
-		}
-		return doc.Update(ctx, updates, firestore.LastUpdateTime(known))
-	}
+		return doc.Update(ctx, updates, firestore.LastUpdateTime(updated))
+	}, nil
 }
 
-// overwrite writes fields of a document that may be there or not.
-func overwrite(doc *firestore.DocumentRef, fields map[string]any) write {
-	return func(ctx context.Context) (*firestore.WriteResult, error) {
-		return doc.Set(ctx, fields, firestore.MergeAll)
-	}
-}
-
-// put writes to a document something that has the given revision in one of its
-// fields. It returns when that was done; or, where the write's condition didn't
-// hold, what is there instead.
-//
-// The client sends a write again when the answer got lost with a connection,
-// and then finds the document changed, by itself. So whenever a write fails,
-// the document is looked at: what has the revision was written.
-func (b *Backend) put(ctx context.Context, doc *firestore.DocumentRef, field, revision string, w write) (done time.Time, instead *firestore.DocumentSnapshot, err error) {
-	done, err = patiently(ctx, w)
-	if err == nil {
-		return done, nil, nil
-	}
-	found, unseen := b.get(ctx, doc)
-	if unseen == nil {
-		if there, _ := fieldOf[string](found, field); there == revision {
-			return found.UpdateTime, nil, nil
-		}
-	}
-	if !refused(err) {
-		return time.Time{}, nil, err
-	}
-	return time.Time{}, found, unseen
-}
-
-// refused reports that a write's condition didn't hold. NotFound is also what
-// the server says of a database that isn't there: then looking fails as well.
+// refused reports that a write's condition didn't hold. NotFound and
+// FailedPrecondition are also what the server says of a database that isn't there,
+// or isn't one of documents: then looking fails as well.
 func refused(err error) bool {
 	switch status.Code(err) {
 	case codes.AlreadyExists, codes.FailedPrecondition, codes.NotFound:
@@ -75,7 +85,7 @@ const tries = 5
 // patiently writes, and tries again where others wrote at the same time and the
 // server gave up: that is Aborted, which the client returns, while Unavailable
 // and ResourceExhausted are tried again by itself.
-func patiently(ctx context.Context, w write) (time.Time, error) {
+func patiently(ctx context.Context, w write) (updated time.Time, err error) {
 	pause := 20 * time.Millisecond
 	for n := 1; ; n++ {
 		result, err := w(ctx)
