@@ -188,26 +188,72 @@ func TestTheSameContentIsTheSameVersion(t *testing.T) {
 	}
 }
 
+// The store shows whole seconds: an object of 0.9 s is one of 0 s, and one that is
+// found at 60.8 s was found at 60 s.
 func TestALeaseIsNeverTakenOverEarly(t *testing.T) {
 	at := inProcess(t)
 	b := at.open(t, awss3.Options{})
-	acquire(t, b, "k")
-	at.double.Advance(time.Minute - 2*time.Second)
+	at.double.Stop(time.Now().Truncate(time.Second).Add(900 * time.Millisecond))
+	held := acquire(t, b, "k")
+	at.double.Advance(59*time.Second + 900*time.Millisecond)
 	if _, err := b.Acquire(t.Context(), "k", time.Minute); !errors.Is(err, core.ErrLeaseHeld) {
-		t.Errorf("two seconds before it is over: %v", err)
+		t.Errorf("Acquire a tenth of a second early: %v", err)
 	}
-	at.double.Advance(4 * time.Second)
+	if err := held.Renew(t.Context(), time.Minute); err != nil {
+		t.Errorf("Renew a tenth of a second before the end: %v", err)
+	}
+	at.double.Advance(62 * time.Second)
 	if err := acquire(t, b, "k").Release(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
+// Who has seen a lease expire must not replace it after it was renewed.
+func TestARenewalHasAnotherETag(t *testing.T) {
+	at := inProcess(t)
+	b := at.open(t, awss3.Options{Prefix: "p/"})
+	etag := func() string {
+		out, err := at.connect().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: &at.bucket, Key: aws.String("p/!lease/k")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *out.ETag
+	}
+	held := acquire(t, b, "k")
+	before := etag()
+	if err := held.Renew(t.Context(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if after := etag(); after == before {
+		t.Errorf("it is %s, as before", after)
+	}
+}
+
+func TestALeaseThatIsReleasedWhenItIsLookedAtIsFree(t *testing.T) {
+	at := inProcess(t)
+	f := new(faults)
+	b := at.faulty(t, f)
+	held := acquire(t, b, "k")
+	f.inject(pass, func(r *http.Request) (*http.Response, error) {
+		if err := held.Release(r.Context()); err != nil {
+			t.Error(err)
+		}
+		return pass(r)
+	})
+	acquire(t, b, "k")
+	f.wantDone(t)
+}
+
 func TestATTLThatIsNone(t *testing.T) {
 	at := inProcess(t)
 	b := at.open(t, awss3.Options{})
+	at.double.Stop(time.Now())
 	for _, ttl := range []time.Duration{0, -time.Hour, 1} {
 		if _, err := b.Acquire(t.Context(), "k", ttl); err != nil {
 			t.Errorf("Acquire for %v: %v", ttl, err)
+		}
+		if _, err := b.Acquire(t.Context(), "k", time.Minute); !errors.Is(err, core.ErrLeaseHeld) {
+			t.Errorf("Acquire at the same time of a lease for %v: %v", ttl, err)
 		}
 		at.double.Advance(3 * time.Second)
 	}

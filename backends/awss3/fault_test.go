@@ -351,6 +351,15 @@ func TestWhatIsRefusedIsNeitherAbsentNorAConflict(t *testing.T) {
 	}
 }
 
+// An overwriting Save has no condition that could fail.
+func TestSaveWithAnyVersionIsNeverAConflict(t *testing.T) {
+	f := new(faults)
+	b := inProcess(t).faulty(t, f)
+	f.inject(refuse(412, "PreconditionFailed"))
+	_, err := b.Save(t.Context(), "k", core.Record{Data: []byte("1")})
+	wantCode(t, err, "PreconditionFailed")
+}
+
 func TestAMissingBucketIsNoMissingRecord(t *testing.T) {
 	at := inProcess(t)
 	at.bucket = "no-such-bucket"

@@ -66,7 +66,6 @@ func (b *Backend) put(ctx context.Context, name, contentType string, data []byte
 		}
 		in.IfMatch = &etag
 	}
-	data = bytes.Clone(data) // the transport of a call that is cancelled may read on
 	var sent int
 	out, err := untilSettled(ctx, func() (*s3.PutObjectOutput, error) {
 		in.Body = bytes.NewReader(data)

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/rclone/gofakes3"
@@ -34,13 +33,43 @@ func Start(t TB) *Double {
 }
 
 // Advance sets the store's clock forward, or back.
-func (d *Double) Advance(by time.Duration) { d.clock.ahead.Add(int64(by)) }
+func (d *Double) Advance(by time.Duration) { d.clock.advance(by) }
 
-// clock is the computer's, and so much ahead.
-type clock struct{ ahead atomic.Int64 }
+// Stop stops the store's clock at a time. Only Advance moves it then.
+func (d *Double) Stop(at time.Time) { d.clock.stop(at) }
 
-func (c *clock) Now() time.Time                  { return time.Now().UTC().Add(time.Duration(c.ahead.Load())) }
+// clock is the computer's and so much ahead, or stands still.
+type clock struct {
+	mu      sync.Mutex
+	ahead   time.Duration
+	stopped time.Time // zero while it goes
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped.IsZero() {
+		return time.Now().UTC().Add(c.ahead)
+	}
+	return c.stopped
+}
+
 func (c *clock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
+
+func (c *clock) advance(by time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead += by
+	if !c.stopped.IsZero() {
+		c.stopped = c.stopped.Add(by)
+	}
+}
+
+func (c *clock) stop(at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopped = at.UTC()
+}
 
 // oneByOne makes the fake's conditions atomic: it compares, and then writes.
 type oneByOne struct {
