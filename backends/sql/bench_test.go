@@ -26,8 +26,7 @@ func BenchmarkSideBySide(b *testing.B) {
 			// In turns, since SQLite doesn't write what is there already.
 			data := [2][]byte{bytes.Repeat([]byte(`"secret":"eyJ0eXAi"`), 330), bytes.Repeat([]byte(`"secret":"fzK1fYBj"`), 330)} // 6 KB
 			backend := d.open(b, Options{Table: newTable()})
-			v, err := backend.Save(b.Context(), key, core.Record{Data: data[0]})
-			if err != nil {
+			if _, err := backend.Save(b.Context(), key, core.Record{Data: data[0]}); err != nil {
 				b.Fatal(err)
 			}
 			table := newTable()
@@ -58,7 +57,11 @@ func BenchmarkSideBySide(b *testing.B) {
 					return bare.QueryRowContext(b.Context(), choose, key).Scan(&got, &version, &modified)
 				})
 			})
-			b.Run("Save", func(b *testing.B) {
+			save := func(b *testing.B, backend *Backend) {
+				v, err := backend.Save(b.Context(), key, core.Record{Data: data[0]})
+				if err != nil {
+					b.Fatal(err)
+				}
 				sideBySide(b, func(turn int) (err error) {
 					v, err = backend.Save(b.Context(), key, core.Record{Data: data[turn%2], Version: v})
 					return err
@@ -66,7 +69,13 @@ func BenchmarkSideBySide(b *testing.B) {
 					_, err := bare.ExecContext(b.Context(), update, data[turn%2], 1<<61, time.Now().UnixMicro(), key)
 					return err
 				})
-			})
+			}
+			b.Run("Save", func(b *testing.B) { save(b, backend) })
+			if d.name == "postgres" {
+				b.Run("SaveAndNotify", func(b *testing.B) {
+					save(b, d.open(b, Options{Table: newTable(), Listen: ListenWithPgx(d.dsn)}))
+				})
+			}
 		})
 	}
 }

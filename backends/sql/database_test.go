@@ -38,7 +38,7 @@ func (d database) dial() gorm.Dialector {
 	case "postgres":
 		return postgres.Open(d.dsn)
 	case "mysql":
-		return mysql.Open(d.dsn)
+		return mysql.New(mysql.Config{DSN: d.dsn, SkipInitializeWithVersion: true})
 	}
 	return sqlite.Open(d.dsn)
 }
@@ -64,7 +64,7 @@ func startSQLite(t testing.TB) database {
 // connect opens a pool of connections of its own, as another process would.
 func (d database) connect(t tb) *gorm.DB {
 	t.Helper()
-	db, err := gorm.Open(d.dial(), &gorm.Config{Logger: logger.Discard})
+	db, err := d.gorm()
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -74,6 +74,11 @@ func (d database) connect(t tb) *gorm.DB {
 	}
 	t.Cleanup(func() { pool.Close() })
 	return db
+}
+
+// gorm needs no server to be there yet.
+func (d database) gorm() (*gorm.DB, error) {
+	return gorm.Open(d.dial(), &gorm.Config{Logger: logger.Discard, DisableAutomaticPing: true})
 }
 
 func (d database) open(t tb, o Options) *Backend {

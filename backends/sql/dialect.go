@@ -128,9 +128,13 @@ type statements struct {
 	// in it.
 	remove []statement
 
-	held                      *statement // nil: just try
-	acquire                   []statement
-	renew, release, dropEmpty statement
+	held    *statement // nil: just try
+	acquire []statement
+	renew   statement
+
+	// A Release removes the row, if the lease is all there is in it. The last
+	// part is for a record that came between the two before.
+	release []statement
 
 	look, keys, ping statement
 }
@@ -156,6 +160,7 @@ func (d dialect) statements(table string, notify bool) statements {
 		}
 		return told
 	}
+	const mine = ` WHERE record_key = @key AND lease_owner = @owner AND lease_until > {now}`
 	s := statements{
 		createTable: statement{text: d.definition(table)},
 
@@ -171,10 +176,10 @@ func (d dialect) statements(table string, notify bool) statements {
 			`UPDATE {table} SET data = NULL, version = 0, modified = 0 WHERE record_key = @key AND data IS NOT NULL`),
 
 		acquire: all(d.acquire...),
-		renew:   one(`UPDATE {table} SET lease_until = {now} + @ttl WHERE record_key = @key AND lease_owner = @owner AND lease_until > {now}`),
-		release: news(`UPDATE {table} SET lease_owner = '', lease_until = 0
-			WHERE record_key = @key AND lease_owner = @owner AND lease_until > {now}`)[0],
-		dropEmpty: one(`DELETE FROM {table} WHERE record_key = @key AND data IS NULL AND lease_until <= {now}`),
+		renew:   one(`UPDATE {table} SET lease_until = {now} + @ttl` + mine),
+		release: news(`UPDATE {table} SET lease_owner = '', lease_until = 0`+mine+` AND data IS NOT NULL`,
+			`DELETE FROM {table}`+mine+` AND data IS NULL`,
+			`UPDATE {table} SET lease_owner = '', lease_until = 0`+mine),
 
 		look: one(`SELECT data IS NOT NULL, version, lease_until - {now} FROM {table} WHERE record_key = @key`),
 		keys: one(`SELECT record_key FROM {table} WHERE record_key > @after AND data IS NOT NULL ORDER BY record_key LIMIT 500`),

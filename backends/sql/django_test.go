@@ -47,7 +47,7 @@ func TestDjangosNewestRowIsRead(t *testing.T) {
 		if _, err := b.Save(t.Context(), "ana@contoso.com", rec); !errors.Is(err, core.ErrConflict) {
 			t.Errorf("a second import = %v, want ErrConflict", err)
 		}
-		if err := db.Exec("INSERT INTO "+table+" VALUES (4, 'null', '2026-04-01 00:00:00')").Error; err != nil {
+		if err := db.Exec("INSERT INTO " + table + " VALUES (4, 'null', '2026-04-01 00:00:00')").Error; err != nil {
 			t.Fatal(err)
 		}
 		if _, err := ReadDjango(t.Context(), db, table); !errors.Is(err, core.ErrCorrupt) {

@@ -51,23 +51,17 @@ func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
 	return l.change(ctx, l.args(ttl), l.b.sql.renew)
 }
 
-// Release implements [core.Lease]. Where the lease was all there was in the
-// row, it removes the row.
+// Release implements [core.Lease]. Where the lease is all there is in the row,
+// it removes the row.
 func (l *lease) Release(ctx context.Context) error {
-	if err := l.change(ctx, l.args(0), l.b.sql.release); err != nil {
-		return err
-	}
-	// The lease is free, and this only tidies up: what fails here, or is left
-	// by a holder who died, goes with the key's next Release or Delete.
-	_, _ = l.b.change(ctx, l.b.args(l.key), l.b.sql.dropEmpty)
-	return nil
+	return l.change(ctx, l.args(0), l.b.sql.release...)
 }
 
-func (l *lease) change(ctx context.Context, a args, s statement) error {
+func (l *lease) change(ctx context.Context, a args, statements ...statement) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	held, err := l.b.change(ctx, a, s)
+	held, err := l.b.change(ctx, a, statements...)
 	if err == nil && !held {
 		err = core.ErrLeaseLost
 	}

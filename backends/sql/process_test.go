@@ -3,11 +3,12 @@
 package sql
 
 import (
+	"io"
+	"log"
 	"os"
 	"testing"
 
-	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
+	"github.com/go-sql-driver/mysql"
 
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/internal/testkit/crew"
@@ -18,7 +19,7 @@ type where struct{ Database, DSN, Table string }
 
 func TestMain(m *testing.M) {
 	crew.Work(func(w where) (core.TokenBackend, error) {
-		db, err := gorm.Open(database{name: w.Database, dsn: w.DSN}.dial(), &gorm.Config{Logger: logger.Discard})
+		db, err := database{name: w.Database, dsn: w.DSN}.gorm()
 		if err != nil {
 			return nil, err
 		}
@@ -33,6 +34,7 @@ func TestMain(m *testing.M) {
 		}
 		return New(db, o)
 	})
+	_ = mysql.SetLogger(log.New(io.Discard, "", 0)) // it prints every connection that a stopped server cut
 	os.Exit(runAll(m))
 }
 

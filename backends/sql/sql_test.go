@@ -69,7 +69,7 @@ func (d database) operations(ctx context.Context, b *Backend) []operation {
 			return nil
 		}, map[string]int64{"sqlite": 1, "postgres": 1, "mysql": 2}[d.name]},
 		{"Renew", func() error { return lease.Renew(ctx, time.Minute) }, 1},
-		{"Release", func() error { return lease.Release(ctx) }, 2},
+		{"Release", func() error { return lease.Release(ctx) }, 1},
 		{"Keys", func() error {
 			for _, err := range b.Keys(ctx) {
 				return err
