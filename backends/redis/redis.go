@@ -14,7 +14,7 @@
 // Everything about a key carries its name as a hash tag, and so lies in one
 // slot of a Cluster:
 //
-//	tokens:{ana%40contoso.com}        a hash: data, version, modified (µs since 1970)
+//	tokens:{ana%40contoso.com}        a hash: version, modified (µs since 1970), data:<version>
 //	tokens:{ana%40contoso.com}:lease  who refreshes the record; expires by itself
 //	tokens:{ana%40contoso.com}:wake   a channel, no key: "look again"
 //

@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
@@ -70,13 +69,8 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 	if len(rec.Data) == 0 {
 		return "", origin.Fail("save", key, fmt.Errorf("%w: no data", core.ErrCorrupt))
 	}
-	at, next := b.place(key), core.Version(rand.Text())
-	saved, err := b.replaceLarge(ctx, at, rec, next)
-	if err != nil {
-		// The data come last: a server that knows no scripts quotes the beginning
-		// of the arguments in its error.
-		saved, err = save.Run(ctx, b.client, []string{at.record}, string(rec.Version), string(next), at.channel, rec.Data).Bool()
-	}
+	next := core.Version(rand.Text())
+	saved, err := b.write(ctx, b.place(key), rec, next)
 	if err != nil {
 		return "", b.fail("save", key, err)
 	}
@@ -86,28 +80,26 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 	return next, nil
 }
 
-// large is where the server's time for handing data through a script, which
-// copies them into Lua and out again, exceeds that for a transaction.
+// large is where handing the data to a script takes the server longer than a
+// transaction does: it copies all arguments into Lua before it runs one.
 const large = 8 << 10
 
-var errNotLarge = errors.New("not a large record to be replaced")
-
-// replaceLarge replaces a record by a transaction that keeps large data out of
-// the script. Whatever its error, the script alone can be asked next, and finds
-// what was done: the client's transactions are not sent again when an answer is
-// lost, and say little of why a server refuses them.
-//
-// EVAL rather than EVALSHA, because a script that is not known would leave the
-// data behind.
-func (b *Backend) replaceLarge(ctx context.Context, at place, rec core.Record, next core.Version) (bool, error) {
-	if len(rec.Data) < large || rec.Version == core.AnyVersion || rec.Version == core.Absent {
-		return false, errNotLarge
+// write runs the script. Where it replaces a large record, the data come before
+// it in the same transaction. Whatever goes wrong with that, the script alone is
+// tried next, and finds what was done: go-redis doesn't send a transaction again
+// whose answer was lost, and says little of why a server refused it.
+func (b *Backend) write(ctx context.Context, at place, rec core.Record, next core.Version) (saved bool, err error) {
+	keys, args := []string{at.record}, []any{string(rec.Version), string(next), at.channel}
+	if len(rec.Data) >= large && rec.Version != core.AnyVersion && rec.Version != core.Absent {
+		tx := b.client.TxPipeline()
+		tx.HSet(ctx, at.record, fieldData+string(next), rec.Data)
+		// Not by its digest: a script that is unknown would leave the data behind.
+		answer := tx.Eval(ctx, saveScript, keys, args...)
+		if _, err := tx.Exec(ctx); err == nil {
+			return answer.Bool()
+		}
 	}
-	tx := b.client.TxPipeline()
-	tx.HSet(ctx, at.record, fieldData+string(next), rec.Data)
-	saved := tx.Eval(ctx, saveScript, []string{at.record}, string(rec.Version), string(next), at.channel)
-	if _, err := tx.Exec(ctx); err != nil {
-		return false, err
-	}
-	return saved.Bool()
+	// The data come last: a server that knows no scripts quotes the beginning
+	// of the arguments in its error.
+	return save.Run(ctx, b.client, keys, append(args, rec.Data)...).Bool()
 }
