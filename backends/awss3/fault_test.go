@@ -360,6 +360,28 @@ func TestSaveWithAnyVersionIsNeverAConflict(t *testing.T) {
 	wantCode(t, err, "PreconditionFailed")
 }
 
+// Some stores say that there was nothing to delete.
+func TestNothingToDeleteIsNoError(t *testing.T) {
+	at := inProcess(t)
+	f := new(faults)
+	b := at.faulty(t, f)
+	f.inject(refuse(404, "NoSuchKey"))
+	if err := b.Delete(t.Context(), "k"); err != nil {
+		t.Errorf("Delete: %v", err)
+	}
+	held := acquire(t, b, "in time")
+	f.inject(refuse(404, "NoSuchKey")) // as to a second try, when the first was done
+	if err := held.Release(t.Context()); err != nil {
+		t.Errorf("Release: %v", err)
+	}
+	at.double.Stop(time.Now().Add(-time.Hour))
+	held = acquire(t, b, "late")
+	f.inject(refuse(404, "NoSuchKey"))
+	if err := held.Release(t.Context()); !errors.Is(err, core.ErrLeaseLost) {
+		t.Errorf("Release an hour later = %v", err)
+	}
+}
+
 func TestAMissingBucketIsNoMissingRecord(t *testing.T) {
 	at := inProcess(t)
 	at.bucket = "no-such-bucket"
