@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/aws/smithy-go"
 
 	"github.com/graphtoken/graphtoken/backends/awssecrets"
@@ -398,5 +399,22 @@ func TestALeaseThatTheServiceHasNotForgottenIsHeld(t *testing.T) {
 		if err := b.Wait(t.Context(), "k", v); err != nil {
 			t.Errorf("Wait = %v", err)
 		}
+	}
+}
+
+func TestAClientThatNeverTriesAgainDoesNotWaitForTheService(t *testing.T) {
+	_, double := open(t, secretstest.Options{PurgeTime: time.Hour}, awssecrets.Options{})
+	client := secretsmanager.New(connect(double.URL, nil).Options(), func(o *secretsmanager.Options) { o.Retryer = aws.NopRetryer{} })
+	b := on(t, client, awssecrets.Options{})
+	save(t, b, "k", "1", core.Absent)
+	if err := b.Delete(t.Context(), "k"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.Save(t.Context(), "k", core.Record{Data: []byte("2"), Version: core.Absent})
+	if _, said := errors.AsType[*types.InvalidRequestException](err); !said || errors.Is(err, core.ErrConflict) {
+		t.Errorf("Save = %v", err)
+	}
+	if n := double.Calls()["CreateSecret"]; n != 3 {
+		t.Errorf("CreateSecret was called %d times", n)
 	}
 }

@@ -238,7 +238,11 @@ func (b *Backend) createSecret(ctx context.Context, name string, v version, how 
 // secret that was deleted a moment ago. That takes the service some seconds,
 // and waiting is what it asks for:
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html
+// A client that tries nothing again doesn't try this.
 func patiently(o *secretsmanager.Options) {
-	const attempts = 6 // half a minute at most
+	if o.Retryer.MaxAttempts() == 1 {
+		return
+	}
+	const attempts = 6 // some 15 seconds, half a minute at most
 	o.Retryer = retry.AddWithMaxAttempts(retry.AddWithErrorCodes(o.Retryer, (*types.InvalidRequestException)(nil).ErrorCode()), attempts)
 }
