@@ -294,6 +294,18 @@ func TestHalfARecordIsNone(t *testing.T) {
 		}
 		f.wantDone(t)
 	}
+	// One that is sent in chunks has no length before it ends.
+	f.inject(func(r *http.Request) (*http.Response, error) {
+		answer, err := pass(r)
+		if err == nil {
+			answer.Header.Del("Content-Length")
+			answer.ContentLength = -1
+		}
+		return answer, err
+	})
+	wantRecord(t, b, "k", strings.Repeat("x", 6<<10), v)
+	f.wantDone(t)
+
 	// Nor is half a record ever stored.
 	f.inject(cutRequest, cutRequest, cutRequest)
 	if _, err := b.Save(t.Context(), "k", core.Record{Data: []byte(strings.Repeat("y", 6<<10)), Version: v}); err == nil {

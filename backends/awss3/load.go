@@ -69,8 +69,8 @@ func (b *Backend) get(ctx context.Context, name string) (object, error) {
 	}
 	// The SDK compares checksums where the store has them, and net/http the
 	// length; what sits between them may not.
-	if n := aws.ToInt64(out.ContentLength); n != int64(len(data)) {
-		return object{}, fmt.Errorf("%w: %d of %d bytes", io.ErrUnexpectedEOF, len(data), n)
+	if n := out.ContentLength; n != nil && *n != int64(len(data)) {
+		return object{}, fmt.Errorf("%w: %d of %d bytes", io.ErrUnexpectedEOF, len(data), *n)
 	}
 	version, err := versionOf(out.ETag)
 	return object{data: data, version: version, modified: aws.ToTime(out.LastModified), now: answeredAt(out.ResultMetadata)}, err
