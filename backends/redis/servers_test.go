@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 
 	"github.com/graphtoken/graphtoken/backends/redis"
 	"github.com/graphtoken/graphtoken/core"
@@ -22,6 +23,7 @@ type where struct {
 }
 
 func TestMain(m *testing.M) {
+	logging.Disable() // every dial that fails is a line, and servers are stopped here
 	crew.Work(func(w where) (core.TokenBackend, error) {
 		client := goredis.NewUniversalClient(&goredis.UniversalOptions{
 			Addrs: w.Addrs, IsClusterMode: w.Cluster, MasterName: w.MasterName,
@@ -58,6 +60,17 @@ func TestCluster(t *testing.T) {
 	})
 	t.Run("ManyProcesses", func(t *testing.T) {
 		crew.Run(t, crew.Store{Where: where{Addrs: cluster.Addrs(), Cluster: true}, LeaseTTL: lease})
+	})
+	t.Run("the least permissions are enough", func(t *testing.T) {
+		for _, node := range cluster.Nodes {
+			node.CLI(t, append([]string{"acl", "setuser", "tokens", "on", ">secret"}, append(leastPermissions, "+cluster|slots", "+command")...)...)
+		}
+		client := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: cluster.Addrs(), Username: "tokens", Password: "secret"})
+		defer client.Close()
+		useAll(t, client)
+		for _, node := range cluster.Nodes {
+			wantRefusedConfigAlone(t, node)
+		}
 	})
 	t.Run("a slot that moves", func(t *testing.T) {
 		amid(t, connect, func(work func()) { cluster.Move(t, "{k}", work, work) })
