@@ -33,23 +33,33 @@ func Coordinate(ctx context.Context, b TokenBackend, l Leaser, key string, req R
 	if err == nil {
 		return refreshUnder(ctx, lease, ttl, b, key, req)
 	}
+	if !errors.Is(err, ErrLeaseHeld) {
+		return 0, err
+	}
 	waiter := newWaiter(b, l, key)
-	for errors.Is(err, ErrLeaseHeld) {
-		var current Record
-		if current, err = loadOrAbsent(ctx, b, key); err != nil {
+	for {
+		// Who waits finds the token that it waited for, most times: it looks
+		// before it tries for the lease, which it would take for nothing.
+		current, err := loadOrAbsent(ctx, b, key)
+		if err != nil {
 			return 0, err
 		}
 		if req.changed(current) {
 			return RefreshedElsewhere, nil
 		}
-		if err = waiter.wait(ctx, current.Version); err != nil {
+		if waiter.waited {
+			lease, err := acquire(ctx, l, key, ttl)
+			if err == nil {
+				return refreshUnder(ctx, lease, ttl, b, key, req)
+			}
+			if !errors.Is(err, ErrLeaseHeld) {
+				return 0, err
+			}
+		}
+		if err := waiter.wait(ctx, current.Version); err != nil {
 			return 0, err
 		}
-		if lease, err = acquire(ctx, l, key, ttl); err == nil {
-			return refreshUnder(ctx, lease, ttl, b, key, req)
-		}
 	}
-	return 0, err
 }
 
 // acquire is l.Acquire, and doesn't believe in a lease that isn't there.
@@ -135,6 +145,7 @@ type waiter struct {
 	borrowed bool    // it is the leaser's, which doesn't see the record
 	wakes    int     // where the record turned out unchanged
 	key      string
+	waited   bool
 	seen     Version // what the last wait waited on
 	pause    time.Duration
 }
@@ -171,6 +182,7 @@ const spare = 2
 
 // wait returns nil when it is worth looking again, and ctx's error.
 func (w *waiter) wait(ctx context.Context, seen Version) error {
+	w.waited = true
 	pause := jittered(w.pause)
 	w.pause = w.pause * 8 / 5
 	if w.watcher == nil {
