@@ -31,6 +31,10 @@ func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error
 	if err := origin.Admit(ctx, "wait", key); err != nil {
 		return err
 	}
+	return origin.Fail("wait", key, b.wait(ctx, key, seen))
+}
+
+func (b *Backend) wait(ctx context.Context, key string, seen core.Version) error {
 	woken, leave := b.wakes.join(news(b.prefix + key))
 	defer leave()
 	pause := firstPause
@@ -39,36 +43,58 @@ func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error
 	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
-	for ; ; pause = min(pause*8/5, lastPause) {
+	var looked <-chan glance // nil: nobody looks
+	for {
 		select {
 		case <-woken:
+			looked = b.look(ctx, key)
 		case <-timer.C:
+			looked = b.look(ctx, key)
+		case now := <-looked:
+			if now.err != nil || now.version != seen || now.left <= 0 {
+				return now.err
+			}
+			rest := pause
+			if b.wakes.live() {
+				rest = whileListening
+			}
+			timer.Reset(min(rest, now.left+time.Millisecond))
+			pause = min(pause*8/5, lastPause)
 		case <-ctx.Done():
-			return origin.Fail("wait", key, ctx.Err())
+			return ctx.Err()
 		}
-		version, left, err := b.look(ctx, key)
-		if err != nil || version != seen || left <= 0 {
-			return origin.Fail("wait", key, err)
-		}
-		rest := pause
-		if b.wakes.live() {
-			rest = whileListening
-		}
-		timer.Reset(min(rest, left+time.Millisecond))
 	}
 }
 
-// look returns the stored version of a record and how long its lease lasts, no
-// time or less where there is none.
-func (b *Backend) look(ctx context.Context, key string) (core.Version, time.Duration, error) {
-	var (
-		stored        bool
-		column, until int64 // microseconds from now
-	)
-	found, err := b.first(ctx, b.args(key), b.sql.look, &stored, &column, &until)
-	version := core.Absent
-	if found && stored {
-		version = versionOf(column)
-	}
-	return version, time.Duration(until) * time.Microsecond, err
+// glance is what a look shows: the stored version of a record, and how long its
+// lease lasts, no time or less where there is none.
+type glance struct {
+	version core.Version
+	left    time.Duration
+	err     error
+}
+
+// lookTimeout ends a look at a database that doesn't answer.
+const lookTimeout = 10 * time.Second
+
+// look looks behind the caller's back, who may leave at any moment: a driver
+// closes the connection of a statement that is interrupted, and pgx 5.10 has
+// been seen to fail the connection's next statement instead.
+func (b *Backend) look(ctx context.Context, key string) <-chan glance {
+	looked := make(chan glance, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
+		defer cancel()
+		var (
+			stored        bool
+			version, left int64 // microseconds
+		)
+		found, err := b.first(ctx, b.args(key), b.sql.look, &stored, &version, &left)
+		now := glance{core.Absent, time.Duration(left) * time.Microsecond, err}
+		if found && stored {
+			now.version = versionOf(version)
+		}
+		looked <- now
+	}()
+	return looked
 }

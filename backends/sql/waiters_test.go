@@ -13,14 +13,11 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// waiters is how many wait for one refresh, each with connections of its own as
-// another process has.
-const waiters = 64
-
-// herd has waiters wait for a refresh that ends when PostgreSQL says that all
-// of them listen. It returns when each came back, counted from the save's
-// answer, and how many statements it had executed.
-func herd(t testing.TB, d database) (after []time.Duration, calls []int64) {
+// herd has waiters wait for a refresh, each with connections of its own as
+// another process has. The refresh ends when PostgreSQL says that all of them
+// listen. It returns when each came back, counted from the save's answer, and
+// how many statements it had executed.
+func herd(t testing.TB, d database, waiters int) (after []time.Duration, calls []int64) {
 	t.Helper()
 	o := Options{Table: newTable(), Listen: ListenWithPgx(d.dsn)}
 	holder, observer := d.open(t, o), d.connect(t)
@@ -28,15 +25,13 @@ func herd(t testing.TB, d database) (after []time.Duration, calls []int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var backends [waiters]*Backend
-	var wires [waiters]*wire
+	backends, wires, returned := make([]*Backend, waiters), make([]*wire, waiters), make([]time.Duration, waiters)
 	for i := range waiters {
 		backends[i], wires[i] = d.openWired(t, o) // connected, as a process that lives
 		wires[i].statements.Store(0)
 	}
 	var saved atomic.Int64 // when, in nanoseconds of begun
 	begun := time.Now()
-	var returned [waiters]time.Duration
 	leased := make(chan struct{})
 	var all sync.WaitGroup
 	all.Go(func() {
@@ -83,7 +78,8 @@ func herd(t testing.TB, d database) (after []time.Duration, calls []int64) {
 }
 
 func TestWaitersCallPostgresTenTimesAtMost(t *testing.T) {
-	after, calls := herd(t, startPostgres(t))
+	const waiters = 16
+	after, calls := herd(t, startPostgres(t), waiters)
 	if most := calls[waiters-1]; most > 10 {
 		t.Errorf("a waiter executed %d statements", most)
 	}
@@ -92,10 +88,12 @@ func TestWaitersCallPostgresTenTimesAtMost(t *testing.T) {
 }
 
 func BenchmarkWaiters(b *testing.B) {
+	const waiters = 64
+	d := startPostgres(b)
 	var all []time.Duration
 	var most int64
 	for b.Loop() {
-		after, calls := herd(b, startPostgres(b))
+		after, calls := herd(b, d, waiters)
 		all = append(all, after...)
 		most = max(most, calls[waiters-1])
 	}
