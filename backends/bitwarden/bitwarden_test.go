@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/graphtoken/graphtoken/backends/bitwarden"
@@ -86,7 +87,7 @@ func TestRequests(t *testing.T) {
 		{"Save with a version", func() { save("ana", v)() }, bitwardentest.Counts{get: 1, update: 1}},
 		{"Check", func() { _, _ = b.Check(t.Context(), "ana") }, bitwardentest.Counts{get: 1}},
 		{"Load of what isn't there", load("cy"), bitwardentest.Counts{list: 1}},
-		{"Save of a new name", save("cy", core.Absent), bitwardentest.Counts{list: 1, create: 1}},
+		{"Save of a new name", save("cy", core.Absent), bitwardentest.Counts{list: 2, create: 1}},
 		{"the next Load", load("cy"), bitwardentest.Counts{get: 1}},
 		{"the next Save", save("cy", core.AnyVersion), bitwardentest.Counts{update: 1}},
 		{"Delete", func() { _ = b.Delete(t.Context(), "cy") }, bitwardentest.Counts{get: 1, remove: 1}},
@@ -203,6 +204,10 @@ func TestANameIsOneOfItsProject(t *testing.T) {
 }
 
 func TestTwoSecretsOfOneNameAreAnError(t *testing.T) {
+	synctest.Test(t, twoSecretsOfOneNameAreAnError)
+}
+
+func twoSecretsOfOneNameAreAnError(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	first, second := s.Add(bitwardentest.Secret{Key: "ana", Value: `"1"`}), s.Add(bitwardentest.Secret{Key: "ana", Value: `"2"`})
 	b := openFirst(t, s)
@@ -292,15 +297,17 @@ func TestANameWhoseSecretIsAnother(t *testing.T) {
 }
 
 func TestASecretThatIsGoneOnceItIsListed(t *testing.T) {
-	s := bitwardentest.New(bitwardentest.Options{})
-	s.Add(bitwardentest.Secret{Key: "ana", Value: `"1"`})
-	gone := bitwardentest.Fault{Status: 404}
-	s.Inject(bitwardentest.Get, gone)
-	mustLoad(t, openFirst(t, s), "ana", `"1"`)
-	s.Inject(bitwardentest.Get, gone, gone)
-	if _, err := openFirst(t, s).Load(t.Context(), "ana"); !errors.Is(err, core.ErrNotFound) {
-		t.Errorf("Load of what is gone each time = %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := bitwardentest.New(bitwardentest.Options{})
+		s.Add(bitwardentest.Secret{Key: "ana", Value: `"1"`})
+		gone := bitwardentest.Fault{Status: 404}
+		s.Inject(bitwardentest.Get, gone)
+		mustLoad(t, openFirst(t, s), "ana", `"1"`)
+		s.Inject(bitwardentest.Get, gone, gone, gone, gone)
+		if _, err := openFirst(t, s).Load(t.Context(), "ana"); !errors.Is(err, core.ErrNotFound) {
+			t.Errorf("Load of what is gone each time = %v", err)
+		}
+	})
 }
 
 func TestASaveToASecretThatWasDeleted(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 // Keys implements [core.Lister]. It yields names, not ids, and passes over
 // secrets whose names are no keys. It is one request, but for clients that list
 // secrets without their projects, as the official SDK does: then, with
-// Options.ProjectID, it is one more for every name.
+// Options.ProjectID, it is one more for every secret whose name is a key.
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		if err := ctx.Err(); err != nil {
@@ -24,32 +24,34 @@ func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 			return
 		}
 		for key, same := range ids {
-			ours, err := b.anyHolds(ctx, same, key)
+			held, err := b.held(ctx, same, key)
 			if err != nil {
 				yield("", origin.Fail("keys", "", err))
 				return
 			}
-			if ours && !yield(key, nil) {
+			if len(held) > 0 && !yield(key, nil) {
 				return
 			}
 		}
 	}
 }
 
-// anyHolds reports whether one of the secrets of a key's name is the key's,
-// and asks where the list didn't say.
-func (b *Backend) anyHolds(ctx context.Context, ids []Identifier, key string) (bool, error) {
+// held returns which of the secrets of a key's name are the key's, and asks
+// where the list didn't say.
+func (b *Backend) held(ctx context.Context, ids []Identifier, key string) ([]string, error) {
+	var held []string
 	for _, id := range ids {
-		if b.options.ProjectID == "" || id.ProjectID != "" {
-			return true, nil
+		ours := b.options.ProjectID == "" || id.ProjectID != ""
+		if !ours {
+			s, err := b.secrets.Get(ctx, id.ID)
+			if err != nil && !errors.Is(err, core.ErrNotFound) {
+				return nil, err
+			}
+			ours = err == nil && b.holds(s, key)
 		}
-		s, err := b.secrets.Get(ctx, id.ID)
-		switch {
-		case err == nil && b.holds(s, key):
-			return true, nil
-		case err != nil && !errors.Is(err, core.ErrNotFound):
-			return false, err
+		if ours {
+			held = append(held, id.ID)
 		}
 	}
-	return false, nil
+	return held, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/graphtoken/graphtoken/core"
 )
@@ -103,10 +104,18 @@ func (b *Backend) holds(s Secret, key string) bool {
 	return s.Key == b.name(key) && (b.options.ProjectID == "" || strings.EqualFold(s.ProjectID, b.options.ProjectID))
 }
 
-// lookUp finds the secret of a key by its name. When what was listed is gone
-// before it is read, it may have been made anew: then a second list tells.
+// How long a look waits before the next, where what it saw may be about to change:
+// 0.7 seconds in all.
+const (
+	firstLook = 100 * time.Millisecond // doubled each time
+	lastLook  = 400 * time.Millisecond
+)
+
+// lookUp finds the secret of a key by its name. It looks again where others are
+// at work: what was listed and is gone when it is read may have been made anew,
+// and of several that were created at one time one stays (see create).
 func (b *Backend) lookUp(ctx context.Context, key string) (Secret, error) {
-	for range 2 {
+	for wait := firstLook; ; wait *= 2 {
 		found, gone, err := b.named(ctx, key)
 		switch {
 		case err != nil:
@@ -114,17 +123,19 @@ func (b *Backend) lookUp(ctx context.Context, key string) (Secret, error) {
 		case len(found) == 1:
 			b.places.remember(key, found[0])
 			return found[0], nil
-		case len(found) > 1:
+		case len(found) > 1 && wait > lastLook:
 			duplicate := &DuplicateError{Name: b.name(key)}
 			for _, s := range found {
 				duplicate.IDs = append(duplicate.IDs, s.ID)
 			}
 			return Secret{}, duplicate
-		case !gone:
+		case len(found) == 0 && (!gone || wait > lastLook):
 			return Secret{}, core.ErrNotFound
 		}
+		if err := sleep(ctx, wait); err != nil {
+			return Secret{}, err
+		}
 	}
-	return Secret{}, core.ErrNotFound
 }
 
 // named returns the secrets of a key's name, and whether others were listed

@@ -11,8 +11,14 @@ import (
 
 // Save implements [core.TokenBackend]. With a version it reads the secret and
 // then writes it, two requests: another process that writes between them is
-// overwritten. With core.AnyVersion it writes at once where the secret is known, one request. A
-// secret keeps its note, and its project.
+// overwritten. With core.AnyVersion it writes at once where the secret is known,
+// one request. A secret keeps its name, its note and its project; in that one
+// request, which must send them too, they are what was last read, whatever
+// somebody made of them since.
+//
+// Creating a secret is three requests. Of several processes that create one of
+// the same name at one time one succeeds at most: with core.Absent the others
+// get ErrConflict, with core.AnyVersion they write over the one that stays.
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
 	if err := origin.Admit(ctx, "save", key); err != nil {
 		return "", err
@@ -73,29 +79,6 @@ func (b *Backend) update(ctx context.Context, key string, s Secret, value tokenc
 		return Secret{}, err
 	}
 	s.RevisionDate = updated.RevisionDate
-	b.places.remember(key, s)
-	return s, nil
-}
-
-// create stores value in a new secret, where the version allows it.
-func (b *Backend) create(ctx context.Context, key string, value tokencache.Secret, over core.Version) (Secret, error) {
-	switch {
-	case over != core.AnyVersion && over != core.Absent:
-		return Secret{}, core.ErrConflict
-	case isID(key):
-		return Secret{}, fmt.Errorf("%w: there is no secret with this id, and Bitwarden chooses those of new ones", core.ErrNotFound)
-	case b.options.ProjectID == "":
-		return Secret{}, errors.New("there is no secret of this name, and creating one needs Options.ProjectID")
-	}
-	s, err := b.secrets.Create(ctx, Secret{
-		Key:            b.name(key),
-		Value:          value,
-		OrganizationID: b.options.OrganizationID,
-		ProjectID:      b.options.ProjectID,
-	})
-	if err != nil {
-		return Secret{}, err
-	}
 	b.places.remember(key, s)
 	return s, nil
 }
