@@ -120,6 +120,9 @@ func (c *client) Update(ctx context.Context, s Secret) (Secret, error) {
 }
 
 func (c *client) change(ctx context.Context, method, path string, s Secret) (Secret, error) {
+	if err := checkText(s); err != nil {
+		return Secret{}, err
+	}
 	var w wireSecret
 	_, err := c.call(ctx, method, path, func(key *symmetricKey) any {
 		change := wireChange{

@@ -113,6 +113,7 @@ func TestWhatWasTamperedWithIsErrDecrypt(t *testing.T) {
 		"nothing":              "",
 		"no type":              strings.TrimPrefix(whole.String(), "2."),
 		"without a MAC":        "0." + strings.Join(strings.Split(whole.String()[2:], "|")[:2], "|"),
+		"type 1":               "1" + whole.String()[1:],
 		"type 7":               "7." + base64.StdEncoding.EncodeToString([]byte("COSE")),
 		"a part too many":      whole.String() + "|AAAA",
 		"no base64":            strings.Replace(whole.String(), "|", "|!", 1),
@@ -167,16 +168,20 @@ func TestTheMACIsLookedAtFirst(t *testing.T) {
 			t.Fatalf("with another ciphertext: %v, want one about the MAC", err)
 		}
 	}
-	for _, padding := range []byte{0, 17, 255} {
-		e := key.encrypt(make([]byte, 16))
-		e.ciphertext = e.ciphertext[:16] // whose last byte is a zero, not a padding
-		if padding != 0 {
-			e = key.encrypt(bytes.Repeat([]byte{padding}, 16))
-			e.ciphertext = e.ciphertext[:16]
-		}
+	// Under a right MAC, and so its key holder's own.
+	for what, padded := range map[string][]byte{
+		"nothing":              {},
+		"a zero":               make([]byte, 16),
+		"17 of 16 bytes":       bytes.Repeat([]byte{17}, 16),
+		"32 of 32 bytes":       bytes.Repeat([]byte{32}, 32),
+		"255":                  bytes.Repeat([]byte{255}, 16),
+		"two, one of them not": append(make([]byte, 15), 2),
+	} {
+		e := key.encrypt(padded)
+		e.ciphertext = e.ciphertext[:len(padded)] // without the padding of its own
 		copy(e.mac[:], key.sum(e))
-		if _, err := key.decrypt(e); !errors.Is(err, core.ErrDecrypt) || !strings.Contains(err.Error(), "padding") {
-			t.Errorf("padding %d under a right MAC: %v", padding, err)
+		if plain, err := key.open(e.String()); !errors.Is(err, core.ErrDecrypt) || plain != nil || strings.Contains(err.Error(), "MAC") {
+			t.Errorf("%s as the padding: %q, %v; want core.ErrDecrypt", what, plain, err)
 		}
 	}
 }
@@ -191,7 +196,7 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 	s.current.Store(l)
 	c := &client{session: s}
 	for _, value := range []any{
-		token, *token, &token.key, token.key, l, s, s.state, c, []any{c, l}, map[string]any{"k": token.key},
+		token, *token, &token.key, token.key, l, *l, s, s.state, c, []any{c, l}, map[string]any{"k": token.key},
 		Secret{Value: "C2IgxjjLF7qSshsbwe8JGcbM075YXw", Note: "C2IgxjjLF7qSshsbwe8JGcbM075YXw"},
 		struct{ S []Secret }{[]Secret{{Value: "C2IgxjjLF7qSshsbwe8JGcbM075YXw"}}},
 	} {

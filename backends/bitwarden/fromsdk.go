@@ -102,6 +102,9 @@ func (o *official[S, I, D]) Create(ctx context.Context, s Secret) (Secret, error
 	if s.OrganizationID == "" {
 		return Secret{}, errOrganizationID
 	}
+	if err := checkText(s); err != nil {
+		return Secret{}, err
+	}
 	created, err := sdkCall[sdkSecret](ctx, o.busy, func() (S, error) {
 		return o.sdk.Create(s.Key, s.Value.Reveal(), s.Note.Reveal(), s.OrganizationID, projects(s))
 	})
@@ -109,6 +112,9 @@ func (o *official[S, I, D]) Create(ctx context.Context, s Secret) (Secret, error
 }
 
 func (o *official[S, I, D]) Update(ctx context.Context, s Secret) (Secret, error) {
+	if err := checkText(s); err != nil {
+		return Secret{}, err
+	}
 	updated, err := sdkCall[sdkSecret](ctx, o.busy, func() (S, error) {
 		return o.sdk.Update(s.ID, s.Key, s.Value.Reveal(), s.Note.Reveal(), s.OrganizationID, projects(s))
 	})

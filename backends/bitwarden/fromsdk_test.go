@@ -236,6 +236,7 @@ func TestTheSDKsErrors(t *testing.T) {
 			t.Errorf("%s of what isn't there = %v", what, err)
 		}
 	}
+	wantTextOnly(t, secrets, missing, sdkOrganization)
 	denied := sdk.put(missing, "bo", "", "of another's", sdkOrganization, nil).ID
 	if err := secrets.Delete(t.Context(), denied); !errors.Is(err, core.ErrReadOnly) {
 		t.Errorf("Delete of what isn't ours to delete = %v", err)

@@ -109,7 +109,25 @@ func TestTheFiveCalls(t *testing.T) {
 	if status := (*bitwarden.StatusError)(nil); !errors.As(err, &status) || status.StatusCode != 404 || errors.Is(err, core.ErrNotFound) {
 		t.Errorf("Create in a project that isn't there = %v", err)
 	}
+	wantTextOnly(t, secrets, created.ID, "")
 	wantLogins(t, s, 1)
+}
+
+// wantTextOnly wants what is no text to be refused before it is sent.
+func wantTextOnly(t *testing.T, secrets bitwarden.Secrets, id, organization string) {
+	t.Helper()
+	for what, secret := range map[string]bitwarden.Secret{
+		"name": {Key: "\xff"}, "value": {Value: "hunter2\xff"}, "note": {Note: "\xff"},
+	} {
+		secret.ID, secret.OrganizationID = id, organization
+		_, create := secrets.Create(t.Context(), secret)
+		_, update := secrets.Update(t.Context(), secret)
+		for op, err := range map[string]error{"Create": create, "Update": update} {
+			if err == nil || err.Error() != "the secret's "+what+" is not UTF-8" {
+				t.Errorf("%s with a %s that is not UTF-8 = %v", op, what, err)
+			}
+		}
+	}
 }
 
 func wantAbsent(t *testing.T, what string, err error) {
@@ -191,9 +209,83 @@ func TestAStateFileThatIsNoGoodCostsALogin(t *testing.T) {
 	mustList(t, logIn(t, s, o))
 	wantLogins(t, s, 1)
 
+}
+
+func TestAStateFileThatCantBeWritten(t *testing.T) {
+	s := bitwardentest.New(bitwardentest.Options{})
+	o := inProcess(s)
 	o.StateFile = filepath.Join(t.TempDir(), "no directory", "state")
 	if _, err := bitwarden.Login(t.Context(), s.AccessToken(), o); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("Login with a state file that can't be written = %v, want os.ErrNotExist", err)
+		t.Errorf("Login with a state file in no directory = %v, want os.ErrNotExist", err)
+	}
+	o.StateFile = filepath.Join(t.TempDir(), "state")
+	if err := os.Mkdir(o.StateFile, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bitwarden.Login(t.Context(), s.AccessToken(), o); err == nil {
+		t.Error("Login with a directory as its state file = nil")
+	}
+	if entries, err := os.ReadDir(filepath.Dir(o.StateFile)); err != nil || len(entries) != 1 {
+		t.Errorf("it left %v, %v", entries, err)
+	}
+
+	// Once a program runs, it goes on without.
+	synctest.Test(t, func(t *testing.T) {
+		s := bitwardentest.New(bitwardentest.Options{})
+		o := inProcess(s)
+		o.StateFile = filepath.Join(t.TempDir(), "directory", "state")
+		if err := os.Mkdir(filepath.Dir(o.StateFile), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		secrets := logIn(t, s, o)
+		if err := os.RemoveAll(filepath.Dir(o.StateFile)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Hour)
+		mustList(t, secrets)
+		mustList(t, secrets)
+		wantLogins(t, s, 2)
+	})
+}
+
+func TestAShortLoginIsRenewedAtNineTenths(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := bitwardentest.New(bitwardentest.Options{Lifetime: 4 * time.Minute})
+		secrets := logIn(t, s, inProcess(s))
+		for _, c := range []struct {
+			wait   time.Duration
+			logins int
+		}{{3 * time.Minute, 1}, {35 * time.Second, 1}, {2 * time.Second, 2}, {time.Minute, 2}} {
+			time.Sleep(c.wait)
+			mustList(t, secrets)
+			wantLogins(t, s, c.logins)
+		}
+	})
+}
+
+func TestALoginThatIsRefusedEachTime(t *testing.T) {
+	s := bitwardentest.New(bitwardentest.Options{})
+	secrets := logIn(t, s, inProcess(s))
+	s.OnRequest(func(r bitwardentest.Route) bitwardentest.Fault {
+		if r == bitwardentest.List {
+			return bitwardentest.Fault{Status: 401}
+		}
+		return bitwardentest.Fault{}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := secrets.List(ctx, ""); !status(401)(err) || s.Counts()[bitwardentest.List] != 2 {
+		t.Errorf("List = %v, after %d requests; want the 401 of the second", err, s.Counts()[bitwardentest.List])
+	}
+	wantLogins(t, s, 2)
+}
+
+func TestALoginThatIsOverAsItBegins(t *testing.T) {
+	for _, lifetime := range []time.Duration{time.Second / 2, -time.Hour} {
+		s := bitwardentest.New(bitwardentest.Options{Lifetime: lifetime})
+		if secrets, err := bitwarden.Login(t.Context(), s.AccessToken(), inProcess(s)); err == nil || secrets != nil {
+			t.Errorf("Login for %v = %v, %v", lifetime, secrets, err)
+		}
 	}
 }
 

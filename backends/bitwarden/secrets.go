@@ -2,9 +2,11 @@ package bitwarden
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
@@ -26,7 +28,7 @@ type Secrets interface {
 	// empty organizationID means the account's own, where the client knows it.
 	List(ctx context.Context, organizationID string) ([]Identifier, error)
 	// Create stores a new secret and returns it with its ID and RevisionDate,
-	// which are ignored in s. Bitwarden takes several secrets of one key. An
+	// which are ignored in s. What it shall hold is UTF-8. Bitwarden takes several secrets of one key. An
 	// empty OrganizationID means the account's own, as with List.
 	Create(ctx context.Context, s Secret) (Secret, error)
 	// Update replaces everything of the secret s.ID, and returns it with its new
@@ -53,6 +55,19 @@ type Identifier struct {
 	ID        string
 	Key       string
 	ProjectID string // empty where it is in none, or the client doesn't say
+}
+
+// checkText refuses what is no text: the official SDK would change it when it
+// writes it, and couldn't read it.
+func checkText(s Secret) error {
+	for _, field := range []struct{ name, text string }{
+		{"name", s.Key}, {"value", s.Value.Reveal()}, {"note", s.Note.Reveal()},
+	} {
+		if !utf8.ValidString(field.text) {
+			return errors.New("the secret's " + field.name + " is not UTF-8")
+		}
+	}
+	return nil
 }
 
 // DuplicateError says that a record can't be told from another: several

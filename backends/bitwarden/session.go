@@ -38,7 +38,7 @@ type login struct {
 }
 
 // Format prints whose login it is.
-func (l *login) Format(f fmt.State, _ rune) {
+func (l login) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "[login to "+l.organization+"]")
 }
 
