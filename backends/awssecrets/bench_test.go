@@ -2,9 +2,7 @@ package awssecrets_test
 
 import (
 	"bytes"
-	"slices"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -12,6 +10,7 @@ import (
 	"github.com/graphtoken/graphtoken/backends/awssecrets"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/internal/testkit/secretstest"
+	"github.com/graphtoken/graphtoken/internal/testkit/turns"
 )
 
 // BenchmarkSideBySide takes turns with the bare client moving the same bytes, so
@@ -34,19 +33,19 @@ func BenchmarkSideBySide(b *testing.B) {
 			})
 		}
 		b.Run("Load/"+size.name, func(b *testing.B) {
-			sideBySide(b, func() error {
+			turns.Take(b, func(int) error {
 				_, err := backend.Load(b.Context(), "ours")
 				return err
-			}, func() error {
+			}, func(int) error {
 				_, err := client.GetSecretValue(b.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("bare")})
 				return err
 			})
 		})
 		b.Run("Save/"+size.name, func(b *testing.B) {
-			sideBySide(b, func() (err error) {
+			turns.Take(b, func(int) (err error) {
 				v, err = backend.Save(b.Context(), "ours", core.Record{Data: data})
 				return err
-			}, func() error {
+			}, func(int) error {
 				_, err := put()
 				return err
 			})
@@ -57,10 +56,10 @@ func BenchmarkSideBySide(b *testing.B) {
 				b.Fatal(err)
 			}
 			was := out.VersionId
-			sideBySide(b, func() (err error) {
+			turns.Take(b, func(int) (err error) {
 				v, err = backend.Save(b.Context(), "ours", core.Record{Data: data, Version: v})
 				return err
-			}, func() error {
+			}, func(int) error {
 				out, err := put("pending")
 				if err != nil {
 					return err
@@ -73,27 +72,4 @@ func BenchmarkSideBySide(b *testing.B) {
 			})
 		})
 	}
-}
-
-func sideBySide(b *testing.B, ours, bare func() error) {
-	var times [2][]time.Duration
-	for i := 0; b.Loop(); i++ {
-		for k := range 2 {
-			k := (k + i) % 2
-			begun := time.Now()
-			if err := [](func() error){ours, bare}[k](); err != nil {
-				b.Fatal(err)
-			}
-			times[k] = append(times[k], time.Since(begun))
-		}
-	}
-	var median [2]float64
-	for k := range times {
-		slices.Sort(times[k])
-		median[k] = float64(times[k][len(times[k])/2])
-	}
-	b.ReportMetric(0, "ns/op") // of both together: it says nothing
-	b.ReportMetric(median[0], "ours-ns")
-	b.ReportMetric(median[1], "bare-ns")
-	b.ReportMetric(median[0]/median[1], "ratio")
 }

@@ -2,14 +2,12 @@ package filesystem
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
-	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/testkit/turns"
 )
 
 // What the backend costs, beside the least that does the same with the os
@@ -120,7 +118,7 @@ func BenchmarkSideBySide(b *testing.B) {
 			backend := open(b, dir, Options{})
 			save(b, backend, DefaultKey, data[0], core.AnyVersion)
 			path := filepath.Join(dir, DefaultKey)
-			sideBySide(b, func(int) error {
+			turns.Take(b, func(int) error {
 				_, err := backend.Load(b.Context(), DefaultKey)
 				return err
 			}, func(int) error {
@@ -132,38 +130,14 @@ func BenchmarkSideBySide(b *testing.B) {
 			bare := b.TempDir()
 			backend := open(b, b.TempDir(), Options{})
 			v := save(b, backend, DefaultKey, data[1], core.AnyVersion)
-			sideBySide(b, func(i int) (err error) {
-				v, err = backend.Save(b.Context(), DefaultKey, core.Record{Data: data[i%2], Version: v})
+			turns.Take(b, func(turn int) (err error) {
+				v, err = backend.Save(b.Context(), DefaultKey, core.Record{Data: data[turn%2], Version: v})
 				return err
-			}, func(i int) error {
-				return bareSave(bare, data[i%2])
+			}, func(turn int) error {
+				return bareSave(bare, data[turn%2])
 			})
 		})
 	}
-}
-
-func sideBySide(b *testing.B, ours, bare func(i int) error) {
-	var times [2][]time.Duration
-	i := 0
-	for b.Loop() {
-		for _, k := range rand.Perm(2) { // or one would always meet the garbage collector
-			began := time.Now()
-			if err := [](func(int) error){ours, bare}[k](i); err != nil {
-				b.Fatal(err)
-			}
-			times[k] = append(times[k], time.Since(began))
-		}
-		i++
-	}
-	var median [2]float64
-	for k := range times {
-		slices.Sort(times[k])
-		median[k] = float64(times[k][len(times[k])/2])
-	}
-	b.ReportMetric(0, "ns/op") // of both together: it says nothing
-	b.ReportMetric(median[0], "ours-ns")
-	b.ReportMetric(median[1], "bare-ns")
-	b.ReportMetric(median[0]/median[1], "ratio")
 }
 
 func BenchmarkLease(b *testing.B) {

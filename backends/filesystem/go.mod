@@ -9,10 +9,12 @@ require (
 
 require (
 	github.com/graphtoken/graphtoken/conformance v0.1.0
+	github.com/graphtoken/graphtoken/internal/testkit v0.1.0
 	golang.org/x/sys v0.47.0 // indirect
 )
 
 replace (
 	github.com/graphtoken/graphtoken/conformance => ../../conformance
 	github.com/graphtoken/graphtoken/core => ../../core
+	github.com/graphtoken/graphtoken/internal/testkit => ../../internal/testkit
 )

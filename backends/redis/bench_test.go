@@ -3,14 +3,13 @@ package redis_test
 import (
 	"bytes"
 	"errors"
-	"slices"
 	"testing"
-	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/internal/testkit/redistest"
+	"github.com/graphtoken/graphtoken/internal/testkit/turns"
 )
 
 // BenchmarkSideBySide takes turns with the bare client moving the same bytes, so
@@ -29,24 +28,21 @@ func BenchmarkSideBySide(b *testing.B) {
 		}
 		b.Run("Load/"+size.name, func(b *testing.B) {
 			save(b, backend, "k", string(data), core.AnyVersion)
-			times := takingTurns(b, func() error {
+			turns.Take(b, func(int) error {
 				_, err := backend.Load(b.Context(), "k")
 				return err
-			}, func() error {
+			}, func(int) error {
 				return client.HGetAll(b.Context(), "{k}").Err()
 			})
-			b.ReportMetric(times[0], "ours-µs")
-			b.ReportMetric(times[1], "bare-µs")
-			b.ReportMetric(times[0]/times[1], "ratio")
 		})
 		b.Run("Save/"+size.name, func(b *testing.B) {
 			v := save(b, backend, "k", string(data), core.AnyVersion)
-			times := takingTurns(b, func() (err error) {
+			turns.Take(b, func(int) (err error) {
 				v, err = backend.Save(b.Context(), "k", core.Record{Data: data, Version: v})
 				return err
-			}, func() error {
+			}, func(int) error {
 				return client.HSet(b.Context(), "bare", fields("fixed")).Err()
-			}, func() error {
+			}, turns.Way{Name: "watch", Do: func(int) error {
 				return client.Watch(b.Context(), func(tx *goredis.Tx) error {
 					if err := tx.HGet(b.Context(), "watched", "version").Err(); err != nil && !errors.Is(err, goredis.Nil) {
 						return err
@@ -56,34 +52,7 @@ func BenchmarkSideBySide(b *testing.B) {
 					})
 					return err
 				}, "watched")
-			})
-			b.ReportMetric(times[0], "ours-µs")
-			b.ReportMetric(times[1], "bare-µs")
-			b.ReportMetric(times[2], "watch-µs")
-			b.ReportMetric(times[0]/times[1], "ratio")
+			}})
 		})
 	}
-}
-
-// takingTurns returns the median time of each way, in microseconds.
-func takingTurns(b *testing.B, ways ...func() error) []float64 {
-	b.Helper()
-	times := make([][]time.Duration, len(ways))
-	for i := 0; b.Loop(); i++ {
-		for k := range ways {
-			k := (k + i) % len(ways)
-			begun := time.Now()
-			if err := ways[k](); err != nil {
-				b.Fatal(err)
-			}
-			times[k] = append(times[k], time.Since(begun))
-		}
-	}
-	b.ReportMetric(0, "ns/op") // of all together: it says nothing
-	medians := make([]float64, len(ways))
-	for k := range ways {
-		slices.Sort(times[k])
-		medians[k] = float64(times[k][len(times[k])/2]) / float64(time.Microsecond)
-	}
-	return medians
 }

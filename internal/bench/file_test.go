@@ -2,16 +2,14 @@ package bench
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
-	"time"
 
 	"github.com/graphtoken/graphtoken/backends/filesystem"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
+	"github.com/graphtoken/graphtoken/internal/testkit/turns"
 )
 
 // BenchmarkFile compares the store on the filesystem backend with the bare
@@ -34,10 +32,10 @@ func BenchmarkFile(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.Run(fmt.Sprintf("Load/users=%d", n), func(b *testing.B) {
-			inTurn(b, func() error {
+			turns.Take(b, func(int) error {
 				_, _, err := store.Load(b.Context(), "k")
 				return err
-			}, func() error {
+			}, func(int) error {
 				data, err := os.ReadFile(path)
 				if err != nil {
 					return err
@@ -51,10 +49,10 @@ func BenchmarkFile(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			inTurn(b, func() (err error) {
+			turns.Take(b, func(int) (err error) {
 				version, err = store.Save(b.Context(), "k", cache, version)
 				return err
-			}, func() error { return bareSave(dir, path, cache) })
+			}, func(int) error { return bareSave(dir, path, cache) })
 		})
 	}
 }
@@ -87,28 +85,4 @@ func bareSave(dir, path string, c *tokencache.Cache) error {
 	}
 	defer d.Close()
 	return d.Sync()
-}
-
-// inTurn runs both, and reports the medians and their ratio.
-func inTurn(b *testing.B, ours, bare func() error) {
-	run := [2]func() error{ours, bare}
-	var times [2][]time.Duration
-	for b.Loop() {
-		for _, k := range rand.Perm(2) { // or one would always meet the garbage collector
-			began := time.Now()
-			if err := run[k](); err != nil {
-				b.Fatal(err)
-			}
-			times[k] = append(times[k], time.Since(began))
-		}
-	}
-	var median [2]float64
-	for k := range times {
-		slices.Sort(times[k])
-		median[k] = float64(times[k][len(times[k])/2])
-	}
-	b.ReportMetric(0, "ns/op") // of both together: it says nothing
-	b.ReportMetric(median[0], "ours-ns")
-	b.ReportMetric(median[1], "bare-ns")
-	b.ReportMetric(median[0]/median[1], "ratio")
 }

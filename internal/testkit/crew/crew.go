@@ -139,6 +139,15 @@ func (c *crew) signal(w *worker, s syscall.Signal) {
 	if err := w.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		c.Errorf("worker %d: %v: %v", w.n, s, err)
 	}
+	if s == syscall.SIGSTOP {
+		// Its threads run on until one of them has taken the signal.
+		var status syscall.WaitStatus
+		for !status.Stopped() {
+			if _, err := syscall.Wait4(w.cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil && err != syscall.EINTR {
+				c.Fatalf("worker %d: %v", w.n, err)
+			}
+		}
+	}
 }
 
 // tell gives an order.
