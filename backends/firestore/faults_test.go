@@ -260,7 +260,7 @@ func TestWaitersOutliveTheirListeners(t *testing.T) {
 			w.inject(faults{cut: times(2, fault(code), "Listen")})
 			woken := make(chan error, 1)
 			go func() { woken <- b.Wait(t.Context(), "ana", v) }()
-			for !w.has("Listen") {
+			for w.count("Listen") == 0 {
 				time.Sleep(time.Millisecond)
 			}
 			save(t, b, "ana", "2", v)

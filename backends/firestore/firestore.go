@@ -29,6 +29,7 @@
 package firestore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -53,7 +54,8 @@ type Options struct {
 
 	// Field is the name of the field that holds the record, DefaultField if
 	// empty: at most 100 letters, digits and underscores, and no digit first.
-	// Names that begin and end with two underscores are Firestore's own.
+	// Names that begin and end with two underscores are Firestore's own, and those
+	// that end with "_revision" belong to another field.
 	Field string
 
 	// DeleteDocuments has Delete remove whole documents, whatever other fields
@@ -86,6 +88,8 @@ var (
 
 const maxPrefix = 1000 // ids have at most 1,500 bytes, and an escaped key 450
 
+const revisionSuffix = "_revision"
+
 var fieldName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,99}$`)
 
 // New returns the backend of a collection in the client's database, the default
@@ -108,11 +112,8 @@ func newBackend(client *firestore.Client, collection string, o Options) (*Backen
 	if at == nil {
 		return nil, fmt.Errorf("%q is no path of a collection", collection)
 	}
-	field := o.Field
-	if field == "" {
-		field = DefaultField
-	}
-	if !fieldName.MatchString(field) || isReserved(field) {
+	field := cmp.Or(o.Field, DefaultField)
+	if !fieldName.MatchString(field) || isReserved(field) || strings.HasSuffix(field, revisionSuffix) {
 		return nil, fmt.Errorf("%q can't be a field's name", field)
 	}
 	if !utf8.ValidString(o.Prefix) || strings.ContainsAny(o.Prefix, "/\x00") || len(o.Prefix) > maxPrefix || isReserved(o.Prefix) {
@@ -123,7 +124,7 @@ func newBackend(client *firestore.Client, collection string, o Options) (*Backen
 		collection:      at,
 		prefix:          o.Prefix,
 		field:           field,
-		revision:        field + "_revision",
+		revision:        field + revisionSuffix,
 		deleteDocuments: o.DeleteDocuments,
 		naming:          namingAfter(o.Prefix),
 	}, nil

@@ -70,10 +70,16 @@ func (w *wire) take() []string {
 	return calls
 }
 
-func (w *wire) has(method string) bool {
+// count is how often a method was called since take.
+func (w *wire) count(method string) (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Contains(w.calls, method)
+	for _, call := range w.calls {
+		if call == method {
+			n++
+		}
+	}
+	return n
 }
 
 func (w *wire) listeners() int {
@@ -140,6 +146,7 @@ func (s *cutStream) RecvMsg(m any) error {
 // once is a fault that happens to the next call of one of these methods.
 func once(err error, methods ...string) func(string) error { return times(1, err, methods...) }
 
+// times is a fault that happens to the next n of them, to all if n is negative.
 func times(n int, err error, methods ...string) func(string) error {
 	var mu sync.Mutex
 	return func(method string) error {
