@@ -160,10 +160,11 @@ func loseReplies(t *testing.T, at place) {
 	f.wantDone(t)
 	wantRecord(t, b, "k", "3", v)
 
-	// What is in the way may be another's all the same, or nothing.
+	// What is in the way may be another's all the same, of the same content too,
+	// or nothing.
 	for _, key := range []string{"k", "none"} {
 		f.inject(refuse(500, "InternalError"))
-		if _, err := b.Save(ctx, key, core.Record{Data: []byte("4"), Version: old}); !errors.Is(err, core.ErrConflict) {
+		if _, err := b.Save(ctx, key, core.Record{Data: []byte("3"), Version: old}); !errors.Is(err, core.ErrConflict) {
 			t.Errorf("Save(%q) over what is another's = %v, want ErrConflict", key, err)
 		}
 		f.wantDone(t)

@@ -49,6 +49,7 @@ func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 type object struct {
 	data     []byte
 	version  core.Version
+	writer   string    // of a write with a condition, see put
 	modified time.Time // to the second, by the store's clock
 	now      time.Time // when the store answered, likewise; zero if it doesn't say
 }
@@ -73,5 +74,5 @@ func (b *Backend) get(ctx context.Context, name string) (object, error) {
 		return object{}, fmt.Errorf("%w: %d of %d bytes", io.ErrUnexpectedEOF, len(data), *n)
 	}
 	version, err := versionOf(out.ETag)
-	return object{data: data, version: version, modified: aws.ToTime(out.LastModified), now: answeredAt(out.ResultMetadata)}, err
+	return object{data: data, version: version, writer: out.Metadata[writerField], modified: aws.ToTime(out.LastModified), now: answeredAt(out.ResultMetadata)}, err
 }

@@ -3,6 +3,7 @@ package awss3
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	jitter "math/rand/v2"
@@ -19,10 +20,10 @@ import (
 // Save implements [core.TokenBackend], with one PutObject.
 //
 // The SDK may send that twice, when the answer to the first was lost. If the
-// second is refused, Save loads what is in its way: it may be what was to be
-// saved. In the rare case that somebody else replaced that by then, the answer
-// is core.ErrConflict although the record was stored, and seen: whoever
-// replaced it had loaded it.
+// second is refused, Save loads what is in its way: it may be its own. In the
+// rare case that somebody else replaced that by then, the answer is
+// core.ErrConflict although the record was stored, and seen: whoever replaced
+// it had loaded it.
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
 	if err := origin.Admit(ctx, "save", key); err != nil {
 		return "", err
@@ -66,6 +67,10 @@ func (b *Backend) put(ctx context.Context, name, contentType string, data []byte
 		}
 		in.IfMatch = &etag
 	}
+	writer := rand.Text()
+	if known != core.AnyVersion {
+		in.Metadata = map[string]string{writerField: writer}
+	}
 	var sent int
 	out, err := untilSettled(ctx, func() (*s3.PutObjectOutput, error) {
 		in.Body = bytes.NewReader(data)
@@ -76,7 +81,7 @@ func (b *Backend) put(ctx context.Context, name, contentType string, data []byte
 		if sent == 1 {
 			return "", time.Time{}, core.ErrConflict
 		}
-		return b.ownWrite(ctx, name, data)
+		return b.writtenBy(ctx, name, writer)
 	case err != nil:
 		return "", time.Time{}, err
 	}
@@ -84,12 +89,14 @@ func (b *Backend) put(ctx context.Context, name, contentType string, data []byte
 	return version, answeredAt(out.ResultMetadata), err
 }
 
-// ownWrite is put's answer if the object is what it wrote. That is told by the
-// content, as versions are: an ETag can't be known beforehand where AWS KMS
-// encrypts.
-func (b *Backend) ownWrite(ctx context.Context, name string, data []byte) (core.Version, time.Time, error) {
+// writerField is the metadata by which a write with a condition knows its
+// object again. Neither ETag nor content would do: two may write the same.
+const writerField = "graphtoken-writer"
+
+// writtenBy is put's answer if the object is the one it wrote.
+func (b *Backend) writtenBy(ctx context.Context, name, writer string) (core.Version, time.Time, error) {
 	stored, err := b.get(ctx, name)
-	if errors.Is(err, core.ErrNotFound) || err == nil && !bytes.Equal(stored.data, data) {
+	if errors.Is(err, core.ErrNotFound) || err == nil && stored.writer != writer {
 		err = core.ErrConflict
 	}
 	return stored.version, stored.modified, err
