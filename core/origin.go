@@ -41,6 +41,16 @@ func (o Origin) Fail(op, key string, err error) error {
 	return &Error{Op: op, Backend: string(o), Key: key, Err: err}
 }
 
+// Coordinate is a backend's whole ShouldRefresh: [Coordinate] over the leases of
+// l, which is the backend itself or what it leases by.
+func (o Origin) Coordinate(ctx context.Context, b TokenBackend, l Leaser, key string, req RefreshRequest) (RefreshDecision, error) {
+	if err := o.Admit(ctx, "refresh", key); err != nil {
+		return 0, err
+	}
+	decision, err := Coordinate(ctx, b, l, key, req)
+	return decision, o.Fail("refresh", key, err)
+}
+
 // Lease returns l with errors that say whose lease it is.
 func (o Origin) Lease(key string, l Lease) Lease {
 	return &namedLease{lease: l, origin: o, key: key}

@@ -14,11 +14,7 @@ import (
 // ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] over the
 // leases of Acquire.
 func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
-	if err := origin.Admit(ctx, "refresh", key); err != nil {
-		return 0, err
-	}
-	decision, err := core.Coordinate(ctx, b, b, key, req)
-	return decision, origin.Fail("refresh", key, err)
+	return origin.Coordinate(ctx, b, b, key, req)
 }
 
 // How long Wait pauses: shortly at first, since providers answer within a

@@ -10,11 +10,7 @@ import (
 // this process refreshes, the others wait for it. Other processes that use the
 // same dotenv file know nothing of it.
 func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
-	if err := origin.Admit(ctx, "refresh", key); err != nil {
-		return 0, err
-	}
-	decision, err := core.Coordinate(ctx, b, b, key, req)
-	return decision, origin.Fail("refresh", key, err)
+	return origin.Coordinate(ctx, b, b, key, req)
 }
 
 // Wait implements [core.Watcher] for what is saved and deleted by this process.

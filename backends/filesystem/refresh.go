@@ -13,10 +13,7 @@ import (
 // ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] over the
 // leases of Acquire.
 func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
-	if err := b.admit(ctx, "refresh", key); err != nil {
-		return 0, err
-	}
-	return core.Coordinate(ctx, b, b, key, req)
+	return origin.Coordinate(ctx, b, b, key, req)
 }
 
 // How often Wait looks: quickly at first, because most refreshes take a moment

@@ -9,11 +9,7 @@ import (
 // ShouldRefresh implements [core.TokenBackend]: one of the goroutines that
 // share b refreshes, the others wait for it.
 func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
-	if err := origin.Admit(ctx, "refresh", key); err != nil {
-		return 0, err
-	}
-	decision, err := core.Coordinate(ctx, b, b, key, req)
-	return decision, origin.Fail("refresh", key, err)
+	return origin.Coordinate(ctx, b, b, key, req)
 }
 
 // Wait implements [core.Watcher].

@@ -10,10 +10,7 @@ import (
 // ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] over the
 // leases of Acquire.
 func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
-	if err := origin.Admit(ctx, "refresh", key); err != nil {
-		return 0, err
-	}
-	return core.Coordinate(ctx, b, b, key, req)
+	return origin.Coordinate(ctx, b, b, key, req)
 }
 
 // How long Wait goes without looking: shortly at first, since providers answer
