@@ -508,6 +508,11 @@ func TestErrorsNameTheKey(t *testing.T) {
 	if err == nil || err.Error() != `bitwarden: load "ana": no record` {
 		t.Errorf("Load = %v", err)
 	}
+	s.Inject(bitwardentest.List, bitwardentest.Fault{Status: 502, Body: "<html>what a proxy shows"})
+	_, err = b.Load(t.Context(), "ana")
+	if err == nil || err.Error() != `bitwarden: load "ana": 502 Bad Gateway` {
+		t.Errorf("Load that a proxy answers = %v", err)
+	}
 	s.Fail(-1)
 	_, err = b.Load(t.Context(), "ana")
 	if err == nil || err.Error() != `bitwarden: load "ana": 503 Service Unavailable: An error has occurred.` {
