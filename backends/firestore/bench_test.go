@@ -3,15 +3,14 @@ package firestore_test
 import (
 	"bytes"
 	"context"
-	"slices"
 	"testing"
-	"time"
 
 	gcp "cloud.google.com/go/firestore"
 
 	"github.com/graphtoken/graphtoken/backends/firestore"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/internal/testkit/firestoretest"
+	"github.com/graphtoken/graphtoken/internal/testkit/turns"
 )
 
 // BenchmarkSideBySide takes turns between the backend and what a program would
@@ -31,10 +30,9 @@ func BenchmarkSideBySide(b *testing.B) {
 			data := bytes.Repeat([]byte("x"), 6<<10)
 			ctx, bare := b.Context(), client.Collection("bench").Doc("bare")
 			// Something changes, as it does in a token.
-			turn := 0
-			next := func() int { turn++; return len(data) - turn%100 }
-			set := func() error {
-				_, err := bare.Set(ctx, map[string]any{"token": string(data[:next()])}, gcp.MergeAll)
+			in := func(turn int) []byte { return data[turn%100:] }
+			set := func(turn int) error {
+				_, err := bare.Set(ctx, map[string]any{"token": string(in(turn))}, gcp.MergeAll)
 				return err
 			}
 			v := save(b, backend, "k", string(data), core.AnyVersion)
@@ -45,24 +43,24 @@ func BenchmarkSideBySide(b *testing.B) {
 			updated := written.UpdateTime
 			for _, op := range []struct {
 				name       string
-				ours, bare func() error
+				ours, bare func(turn int) error
 			}{
-				{"load", func() error { return load(ctx, backend) }, func() error {
+				{"load", func(int) error { return load(ctx, backend) }, func(int) error {
 					found, err := bare.Get(ctx)
 					if err == nil {
 						_, err = found.DataAt("token")
 					}
 					return err
 				}},
-				{"save", func() error {
-					_, err := backend.Save(ctx, "k", core.Record{Data: data[:next()]})
+				{"save", func(turn int) error {
+					_, err := backend.Save(ctx, "k", core.Record{Data: in(turn)})
 					return err
 				}, set},
-				{"conditional-save", func() (err error) {
-					v, err = backend.Save(ctx, "k", core.Record{Data: data[:next()], Version: v})
+				{"conditional-save", func(turn int) (err error) {
+					v, err = backend.Save(ctx, "k", core.Record{Data: in(turn), Version: v})
 					return err
-				}, func() error {
-					written, err := bare.Update(ctx, []gcp.Update{{Path: "token", Value: string(data[:next()])}}, gcp.LastUpdateTime(updated))
+				}, func(turn int) error {
+					written, err := bare.Update(ctx, []gcp.Update{{Path: "token", Value: string(in(turn))}}, gcp.LastUpdateTime(updated))
 					if err == nil {
 						updated = written.UpdateTime
 					}
@@ -81,7 +79,7 @@ func BenchmarkSideBySide(b *testing.B) {
 						}
 						v, updated = rec.Version, found.UpdateTime
 					}
-					sideBySide(b, op.ours, op.bare)
+					turns.Take(b, op.ours, op.bare)
 				})
 			}
 		})
@@ -91,27 +89,4 @@ func BenchmarkSideBySide(b *testing.B) {
 func load(ctx context.Context, b core.TokenBackend) error {
 	_, err := b.Load(ctx, "k")
 	return err
-}
-
-func sideBySide(b *testing.B, ours, bare func() error) {
-	var took [2][]time.Duration
-	for i := 0; b.Loop(); i++ {
-		for k := range 2 {
-			k := (k + i) % 2
-			begun := time.Now()
-			if err := [](func() error){ours, bare}[k](); err != nil {
-				b.Fatal(err)
-			}
-			took[k] = append(took[k], time.Since(begun))
-		}
-	}
-	var median [2]float64
-	for k := range took {
-		slices.Sort(took[k])
-		median[k] = float64(took[k][len(took[k])/2])
-	}
-	b.ReportMetric(0, "ns/op") // of both together: it says nothing
-	b.ReportMetric(median[0]/1000, "ours-µs")
-	b.ReportMetric(median[1]/1000, "bare-µs")
-	b.ReportMetric(median[0]/median[1], "ratio")
 }
