@@ -637,6 +637,47 @@ func TestWhatCantBeDecryptedIsErrDecrypt(t *testing.T) {
 	}
 }
 
+func TestWhatIsNoAnswer(t *testing.T) {
+	s := bitwardentest.New(bitwardentest.Options{})
+	secrets := logIn(t, s, inProcess(s))
+	id := s.Add(bitwardentest.Secret{Key: "ana", Value: "x"})
+	good, foreign := s.Encrypt("x"), bitwardentest.New(bitwardentest.Options{}).Encrypt("x")
+	calls := map[bitwardentest.Route]func() error{
+		bitwardentest.Get:    func() error { _, err := secrets.Get(t.Context(), id); return err },
+		bitwardentest.List:   func() error { _, err := secrets.List(t.Context(), ""); return err },
+		bitwardentest.Create: func() error { _, err := secrets.Create(t.Context(), bitwarden.Secret{Key: "x"}); return err },
+		bitwardentest.Update: func() error { _, err := secrets.Update(t.Context(), bitwarden.Secret{ID: id}); return err },
+		bitwardentest.Delete: func() error { return secrets.Delete(t.Context(), id) },
+	}
+	for _, c := range []struct {
+		route bitwardentest.Route
+		body  string
+		want  error // nil: any
+	}{
+		{bitwardentest.Create, `{}`, nil},
+		{bitwardentest.Update, `{}`, nil},
+		{bitwardentest.Update, `{"id":"` + id + `"}`, nil},
+		{bitwardentest.Update, `{"revisionDate":"2026-01-02T03:04:05Z"}`, nil},
+		{bitwardentest.Get, `{}`, core.ErrDecrypt},
+		{bitwardentest.Get, `{"key":"` + foreign + `","value":"` + good + `","note":"` + good + `"}`, core.ErrDecrypt},
+		{bitwardentest.Get, `{"key":"` + good + `","value":"` + good + `","note":"` + foreign + `"}`, core.ErrDecrypt},
+		{bitwardentest.List, `{"secrets":[{"key":"` + foreign + `"}]}`, core.ErrDecrypt},
+		{bitwardentest.Get, `null and more`, nil},
+		{bitwardentest.List, `[]`, nil},
+		{bitwardentest.Create, ` `, nil},
+		{bitwardentest.Delete, `[]`, nil},
+	} {
+		s.Inject(c.route, bitwardentest.Fault{Status: 200, Body: c.body})
+		if err := calls[c.route](); err == nil || errors.Is(err, core.ErrNotFound) || c.want != nil && !errors.Is(err, c.want) {
+			t.Errorf("%s answered with %s: %v, want %v", c.route, c.body, err, c.want)
+		}
+	}
+	// An id is part of a path.
+	if _, err := secrets.List(t.Context(), "../../secrets"); err == nil || s.Counts()[bitwardentest.List] != 2 {
+		t.Errorf("List of what is no organization = %v", err)
+	}
+}
+
 func TestAnAnswerWithoutEnd(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	o := inProcess(s)
