@@ -73,6 +73,8 @@ func (d database) connect(t tb) *gorm.DB {
 		t.Fatalf("%v", err)
 	}
 	t.Cleanup(func() { pool.Close() })
+	pool.SetMaxOpenConns(8) // as programs do; a hundred callers at one time must do with them
+	pool.SetMaxIdleConns(8)
 	return db
 }
 

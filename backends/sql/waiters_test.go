@@ -89,11 +89,10 @@ func TestWaitersCallPostgresTenTimesAtMost(t *testing.T) {
 
 func BenchmarkWaiters(b *testing.B) {
 	const waiters = 64
-	d := startPostgres(b)
 	var all []time.Duration
 	var most int64
 	for b.Loop() {
-		after, calls := herd(b, d, waiters)
+		after, calls := herd(b, startPostgres(b), waiters)
 		all = append(all, after...)
 		most = max(most, calls[waiters-1])
 	}
