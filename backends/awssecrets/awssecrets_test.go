@@ -507,7 +507,7 @@ func TestWaitersAskSeldom(t *testing.T) {
 	}
 	n -= 5 // the holder's
 	t.Logf("%d calls of %d waiters", n, waiters)
-	if n > 20*waiters {
+	if n > 17*waiters {
 		t.Errorf("%d waiters made %d calls", waiters, n)
 	}
 }
