@@ -3,9 +3,7 @@ package awss3_test
 import (
 	"bytes"
 	"io"
-	"slices"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -13,6 +11,7 @@ import (
 	"github.com/graphtoken/graphtoken/backends/awss3"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/internal/testkit/s3test"
+	"github.com/graphtoken/graphtoken/internal/testkit/turns"
 )
 
 // BenchmarkSideBySide takes turns between the backend and what a program would
@@ -70,26 +69,7 @@ func BenchmarkSideBySide(b *testing.B) {
 		}},
 	} {
 		b.Run(k.name, func(b *testing.B) {
-			var ours, theirs []time.Duration
-			for b.Loop() {
-				ours = append(ours, timed(b, k.backend))
-				theirs = append(theirs, timed(b, k.bare))
-			}
-			slices.Sort(ours)
-			slices.Sort(theirs)
-			backend, bare := ours[len(ours)/10], theirs[len(theirs)/10]
-			b.ReportMetric(0, "ns/op") // of both together
-			b.ReportMetric(float64(backend.Microseconds()), "backend-µs")
-			b.ReportMetric(float64(bare.Microseconds()), "bare-µs")
-			b.ReportMetric(float64(backend)/float64(bare), "ratio")
+			turns.Take(b, func(int) error { return k.backend(b) }, func(int) error { return k.bare(b) })
 		})
 	}
-}
-
-func timed(b *testing.B, call func(*testing.B) error) time.Duration {
-	began := time.Now()
-	if err := call(b); err != nil {
-		b.Fatal(err)
-	}
-	return time.Since(began)
 }
