@@ -15,8 +15,8 @@ import (
 )
 
 // BenchmarkSideBySide takes turns between the backend and what a program would
-// call that wants nothing but its 6 KB, on versitygw. It reports the tenth
-// percentile of each, since what disturbs only adds, and their ratio.
+// call that wants nothing but its 6 KB, on versitygw. It reports the
+// medians and their ratio.
 func BenchmarkSideBySide(b *testing.B) {
 	at := newPlace(b, s3test.Versitygw(b).URL)
 	backend, client := at.open(b, awss3.Options{}), at.connect()
