@@ -92,6 +92,7 @@ func TestRequests(t *testing.T) {
 		{"the next Save", save("cy", core.AnyVersion), bitwardentest.Counts{update: 1}},
 		{"Delete", func() { _ = b.Delete(t.Context(), "cy") }, bitwardentest.Counts{get: 1, remove: 1}},
 		{"Keys", func() { wantKeys(t, b, "ana", "bo", "o365") }, bitwardentest.Counts{list: 1}},
+		{"Save after that", save("ana", core.AnyVersion), bitwardentest.Counts{update: 1}},
 		{"Ping", func() { _ = b.Ping(t.Context()) }, bitwardentest.Counts{list: 1}},
 	} {
 		s.ResetCounts()
@@ -446,6 +447,37 @@ func TestAClientOfAStrangers(t *testing.T) {
 	}
 }
 
+// sameDate has every change at one time, as a clock that is set back may have two.
+type sameDate struct{ bitwarden.Secrets }
+
+func (d sameDate) Get(ctx context.Context, id string) (bitwarden.Secret, error) {
+	s, err := d.Secrets.Get(ctx, id)
+	s.RevisionDate = time.Unix(1, 0)
+	return s, err
+}
+
+func (d sameDate) Create(ctx context.Context, s bitwarden.Secret) (bitwarden.Secret, error) {
+	s, err := d.Secrets.Create(ctx, s)
+	s.RevisionDate = time.Unix(1, 0)
+	return s, err
+}
+
+func TestASecretOfTheSameDateIsAnother(t *testing.T) {
+	s := bitwardentest.New(bitwardentest.Options{})
+	b, err := bitwarden.New(sameDate{logIn(t, s, inProcess(s))}, bitwarden.Options{ProjectID: s.Project()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := mustSave(t, b, "ana", `"1"`, core.Absent)
+	if err := b.Delete(t.Context(), "ana"); err != nil {
+		t.Fatal(err)
+	}
+	mustSave(t, b, "ana", `"2"`, core.Absent)
+	if _, err := b.Save(t.Context(), "ana", core.Record{Data: []byte(`"3"`), Version: v}); !errors.Is(err, core.ErrConflict) {
+		t.Errorf("Save over what was there before = %v, want core.ErrConflict", err)
+	}
+}
+
 // A server on PostgreSQL answers a write with more digits than it keeps.
 func TestVersionsAgreeWhateverTheDatabaseKeeps(t *testing.T) {
 	for _, kept := range []time.Duration{100 * time.Nanosecond, time.Microsecond} {
@@ -488,6 +520,43 @@ func TestWhatNewRefuses(t *testing.T) {
 	mustSave(t, b, longest, "{}", core.Absent)
 	wantKeys(t, b, longest)
 	mustLoad(t, b, longest, "{}")
+}
+
+// Absent is what a 404 says of a secret, and nothing else.
+func TestWhatIsNotAbsent(t *testing.T) {
+	s := bitwardentest.New(bitwardentest.Options{})
+	id := s.Add(bitwardentest.Secret{Key: "ana", Value: `"1"`})
+	for _, code := range []int{302, 400, 403, 405, 410, 500, 502, 503, 504} {
+		for _, route := range []bitwardentest.Route{bitwardentest.Get, bitwardentest.List} {
+			for _, key := range []string{id, "ana"} {
+				if key == id && route == bitwardentest.List {
+					continue
+				}
+				s.Inject(route, bitwardentest.Fault{Status: code})
+				if _, err := openFirst(t, s).Load(t.Context(), key); !status(code)(err) || errors.Is(err, core.ErrNotFound) {
+					t.Errorf("Load(%q), when %q is answered with %d = %v", key, route, code, err)
+				}
+				s.Inject(route, bitwardentest.Fault{Status: code})
+				if ok, err := openFirst(t, s).Check(t.Context(), key); ok || !status(code)(err) {
+					t.Errorf("Check(%q), when %q is answered with %d = %v, %v", key, route, code, ok, err)
+				}
+				s.Inject(route, bitwardentest.Fault{Status: code})
+				if err := openFirst(t, s).Delete(t.Context(), key); !status(code)(err) {
+					t.Errorf("Delete(%q), when %q is answered with %d = %v", key, route, code, err)
+				}
+			}
+		}
+		s.Inject(bitwardentest.Update, bitwardentest.Fault{Status: code})
+		if _, err := openFirst(t, s).Save(t.Context(), "ana", core.Record{Data: []byte("{}")}); !status(code)(err) {
+			t.Errorf("Save, when the update is answered with %d = %v", code, err)
+		}
+	}
+	mustLoad(t, openFirst(t, s), id, `"1"`)
+
+	elsewhere := open(t, s, s.AccessToken(), bitwarden.Options{OrganizationID: s.Project()})
+	if _, err := elsewhere.Load(t.Context(), "ana"); !status(404)(err) || errors.Is(err, core.ErrNotFound) {
+		t.Errorf("Load from an organization that isn't the account's = %v", err)
+	}
 }
 
 func TestPingTellsWhoMayNotSee(t *testing.T) {

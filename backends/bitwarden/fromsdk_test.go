@@ -260,6 +260,10 @@ func TestTheSDKsErrors(t *testing.T) {
 	if _, err := secrets.Create(t.Context(), bitwarden.Secret{OrganizationID: sdkOrganization}); err == nil || errors.Is(err, core.ErrNotFound) {
 		t.Errorf("Create without the right to = %v", err)
 	}
+	sdk.err = nil
+	if created, err := secrets.Create(t.Context(), bitwarden.Secret{Key: "bo"}); err == nil {
+		t.Errorf("Create without an organization = %+v", created)
+	}
 	if bitwarden.FromSDK(sdkSecretsInterface(nil)) != nil {
 		t.Error("FromSDK makes something of nothing")
 	}
@@ -296,8 +300,11 @@ func leavingACallOfTheSDK(t *testing.T) {
 	sdk.mu.Lock()
 	calls := sdk.calls
 	sdk.mu.Unlock()
-	if _, err := secrets.Get(ctx, id); !errors.Is(err, context.Canceled) {
-		t.Errorf("Get with a context that is done = %v", err)
+	for range 20 {
+		if _, err := secrets.Get(ctx, id); !errors.Is(err, context.Canceled) {
+			t.Errorf("Get with a context that is done = %v", err)
+		}
+		synctest.Wait()
 	}
 	if sdk.mu.Lock(); sdk.calls != calls || calls != 2 {
 		t.Errorf("the SDK was called %d times, and then %d; want 2", calls, sdk.calls)

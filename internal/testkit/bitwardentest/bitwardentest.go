@@ -49,8 +49,9 @@ type Options struct {
 
 	// LoginsPerMinute is how many logins an access token has in a minute, and
 	// RequestsPerSecond how many other requests a bearer token has in a second; those
-	// beyond are answered 429 with a Retry-After. Zero sets no limit. The service's are
-	// 10 and 5, by network address (appsettings.json of its Identity and Api).
+	// beyond are answered 429 with a Retry-After. Zero sets no limit. The service counts by
+	// network address, and allows 10 logins a minute, 200 reads a minute, and of writes 5 a
+	// second and 60 a minute (appsettings.json of its Identity and Api).
 	LoginsPerMinute, RequestsPerSecond int
 
 	// DatePrecision is what the server's database keeps of a date: 100 nanoseconds by
