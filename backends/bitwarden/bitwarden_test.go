@@ -410,6 +410,32 @@ func TestWhatIsTooLarge(t *testing.T) {
 	}
 }
 
+func TestValues(t *testing.T) {
+	s := bitwardentest.New(bitwardentest.Options{})
+	b := openFirst(t, s)
+	v := mustSave(t, b, "ana", "{}", core.Absent)
+	id := s.Secrets()[0].ID
+	for data, value := range map[string]string{
+		`{"a":"ü\n"}`: `{"a":"ü\n"}`,
+		" \n":         " \n",
+		"a\x00":       "base64:YQA=",
+		"\xff":        "base64:/w==",
+		"base64:":     "base64:YmFzZTY0Og==",
+	} {
+		v = mustSave(t, b, "ana", data, v)
+		if stored := s.Secrets()[0].Value; stored != value {
+			t.Errorf("%q is stored as %q, want %q", data, stored, value)
+		}
+		mustLoad(t, b, "ana", data)
+	}
+	for _, value := range []string{"", "base64:", "base64:?", "base64:YQ", "base64:YR==", "base64:YQ==x"} {
+		s.Set(id, value)
+		if _, err := b.Load(t.Context(), "ana"); !errors.Is(err, core.ErrCorrupt) {
+			t.Errorf("Load of %q = %v, want core.ErrCorrupt", value, err)
+		}
+	}
+}
+
 func TestNotesStay(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	b := openFirst(t, s)
@@ -490,6 +516,10 @@ func TestVersionsAgreeWhateverTheDatabaseKeeps(t *testing.T) {
 			if loaded := mustLoad(t, b, "ana", data); loaded != v {
 				t.Fatalf("with %v kept, Save answered version %q, Load %q", kept, v, loaded)
 			}
+		}
+		rec, err := b.Load(t.Context(), "ana")
+		if revised := s.Secrets()[0].Revised; err != nil || !rec.Modified.Equal(revised.Truncate(kept)) {
+			t.Errorf("Modified is %v, want %v; %v", rec.Modified, revised, err)
 		}
 	}
 }
