@@ -158,8 +158,15 @@ func TestOneLoginInTheLifeOfAState(t *testing.T) {
 		// It is over five minutes before the token's end. Of three that share the
 		// file, one logs in.
 		first, second, third := logIn(t, s, o), logIn(t, s, o), logIn(t, s, o)
+		before, err := os.Stat(o.StateFile)
+		if err != nil {
+			t.Fatal(err)
+		}
 		time.Sleep(55*time.Minute + time.Second)
 		mustList(t, first)
+		if after, err := os.Stat(o.StateFile); err != nil || os.SameFile(before, after) {
+			t.Errorf("the state file was written in place, where others read it: %v", err)
+		}
 		mustList(t, second)
 		mustList(t, third)
 		mustList(t, logIn(t, s, o))
