@@ -40,14 +40,15 @@ func (b *Backend) wait(ctx context.Context, key string, seen core.Version) error
 	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
-	var looked <-chan glance // nil: nobody looks
-	for {
+	for ; ; pause = min(pause*8/5, lastPause) {
 		select {
 		case <-woken:
-			looked = b.look(ctx, key)
 		case <-timer.C:
-			looked = b.look(ctx, key)
-		case now := <-looked:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		select {
+		case now := <-b.look(ctx, key):
 			if now.err != nil || now.version != seen || now.left <= 0 {
 				return now.err
 			}
@@ -56,7 +57,6 @@ func (b *Backend) wait(ctx context.Context, key string, seen core.Version) error
 				rest = whileListening
 			}
 			timer.Reset(min(rest, now.left+time.Millisecond))
-			pause = min(pause*8/5, lastPause)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
