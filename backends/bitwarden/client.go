@@ -212,10 +212,10 @@ func (c *client) organizationPath(id string) (string, error) {
 	return "/organizations/" + id + "/secrets", nil
 }
 
-// orAbsent makes a 404 about a secret core.ErrNotFound. One with a page for
-// people isn't about a secret: the URL may be wrong.
+// orAbsent makes a 404 about a secret core.ErrNotFound: one that Bitwarden says in
+// its words, "Resource not found.". Any other is a proxy's, or from where no API is.
 func orAbsent(err error) error {
-	if status := (*StatusError)(nil); errors.As(err, &status) && status.StatusCode == http.StatusNotFound && !status.page {
+	if status := (*StatusError)(nil); errors.As(err, &status) && status.StatusCode == http.StatusNotFound && status.Message != "" {
 		return fmt.Errorf("%w: %w", core.ErrNotFound, err)
 	}
 	return err

@@ -200,9 +200,10 @@ func convert(answer, to any) error {
 	return nil
 }
 
-// What the SDK's errors say, which are all texts.
+// What the SDK's errors say, which are all texts. A 404 that is no JSON isn't
+// Bitwarden's.
 const (
-	sdkAbsent = "Received error message from server: [404 Not Found]"
+	sdkAbsent = "Received error message from server: [404 Not Found] {"
 	sdkCrypto = "Cryptography error, "
 )
 

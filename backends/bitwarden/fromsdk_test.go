@@ -246,6 +246,7 @@ func TestTheSDKsErrors(t *testing.T) {
 		"API error: Cryptography error, The cipher's MAC doesn't match the expected value":                                        core.ErrDecrypt,
 		`API error: Received error message from server: [500 Internal Server Error] {"message":"An error has occurred."}`:         nil,
 		`API error: Received error message from server: [429 Too Many Requests] {"message":"[404 Not Found] isn't what this is"}`: nil,
+		`API error: Received error message from server: [404 Not Found] 404 page not found`:                                       nil,
 	} {
 		sdk.err = errors.New(text)
 		_, err := secrets.Get(t.Context(), missing)

@@ -96,9 +96,11 @@ func TestTheFiveCalls(t *testing.T) {
 	_, err = secrets.Update(ctx, got)
 	wantAbsent(t, "Update", err)
 	wantAbsent(t, "Delete", secrets.Delete(ctx, created.ID))
-	s.Inject(bitwardentest.Get, bitwardentest.Fault{Status: 404, Header: http.Header{"Content-Type": {"text/html; charset=utf-8"}}, Body: "<h1>Not Found</h1>"})
-	if _, err := secrets.Get(ctx, created.ID); !status(404)(err) || errors.Is(err, core.ErrNotFound) {
-		t.Errorf("Get that is answered with a page = %v, want the 404 and not absent", err)
+	for _, page := range []string{"404 page not found", "<h1>Not Found</h1>", "{}", "[]"} {
+		s.Inject(bitwardentest.Get, bitwardentest.Fault{Status: 404, Body: page})
+		if _, err := secrets.Get(ctx, created.ID); !status(404)(err) || errors.Is(err, core.ErrNotFound) {
+			t.Errorf("Get that is answered 404 with %s = %v, want that and not absent", page, err)
+		}
 	}
 	_, err = secrets.Get(ctx, "../organizations")
 	if !errors.Is(err, core.ErrNotFound) {

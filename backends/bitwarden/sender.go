@@ -23,8 +23,6 @@ type StatusError struct {
 	Message string
 	// RetryAfter is how long the server asked to wait; zero where it didn't.
 	RetryAfter time.Duration
-
-	page bool // for people: from a proxy, or from where no API is
 }
 
 func (e *StatusError) Error() string {
@@ -155,7 +153,6 @@ func (s *sender) once(ctx context.Context, r request, answer any) error {
 			StatusCode: resp.StatusCode,
 			Message:    message(body),
 			RetryAfter: retryAfter(resp.Header.Get("Retry-After")),
-			page:       strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html"),
 		}
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
