@@ -150,18 +150,26 @@ func (c *client) Delete(ctx context.Context, id string) error {
 	if !isUUID(id) {
 		return errNoID
 	}
-	var answer struct {
-		Data []struct {
-			Error string `json:"error"`
-		} `json:"data"`
-	}
+	var answer deletion
 	_, err := c.call(ctx, http.MethodPost, "/secrets/delete", func(*symmetricKey) any { return []string{id} }, &answer)
 	if err != nil {
 		return orAbsent(err)
 	}
-	for _, deleted := range answer.Data {
-		if deleted.Error != "" {
-			return fmt.Errorf("%w: %s", core.ErrReadOnly, deleted.Error)
+	return answer.refusal()
+}
+
+// deletion is what Bitwarden and its SDK answer to a Delete.
+type deletion struct {
+	Data []struct {
+		Error string `json:"error"`
+	} `json:"data"`
+}
+
+// refusal is why a secret that is there was not deleted.
+func (d deletion) refusal() error {
+	for _, secret := range d.Data {
+		if secret.Error != "" {
+			return fmt.Errorf("%w: %s", core.ErrReadOnly, secret.Error)
 		}
 	}
 	return nil

@@ -126,20 +126,11 @@ func (o *official[S, I, D]) Update(ctx context.Context, s Secret) (Secret, error
 }
 
 func (o *official[S, I, D]) Delete(ctx context.Context, id string) error {
-	answer, err := sdkCall[struct {
-		Data []struct {
-			Error string `json:"error"`
-		} `json:"data"`
-	}](ctx, o.busy, func() (D, error) { return o.sdk.Delete([]string{id}) })
+	answer, err := sdkCall[deletion](ctx, o.busy, func() (D, error) { return o.sdk.Delete([]string{id}) })
 	if err != nil {
 		return orSDKAbsent(err)
 	}
-	for _, deleted := range answer.Data {
-		if deleted.Error != "" {
-			return fmt.Errorf("%w: %s", core.ErrReadOnly, deleted.Error)
-		}
-	}
-	return nil
+	return answer.refusal()
 }
 
 var errOrganizationID = errors.New("the official SDK doesn't tell the account's organization: set Options.OrganizationID")
