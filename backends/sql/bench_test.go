@@ -4,11 +4,11 @@ package sql
 
 import (
 	"bytes"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/testkit/turns"
 )
 
 // BenchmarkSideBySide takes turns with the bare statement that moves the same
@@ -48,7 +48,7 @@ func BenchmarkSideBySide(b *testing.B) {
 			}
 
 			b.Run("Load", func(b *testing.B) {
-				sideBySide(b, func(int) error {
+				turns.Take(b, func(int) error {
 					_, err := backend.Load(b.Context(), key)
 					return err
 				}, func(int) error {
@@ -62,7 +62,7 @@ func BenchmarkSideBySide(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				sideBySide(b, func(turn int) (err error) {
+				turns.Take(b, func(turn int) (err error) {
 					v, err = backend.Save(b.Context(), key, core.Record{Data: data[turn%2], Version: v})
 					return err
 				}, func(turn int) error {
@@ -78,27 +78,4 @@ func BenchmarkSideBySide(b *testing.B) {
 			}
 		})
 	}
-}
-
-func sideBySide(b *testing.B, ours, bare func(turn int) error) {
-	var times [2][]time.Duration
-	for i := 0; b.Loop(); i++ {
-		for k := range 2 {
-			k := (k + i) % 2
-			begun := time.Now()
-			if err := [](func(int) error){ours, bare}[k](i); err != nil {
-				b.Fatal(err)
-			}
-			times[k] = append(times[k], time.Since(begun))
-		}
-	}
-	var median [2]float64
-	for k := range times {
-		slices.Sort(times[k])
-		median[k] = float64(times[k][len(times[k])/2])
-	}
-	b.ReportMetric(0, "ns/op") // of both together: it says nothing
-	b.ReportMetric(median[0], "ours-ns")
-	b.ReportMetric(median[1], "bare-ns")
-	b.ReportMetric(median[0]/median[1], "ratio")
 }
