@@ -2,8 +2,11 @@ package awssecrets_test
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/graphtoken/graphtoken/backends/awssecrets"
 	"github.com/graphtoken/graphtoken/core"
@@ -138,6 +142,30 @@ func TestLeasesWhoseAnswersAreLost(t *testing.T) {
 	}
 	if left := double.Secrets(); len(left) > 0 {
 		t.Errorf("these are left: %q", left)
+	}
+}
+
+// The service's time in the answer to a second try is that much later than the
+// lease's beginning, by which others judge it.
+func TestALeaseBeginsWhenItWasAskedForFirst(t *testing.T) {
+	t.Parallel()
+	const pause = time.Second
+	for _, operation := range []string{"CreateSecret", "PutSecretValue"} {
+		_, double := open(t, secretstest.Options{}, awssecrets.Options{})
+		b := on(t, connect(double.URL, &between{operation: operation, happen: func() { time.Sleep(pause) }}), awssecrets.Options{})
+		l, err := b.Acquire(t.Context(), "k", time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if operation == "PutSecretValue" {
+			if err := l.Renew(t.Context(), time.Second); err != nil {
+				t.Errorf("Renew: %v", err)
+			}
+		}
+		double.Advance(pause) // with the one before: as long as a lease of a second lasts
+		if err := l.Renew(t.Context(), time.Minute); !errors.Is(err, core.ErrLeaseLost) {
+			t.Errorf("Renew after %s twice = %v", operation, err)
+		}
 	}
 }
 
@@ -416,5 +444,52 @@ func TestAClientThatNeverTriesAgainDoesNotWaitForTheService(t *testing.T) {
 	}
 	if n := double.Calls()["CreateSecret"]; n != 3 {
 		t.Errorf("CreateSecret was called %d times", n)
+	}
+}
+
+// strange answers everything the same, as what sits between may.
+type strange struct {
+	status int
+	body   string
+}
+
+func (s strange) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{
+		StatusCode:    s.status,
+		Header:        http.Header{"Date": {time.Now().UTC().Format(http.TimeFormat)}},
+		Body:          io.NopCloser(strings.NewReader(s.body)),
+		ContentLength: int64(len(s.body)),
+		Request:       r,
+	}, nil
+}
+
+// Of some of these the SDK's error quotes what it was given.
+func TestAnAnswerThatCannotBeReadIsNotShown(t *testing.T) {
+	const token = "0.AXEAsecret"
+	for _, body := range []string{
+		`{"VersionId":"` + strings.Repeat("a", 36) + `","SecretString":"` + token,
+		`{"VersionId":"` + strings.Repeat("a", 36) + `","SecretString":{"` + token + `":"` + token + `"}}`,
+		`{"VersionId":"` + strings.Repeat("a", 36) + `","SecretBinary":"` + token + `"}`,
+		`{"VersionId":"` + strings.Repeat("a", 36) + `","SecretString":"` + token + `","CreatedDate":"` + token + `"}`,
+		`"{\"SecretString\":\"` + token + `\"}"`,
+		`"` + token + `"`,
+		`["` + token + `"]`,
+		`<html>` + token + `</html>`,
+		token,
+	} {
+		for _, status := range []int{http.StatusOK, http.StatusBadRequest, http.StatusBadGateway} {
+			b := on(t, connect("http://127.0.0.1:1", strange{status, body}), awssecrets.Options{})
+			_, err := b.Load(t.Context(), "k")
+			if shown := fmt.Sprintf("%v %+v %#v", err, err, err); err == nil || strings.Contains(shown, token) {
+				t.Errorf("%d %s: Load = %s", status, body, shown)
+			}
+			answer, unread := (*smithyhttp.ResponseError)(nil), (*smithy.DeserializationError)(nil)
+			if !errors.As(err, &answer) || answer.HTTPStatusCode() != status {
+				t.Errorf("%d %s: the SDK's error isn't there: %v", status, body, err)
+			}
+			if errors.As(err, &unread) && len(unread.Snapshot) > 0 {
+				t.Errorf("%d %s: it keeps %q", status, body, unread.Snapshot)
+			}
+		}
 	}
 }

@@ -2,11 +2,13 @@ package awssecrets
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/graphtoken/graphtoken/core"
 )
@@ -55,8 +57,20 @@ func (b *Backend) load(ctx context.Context, name string) (core.Record, error) {
 }
 
 func (b *Backend) value(ctx context.Context, id string) (*secretsmanager.GetSecretValueOutput, error) {
-	return b.client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id, VersionStage: aws.String(current)})
+	value, err := b.client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id, VersionStage: aws.String(current)})
+	if unread, ok := errors.AsType[*smithy.DeserializationError](err); ok {
+		// Of an answer that it can't read the SDK tells what stands in it, and
+		// keeps some of it: that may be the secret.
+		unread.Err, unread.Snapshot = untold{unread.Err}, nil
+	}
+	return value, err
 }
+
+// untold is an error whose text isn't to be printed.
+type untold struct{ err error }
+
+func (untold) Error() string   { return "the answer isn't the service's" }
+func (u untold) Unwrap() error { return u.err }
 
 // unreadable is what Load answers when the service refuses the value of a
 // secret.
