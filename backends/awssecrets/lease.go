@@ -78,6 +78,7 @@ func (b *Backend) createLease(ctx context.Context, name string, ttl time.Duratio
 	if err != nil {
 		return nil, err
 	}
+	sent := time.Now()
 	out, err := b.createSecret(ctx, name, v)
 	if err != nil {
 		return nil, err
@@ -86,7 +87,7 @@ func (b *Backend) createLease(ctx context.Context, name string, ttl time.Duratio
 	if err != nil {
 		return nil, err
 	}
-	return &lease{backend: b, arn: aws.ToString(out.ARN), expires: now.Add(ttl)}, nil
+	return &lease{backend: b, arn: aws.ToString(out.ARN), expires: end(now, sent, ttl)}, nil
 }
 
 // holder is the ARN of the secret that is a lease, if it can be read, and
@@ -146,6 +147,7 @@ func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
 	if err != nil {
 		return err
 	}
+	sent := time.Now()
 	out, err := l.backend.put(ctx, l.arn, v)
 	switch {
 	case is[*types.ResourceNotFoundException](err), is[*types.InvalidRequestException](err):
@@ -163,7 +165,7 @@ func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
 		l.released = err == nil
 		return core.ErrLeaseLost
 	}
-	l.expires = now.Add(ttl)
+	l.expires = end(now, sent, ttl)
 	return nil
 }
 
@@ -182,6 +184,12 @@ func (l *lease) Release(ctx context.Context) error {
 		return core.ErrLeaseLost
 	}
 	return nil
+}
+
+// end is when a lease is over to its holder. The service may have begun it when
+// it was sent first, and answered another try.
+func end(answered, sent time.Time, ttl time.Duration) time.Time {
+	return answered.Add(ttl - time.Since(sent))
 }
 
 // wholeSeconds is at least ttl however the service's seconds fall.
