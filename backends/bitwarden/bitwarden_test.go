@@ -473,6 +473,54 @@ func TestAClientOfAStrangers(t *testing.T) {
 	}
 }
 
+// noProjects lists secrets as the official SDK does.
+type noProjects struct{ bitwarden.Secrets }
+
+func (n noProjects) List(ctx context.Context, organizationID string) ([]bitwarden.Identifier, error) {
+	ids, err := n.Secrets.List(ctx, organizationID)
+	for i := range ids {
+		ids[i].ProjectID = ""
+	}
+	return ids, err
+}
+
+func TestKeysAsksWhatTheListDoesntSay(t *testing.T) {
+	s := bitwardentest.New(bitwardentest.Options{})
+	elsewhere := s.NewProject("elsewhere")
+	s.Add(bitwardentest.Secret{Key: "ana", Value: "{}"})
+	s.Add(bitwardentest.Secret{Key: "ana", Value: "{}", Project: elsewhere})
+	s.Add(bitwardentest.Secret{Key: "bo", Value: "{}", Project: elsewhere})
+	b, err := bitwarden.New(noProjects{logIn(t, s, inProcess(s))}, bitwarden.Options{ProjectID: s.Project()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantKeys(t, b, "ana")
+	mustSave(t, b, "bo", "{}", core.Absent)
+	wantKeys(t, b, "ana", "bo")
+	s.Inject(bitwardentest.Get, bitwardentest.Unavailable())
+	var last error
+	for _, err := range b.Keys(t.Context()) {
+		last = err
+	}
+	if !status(503)(last) {
+		t.Errorf("Keys that can't ask ends with %v, want the server's 503", last)
+	}
+}
+
+func TestABackendPrintsNothingItRemembers(t *testing.T) {
+	s := bitwardentest.New(bitwardentest.Options{})
+	b := openFirst(t, s)
+	s.Add(bitwardentest.Secret{Key: "ana", Value: "hunter2", Note: "hunter2"})
+	mustLoad(t, b, "ana", "hunter2")
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
+		for _, value := range []any{b, []any{b}, struct{ B core.TokenBackend }{b}} {
+			if text := fmt.Sprintf(verb, value); strings.Contains(text, "hunter2") || strings.Contains(text, "68756e") {
+				t.Errorf("%s of a %T shows %s", verb, value, text)
+			}
+		}
+	}
+}
+
 // sameDate has every change at one time, as a clock that is set back may have two.
 type sameDate struct{ bitwarden.Secrets }
 
