@@ -24,8 +24,9 @@ import (
 type Secrets interface {
 	// Get returns the secret with this id.
 	Get(ctx context.Context, id string) (Secret, error)
-	// List returns the secrets of an organization that the account may see. An
-	// empty organizationID means the account's own, where the client knows it.
+	// List returns the secrets of an organization that the account may see, with
+	// all that were created before it was called. An empty organizationID means
+	// the account's own, where the client knows it.
 	List(ctx context.Context, organizationID string) ([]Identifier, error)
 	// Create stores a new secret and returns it with its ID and RevisionDate,
 	// which are ignored in s. What it shall hold is UTF-8. Bitwarden takes several secrets of one key. An
