@@ -157,8 +157,12 @@ func TestACreationThatCantBeSettled(t *testing.T) {
 		for range 10 {
 			s = bitwardentest.New(bitwardentest.Options{})
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			begun := time.Now()
 			err := late(ctx, t, s, core.Absent, func() {})
 			cancel()
+			if took := time.Since(begun); took > 50*time.Millisecond {
+				t.Errorf("a Save for 50 ms took %v", took)
+			}
 			stored := s.Secrets()
 			if waits := len(stored) == 2 && stored[1].ID < stored[0].ID; waits && !errors.Is(err, context.DeadlineExceeded) || !waits && !errors.Is(err, core.ErrConflict) {
 				t.Errorf("Save until a deadline = %v; stored is %+v", err, stored)
