@@ -26,38 +26,26 @@ func Coordinate(ctx context.Context, b TokenBackend, l Leaser, key string, req R
 		return 0, err
 	}
 	ttl := cmp.Or(req.LeaseTTL, DefaultLeaseTTL)
-	// The lease first, the record second: the common caller has just loaded
-	// the record, and what it would compare before the lease it would have to
-	// compare again under it.
-	lease, err := acquire(ctx, l, key, ttl)
-	if err == nil {
-		return refreshUnder(ctx, lease, ttl, b, key, req)
-	}
-	if !errors.Is(err, ErrLeaseHeld) {
-		return 0, err
-	}
 	waiter := newWaiter(b, l, key)
 	for {
-		// Who waits finds the token that it waited for, most times: it looks
-		// before it tries for the lease, which it would take for nothing.
-		current, err := loadOrAbsent(ctx, b, key)
+		// The lease first, the record second: the common caller has just loaded
+		// the record, and what it would compare before the lease it would have to
+		// compare again under it.
+		lease, err := acquire(ctx, l, key, ttl)
+		if err == nil {
+			return refreshUnder(ctx, lease, ttl, b, key, req)
+		}
+		if !errors.Is(err, ErrLeaseHeld) {
+			return 0, err
+		}
+		// Who waited finds the token that it waited for, most times: it has
+		// looked before it tries for the lease, which it would take for nothing.
+		changed, err := waiter.wait(ctx, req)
 		if err != nil {
 			return 0, err
 		}
-		if req.changed(current) {
+		if changed {
 			return RefreshedElsewhere, nil
-		}
-		if waiter.waited {
-			lease, err := acquire(ctx, l, key, ttl)
-			if err == nil {
-				return refreshUnder(ctx, lease, ttl, b, key, req)
-			}
-			if !errors.Is(err, ErrLeaseHeld) {
-				return 0, err
-			}
-		}
-		if err := waiter.wait(ctx, current.Version); err != nil {
-			return 0, err
 		}
 	}
 }
@@ -141,13 +129,14 @@ func loadOrAbsent(ctx context.Context, b TokenBackend, key string) (Record, erro
 
 // waiter passes the time until somebody else's refresh may be over.
 type waiter struct {
+	backend  TokenBackend
+	key      string
 	watcher  Watcher // nil: poll
 	borrowed bool    // it is the leaser's, which doesn't see the record
-	wakes    int     // where the record turned out unchanged
-	key      string
-	waited   bool
-	seen     Version // what the last wait waited on
+	wakes    int     // by a borrowed one
 	pause    time.Duration
+	stored   Version // when this looked last; AnyVersion: it never did
+	idle     bool    // as it was when this looked before
 }
 
 // Polls begin quickly, for providers answer within a second, and slow down for
@@ -159,13 +148,15 @@ const (
 )
 
 func newWaiter(b TokenBackend, l Leaser, key string) *waiter {
+	w := &waiter{backend: b, key: key, pause: firstWatchBound}
 	if watcher, ok := As[Watcher](b); ok {
-		return &waiter{watcher: watcher, key: key, pause: firstWatchBound}
+		w.watcher = watcher
+	} else if watcher, ok := l.(Watcher); ok {
+		w.watcher, w.borrowed = leaseWatcher{watcher}, true
+	} else {
+		w.pause = firstPause
 	}
-	if watcher, ok := l.(Watcher); ok {
-		return &waiter{watcher: leaseWatcher{watcher}, borrowed: true, key: key, pause: firstWatchBound}
-	}
-	return &waiter{key: key, pause: firstPause}
+	return w
 }
 
 // leaseWatcher waits until a lease is free. A store that only leases has no
@@ -180,9 +171,33 @@ func (l leaseWatcher) Wait(ctx context.Context, key string, _ Version) error {
 // twice it is that a refresh failed, and another waiter was quicker to the lease.
 const spare = 2
 
-// wait returns nil when it is worth looking again, and ctx's error.
-func (w *waiter) wait(ctx context.Context, seen Version) error {
-	w.waited = true
+// wait returns when it is worth trying for the lease again, or once the record
+// has changed since the request was made.
+func (w *waiter) wait(ctx context.Context, req RefreshRequest) (changed bool, err error) {
+	if w.stored == AnyVersion {
+		// Whoever holds the lease may have saved by now, or died since.
+		if changed, err := w.look(ctx, req); changed || err != nil {
+			return changed, err
+		}
+	}
+	if err := w.rest(ctx); err != nil {
+		return false, err
+	}
+	return w.look(ctx, req)
+}
+
+func (w *waiter) look(ctx context.Context, req RefreshRequest) (changed bool, err error) {
+	current, err := loadOrAbsent(ctx, w.backend, w.key)
+	if err != nil {
+		return false, err
+	}
+	w.idle = current.Version == w.stored
+	w.stored = current.Version
+	return req.changed(current), nil
+}
+
+// rest returns nil when it is worth looking again, and ctx's error.
+func (w *waiter) rest(ctx context.Context) error {
 	pause := jittered(w.pause)
 	w.pause = w.pause * 8 / 5
 	if w.watcher == nil {
@@ -190,17 +205,16 @@ func (w *waiter) wait(ctx context.Context, seen Version) error {
 		return sleep(ctx, pause)
 	}
 	w.pause = min(w.pause, lastWatchBound)
-	if seen == w.seen {
+	if w.idle {
 		// Woken, and nothing had changed: another waiter was quicker to the
 		// lease. Many of them must not spin.
 		if err := sleep(ctx, jittered(firstPause)); err != nil {
 			return err
 		}
 	}
-	w.seen = seen
 	bounded, cancel := context.WithTimeout(ctx, pause)
 	defer cancel()
-	switch err := w.watcher.Wait(bounded, w.key, seen); {
+	switch err := w.watcher.Wait(bounded, w.key, w.stored); {
 	case bounded.Err() != nil:
 	case err != nil, w.borrowed && w.wakes == spare:
 		// The watch is broken, not the wait: poll from here on.

@@ -259,6 +259,166 @@ func TestABrokenOrHastyWatchFallsBackToPolling(t *testing.T) {
 				}
 			})
 		})
+		t.Run("a leaser's that "+what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				leasing := newBackend()
+				b := core.WithLeaser(alone{backend: newBackend()}, watched{leasing, wait})
+				seen := save(t, b, "stale")
+				if _, err := leasing.Acquire(context.Background(), "k", 3*time.Second); err != nil {
+					t.Fatal(err)
+				}
+				start := time.Now()
+				if d, err := b.ShouldRefresh(context.Background(), "k", core.RefreshRequest{Seen: seen}); d != core.RefreshNow || err != nil {
+					t.Error(d, err)
+				}
+				if n := leasing.count("acquire"); n > 20 {
+					t.Errorf("%d attempts in 3 s", n)
+				}
+				if took := time.Since(start); took > 5*time.Second {
+					t.Errorf("taken over after %v", took)
+				}
+			})
+		})
+	}
+}
+
+// A wake-up can get lost with a connection.
+func TestAWatchThatNeverWakesCostsSecondsNotTheToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := newBackend()
+		seen := save(t, inner, "stale")
+		if _, err := inner.Acquire(context.Background(), "k", time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		b := watched{inner, func(ctx context.Context, _ string, _ core.Version) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}}
+		start := time.Now()
+		d, err := b.ShouldRefresh(context.Background(), "k", core.RefreshRequest{Seen: seen})
+		if took := time.Since(start); d != core.RefreshNow || err != nil || took > time.Minute+20*time.Second {
+			t.Errorf("%v, %v after %v", d, err, took)
+		}
+	})
+}
+
+// Whoever held the lease may have died after it saved: what is stored counts,
+// at once.
+func TestWhoMeetsALeaseLooksAtTheRecordBeforeWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend()
+		seen := save(t, b, "stale")
+		if _, err := b.Acquire(context.Background(), "k", time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		save(t, b, "fresh")
+		start := time.Now()
+		d, err := b.ShouldRefresh(context.Background(), "k", core.RefreshRequest{Seen: seen})
+		if d != core.RefreshedElsewhere || err != nil {
+			t.Error(d, err)
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("noticed after %v", took)
+		}
+	})
+}
+
+// Most who waited find what they waited for, and a lease costs two writes.
+func TestWhoWaitedLooksAtTheRecordBeforeTryingForTheLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := newBackend()
+		seen := save(t, shared, "stale")
+		lease, err := shared.Acquire(context.Background(), "k", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiting := handle(shared.store)
+		b := watched{waiting, func(context.Context, string, core.Version) error {
+			save(t, shared, "fresh")
+			return lease.Release(context.Background())
+		}}
+		d, err := b.ShouldRefresh(context.Background(), "k", core.RefreshRequest{Seen: seen})
+		if d != core.RefreshedElsewhere || err != nil {
+			t.Error(d, err)
+		}
+		if loads, attempts := waiting.count("load"), waiting.count("acquire"); loads != 2 || attempts != 1 {
+			t.Errorf("%d loads and %d attempts at the lease, want 2 and 1", loads, attempts)
+		}
+	})
+}
+
+// Who refreshes whatever is stored takes nobody else's refresh for its own.
+func TestAnyVersionWaitsForTheLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend()
+		save(t, b, "stale")
+		lease, err := b.Acquire(context.Background(), "k", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(3*time.Second, func() { save(t, b, "fresh") })
+		time.AfterFunc(5*time.Second, func() { _ = lease.Release(context.Background()) })
+		start := time.Now()
+		d, err := b.ShouldRefresh(context.Background(), "k", core.RefreshRequest{})
+		if took := time.Since(start); d != core.RefreshNow || err != nil || took < 5*time.Second || took > 7*time.Second {
+			t.Errorf("%v, %v after %v", d, err, took)
+		}
+	})
+}
+
+// hanging up is the caller's, before one of the store's answers.
+type hangingUp struct {
+	*backend
+	left int // answers
+	hang context.CancelFunc
+}
+
+func (b *hangingUp) answer() {
+	if b.left--; b.left == 0 {
+		b.hang()
+	}
+}
+
+func (b *hangingUp) Load(ctx context.Context, key string) (core.Record, error) {
+	defer b.answer()
+	return b.backend.Load(ctx, key)
+}
+
+func (b *hangingUp) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
+	defer b.answer()
+	return b.backend.Acquire(ctx, key, ttl)
+}
+
+func (b *hangingUp) Wait(ctx context.Context, key string, _ core.Version) error {
+	defer b.answer()
+	return b.leases.Wait(ctx, key, func() (bool, error) { return false, ctx.Err() })
+}
+
+// It may hang up at any step: nothing is refreshed, and no lease is kept.
+func TestACallerMayLeaveAtAnyStep(t *testing.T) {
+	const steps = 6 // acquire, load, wait, load, acquire, load
+	for leave := 1; leave <= steps+1; leave++ {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			b := &hangingUp{newBackend(), leave, cancel}
+			seen := save(t, b, "stale")
+			if _, err := b.backend.Acquire(context.Background(), "k", 100*time.Millisecond); err != nil {
+				t.Fatal(err)
+			}
+			refreshed := false
+			_, err := core.Coordinate(ctx, b, b, "k", core.RefreshRequest{Seen: seen, Refresh: func(context.Context, core.Record) error {
+				refreshed = true
+				return nil
+			}})
+			if all := leave > steps; refreshed != all || all != (err == nil) || !all && !errors.Is(err, context.Canceled) {
+				t.Errorf("gone at step %d: refreshed %v, %v", leave, refreshed, err)
+			}
+			time.Sleep(time.Second) // the other's lease is over
+			if _, err := b.backend.Acquire(context.Background(), "k", time.Minute); err != nil {
+				t.Errorf("gone at step %d: %v", leave, err)
+			}
+		})
 	}
 }
 
@@ -289,9 +449,69 @@ func TestWithLeaserStoresHereAndCoordinatesThere(t *testing.T) {
 	if got, ok := core.As[alone](b); !ok || got != storing {
 		t.Error("the wrapped backend is not found")
 	}
-	if _, ok := core.As[core.Watcher](core.WithLeaser(watched{backend: newBackend()}, leasing)); ok {
-		t.Error("a watcher that knows nothing of these leases was found")
+	hidden := core.WithLeaser(watched{backend: newBackend()}, leasing)
+	for what, b := range map[string]core.TokenBackend{"": hidden, ", twice": core.WithLeaser(hidden, newBackend()), ", in a wrapper": wrapped{hidden}} {
+		if _, ok := core.As[core.Watcher](b); ok {
+			t.Errorf("a watcher that knows nothing of these leases was found%s", what)
+		}
 	}
+}
+
+type wrapped struct{ core.TokenBackend }
+
+func (w wrapped) Unwrap() core.TokenBackend { return w.TokenBackend }
+
+// The outermost leases count, and no others are taken.
+func TestWithLeaserInWithLeaser(t *testing.T) {
+	inner, outer := newBackend(), newBackend()
+	b := core.WithLeaser(core.WithLeaser(alone{backend: newBackend()}, inner), outer)
+	if d, err := b.ShouldRefresh(context.Background(), "k", core.RefreshRequest{Seen: core.Absent}); d != core.RefreshNow || err != nil {
+		t.Error(d, err)
+	}
+	if inner.count("acquire") != 0 || outer.count("acquire") != 1 {
+		t.Errorf("%d leases taken of the inner, %d of the outer", inner.count("acquire"), outer.count("acquire"))
+	}
+}
+
+// Each time that a refresh fails, another waiter is quicker to the lease. This
+// one goes on to be woken, for a while.
+func TestAWaiterOfTheLeaserBearsThatOthersAreQuicker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		storing, leasing := newBackend(), newBackend()
+		hold := func(d time.Duration, then func()) {
+			lease, err := leasing.leases.Acquire(ctx, "k", time.Hour)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(d, func() {
+				then()
+				_ = lease.Release(ctx)
+			})
+		}
+		var b core.TokenBackend
+		quicker := []func(){
+			func() { hold(5*time.Second, func() {}) },
+			func() { hold(20*time.Second, func() { save(t, b, "fresh") }) },
+		}
+		b = core.WithLeaser(alone{backend: storing}, watched{leasing, func(ctx context.Context, key string, _ core.Version) error {
+			err := leasing.leases.Wait(ctx, key, func() (bool, error) { return false, nil })
+			if err == nil && len(quicker) > 0 {
+				quicker[0]()
+				quicker = quicker[1:]
+			}
+			return err
+		}})
+		seen := save(t, b, "stale")
+		hold(5*time.Second, func() {})
+		d, err := b.ShouldRefresh(ctx, "k", core.RefreshRequest{Seen: seen})
+		if d != core.RefreshedElsewhere || err != nil {
+			t.Error(d, err)
+		}
+		if n := storing.count("load"); n > 15 {
+			t.Errorf("%d loads while waiting 30 s", n)
+		}
+	})
 }
 
 // A store that charges by the call, or bars who calls too often, is spared by
