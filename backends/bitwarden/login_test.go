@@ -289,6 +289,23 @@ func TestALoginThatIsRefusedEachTime(t *testing.T) {
 	wantLogins(t, s, 2)
 }
 
+// How long a login lasts is known; when it ends, by whose clock, is not.
+func TestAServerWhoseClockIsWrong(t *testing.T) {
+	for _, ahead := range []time.Duration{-2 * time.Hour, 2 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			s := bitwardentest.New(bitwardentest.Options{Clock: func() time.Time { return time.Now().Add(ahead) }})
+			secrets := logIn(t, s, inProcess(s))
+			mustList(t, secrets)
+			time.Sleep(50 * time.Minute)
+			mustList(t, secrets)
+			wantLogins(t, s, 1)
+			time.Sleep(6 * time.Minute)
+			mustList(t, secrets)
+			wantLogins(t, s, 2)
+		})
+	}
+}
+
 func TestALoginThatIsOverAsItBegins(t *testing.T) {
 	for _, lifetime := range []time.Duration{time.Second / 2, -time.Hour} {
 		s := bitwardentest.New(bitwardentest.Options{Lifetime: lifetime})
