@@ -353,6 +353,39 @@ func TestASaveToASecretThatWasDeleted(t *testing.T) {
 	mustLoad(t, b, "ana", `"4"`)
 }
 
+func TestASaveToASecretThatBecameAnother(t *testing.T) {
+	for _, over := range []core.Version{"its version", core.AnyVersion} {
+		s := bitwardentest.New(bitwardentest.Options{})
+		other, b := openFirst(t, s), openFirst(t, s) // b has to look, whatever the version
+		v := mustSave(t, other, "ana", `"1"`, core.Absent)
+		if over == core.AnyVersion {
+			v = over
+		}
+		s.OnRequest(func(r bitwardentest.Route) bitwardentest.Fault {
+			if r == bitwardentest.Update {
+				s.OnRequest(nil)
+				if err := other.Delete(t.Context(), "ana"); err != nil {
+					t.Error(err)
+				}
+				mustSave(t, other, "ana", `"2"`, core.Absent)
+			}
+			return bitwardentest.Fault{}
+		})
+		_, err := b.Save(t.Context(), "ana", core.Record{Data: []byte(`"3"`), Version: v})
+		if over == core.AnyVersion {
+			if err != nil {
+				t.Errorf("Save with AnyVersion = %v", err)
+			}
+			mustLoad(t, other, "ana", `"3"`)
+			continue
+		}
+		if !errors.Is(err, core.ErrConflict) {
+			t.Errorf("Save with the version of what was deleted and made anew = %v, want core.ErrConflict", err)
+		}
+		mustLoad(t, other, "ana", `"2"`)
+	}
+}
+
 // openWith saves and returns b.
 func openWith(t *testing.T, b *bitwarden.Backend, key, data string) *bitwarden.Backend {
 	mustSave(t, b, key, data, core.AnyVersion)

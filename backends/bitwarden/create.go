@@ -15,7 +15,8 @@ import (
 // Bitwarden takes several secrets of one name, so two processes that find none
 // may both create one. Hence a second look: a name is whose secret is the only
 // one in a list that was asked for after it was created, which is true of one
-// process at most. Whoever sees another's deletes its own again.
+// process at most. Whoever sees another's deletes its own again, and answers
+// core.ErrConflict.
 func (b *Backend) create(ctx context.Context, key string, value tokencache.Secret, over core.Version) (Secret, error) {
 	switch {
 	case over != core.AnyVersion && over != core.Absent:
@@ -45,17 +46,7 @@ func (b *Backend) create(ctx context.Context, key string, value tokencache.Secre
 	if err := b.secrets.Delete(ctx, s.ID); err != nil && !errors.Is(err, core.ErrNotFound) {
 		return Secret{}, fmt.Errorf("%w; the last is the one just created: %w", &DuplicateError{Name: b.name(key), IDs: append(rivals, s.ID)}, err)
 	}
-	if over == core.Absent {
-		return Secret{}, core.ErrConflict
-	}
-	s, err = b.find(ctx, key)
-	if err == nil {
-		s, err = b.update(ctx, key, s, value)
-	}
-	if errors.Is(err, core.ErrNotFound) {
-		return Secret{}, errors.New("others create secrets of this name and delete them at the same time")
-	}
-	return s, err
+	return Secret{}, core.ErrConflict
 }
 
 // rivals returns the ids of the key's other secrets, beside the one just created.

@@ -47,28 +47,32 @@ func (b *Backend) save(ctx context.Context, key string, value tokencache.Secret,
 		}
 		// It was deleted, or is not ours to write. A look tells.
 	}
-	current, err := b.find(ctx, key)
-	switch {
-	case errors.Is(err, core.ErrNotFound):
-		return b.create(ctx, key, value, over)
-	case err != nil:
-		return Secret{}, err
-	case over != core.AnyVersion && over != version(current):
-		return Secret{}, core.ErrConflict
+	refused := "" // the id of a secret that couldn't be written
+	for range 3 {
+		current, err := b.find(ctx, key)
+		switch {
+		case errors.Is(err, core.ErrNotFound):
+			s, err := b.create(ctx, key, value, over)
+			if over != core.AnyVersion || !errors.Is(err, core.ErrConflict) {
+				return s, err
+			}
+			continue // another's, created at the same time, is there to be overwritten
+		case err != nil:
+			return Secret{}, err
+		case current.ID == refused:
+			return Secret{}, fmt.Errorf("%w: the account may read the secret, and not write it", core.ErrReadOnly)
+		case over != core.AnyVersion && over != version(current):
+			return Secret{}, core.ErrConflict
+		}
+		s, err := b.update(ctx, key, current, value)
+		if !errors.Is(err, core.ErrNotFound) {
+			return s, err
+		}
+		// Bitwarden doesn't tell a secret that is gone from one that the account
+		// may only read. Another look does.
+		refused = current.ID
 	}
-	s, err := b.update(ctx, key, current, value)
-	if !errors.Is(err, core.ErrNotFound) {
-		return s, err
-	}
-	// Bitwarden doesn't tell a secret that is gone from one that the account may
-	// only read.
-	switch _, err := b.find(ctx, key); {
-	case err == nil:
-		return Secret{}, fmt.Errorf("%w: the account may read the secret, and not write it", core.ErrReadOnly)
-	case !errors.Is(err, core.ErrNotFound):
-		return Secret{}, err
-	}
-	return b.create(ctx, key, value, over)
+	return Secret{}, errors.New("others create and delete the secret all the time")
 }
 
 // update writes value into the secret s.
