@@ -104,11 +104,13 @@ func (d database) openWired(t tb, o Options) (*Backend, *wire) {
 }
 
 // wire is where statements leave for the database. It counts them, and cuts
-// off as many as it is told to; all of them, if that is less than none.
+// off as many as it is told to; all of them, if that is less than none. It can
+// also lose the answer to a write, which the database has done by then.
 type wire struct {
 	gorm.ConnPool
 	statements atomic.Int64
 	fails      *atomic.Int64
+	deaf       atomic.Bool // to the next answer
 }
 
 var errCut = errors.New("the wire is cut")
@@ -130,7 +132,11 @@ func (w *wire) ExecContext(ctx context.Context, query string, args ...any) (stds
 	if err := w.pass(); err != nil {
 		return nil, err
 	}
-	return w.ConnPool.ExecContext(ctx, query, args...)
+	done, err := w.ConnPool.ExecContext(ctx, query, args...)
+	if w.deaf.CompareAndSwap(true, false) {
+		return nil, errCut
+	}
+	return done, err
 }
 
 func (w *wire) QueryContext(ctx context.Context, query string, args ...any) (*stdsql.Rows, error) {

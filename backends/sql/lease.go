@@ -39,11 +39,13 @@ func (l *lease) acquire(ctx context.Context, ttl time.Duration) error {
 			return core.ErrLeaseHeld
 		}
 	}
-	got, err := l.b.change(ctx, l.args(ttl), l.b.sql.acquire...)
-	if err == nil && !got {
-		err = core.ErrLeaseHeld
+	switch got, err := l.b.change(ctx, l.args(ttl), l.b.sql.acquire...); {
+	case err == nil && !got:
+		return core.ErrLeaseHeld
+	case err != nil && l.Renew(ctx, ttl) != nil: // nor is it ours without our having been told
+		return err
 	}
-	return err
+	return nil
 }
 
 // Renew implements [core.Lease].

@@ -71,6 +71,19 @@ type glance struct {
 	err     error
 }
 
+func (b *Backend) glance(ctx context.Context, key string) glance {
+	var (
+		stored        bool
+		version, left int64 // microseconds
+	)
+	found, err := b.first(ctx, b.args(key), b.sql.look, &stored, &version, &left)
+	now := glance{core.Absent, time.Duration(left) * time.Microsecond, err}
+	if found && stored {
+		now.version = versionOf(version)
+	}
+	return now
+}
+
 // lookTimeout ends a look at a database that doesn't answer.
 const lookTimeout = 10 * time.Second
 
@@ -82,16 +95,7 @@ func (b *Backend) look(ctx context.Context, key string) <-chan glance {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
 		defer cancel()
-		var (
-			stored        bool
-			version, left int64 // microseconds
-		)
-		found, err := b.first(ctx, b.args(key), b.sql.look, &stored, &version, &left)
-		now := glance{core.Absent, time.Duration(left) * time.Microsecond, err}
-		if found && stored {
-			now.version = versionOf(version)
-		}
-		looked <- now
+		looked <- b.glance(ctx, key)
 	}()
 	return looked
 }

@@ -54,12 +54,18 @@ func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.V
 		}
 		a["known"], statements = known, b.sql.replace
 	}
-	saved, err := b.change(ctx, a, statements...)
-	if err != nil {
+	switch saved, err := b.change(ctx, a, statements...); {
+	case err != nil && !b.isStored(ctx, key, version):
 		return "", err
-	}
-	if !saved {
+	case err == nil && !saved:
 		return "", core.ErrConflict
 	}
 	return versionOf(version), nil
+}
+
+// isStored looks what became of a save that failed: the connection may have
+// broken between the statement and its answer, and versions are nobody else's.
+func (b *Backend) isStored(ctx context.Context, key string, version int64) bool {
+	now := b.glance(ctx, key)
+	return now.err == nil && now.version == versionOf(version)
 }

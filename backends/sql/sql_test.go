@@ -102,6 +102,53 @@ func TestEveryOperationIsOneStatement(t *testing.T) {
 	})
 }
 
+// A connection can break after the database has done what it was told.
+func TestAnAnswerThatIsLostIsFoundAgain(t *testing.T) {
+	everyDatabase(t, func(t *testing.T, d database) {
+		b, w := d.openWired(t, Options{Table: newTable()})
+		deafly := func(data string, v core.Version) core.Version {
+			w.deaf.Store(true)
+			v = save(t, b, "k", data, v)
+			if rec, err := b.Load(t.Context(), "k"); err != nil || rec.Version != v || string(rec.Data) != data {
+				t.Errorf("saved %s as %s, Load = %s as %s, %v", data, v, rec.Data, rec.Version, err)
+			}
+			return v
+		}
+		deafly("2", deafly("1", core.Absent))
+		known := deafly("3", core.AnyVersion)
+		for _, stale := range []core.Version{"1", core.Absent} {
+			w.deaf.Store(true)
+			_, err := b.Save(t.Context(), "k", core.Record{Data: []byte("stale"), Version: stale})
+			if !errors.Is(err, errCut) {
+				t.Errorf("a save in vain whose answer is lost = %v", err)
+			}
+		}
+		w.fails.Store(-1)
+		if _, err := b.Save(t.Context(), "k", core.Record{Data: []byte("3"), Version: known}); !errors.Is(err, errCut) {
+			t.Errorf("Save that never left = %v", err)
+		}
+		w.fails.Store(0)
+		if rec, err := b.Load(t.Context(), "k"); err != nil || rec.Version != known {
+			t.Errorf("after saves in vain Load = %s as %s, %v", rec.Data, rec.Version, err)
+		}
+
+		w.deaf.Store(true)
+		lease, err := b.Acquire(t.Context(), "k", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.deaf.Load() {
+			t.Error("no answer was lost: the test proves nothing")
+		}
+		if _, err := b.Acquire(t.Context(), "k", time.Minute); !errors.Is(err, core.ErrLeaseHeld) {
+			t.Errorf("Acquire of a held lease = %v", err)
+		}
+		if err := lease.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestNothingStaysOfARecordOrALease(t *testing.T) {
 	everyDatabase(t, func(t *testing.T, d database) {
 		table, db := newTable(), d.connect(t)
