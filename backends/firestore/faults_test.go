@@ -216,10 +216,11 @@ func TestARefusalForAnotherReasonIsNoConflict(t *testing.T) {
 		for _, code := range []codes.Code{codes.FailedPrecondition, codes.NotFound} {
 			w.inject(faults{before: times(-1, fault(code), "Commit")})
 			_, saved := b.Save(t.Context(), "ana", core.Record{Data: []byte("2"), Version: v})
+			_, overwritten := b.Save(t.Context(), "ana", core.Record{Data: []byte("2")})
 			_, created := b.Save(t.Context(), "bo", core.Record{Data: []byte("2"), Version: core.Absent})
 			_, acquired := b.Acquire(t.Context(), "bo", time.Hour)
 			for op, err := range map[string]error{
-				"Save": saved, "Save with Absent": created, "Acquire": acquired,
+				"Save": saved, "Save with AnyVersion": overwritten, "Save with Absent": created, "Acquire": acquired,
 				"Renew": held.Renew(t.Context(), time.Hour), "Release": held.Release(t.Context()),
 			} {
 				if status.Code(err) != code || errors.Is(err, core.ErrConflict) {
@@ -270,6 +271,34 @@ func TestWaitersOutliveTheirListeners(t *testing.T) {
 			if err := held.Release(t.Context()); err != nil {
 				t.Error(err)
 			}
+		}
+	})
+}
+
+// The client is the caller's, who may close it while others wait.
+func TestWaitingEndsWithTheClient(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *firestoretest.Server) {
+		w := new(wire)
+		client := s.Client(t, "", w.options()...)
+		b, err := firestore.New(client, collection(t), firestore.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := save(t, b, "ana", "1", core.Absent)
+		if _, err := b.Acquire(t.Context(), "ana", time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		waited := make(chan error, 1)
+		go func() { waited <- b.Wait(t.Context(), "ana", v) }()
+		for w.listeners() < 2 || w.count("BatchGetDocuments") == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		client.Close()
+		if err := <-waited; status.Code(err) != codes.Canceled {
+			t.Errorf("Wait = %v", err)
+		}
+		for w.listeners() > 0 { // nothing is left
+			time.Sleep(time.Millisecond)
 		}
 	})
 }

@@ -37,8 +37,9 @@ func (b *Backend) put(ctx context.Context, doc *firestore.DocumentRef, fields ma
 		return "", nil, err
 	case unseen != nil:
 		return "", nil, unseen
-	case stateOf(found) == known && status.Code(err) != codes.AlreadyExists:
-		// That was no reason. (Something that is there may be gone by now.)
+	case known == core.AnyVersion, stateOf(found) == known && status.Code(err) != codes.AlreadyExists:
+		// The condition is no reason: there was none, or it holds. (What was in
+		// the way of a creation may be gone by now.)
 		return "", nil, err
 	}
 	return "", found, nil
