@@ -42,13 +42,13 @@ func (o Origin) Fail(op, key string, err error) error {
 }
 
 // Coordinate is a backend's whole ShouldRefresh: [Coordinate] over the leases of
-// l, which is the backend itself or what it leases by.
+// l, which is the backend itself or what it leases by. What goes wrong in the
+// store has its name already; what the provider says isn't the store's error.
 func (o Origin) Coordinate(ctx context.Context, b TokenBackend, l Leaser, key string, req RefreshRequest) (RefreshDecision, error) {
 	if err := o.Admit(ctx, "refresh", key); err != nil {
 		return 0, err
 	}
-	decision, err := Coordinate(ctx, b, l, key, req)
-	return decision, o.Fail("refresh", key, err)
+	return Coordinate(ctx, b, l, key, req)
 }
 
 // Lease returns l with errors that say whose lease it is.

@@ -1,0 +1,39 @@
+package core_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// Whose error it is decides what a user is told: the store can't be reached,
+// or the provider refuses.
+func TestOriginNamesErrorsOfTheStoreAlone(t *testing.T) {
+	const origin core.Origin = "there"
+	b := newBackend()
+	save(t, b, "stale")
+
+	refused := errors.New("503 from the provider")
+	_, err := origin.Coordinate(t.Context(), b, b, "k", core.RefreshRequest{Refresh: func(context.Context, core.Record) error { return refused }})
+	if err != refused {
+		t.Errorf("the provider's error became %v", err)
+	}
+
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for what, call := range map[string]func() (core.RefreshDecision, error){
+		"a key that is none":   func() (core.RefreshDecision, error) { return origin.Coordinate(t.Context(), b, b, "", core.RefreshRequest{}) },
+		"a caller who is gone": func() (core.RefreshDecision, error) { return origin.Coordinate(gone, b, b, "k", core.RefreshRequest{}) },
+	} {
+		_, err := call()
+		named := (*core.Error)(nil)
+		if !errors.As(err, &named) || named.Backend != "there" || named.Op != "refresh" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if b.count("acquire") != 1 {
+		t.Error("a call that must have no effect took a lease")
+	}
+}
