@@ -24,7 +24,9 @@ func TestOriginNamesErrorsOfTheStoreAlone(t *testing.T) {
 	gone, leave := context.WithCancel(t.Context())
 	leave()
 	for what, call := range map[string]func() (core.RefreshDecision, error){
-		"a key that is none":   func() (core.RefreshDecision, error) { return origin.Coordinate(t.Context(), b, b, "", core.RefreshRequest{}) },
+		"a key that is none": func() (core.RefreshDecision, error) {
+			return origin.Coordinate(t.Context(), b, b, "", core.RefreshRequest{})
+		},
 		"a caller who is gone": func() (core.RefreshDecision, error) { return origin.Coordinate(gone, b, b, "k", core.RefreshRequest{}) },
 	} {
 		_, err := call()
