@@ -37,11 +37,15 @@ func Emulator(t TB) *Server {
 	port := freePort(t)
 	s := &Server{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
 	var log bytes.Buffer
-	cmd := exec.Command(java, "-cp", jar, "com.google.cloud.datastore.emulator.firestore.CloudFirestore",
+	cmd := exec.Command("sh", "-c", untilInputEnds, "sh", java, "-cp", jar, "com.google.cloud.datastore.emulator.firestore.CloudFirestore",
 		"start", "--host=127.0.0.1", "--port="+strconv.Itoa(port))
 	cmd.Dir = os.TempDir()
 	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
+	stdin, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
 		t.Fatalf("firestoretest: %v", err)
 	}
 	exited := make(chan struct{})
@@ -50,7 +54,7 @@ func Emulator(t TB) *Server {
 		close(exited)
 	}()
 	t.Cleanup(func() {
-		cmd.Process.Kill()
+		stdin.Close()
 		<-exited
 	})
 	client := s.Client(t, "")
@@ -70,6 +74,16 @@ func Emulator(t TB) *Server {
 		}
 	}
 }
+
+// untilInputEnds is a shell script that runs a program, and ends it by its process
+// id as soon as the script's own input ends: closed, or by the death of the test,
+// which a time-out kills before it cleans up.
+const untilInputEnds = `exec 3<&0
+"$@" 3<&- &
+program=$!
+{ read end; kill -9 $program; } <&3 &
+wait $program
+kill $!`
 
 // Shared is one emulator for all tests of a package: it starts when the first of
 // them asks for it, and TestMain stops it. The zero value is ready for use.
