@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -72,7 +71,7 @@ func modified(micros string) time.Time {
 
 // orCorrupt says of a key of another type that it is no record.
 func orCorrupt(err error) error {
-	if reply := redis.Error(nil); errors.As(err, &reply) && redis.HasErrorPrefix(reply, "WRONGTYPE") {
+	if redis.HasErrorPrefix(err, "WRONGTYPE") {
 		return fmt.Errorf("%w: %w", core.ErrCorrupt, err)
 	}
 	return err

@@ -396,6 +396,21 @@ func TestWhatAServerSaysStaysReadable(t *testing.T) {
 	}
 }
 
+// Servers quote the arguments of a command that they don't know.
+func TestAServerWithoutScriptsDoesntQuoteTheRecord(t *testing.T) {
+	for _, unknown := range []string{"EVALSHA", "EVAL", "HSET"} {
+		b, _ := open(t, redistest.Start(t, "--rename-command", unknown, "").Addr)
+		for _, data := range []string{"s3cret", large("s3cret")} {
+			for _, known := range []core.Version{core.AnyVersion, core.Absent, "another"} {
+				_, err := b.Save(t.Context(), "k", core.Record{Data: []byte(data), Version: known})
+				if err == nil || strings.Contains(err.Error(), "s3c") {
+					t.Errorf("without %s: Save = %v", unknown, err)
+				}
+			}
+		}
+	}
+}
+
 func TestAFullServerKeepsWhatItHas(t *testing.T) {
 	b, client := open(t, redistest.Start(t).Addr)
 	versions := map[string]core.Version{}
@@ -418,6 +433,19 @@ func TestAFullServerKeepsWhatItHas(t *testing.T) {
 		if n, err := client.HLen(t.Context(), "{"+key+"}").Result(); n != 3 || err != nil {
 			t.Errorf("%d fields (%v)", n, err)
 		}
+	}
+}
+
+func TestASaveThatIsForbiddenLeavesNothing(t *testing.T) {
+	server := redistest.Start(t)
+	server.CLI(t, "acl", "setuser", "timeless", "on", ">secret", "allkeys", "allchannels", "+@all", "-time")
+	client := goredis.NewClient(&goredis.Options{Addr: server.Addr, Username: "timeless", Password: "secret"})
+	defer client.Close()
+	if _, err := on(t, client).Save(t.Context(), "k", core.Record{Data: []byte("1")}); err == nil {
+		t.Error("Save = nil")
+	}
+	if n, err := client.Exists(t.Context(), "{k}").Result(); n != 0 || err != nil {
+		t.Errorf("half a record is there (%v)", err)
 	}
 }
 

@@ -44,7 +44,7 @@ func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error
 		}
 		version, left, err := b.look(ctx, at)
 		if err != nil || version != seen || left < 0 {
-			return origin.Fail("wait", key, err)
+			return b.fail("wait", key, err)
 		}
 		timer.Reset(min(pause, left+time.Millisecond))
 	}

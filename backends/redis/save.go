@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
@@ -20,10 +21,10 @@ import (
 //
 // A damaged record, one without a version, is neither absent nor any version.
 //
-// Scripts aren't rolled back. So what can be refused for want of memory comes
-// first, while the data from before are still there; and PUBLISH comes last and
-// by pcall, so that an ACL that forbids it doesn't turn a save that is done
-// into an error.
+// Scripts aren't rolled back. So TIME, which an ACL may have forgotten, comes
+// before any write; what can be refused for want of memory, while the data from
+// before are still there; and PUBLISH last and by pcall, so that an ACL that
+// forbids it doesn't turn a save that is done into an error.
 const saveScript = `
 local key, known, version, channel, data = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local stored = redis.call('HGET', key, 'version')
@@ -39,13 +40,13 @@ if known ~= '' then
     return 0
   end
 end
+local now = redis.call('TIME')
 if not stored then
   redis.call('DEL', key)
 end
 if data then
   redis.call('HSET', key, 'data:' .. version, data)
 end
-local now = redis.call('TIME')
 redis.call('HSET', key, 'version', version, 'modified', now[1] .. string.format('%06d', now[2]))
 if stored then
   redis.call('HDEL', key, 'data:' .. stored)
@@ -99,7 +100,13 @@ func (b *Backend) write(ctx context.Context, at place, rec core.Record, next cor
 			return answer.Bool()
 		}
 	}
-	// The data come last: a server that knows no scripts quotes the beginning
-	// of the arguments in its error.
-	return save.Run(ctx, b.client, keys, append(args, rec.Data)...).Bool()
+	saved, err = save.Run(ctx, b.client, keys, append(args, rec.Data)...).Bool()
+	if redis.HasErrorPrefix(err, "unknown command") {
+		err = errNoScripts
+	}
+	return saved, err
 }
+
+// errNoScripts stands for the words of a server without EVALSHA, which quote
+// the beginning of its arguments, data included.
+var errNoScripts = errors.New("the server knows no scripts")
