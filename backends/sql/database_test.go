@@ -45,6 +45,7 @@ func (d database) dial() gorm.Dialector {
 
 // everyDatabase runs a test on each.
 func everyDatabase(t *testing.T, test func(t *testing.T, d database)) {
+	t.Parallel()
 	for name, start := range starters {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

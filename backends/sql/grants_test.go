@@ -19,6 +19,7 @@ import (
 // is in a schema of its own, since everybody may do everything in MariaDB's
 // database test.
 func TestGrants(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"postgres", "mariadb"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -128,7 +129,7 @@ func (u user) backend(t *testing.T, table string) *Backend {
 	return b
 }
 
-func execute(t *testing.T, db *gorm.DB, statement string) {
+func execute(t testing.TB, db *gorm.DB, statement string) {
 	t.Helper()
 	if err := db.Exec(statement).Error; err != nil {
 		t.Fatalf("%s: %v", statement, err)

@@ -40,6 +40,7 @@ func TestMain(m *testing.M) {
 
 // Each has a server of its own, since it is stopped.
 func TestManyProcesses(t *testing.T) {
+	t.Parallel()
 	for name, start := range map[string]func(testing.TB) database{
 		"sqlite":   startSQLite,
 		"postgres": func(t testing.TB) database { return startPostgres(t) },

@@ -79,6 +79,7 @@ func TestConformanceWhereWaitersListen(t *testing.T) {
 }
 
 func TestOtherConnections(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ database, suffix string }{
 		"pgbouncer's":    {"postgres", " default_query_exec_mode=simple_protocol"},
 		"in a time zone": {"postgres", " timezone=America/Caracas"},
