@@ -19,6 +19,7 @@ import (
 )
 
 func TestConformanceInProcess(t *testing.T) {
+	t.Parallel()
 	harness := conformance.Harness{
 		New: func(t conformance.T) conformance.Env {
 			server := miniredis.NewMiniRedis()

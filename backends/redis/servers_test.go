@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestOneServer(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	t.Run("Conformance", func(t *testing.T) {
 		conform(t, func() goredis.UniversalClient {
@@ -51,6 +52,7 @@ func TestOneServer(t *testing.T) {
 }
 
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	cluster := redistest.StartCluster(t)
 	connect := func() goredis.UniversalClient {
 		return goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: cluster.Addrs()})
@@ -84,6 +86,7 @@ func TestCluster(t *testing.T) {
 }
 
 func TestSentinel(t *testing.T) {
+	t.Parallel()
 	sentinels := redistest.StartSentinels(t)
 	connect := func() goredis.UniversalClient {
 		return goredis.NewFailoverClient(&goredis.FailoverOptions{
