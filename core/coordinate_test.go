@@ -174,6 +174,21 @@ func TestAVanishedHolderIsTakenOverWithinOneLease(t *testing.T) {
 	})
 }
 
+func TestACallerWhoLeavesDoesNotCancelTheRefresh(t *testing.T) {
+	b := newBackend()
+	ctx, cancel := context.WithCancel(context.Background())
+	d, err := b.ShouldRefresh(ctx, "k", core.RefreshRequest{Refresh: func(ctx context.Context, _ core.Record) error {
+		cancel()
+		return ctx.Err()
+	}})
+	if d != core.RefreshedHere || err != nil {
+		t.Error(d, err)
+	}
+	if _, err := b.Acquire(context.Background(), "k", time.Minute); err != nil {
+		t.Errorf("the lease is kept: %v", err)
+	}
+}
+
 func TestWaitingEndsWithTheCallersContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()
