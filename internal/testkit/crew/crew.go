@@ -52,6 +52,7 @@ type crew struct {
 	idp     *entra.Server
 	ahead   atomic.Int64 // a time.Duration, on everybody's clock
 	workers []*worker
+	asking  chan *worker // who said so; it holds the first few
 }
 
 type worker struct {
@@ -59,15 +60,13 @@ type worker struct {
 	cmd  *exec.Cmd
 	in   io.WriteCloser
 	said chan string // its answers, line by line
-
-	asking chan struct{} // receives for each "asking"
 }
 
 // hire starts workers who share a record of the test's own, and has one sign
 // Ana in.
 func hire(t *testing.T, s Store) *crew {
 	t.Helper()
-	c := &crew{T: t, store: s}
+	c := &crew{T: t, store: s, asking: make(chan *worker, 16)}
 	c.idp = entra.Start(t, entra.Options{
 		Strict: true,
 		Clock:  func() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) },
@@ -99,7 +98,7 @@ func (c *crew) start(n int, given string) *worker {
 	if err != nil {
 		c.Fatal(err)
 	}
-	w := &worker{n: n, cmd: exec.Command(exe), said: make(chan string, 16), asking: make(chan struct{}, 16)}
+	w := &worker{n: n, cmd: exec.Command(exe), said: make(chan string, 16)}
 	w.cmd.Env = append(os.Environ(), taskVar+"="+given)
 	w.cmd.Stderr = os.Stderr
 	if w.in, err = w.cmd.StdinPipe(); err != nil {
@@ -117,7 +116,10 @@ func (c *crew) start(n int, given string) *worker {
 		defer close(w.said)
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			if lines.Text() == "asking" {
-				w.asking <- struct{}{}
+				select {
+				case c.asking <- w:
+				default: // nobody wants to know of so many
+				}
 				continue
 			}
 			w.said <- lines.Text()
@@ -215,19 +217,20 @@ func (c *crew) agree(workers ...*worker) string {
 func (c *crew) holder(gate *entra.Gate) (holder *worker, others []*worker) {
 	c.Helper()
 	c.await(gate)
+	select {
+	case holder = <-c.asking: // said before the request was sent, and perhaps heard after
+	case <-time.After(time.Minute):
+		c.Fatal("nobody says that it asks the provider")
+	}
+	select {
+	case other := <-c.asking:
+		c.Fatalf("workers %d and %d ask the provider at one time", holder.n, other.n)
+	default:
+	}
 	for _, w := range c.workers {
-		select {
-		case <-w.asking:
-			if holder != nil {
-				c.Fatal("two ask the provider at one time")
-			}
-			holder = w
-		default:
+		if w != holder {
 			others = append(others, w)
 		}
-	}
-	if holder == nil {
-		c.Fatal("nobody says that it asks the provider")
 	}
 	return holder, others
 }
