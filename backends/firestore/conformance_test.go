@@ -22,10 +22,12 @@ import (
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	t.Run("double", func(t *testing.T) {
+		t.Parallel()
 		server := firestoretest.Double(t)
 		conform(t, func(t conformance.T) conformance.Env { return advanced{newStore(t, dialed(server), "tokens"), server} })
 	})
 	t.Run("double, five minutes ahead, whole documents", func(t *testing.T) {
+		t.Parallel()
 		server := firestoretest.Double(t)
 		server.Advance(5 * time.Minute)
 		conform(t, func(t conformance.T) conformance.Env {
@@ -35,6 +37,7 @@ func TestConformance(t *testing.T) {
 		})
 	})
 	t.Run("emulator", func(t *testing.T) {
+		t.Parallel()
 		server := emulator.Emulator(t)
 		conform(t, func(t conformance.T) conformance.Env { return newStore(t, dialed(server), "tokens") })
 	})

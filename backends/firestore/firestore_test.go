@@ -404,6 +404,8 @@ func TestCallsThatAreMade(t *testing.T) {
 			{"Acquire in vain", func() error { _, err := b.Acquire(ctx, "ana", time.Hour); return err }, core.ErrLeaseHeld, []string{"Commit", "BatchGetDocuments"}},
 			{"Renew", func() error { return lease.Renew(ctx, time.Hour) }, nil, []string{"BatchGetDocuments", "Commit"}},
 			{"Release", func() error { return lease.Release(ctx) }, nil, []string{"BatchGetDocuments", "Commit"}},
+			{"Acquire for a microsecond", func() error { _, err := b.Acquire(ctx, "cy", time.Microsecond); return err }, nil, []string{"Commit"}},
+			{"Acquire what has expired", func() error { _, err := b.Acquire(ctx, "cy", time.Hour); return err }, nil, []string{"Commit", "BatchGetDocuments", "Commit"}},
 			{"Delete", func() error { return b.Delete(ctx, "ana") }, nil, []string{"Commit"}},
 			{"Delete of what is deleted", func() error { return b.Delete(ctx, "ana") }, nil, []string{"Commit"}},
 			{"Delete of what never was", func() error { return b.Delete(ctx, "bo") }, nil, []string{"Commit", "BatchGetDocuments"}},

@@ -30,6 +30,7 @@ func init() {
 func TestManyProcesses(t *testing.T) {
 	t.Parallel()
 	t.Run("double", func(t *testing.T) {
+		t.Parallel()
 		server := firestoretest.Double(t)
 		s := crew.Store{Where: server.Addr}
 		if os.Getenv("GRAPHTOKEN_OUTAGES") != "" {
@@ -38,6 +39,7 @@ func TestManyProcesses(t *testing.T) {
 		crew.Run(t, s)
 	})
 	t.Run("emulator", func(t *testing.T) {
+		t.Parallel()
 		crew.Run(t, crew.Store{Where: emulator.Emulator(t).Addr})
 	})
 }
