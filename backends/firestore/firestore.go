@@ -60,8 +60,8 @@ type Options struct {
 
 	// DeleteDocuments has Delete remove whole documents, whatever other fields
 	// they have, as python-o365 does. It is for collections that hold nothing but
-	// tokens. Without it Delete leaves the document, with a null in the field,
-	// which python-o365 takes for "no token".
+	// tokens. Without it Delete leaves the document, with a null in the field, for
+	// python-o365's load_token fails where the field is missing.
 	DeleteDocuments bool
 }
 
