@@ -59,7 +59,7 @@ var starters = map[string]func(t testing.TB) database{"sqlite": startSQLite}
 
 func startSQLite(t testing.TB) database {
 	return database{name: "sqlite", dsn: "file:" + filepath.Join(t.TempDir(), "tokens.db") +
-		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_txlock=immediate&_pragma=synchronous(off)"}
+		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(off)"}
 }
 
 // connect opens a pool of connections of its own, as another process would.
@@ -82,6 +82,13 @@ func (d database) connect(t tb) *gorm.DB {
 // gorm needs no server to be there yet.
 func (d database) gorm() (*gorm.DB, error) {
 	return gorm.Open(d.dial(), &gorm.Config{Logger: logger.Discard, DisableAutomaticPing: true})
+}
+
+func execute(t tb, db *gorm.DB, statement string) {
+	t.Helper()
+	if err := db.Exec(statement).Error; err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
 }
 
 func (d database) open(t tb, o Options) *Backend {

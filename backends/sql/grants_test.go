@@ -128,10 +128,3 @@ func (u user) backend(t *testing.T, table string) *Backend {
 	}
 	return b
 }
-
-func execute(t testing.TB, db *gorm.DB, statement string) {
-	t.Helper()
-	if err := db.Exec(statement).Error; err != nil {
-		t.Fatalf("%s: %v", statement, err)
-	}
-}

@@ -104,6 +104,8 @@ func (b *Backend) attempt(ctx context.Context, run func() error) error {
 		return fmt.Errorf("%w: %w", ctx.Err(), err) // some drivers only say that they were interrupted
 	case readOnly(err):
 		return fmt.Errorf("%w: %w", core.ErrReadOnly, err)
+	case quotes(err):
+		return errTable
 	}
 	return err
 }
@@ -136,6 +138,16 @@ func readOnly(err error) bool {
 		return true
 	}
 	return isMySQL(err, 1290) || isMySQL(err, 1792) || isMySQL(err, 1836)
+}
+
+// errTable stands for errors that quote the record.
+var errTable = errors.New("the table's columns don't take the record or its key: they aren't those that Migrate makes")
+
+// quotes reports errors that say which value a column doesn't take: class 22 of
+// PostgreSQL's, "data exception", and MySQL's ER_TRUNCATED_WRONG_VALUE and
+// ER_TRUNCATED_WRONG_VALUE_FOR_FIELD.
+func quotes(err error) bool {
+	return strings.HasPrefix(sqlState(err), "22") || isMySQL(err, 1292) || isMySQL(err, 1366)
 }
 
 // sqlState is the code of an error that has one, as those of pgx do.

@@ -62,9 +62,9 @@ type Options struct {
 	// ctx is done or the connection is lost. See the package's example for one
 	// with pgx.
 	//
-	// It is called once at a time for each Backend, while somebody waits and a
-	// little longer, and again a second after it returned: waiters look by
-	// themselves meanwhile. Errors are its own to report. Without it the
+	// There is one call at a time for each Backend, besides those whose ctx is
+	// done, while somebody waits and a little longer; and another a second after
+	// it returned: waiters look by themselves meanwhile. Errors are its own to report. Without it the
 	// Backend also tells nobody of its writes, so processes that share a table
 	// want it all alike.
 	Listen func(ctx context.Context, channel string, heard func(payload string)) error

@@ -310,6 +310,29 @@ func TestWithoutATableThereIsAnError(t *testing.T) {
 	})
 }
 
+// Databases quote what a column of another type doesn't take.
+func TestAStrangersTableDoesntQuoteTheRecord(t *testing.T) {
+	everyDatabase(t, func(t *testing.T, d database) {
+		if d.name == "sqlite" {
+			return // any column takes anything
+		}
+		simple := d // as text, and not as parameters
+		simple.dsn += map[string]string{"postgres": " default_query_exec_mode=simple_protocol", "mysql": "?interpolateParams=true"}[d.name]
+		table := newTable()
+		execute(t, d.connect(t), "CREATE TABLE "+table+" (record_key VARCHAR(255) PRIMARY KEY, version BIGINT, modified BIGINT, data INTEGER)")
+		for _, d := range []database{d, simple} {
+			b, err := New(d.connect(t), Options{Table: table})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = b.Save(t.Context(), "k", core.Record{Data: []byte("s3cret")})
+			if !errors.Is(err, errTable) {
+				t.Errorf("Save = %v", err)
+			}
+		}
+	})
+}
+
 // gorm's logger prints statements with their parameters.
 func TestGormLogsNoTokens(t *testing.T) {
 	d := startSQLite(t)
