@@ -280,3 +280,58 @@ func TestAnObjectThatIsNoLeaseIsAnError(t *testing.T) {
 		t.Errorf("Acquire = %v", err)
 	}
 }
+
+// keepVersions makes the bucket one whose deleted objects are versions that say so.
+func (p place) keepVersions(t *testing.T) {
+	t.Helper()
+	_, err := p.connect().PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{
+		Bucket:                  &p.bucket,
+		VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestABucketThatKeepsVersions(t *testing.T) {
+	t.Parallel()
+	at := onMoto(t)
+	at.keepVersions(t)
+	countCalls(t, at)
+	loseReplies(t, at)
+	b := at.open(t, awss3.Options{})
+	ctx := t.Context()
+	for range 2 {
+		v := save(t, b, "k", "1", core.Absent)
+		held := acquire(t, b, "k")
+		if err := errors.Join(held.Renew(ctx, time.Minute), held.Release(ctx), b.Delete(ctx, "k"), b.Delete(ctx, "k")); err != nil {
+			t.Error(err)
+		}
+		if there, err := b.Check(ctx, "k"); there || err != nil {
+			t.Errorf("Check of what was deleted = %v, %v", there, err)
+		}
+		if _, err := b.Save(ctx, "k", core.Record{Data: []byte("2"), Version: v}); !errors.Is(err, core.ErrConflict) {
+			t.Errorf("Save over what was deleted = %v", err)
+		}
+		if got := keys(t, b); len(got) > 0 {
+			t.Errorf("Keys = %q", got)
+		}
+	}
+}
+
+// Versitygw 1.8.0 does, if its buckets keep versions.
+func TestPingFindsAStoreThatTakesWhatWasDeletedForAnObject(t *testing.T) {
+	t.Parallel()
+	at := onVersitygw(t)
+	b := at.open(t, awss3.Options{})
+	if err := b.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	at.keepVersions(t)
+	if err := b.Ping(t.Context()); !errors.Is(err, awss3.ErrUnconditional) || !strings.Contains(err.Error(), "deleted") {
+		t.Errorf("Ping = %v", err)
+	}
+	if left := at.objects(t); len(left) > 0 {
+		t.Errorf("%q are left", left)
+	}
+}

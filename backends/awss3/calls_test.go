@@ -131,7 +131,7 @@ func countCalls(t *testing.T, at place) {
 			return err
 		}, "ListObjectsV2"},
 		{"Delete", func() error { return b.Delete(ctx, "k") }, "DeleteObject"},
-		{"Ping", func() error { return b.Ping(ctx) }, "PutObject PutObject PutObject DeleteObject DeleteObject GetObject"},
+		{"Ping", func() error { return b.Ping(ctx) }, "PutObject PutObject PutObject DeleteObject DeleteObject GetObject PutObject DeleteObject"},
 	} {
 		if err := step.do(); err != nil {
 			t.Errorf("%s: %v", step.what, err)

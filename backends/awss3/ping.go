@@ -12,12 +12,14 @@ import (
 
 // ErrUnconditional is what Ping says of a store that ignores a condition of a
 // write, or of a delete: there one process overwrites what another has saved, or
-// ends its lease, and nobody learns of it.
+// ends its lease, and nobody learns of it. It is also what Ping says of one that
+// keeps versions, and takes a deleted object for one that is there: nobody could
+// have a lease a second time.
 var ErrUnconditional = errors.New("the store ignores conditions")
 
 // Ping implements [core.Pinger]. It tries every condition that the backend
-// relies on, with an object that is no record, and removes that: six requests, of
-// which three write. Ask once when a program starts, and not as a heartbeat. A
+// relies on, with an object that is no record, and removes that: eight requests, of
+// which four write. Ask once when a program starts, and not as a heartbeat. A
 // store that is unfit is [ErrUnconditional], with the condition that it
 // ignores; one that refuses conditions, or a permission, is the SDK's error.
 func (b *Backend) Ping(ctx context.Context) error {
@@ -61,12 +63,20 @@ func (b *Backend) probe(ctx context.Context, name string) (err error) {
 		return err
 	}
 	// Absent, and not forbidden: see Load.
-	if _, err = b.get(ctx, name); errors.Is(err, core.ErrNotFound) {
-		return nil
+	if _, err = b.get(ctx, name); !errors.Is(err, core.ErrNotFound) {
+		if err == nil {
+			err = errors.New("the store shows an object that was deleted")
+		}
+		return err
 	}
-	if err == nil {
-		err = errors.New("the store shows an object that was deleted")
+	made, _, err = b.put(ctx, name, "", []byte("made anew"), core.Absent)
+	if errors.Is(err, core.ErrConflict) {
+		return fmt.Errorf("%w: PutObject with If-None-Match: * was refused where an object had been deleted", ErrUnconditional)
 	}
+	if err != nil {
+		return err
+	}
+	_, err = b.remove(ctx, name, made)
 	return err
 }
 

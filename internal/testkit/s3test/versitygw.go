@@ -30,7 +30,7 @@ const program = ".cache/bin/versitygw-v1.8.0"
 const patience = time.Minute
 
 // Versitygw runs a gateway on a free port of 127.0.0.1 over a temporary
-// directory. It ends with the test. Where it isn't built the test says so, see
+// directory, where buckets can keep versions. It ends with the test. Where it isn't built the test says so, see
 // [peer.Missing].
 func Versitygw(t interface {
 	TB
@@ -47,15 +47,15 @@ func Versitygw(t interface {
 		t.Fatalf("s3test: %v", err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	accounts, objects := filepath.Join(dir, "accounts"), filepath.Join(dir, "objects")
-	if err := errors.Join(os.Mkdir(accounts, 0o700), os.Mkdir(objects, 0o700)); err != nil {
+	accounts, objects, versions := filepath.Join(dir, "accounts"), filepath.Join(dir, "objects"), filepath.Join(dir, "versions")
+	if err := errors.Join(os.Mkdir(accounts, 0o700), os.Mkdir(objects, 0o700), os.Mkdir(versions, 0o700)); err != nil {
 		t.Fatalf("s3test: %v", err)
 	}
 	addr := freeAddr(t)
 	g := &Gateway{
 		URL:     "http://" + addr,
 		program: path,
-		args:    []string{"-q", "-a", AccessKey, "-s", SecretKey, "-r", Region, "-p", addr, "--iam-dir", accounts, "posix", objects},
+		args:    []string{"-q", "-a", AccessKey, "-s", SecretKey, "-r", Region, "-p", addr, "--iam-dir", accounts, "posix", "--versioning-dir", versions, objects},
 	}
 	g.Restart(t)
 	t.Cleanup(func() { g.Stop(t) })
