@@ -364,6 +364,42 @@ func TestWhatIsRefusedIsNeitherAbsentNorAConflict(t *testing.T) {
 	}
 }
 
+// What sits between may answer anything, and with any status.
+func TestAnAnswerThatCannotBeReadIsNotShown(t *testing.T) {
+	const token = "0.AXEAsecret"
+	f := new(faults)
+	b := inProcess(t).faulty(t, f)
+	v := save(t, b, "k", `{"RefreshToken":"`+token+`"}`, core.Absent)
+	for _, body := range []string{token, `{"RefreshToken":"` + token, "<html>" + token + "</html>", "<html>" + token, "<Error><Code>x</Code>" + token} {
+		for _, status := range []int{http.StatusFound, http.StatusNotFound, http.StatusBadGateway} {
+			answer := func(r *http.Request) (*http.Response, error) {
+				answer, err := refuse(status, "")(r)
+				answer.Body = io.NopCloser(strings.NewReader(body))
+				return answer, err
+			}
+			for name, do := range map[string]func() error{
+				"Load": func() error { _, err := b.Load(t.Context(), "k"); return err },
+				"Save": func() error {
+					_, err := b.Save(t.Context(), "k", core.Record{Data: []byte(token), Version: v})
+					return err
+				},
+			} {
+				f.inject(answer, answer, answer)
+				err := do()
+				if shown := fmt.Sprintf("%v %+v %#v", err, err, err); err == nil || strings.Contains(shown, token) {
+					t.Errorf("%s answered by %d %s: %s", name, status, body, shown)
+				}
+				if errors.Is(err, core.ErrNotFound) || errors.Is(err, core.ErrConflict) || errors.Is(err, core.ErrCorrupt) {
+					t.Errorf("%s answered by %d %s: %v", name, status, body, err)
+				}
+				f.mu.Lock()
+				f.next = nil
+				f.mu.Unlock()
+			}
+		}
+	}
+}
+
 // An overwriting Save has no condition that could fail.
 func TestSaveWithAnyVersionIsNeverAConflict(t *testing.T) {
 	f := new(faults)
