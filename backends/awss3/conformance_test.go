@@ -31,7 +31,7 @@ func conform(t *testing.T, at place) {
 			case at.double != nil:
 				return advanced{s, at.double}
 			case at.transport != nil:
-				dated := &dated{next: at.transport, made: make(map[string]time.Duration)}
+				dated := &dated{next: at.transport, made: make(map[string]time.Time)}
 				s.transport = dated
 				s.connect = func(more ...func(*s3.Options)) *s3.Client {
 					// The store goes on looking at signatures by its own clock.
@@ -53,15 +53,14 @@ type advanced struct {
 	conformance.Advancer
 }
 
-// dated moves the clock of a store by what its answers tell of it: each is so
-// much later, and an object was written as much later as it was then. (The many
-// processes wait for leases to expire by a clock that nobody moves.)
+// dated gives what a store answers the times of a clock that can be moved. (The
+// many processes wait for leases to expire by one that nobody moves.)
 type dated struct {
 	next http.RoundTripper
 
 	mu    sync.Mutex
 	ahead time.Duration
-	made  map[string]time.Duration // how far ahead it was, by ETag; no two leases have one
+	made  map[string]time.Time // by ETag, which no two leases share
 }
 
 func (d *dated) Advance(by time.Duration) {
@@ -77,14 +76,13 @@ func (d *dated) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	etag := answer.Header.Get("Etag")
-	if r.Method == http.MethodPut && etag != "" {
-		d.made[etag] = d.ahead
+	now, etag := time.Now().Add(d.ahead).UTC(), answer.Header.Get("Etag")
+	if d.made[etag].IsZero() || r.Method == http.MethodPut {
+		d.made[etag] = now // also of what was read before its writer had an answer
 	}
-	for name, later := range map[string]time.Duration{"Date": d.ahead, "Last-Modified": d.made[etag]} {
-		if date, err := http.ParseTime(answer.Header.Get(name)); err == nil {
-			answer.Header.Set(name, date.Add(later).UTC().Format(http.TimeFormat))
-		}
+	answer.Header.Set("Date", now.Format(http.TimeFormat))
+	if answer.Header.Get("Last-Modified") != "" {
+		answer.Header.Set("Last-Modified", d.made[etag].Format(http.TimeFormat))
 	}
 	return answer, nil
 }
