@@ -2,10 +2,14 @@ package sql
 
 import (
 	"context"
+	stdsql "database/sql"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gorm.io/gorm"
 )
 
 // line is an Options.Listen whose other end the test holds.
@@ -127,6 +131,57 @@ func TestALineThatBreaksIsDialledAgain(t *testing.T) {
 		synctest.Wait()
 		if l.open != 0 {
 			t.Errorf("with nobody waiting there are %d lines", l.open)
+		}
+	})
+}
+
+func TestALineThatNeverHoldsIsntDialledInALoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		w := &wakes{listen: func(context.Context, string, func(string)) error { calls.Add(1); return nil }}
+		_, leave := w.join("a")
+		time.Sleep(10*redial + redial/2)
+		synctest.Wait()
+		if n := calls.Load(); n != 11 || w.live() {
+			t.Errorf("in ten seconds it is dialled %d times, live %v", n, w.live())
+		}
+		leave()
+		time.Sleep(linger)
+	})
+}
+
+// mute is a database that takes statements and doesn't answer.
+type mute struct {
+	gorm.ConnPool
+	asked, open atomic.Int64
+}
+
+func (m *mute) QueryContext(ctx context.Context, _ string, _ ...any) (*stdsql.Rows, error) {
+	m.asked.Add(1)
+	m.open.Add(1)
+	defer m.open.Add(-1)
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestAWaiterNeedntStayWithADatabaseThatDoesntAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := new(mute)
+		b := &Backend{pool: m, sql: dialects["sqlite"].statements("t", false)}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begun := time.Now()
+		if err := b.Wait(ctx, "k", "1"); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != time.Second {
+			t.Errorf("after %v Wait = %v", time.Since(begun), err)
+		}
+		time.Sleep(lookTimeout)
+		synctest.Wait()
+		if m.asked.Load() != 1 || m.open.Load() != 0 {
+			t.Errorf("it was asked %d times, and %d still wait", m.asked.Load(), m.open.Load())
+		}
+		begun = time.Now()
+		if err := b.Wait(t.Context(), "k", "1"); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != firstPause+lookTimeout {
+			t.Errorf("who has all the time: after %v Wait = %v", time.Since(begun), err)
 		}
 	})
 }
