@@ -506,6 +506,53 @@ func TestAWaiterIsWokenByAListener(t *testing.T) {
 	})
 }
 
+// Neither the end of a lease nor what changed before a waiter joined the others
+// is told by a listener; Wait would look after a second, or half of one.
+func TestAWaiterLooksWhenItJoinsAndWhenTheLeaseEnds(t *testing.T) {
+	b, _, w := open(t, firestoretest.Double(t), firestore.Options{})
+	v := save(t, b, "ana", "1", core.Absent)
+	soonest := func(do func() error) time.Duration { // a machine may be held up, but not every time
+		least := time.Hour
+		for range 5 {
+			begun := time.Now()
+			if err := do(); err != nil {
+				t.Fatal(err)
+			}
+			least = min(least, time.Since(begun))
+		}
+		return least
+	}
+	const ttl = 200 * time.Millisecond
+	if took := soonest(func() error {
+		if _, err := b.Acquire(t.Context(), "ana", ttl); err != nil {
+			return err
+		}
+		return b.Wait(t.Context(), "ana", v)
+	}); took < ttl || took > ttl+300*time.Millisecond {
+		t.Errorf("a lease of %v is waited for in %v", ttl, took)
+	}
+
+	held, err := b.Acquire(t.Context(), "ana", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.take()
+	first := make(chan error, 1)
+	go func() { first <- b.Wait(t.Context(), "ana", v) }()
+	for w.listeners() < 2 || w.count("BatchGetDocuments") == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if took := soonest(func() error { return b.Wait(t.Context(), "ana", "another") }); took > 300*time.Millisecond {
+		t.Errorf("who joins learns in %v what others know", took)
+	}
+	if err := held.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+}
+
 // refresh is a RefreshRequest's: it saves data over the current record.
 func refresh(b core.TokenBackend, key, data string) func(context.Context, core.Record) error {
 	return func(ctx context.Context, current core.Record) error {
