@@ -38,6 +38,7 @@ var onAll = []struct {
 }
 
 func TestOnEveryStore(t *testing.T) {
+	t.Parallel() // and beside the other tests that are
 	for name, start := range map[string]func(testing.TB) place{
 		"in process": inProcess,
 		"versitygw":  onVersitygw,

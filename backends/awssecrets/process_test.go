@@ -3,6 +3,7 @@
 package awssecrets_test
 
 import (
+	"flag"
 	"os"
 	"testing"
 	"time"
@@ -17,6 +18,8 @@ func TestMain(m *testing.M) {
 	crew.Work(func(url string) (core.TokenBackend, error) {
 		return awssecrets.New(connect(url, nil), awssecrets.Options{Prefix: "tokens/"})
 	})
+	flag.Parse()
+	_ = flag.Set("test.parallel", "8") // most of them wait: for leases to expire, for moto
 	os.Exit(m.Run())
 }
 
