@@ -42,13 +42,25 @@ func (o Origin) Fail(op, key string, err error) error {
 }
 
 // Coordinate is a backend's whole ShouldRefresh: [Coordinate] over the leases of
-// l, which is the backend itself or what it leases by. What goes wrong in the
-// store has its name already; what the provider says isn't the store's error.
+// l, which is the backend itself or what it leases by. Refresh's own error stays
+// as it is: what the provider says isn't the store's error.
 func (o Origin) Coordinate(ctx context.Context, b TokenBackend, l Leaser, key string, req RefreshRequest) (RefreshDecision, error) {
 	if err := o.Admit(ctx, "refresh", key); err != nil {
 		return 0, err
 	}
-	return Coordinate(ctx, b, l, key, req)
+	failed := false
+	if refresh := req.Refresh; refresh != nil {
+		req.Refresh = func(ctx context.Context, current Record) error {
+			err := refresh(ctx, current)
+			failed = err != nil
+			return err
+		}
+	}
+	decision, err := Coordinate(ctx, b, l, key, req)
+	if failed {
+		return decision, err
+	}
+	return decision, o.Fail("refresh", key, err)
 }
 
 // Lease returns l with errors that say whose lease it is.

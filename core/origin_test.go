@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/graphtoken/graphtoken/core"
 )
@@ -37,5 +38,15 @@ func TestOriginNamesErrorsOfTheStoreAlone(t *testing.T) {
 	}
 	if b.count("acquire") != 1 {
 		t.Error("a call that must have no effect took a lease")
+	}
+
+	if _, err := b.Acquire(t.Context(), "k", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	hurried, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	_, err = origin.Coordinate(hurried, b, b, "k", core.RefreshRequest{})
+	if named := (*core.Error)(nil); !errors.As(err, &named) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a caller who leaves while waiting: %v", err)
 	}
 }

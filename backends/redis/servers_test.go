@@ -22,6 +22,9 @@ type where struct {
 	MasterName string // Addrs are Sentinels, which know it by this name
 }
 
+// crewLease leaves a holder time to renew while three stores are tested at once.
+const crewLease = 2 * lease
+
 func TestMain(m *testing.M) {
 	logging.Disable() // every dial that fails is a line, and servers are stopped here
 	crew.Work(func(w where) (core.TokenBackend, error) {
@@ -44,7 +47,7 @@ func TestOneServer(t *testing.T) {
 	t.Run("ManyProcesses", func(t *testing.T) {
 		crew.Run(t, crew.Store{
 			Where:    where{Addrs: []string{server.Addr}},
-			LeaseTTL: lease,
+			LeaseTTL: crewLease,
 			Stop:     func(t *testing.T) { server.Stop(t) },
 			Restart:  func(t *testing.T) { server.Restart(t) },
 		})
@@ -61,7 +64,7 @@ func TestCluster(t *testing.T) {
 		conform(t, connect, func(record string) { cluster.Failover(t, record) })
 	})
 	t.Run("ManyProcesses", func(t *testing.T) {
-		crew.Run(t, crew.Store{Where: where{Addrs: cluster.Addrs(), Cluster: true}, LeaseTTL: lease})
+		crew.Run(t, crew.Store{Where: where{Addrs: cluster.Addrs(), Cluster: true}, LeaseTTL: crewLease})
 	})
 	t.Run("the least permissions are enough", func(t *testing.T) {
 		for _, node := range cluster.Nodes {
@@ -99,7 +102,7 @@ func TestSentinel(t *testing.T) {
 		conform(t, connect, func(string) { sentinels.Switchover(t) })
 	})
 	t.Run("ManyProcesses", func(t *testing.T) {
-		crew.Run(t, crew.Store{Where: where{Addrs: sentinels.Addrs(), MasterName: redistest.MasterName}, LeaseTTL: lease})
+		crew.Run(t, crew.Store{Where: where{Addrs: sentinels.Addrs(), MasterName: redistest.MasterName}, LeaseTTL: crewLease})
 	})
 	t.Run("a failover that is ordered", func(t *testing.T) {
 		amid(t, connect, func(func()) { sentinels.Failover(t) })
