@@ -168,6 +168,13 @@ func (c *crew) ask(workers ...*worker) {
 	c.tell(fmt.Sprint("at ", time.Duration(c.ahead.Load())), workers...)
 }
 
+// askUntil has them ask until the store can be reached: after an outage a client
+// may not dial for a second, nor core.Store ask again.
+func (c *crew) askUntil(workers ...*worker) {
+	c.Helper()
+	c.tell(fmt.Sprint("until ", time.Duration(c.ahead.Load())), workers...)
+}
+
 // expire makes the token expire, for everybody; who asks notices.
 func (c *crew) expire() { c.ahead.Add(int64(2 * time.Hour)) }
 

@@ -171,7 +171,7 @@ func outage(c *crew) {
 	c.store.Restart(c.T)
 	c.tell("flush", holder)
 	c.hear("flushed", holder)
-	c.ask(others...)
+	c.askUntil(others...)
 	if got := c.agree(others...); got != fresh {
 		c.Errorf("the others have %q, the holder saved %q", got, fresh)
 	}
@@ -184,7 +184,7 @@ func outage(c *crew) {
 	}
 	c.store.Restart(c.T)
 	c.expire()
-	c.ask(c.workers...)
+	c.askUntil(c.workers...)
 	c.agree(c.workers...)
 	c.wantRefreshes(2)
 	if g := c.idp.Grants(); g.ByType[entra.Password].Received != 1 {

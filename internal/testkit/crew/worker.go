@@ -59,6 +59,7 @@ func Work[W any](open func(where W) (core.TokenBackend, error)) {
 //
 //	sign in    keeps a first token for everybody
 //	at 2h0m0s  sets the clock so far forward, and asks for the token
+//	until 4h   the same, again and again until the store can be reached
 //	flush      saves what is unsaved, as soon as it can
 //
 // In between it says "asking" whenever it is about to ask the provider.
@@ -97,19 +98,26 @@ func work[W any](given string, open func(W) (core.TokenBackend, error), in io.Re
 				time.Sleep(10 * time.Millisecond)
 			}
 			fmt.Fprintln(out, "flushed")
-		case "at":
+		case "at", "until":
 			d, err := time.ParseDuration(at)
 			if err != nil {
 				return err
 			}
 			ahead.Store(int64(d))
-			fmt.Fprintln(out, ask(ctx, source))
+			answer := ask(ctx, source)
+			for order == "until" && strings.HasPrefix(answer, failed) && !strings.Contains(answer, core.ErrReauthRequired.Error()) {
+				time.Sleep(10 * time.Millisecond)
+				answer = ask(ctx, source)
+			}
+			fmt.Fprintln(out, answer)
 		default:
 			return fmt.Errorf("unknown order %q", orders.Text())
 		}
 	}
 	return nil
 }
+
+const failed = "failed: "
 
 // ask has ten goroutines ask the source, and says what they were given.
 func ask(ctx context.Context, source *core.TokenSource) string {
@@ -119,7 +127,7 @@ func ask(ctx context.Context, source *core.TokenSource) string {
 		all.Go(func() {
 			token, err := source.Token(ctx)
 			if err != nil {
-				said[i] = fmt.Sprint("failed: ", err)
+				said[i] = fmt.Sprint(failed, err)
 				return
 			}
 			digest := sha256.Sum256([]byte(token.Secret.Reveal()))
@@ -129,7 +137,7 @@ func ask(ctx context.Context, source *core.TokenSource) string {
 	all.Wait()
 	for _, other := range said[1:] {
 		if other != said[0] {
-			return "failed: one goroutine has " + said[0] + ", another " + other
+			return failed + "one goroutine has " + said[0] + ", another " + other
 		}
 	}
 	return strings.ReplaceAll(said[0], "\n", " ")
