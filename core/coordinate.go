@@ -15,9 +15,10 @@ import (
 // Waiters return as soon as the record changes, and take over when the lease
 // falls free with the record unchanged. Where b is a [Watcher], they are woken
 // by it, and otherwise by l, if that is one, as soon as the lease is free; polling
-// goes on beneath, more and more slowly, because a wake-up can be lost. The lease is renewed while Refresh runs. A lease lost all the same
-// never cancels Refresh, since the provider's answer must not be thrown away:
-// the version protects the save.
+// goes on beneath, more and more slowly, because a wake-up can be lost. The
+// lease is renewed while Refresh runs. A lease lost all the same never cancels
+// Refresh, since the provider's answer must not be thrown away: the version
+// protects the save.
 //
 // Errors are ctx's (before Refresh began; afterwards Refresh is waited for),
 // those of b and l, and Refresh's own, unchanged.

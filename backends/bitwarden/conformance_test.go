@@ -41,21 +41,18 @@ type process struct {
 func (p process) Open(conformance.T) core.TokenBackend { return p.backend }
 
 // store is a server of its own.
-type store struct {
-	server *bitwardentest.Server
-	prefix string
-}
+type store struct{ bitwardentest.Records }
 
 // newStore has secrets that aren't ours: in another project, and of names that
 // no key has.
 func newStore(t conformance.T, prefix string) store {
-	s := store{bitwardentest.Start(t, bitwardentest.Options{}), prefix}
-	elsewhere := s.server.NewProject("elsewhere")
+	s := store{bitwardentest.Records{Server: bitwardentest.Start(t, bitwardentest.Options{}), Prefix: prefix}}
+	elsewhere := s.NewProject("elsewhere")
 	for _, key := range []string{"o365_token.txt", "token", "user-0"} {
-		s.server.Add(bitwardentest.Secret{Key: prefix + key, Value: "theirs", Project: elsewhere})
+		s.Add(bitwardentest.Secret{Key: prefix + key, Value: "theirs", Project: elsewhere})
 	}
 	for _, name := range []string{"%", "%4a", "o365 token", "TOKEN@", prefix + "%", prefix + "a b"} {
-		s.server.Add(bitwardentest.Secret{Key: name, Value: "theirs"})
+		s.Add(bitwardentest.Secret{Key: name, Value: "theirs"})
 	}
 	return s
 }
@@ -63,39 +60,15 @@ func newStore(t conformance.T, prefix string) store {
 func (s store) Open(t conformance.T) core.TokenBackend {
 	transport := new(http.Transport)
 	t.Cleanup(transport.CloseIdleConnections)
-	secrets, err := bitwarden.Login(t.Context(), s.server.AccessToken(), bitwarden.LoginOptions{
-		APIURL: s.server.APIURL(), IdentityURL: s.server.IdentityURL(), HTTPClient: &http.Client{Transport: transport},
+	secrets, err := bitwarden.Login(t.Context(), s.AccessToken(), bitwarden.LoginOptions{
+		APIURL: s.APIURL(), IdentityURL: s.IdentityURL(), HTTPClient: &http.Client{Transport: transport},
 	})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	b, err := bitwarden.New(secrets, bitwarden.Options{ProjectID: s.server.Project(), Prefix: s.prefix})
+	b, err := bitwarden.New(secrets, bitwarden.Options{ProjectID: s.Project(), Prefix: s.Prefix})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	return b
 }
-
-func (s store) stored(key string) (bitwardentest.Secret, bool) {
-	for _, secret := range s.server.Secrets() {
-		if secret.Key == s.prefix+key && secret.Project == s.server.Project() {
-			return secret, true
-		}
-	}
-	return bitwardentest.Secret{}, false
-}
-
-func (s store) Raw(key string) []byte {
-	secret, _ := s.stored(key)
-	return []byte(secret.Value)
-}
-
-func (s store) Corrupt(t conformance.T, key string) {
-	secret, ok := s.stored(key)
-	if !ok {
-		t.Fatalf("%q is not stored", key)
-	}
-	s.server.Set(secret.ID, "base64:?")
-}
-
-func (s store) Fail(n int) { s.server.Fail(n) }

@@ -64,9 +64,9 @@ type Options struct {
 	//
 	// There is one call at a time for each Backend, besides those whose ctx is
 	// done, while somebody waits and a little longer; and another a second after
-	// it returned: waiters look by themselves meanwhile. Errors are its own to report. Without it the
-	// Backend also tells nobody of its writes, so processes that share a table
-	// want it all alike.
+	// it returned: waiters look by themselves meanwhile. Errors are its own to
+	// report. Without it the Backend also tells nobody of its writes, so processes
+	// that share a table want it all alike.
 	Listen func(ctx context.Context, channel string, heard func(payload string)) error
 }
 

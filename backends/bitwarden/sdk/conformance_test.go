@@ -37,40 +37,15 @@ func TestConformanceWithLeasesInRedis(t *testing.T) {
 }
 
 // store is a server of its own.
-type store struct{ server *bitwardentest.Server }
+type store struct{ bitwardentest.Records }
 
 func newStore(t conformance.T) store {
-	return store{bitwardentest.Start(t, bitwardentest.Options{})}
+	return store{bitwardentest.Records{Server: bitwardentest.Start(t, bitwardentest.Options{})}}
 }
 
 func (s store) Open(t conformance.T) core.TokenBackend {
-	return newBackend(t, s.server, login(t, s.server, ""))
+	return newBackend(t, s.Server, login(t, s.Server, ""))
 }
-
-// stored is the secret of a key that is its own name.
-func (s store) stored(key string) (bitwardentest.Secret, bool) {
-	for _, secret := range s.server.Secrets() {
-		if secret.Key == key {
-			return secret, true
-		}
-	}
-	return bitwardentest.Secret{}, false
-}
-
-func (s store) Raw(key string) []byte {
-	secret, _ := s.stored(key)
-	return []byte(secret.Value)
-}
-
-func (s store) Corrupt(t conformance.T, key string) {
-	secret, ok := s.stored(key)
-	if !ok {
-		t.Fatalf("%q is not stored", key)
-	}
-	s.server.Set(secret.ID, "base64:?")
-}
-
-func (s store) Fail(n int) { s.server.Fail(n) }
 
 // leased is a store whose backends coordinate in Redis.
 type leased struct {
