@@ -130,7 +130,7 @@ func basics() []testCase {
 			func(c *trial) {
 				a := c.open()
 				given := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
-				if _, err := a.Save(c.ctx, key, core.Record{Data: text(1), Modified: given}); err != nil {
+				if _, err := a.Save(c.ctx, key, core.Record{Data: text(1), Modified: given, Version: core.AnyVersion}); err != nil {
 					c.Fatalf("Save: %v", err)
 				}
 				if got := c.load(a, key).Modified; got.Equal(given) {

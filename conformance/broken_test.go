@@ -187,7 +187,7 @@ func (k coordinator) shouldRefresh(b *broken) func(ctx context.Context, key stri
 			if errors.Is(err, core.ErrNotFound) {
 				rec, err = core.Record{Version: core.Absent}, nil
 				if k.absentIsEmpty {
-					rec.Version = ""
+					rec.Version = core.AnyVersion
 				}
 			}
 			changed := req.Seen != rec.Version && (k.anyIsNoVersion || req.Seen != core.AnyVersion)

@@ -28,11 +28,13 @@ func contexts() []testCase {
 			func(c *trial) {
 				for _, first := range []func(ctx context.Context, b core.TokenBackend){
 					func(ctx context.Context, b core.TokenBackend) { _, _ = b.Load(ctx, key) },
-					func(ctx context.Context, b core.TokenBackend) { _, _ = b.Save(ctx, key, core.Record{Data: text(0)}) },
+					func(ctx context.Context, b core.TokenBackend) {
+						_, _ = b.Save(ctx, key, core.Record{Data: text(0), Version: core.AnyVersion})
+					},
 					func(ctx context.Context, b core.TokenBackend) { _, _ = b.Check(ctx, key) },
 					func(ctx context.Context, b core.TokenBackend) { _ = b.Delete(ctx, key) },
 					func(ctx context.Context, b core.TokenBackend) {
-						_, _ = b.ShouldRefresh(ctx, key, core.RefreshRequest{})
+						_, _ = b.ShouldRefresh(ctx, key, core.RefreshRequest{Seen: core.AnyVersion})
 					},
 				} {
 					a := c.open()
@@ -145,9 +147,9 @@ func contexts() []testCase {
 				if ok, err := a.Check(c.soon(), key); err == nil && !ok {
 					c.Errorf("Check after Close = false, want an error or true")
 				}
-				_, _ = a.Save(c.soon(), "other", core.Record{Data: text(2)})
+				_, _ = a.Save(c.soon(), "other", core.Record{Data: text(2), Version: core.AnyVersion})
 				_ = a.Delete(c.soon(), "other")
-				_, _ = a.ShouldRefresh(c.soon(), key, core.RefreshRequest{})
+				_, _ = a.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: core.AnyVersion})
 				if !same(closer, other) {
 					c.wantRecord(b, key, text(1))
 					c.save(b, key, text(3))
@@ -169,7 +171,7 @@ func (c *trial) wantNoEffect(done context.Context, want error) {
 	c.wantErr(err, want, "Check")
 	_, err = a.Check(done, "absent")
 	c.wantErr(err, want, "Check of an absent key")
-	_, err = a.Save(done, key, core.Record{Data: text(2)})
+	_, err = a.Save(done, key, core.Record{Data: text(2), Version: core.AnyVersion})
 	c.wantErr(err, want, "Save")
 	_, err = a.Save(done, "new", core.Record{Data: text(2), Version: c.absent()})
 	c.wantErr(err, want, "Save of a new key")
@@ -178,7 +180,7 @@ func (c *trial) wantNoEffect(done context.Context, want error) {
 		c.Errorf("Refresh runs")
 		return errors.New("not in this case")
 	}} {
-		_, err = a.ShouldRefresh(done, key, core.RefreshRequest{Refresh: refresh})
+		_, err = a.ShouldRefresh(done, key, core.RefreshRequest{Seen: core.AnyVersion, Refresh: refresh})
 		c.wantErr(err, want, "ShouldRefresh")
 	}
 	for _, handle := range []core.TokenBackend{a, b} {

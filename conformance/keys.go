@@ -76,12 +76,12 @@ func keys() []testCase {
 					name := key[:min(len(key), 20)]
 					_, err := a.Load(c.ctx, key)
 					c.wantErr(err, core.ErrInvalidKey, "Load(%q, %d bytes)", name, len(key))
-					_, err = a.Save(c.ctx, key, core.Record{Data: text(1)})
+					_, err = a.Save(c.ctx, key, core.Record{Data: text(1), Version: core.AnyVersion})
 					c.wantErr(err, core.ErrInvalidKey, "Save(%q, %d bytes)", name, len(key))
 					_, err = a.Check(c.ctx, key)
 					c.wantErr(err, core.ErrInvalidKey, "Check(%q, %d bytes)", name, len(key))
 					c.wantErr(a.Delete(c.ctx, key), core.ErrInvalidKey, "Delete(%q, %d bytes)", name, len(key))
-					_, err = a.ShouldRefresh(c.soon(), key, core.RefreshRequest{Refresh: func(context.Context, core.Record) error {
+					_, err = a.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: core.AnyVersion, Refresh: func(context.Context, core.Record) error {
 						c.Errorf("ShouldRefresh(%q, %d bytes) runs Refresh", name, len(key))
 						return errors.New("not for such a key")
 					}})

@@ -82,7 +82,7 @@ func list() []testCase {
 					if _, err := b.Load(c.soon(), k); err != nil {
 						c.Errorf("Load(%q) within the loop over Keys: %v", k, err)
 					}
-					if _, err := a.Save(c.soon(), k, core.Record{Data: text(10)}); err != nil {
+					if _, err := a.Save(c.soon(), k, core.Record{Data: text(10), Version: core.AnyVersion}); err != nil {
 						c.Errorf("Save(%q) within the loop over Keys: %v", k, err)
 					}
 					for _, err := range c.lister(a).Keys(c.soon()) {

@@ -42,8 +42,8 @@ func outage() []testCase {
 				c.fail(-1)
 				_, _ = a.Load(c.soon(), key)
 				_, _ = b.Check(c.soon(), key)
-				_, _ = b.Save(c.soon(), key, core.Record{Data: text(2)})
-				_, _ = a.Save(c.soon(), "new", core.Record{Data: text(2)})
+				_, _ = b.Save(c.soon(), key, core.Record{Data: text(2), Version: core.AnyVersion})
+				_, _ = a.Save(c.soon(), "new", core.Record{Data: text(2), Version: core.AnyVersion})
 				_ = a.Delete(c.soon(), key)
 				c.fail(0)
 				for _, handle := range []core.TokenBackend{a, b, c.open()} {

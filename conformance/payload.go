@@ -41,13 +41,13 @@ func payload() []testCase {
 			func(c *trial) {
 				a := c.open()
 				for _, empty := range [][]byte{nil, {}} {
-					_, err := a.Save(c.ctx, key, core.Record{Data: empty})
+					_, err := a.Save(c.ctx, key, core.Record{Data: empty, Version: core.AnyVersion})
 					c.wantErr(err, core.ErrCorrupt, "Save of empty data under an absent key")
 					c.wantNone(a, key)
 				}
 				c.save(a, key, text(1))
 				for _, empty := range [][]byte{nil, {}} {
-					_, err := a.Save(c.ctx, key, core.Record{Data: empty})
+					_, err := a.Save(c.ctx, key, core.Record{Data: empty, Version: core.AnyVersion})
 					c.wantErr(err, core.ErrCorrupt, "Save of empty data over a record")
 					c.wantRecord(a, key, text(1))
 				}
@@ -103,7 +103,7 @@ func payload() []testCase {
 					defer cancel()
 					// An interrupted Save may take effect later, when its
 					// request arrives: any of the records may be there.
-					_, _ = a.Save(ctx, key, core.Record{Data: record(round + 1)})
+					_, _ = a.Save(ctx, key, core.Record{Data: record(round + 1), Version: core.AnyVersion})
 					if data := c.load(b, key).Data; !whole(data) {
 						c.Errorf("Load after an interrupted Save = %s: neither the old record nor the new one", brief(data))
 					}
@@ -140,7 +140,7 @@ func (c *trial) wantSize(size int) {
 		data[i] = "abcdefghijklmnopqrstuvwxyz012345"[random.IntN(32)]
 	}
 	c.save(a, key, text(1))
-	_, err := a.Save(c.ctx, key, core.Record{Data: data})
+	_, err := a.Save(c.ctx, key, core.Record{Data: data, Version: core.AnyVersion})
 	switch {
 	case c.want.MaxSize > 0 && size > c.want.MaxSize:
 		c.wantErr(err, core.ErrTooLarge, "Save of %d bytes, where MaxSize is %d,", size, c.want.MaxSize)

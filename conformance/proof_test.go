@@ -467,7 +467,7 @@ var mutants = []mutant{
 				return b.Backend.Save(ctx, key, r)
 			}
 			for n := len(r.Data) / 10; n < len(r.Data); n += len(r.Data) / 10 {
-				if _, err := b.Backend.Save(ctx, key, rec{Data: r.Data[:n]}); err != nil {
+				if _, err := b.Backend.Save(ctx, key, rec{Data: r.Data[:n], Version: core.AnyVersion}); err != nil {
 					return "", err
 				}
 				time.Sleep(50 * time.Microsecond)
@@ -1574,7 +1574,7 @@ var mutants = []mutant{
 		b.save = func(ctx ctx, key string, r rec) (ver, error) {
 			v, err := b.Backend.Save(ctx, key, r)
 			if errors.Is(err, core.ErrConflict) || errors.Is(err, reference.ErrOutage) {
-				err = fmt.Errorf("%w: refused %q", err, r.Data)
+				err = fmt.Errorf("%w: refused %q", err, []byte(r.Data))
 			}
 			return v, err
 		}
@@ -1585,7 +1585,7 @@ var mutants = []mutant{
 		b.save = func(ctx ctx, key string, r rec) (ver, error) {
 			v, err := b.Backend.Save(ctx, key, r)
 			if err != nil {
-				err = fmt.Errorf("saving %s: %w", r.Data, err)
+				err = fmt.Errorf("saving %s: %w", []byte(r.Data), err)
 			}
 			return v, err
 		}
@@ -1594,7 +1594,7 @@ var mutants = []mutant{
 		b.save = func(ctx ctx, key string, r rec) (ver, error) {
 			v, err := b.Backend.Save(ctx, key, r)
 			if err != nil {
-				err = fmt.Errorf("saving %v: %w", r, err)
+				err = fmt.Errorf("saving %v: %w", []byte(r.Data), err)
 			}
 			return v, err
 		}
@@ -1615,7 +1615,7 @@ var mutants = []mutant{
 	})},
 	{what: "logs what it saves with log", by: "redaction/logs", build: each(func(b *broken) {
 		b.save = func(ctx ctx, key string, r rec) (ver, error) {
-			log.Printf("saving %q: %+v", key, r)
+			log.Printf("saving %q: %+v", key, []byte(r.Data))
 			return b.Backend.Save(ctx, key, r)
 		}
 	})},

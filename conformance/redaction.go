@@ -62,17 +62,17 @@ func (c *trial) provoke(seen func(what string, err error)) {
 	save("a stale Save", c.ctx, key, core.Record{Data: secret(3), Version: old})
 	save("a Save with Absent over a record", c.ctx, key, core.Record{Data: secret(3), Version: core.Absent})
 	save("a Save with a version nobody made up", c.ctx, key, core.Record{Data: secret(3), Version: "no-such-version"})
-	save("a Save under an invalid key", c.ctx, "a\x00b", core.Record{Data: secret(3)})
+	save("a Save under an invalid key", c.ctx, "a\x00b", core.Record{Data: secret(3), Version: core.AnyVersion})
 	cancelled, cancel := context.WithCancel(c.ctx)
 	cancel()
-	save("a cancelled Save", cancelled, key, core.Record{Data: secret(3)})
+	save("a cancelled Save", cancelled, key, core.Record{Data: secret(3), Version: core.AnyVersion})
 	if c.want.MaxSize > 0 && c.want.MaxSize < 64<<20 {
-		save("a Save over the limit", c.ctx, key, core.Record{Data: append(secret(3), bytes.Repeat([]byte("."), c.want.MaxSize)...)})
+		save("a Save over the limit", c.ctx, key, core.Record{Data: append(secret(3), bytes.Repeat([]byte("."), c.want.MaxSize)...), Version: core.AnyVersion})
 	}
 	c.load(a, key)
 	_, err := a.Load(cancelled, key)
 	seen("a cancelled Load", err)
-	_, err = a.ShouldRefresh(c.soon(), key, core.RefreshRequest{LeaseTTL: holding, Refresh: func(ctx context.Context, current core.Record) error {
+	_, err = a.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: core.AnyVersion, LeaseTTL: holding, Refresh: func(ctx context.Context, current core.Record) error {
 		_, _ = a.Save(ctx, key, core.Record{Data: secret(4), Version: current.Version})
 		return errors.New("the provider said no")
 	}})
@@ -81,7 +81,7 @@ func (c *trial) provoke(seen func(what string, err error)) {
 		c.fail(-1)
 		_, err := a.Load(c.soon(), key)
 		seen("a Load in an outage", err)
-		save("a Save in an outage", c.soon(), key, core.Record{Data: secret(5)})
+		save("a Save in an outage", c.soon(), key, core.Record{Data: secret(5), Version: core.AnyVersion})
 		c.fail(0)
 	}
 	if c.corrupt != nil {

@@ -234,7 +234,7 @@ func refresh() []testCase {
 				stop := c.refreshing(a, key, seen)
 				for i, handle := range []core.TokenBackend{a, b} {
 					d, err := handle.ShouldRefresh(c.soon(), "other", core.RefreshRequest{Seen: other, LeaseTTL: holding, Refresh: func(ctx context.Context, _ core.Record) error {
-						_, err := handle.Save(ctx, "other", core.Record{Data: text(2 + i)})
+						_, err := handle.Save(ctx, "other", core.Record{Data: text(2 + i), Version: core.AnyVersion})
 						return err
 					}})
 					c.wantDecision(d, err, core.RefreshedHere, "only another key is being refreshed")

@@ -6,27 +6,29 @@ import (
 )
 
 // Version names one state of a stored record. A backend makes it up as it
-// likes (a counter, an ETag, a digest); nobody else looks inside. It is never
-// empty and never begins with a NUL byte.
+// likes (a counter, an ETag, a digest); nobody else looks inside. The version of
+// a stored record is never empty and never begins with a NUL byte.
 type Version string
 
 const (
-	// AnyVersion asks Save to overwrite whatever is stored, and, as
-	// RefreshRequest.Seen, to refresh whatever is stored.
-	AnyVersion Version = ""
+	// Absent says that nothing is stored. It is the zero Version, so that a
+	// Record without a version creates and never overwrites: as Record.Version it
+	// asks Save to store only where nothing is stored yet, and as
+	// RefreshRequest.Seen it says that nothing was found.
+	Absent Version = ""
 
-	// Absent asks Save to store only where nothing is stored yet, and, as
-	// RefreshRequest.Seen, says that nothing was found.
-	Absent Version = "\x00absent"
+	// AnyVersion asks Save to overwrite whatever is stored, and, as
+	// RefreshRequest.Seen, to refresh whatever is stored. It must be written out.
+	AnyVersion Version = "\x00any"
 )
 
 // Record is one stored token cache as a backend sees it.
 type Record struct {
 	// Data is opaque to the backend and never empty when it is saved.
-	Data []byte
+	Data Data
 
-	// Version is set by Load and honoured by Save: AnyVersion overwrites,
-	// Absent creates, any other value replaces that very version.
+	// Version is set by Load and honoured by Save: Absent creates, AnyVersion
+	// overwrites, any other value replaces that very version.
 	Version Version
 
 	// Modified is when the record was last saved, by the backend's own

@@ -136,7 +136,7 @@ type waiter struct {
 	borrowed bool    // it is the leaser's, which doesn't see the record
 	wakes    int     // by a borrowed one
 	pause    time.Duration
-	stored   Version // when this looked last; AnyVersion: it never did
+	stored   Version // when this looked last; AnyVersion: it has not looked yet
 	idle     bool    // as it was when this looked before
 }
 
@@ -149,7 +149,7 @@ const (
 )
 
 func newWaiter(b TokenBackend, l Leaser, key string) *waiter {
-	w := &waiter{backend: b, key: key, pause: firstWatchBound}
+	w := &waiter{backend: b, key: key, pause: firstWatchBound, stored: AnyVersion}
 	if watcher, ok := As[Watcher](b); ok {
 		w.watcher = watcher
 	} else if watcher, ok := l.(Watcher); ok {

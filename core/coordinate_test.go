@@ -14,7 +14,7 @@ import (
 
 func save(t testing.TB, b core.TokenBackend, data string) core.Version {
 	t.Helper()
-	v, err := b.Save(context.Background(), "k", core.Record{Data: []byte(data)})
+	v, err := b.Save(context.Background(), "k", core.Record{Data: []byte(data), Version: core.AnyVersion})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,10 +46,10 @@ func TestTheThreeAnswersAreReached(t *testing.T) {
 			t.Errorf("seen %q: %v, %v", v, d, err)
 		}
 	}
-	if d, err := b.ShouldRefresh(ctx, "k", core.RefreshRequest{Refresh: func(context.Context, core.Record) error { return core.ErrNotNeeded }}); d != core.RefreshedElsewhere || err != nil {
+	if d, err := b.ShouldRefresh(ctx, "k", core.RefreshRequest{Seen: core.AnyVersion, Refresh: func(context.Context, core.Record) error { return core.ErrNotNeeded }}); d != core.RefreshedElsewhere || err != nil {
 		t.Errorf("not needed: %v, %v", d, err)
 	}
-	if d, err := (core.Uncoordinated{}).ShouldRefresh(ctx, "k", core.RefreshRequest{Refresh: refuse}); d != core.RefreshNow || err != nil {
+	if d, err := (core.Uncoordinated{}).ShouldRefresh(ctx, "k", core.RefreshRequest{Seen: core.AnyVersion, Refresh: refuse}); d != core.RefreshNow || err != nil {
 		t.Errorf("uncoordinated: %v, %v", d, err)
 	}
 }
@@ -115,7 +115,7 @@ func TestAFailedRefreshFreesTheLease(t *testing.T) {
 	}
 	func() {
 		defer func() { _ = recover() }()
-		_, _ = b.ShouldRefresh(context.Background(), "k", core.RefreshRequest{Refresh: func(context.Context, core.Record) error { panic("refresh") }})
+		_, _ = b.ShouldRefresh(context.Background(), "k", core.RefreshRequest{Seen: core.AnyVersion, Refresh: func(context.Context, core.Record) error { panic("refresh") }})
 	}()
 	if l, err := b.Acquire(context.Background(), "k", time.Minute); err != nil {
 		t.Errorf("after a panic: %v", err)
@@ -177,7 +177,7 @@ func TestAVanishedHolderIsTakenOverWithinOneLease(t *testing.T) {
 func TestACallerWhoLeavesDoesNotCancelTheRefresh(t *testing.T) {
 	b := newBackend()
 	ctx, cancel := context.WithCancel(context.Background())
-	d, err := b.ShouldRefresh(ctx, "k", core.RefreshRequest{Refresh: func(ctx context.Context, _ core.Record) error {
+	d, err := b.ShouldRefresh(ctx, "k", core.RefreshRequest{Seen: core.AnyVersion, Refresh: func(ctx context.Context, _ core.Record) error {
 		cancel()
 		return ctx.Err()
 	}})
@@ -374,7 +374,7 @@ func TestAnyVersionWaitsForTheLease(t *testing.T) {
 		time.AfterFunc(3*time.Second, func() { save(t, b, "fresh") })
 		time.AfterFunc(5*time.Second, func() { _ = lease.Release(context.Background()) })
 		start := time.Now()
-		d, err := b.ShouldRefresh(context.Background(), "k", core.RefreshRequest{})
+		d, err := b.ShouldRefresh(context.Background(), "k", core.RefreshRequest{Seen: core.AnyVersion})
 		if took := time.Since(start); d != core.RefreshNow || err != nil || took < 5*time.Second || took > 7*time.Second {
 			t.Errorf("%v, %v after %v", d, err, took)
 		}

@@ -17,7 +17,7 @@ func TestOriginNamesErrorsOfTheStoreAlone(t *testing.T) {
 	save(t, b, "stale")
 
 	refused := errors.New("503 from the provider")
-	_, err := origin.Coordinate(t.Context(), b, b, "k", core.RefreshRequest{Refresh: func(context.Context, core.Record) error { return refused }})
+	_, err := origin.Coordinate(t.Context(), b, b, "k", core.RefreshRequest{Seen: core.AnyVersion, Refresh: func(context.Context, core.Record) error { return refused }})
 	if err != refused {
 		t.Errorf("the provider's error became %v", err)
 	}
@@ -26,9 +26,11 @@ func TestOriginNamesErrorsOfTheStoreAlone(t *testing.T) {
 	leave()
 	for what, call := range map[string]func() (core.RefreshDecision, error){
 		"a key that is none": func() (core.RefreshDecision, error) {
-			return origin.Coordinate(t.Context(), b, b, "", core.RefreshRequest{})
+			return origin.Coordinate(t.Context(), b, b, "", core.RefreshRequest{Seen: core.AnyVersion})
 		},
-		"a caller who is gone": func() (core.RefreshDecision, error) { return origin.Coordinate(gone, b, b, "k", core.RefreshRequest{}) },
+		"a caller who is gone": func() (core.RefreshDecision, error) {
+			return origin.Coordinate(gone, b, b, "k", core.RefreshRequest{Seen: core.AnyVersion})
+		},
 	} {
 		_, err := call()
 		named := (*core.Error)(nil)
@@ -45,7 +47,7 @@ func TestOriginNamesErrorsOfTheStoreAlone(t *testing.T) {
 	}
 	hurried, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	_, err = origin.Coordinate(hurried, b, b, "k", core.RefreshRequest{})
+	_, err = origin.Coordinate(hurried, b, b, "k", core.RefreshRequest{Seen: core.AnyVersion})
 	if named := (*core.Error)(nil); !errors.As(err, &named) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a caller who leaves while waiting: %v", err)
 	}

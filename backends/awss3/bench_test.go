@@ -33,7 +33,7 @@ func BenchmarkSideBySide(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	version, err := backend.Save(b.Context(), "k", core.Record{Data: data})
+	version, err := backend.Save(b.Context(), "k", core.Record{Data: data, Version: core.AnyVersion})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func BenchmarkSideBySide(b *testing.B) {
 			return err
 		}},
 		{"save", func(b *testing.B) error {
-			_, err := backend.Save(b.Context(), "k", core.Record{Data: data})
+			_, err := backend.Save(b.Context(), "k", core.Record{Data: data, Version: core.AnyVersion})
 			return err
 		}, func(b *testing.B) error {
 			_, err := put(b, nil)

@@ -82,7 +82,7 @@ func countCalls(t *testing.T, at place) {
 			return err
 		}, "PutObject"},
 		{"Save that overwrites", func() (err error) {
-			version, err = b.Save(ctx, "k", core.Record{Data: []byte("3")})
+			version, err = b.Save(ctx, "k", core.Record{Data: []byte("3"), Version: core.AnyVersion})
 			return err
 		}, "PutObject"},
 		{"Save in vain", func() error {

@@ -330,9 +330,12 @@ func TestWhatIsRefusedIsNeitherAbsentNorAConflict(t *testing.T) {
 		"NotImplemented": refuse(501, "NotImplemented"),
 	} {
 		for name, do := range map[string]func() error{
-			"Load":             func() error { _, err := b.Load(ctx, "k"); return err },
-			"Check":            func() error { _, err := b.Check(ctx, "k"); return err },
-			"Save":             func() error { _, err := b.Save(ctx, "k", core.Record{Data: []byte("2")}); return err },
+			"Load":  func() error { _, err := b.Load(ctx, "k"); return err },
+			"Check": func() error { _, err := b.Check(ctx, "k"); return err },
+			"Save": func() error {
+				_, err := b.Save(ctx, "k", core.Record{Data: []byte("2"), Version: core.AnyVersion})
+				return err
+			},
 			"conditional Save": func() error { _, err := b.Save(ctx, "k", core.Record{Data: []byte("2"), Version: v}); return err },
 			"Delete":           func() error { return b.Delete(ctx, "k") },
 			"Acquire":          func() error { _, err := b.Acquire(ctx, "other", time.Minute); return err },
@@ -345,7 +348,10 @@ func TestWhatIsRefusedIsNeitherAbsentNorAConflict(t *testing.T) {
 				}
 				return nil
 			},
-			"ShouldRefresh": func() error { _, err := b.ShouldRefresh(ctx, "k", core.RefreshRequest{}); return err },
+			"ShouldRefresh": func() error {
+				_, err := b.ShouldRefresh(ctx, "k", core.RefreshRequest{Seen: core.AnyVersion})
+				return err
+			},
 		} {
 			t.Run(code+"/"+name, func(t *testing.T) {
 				f.inject(refusal)
@@ -405,7 +411,7 @@ func TestSaveWithAnyVersionIsNeverAConflict(t *testing.T) {
 	f := new(faults)
 	b := inProcess(t).faulty(t, f)
 	f.inject(refuse(412, "PreconditionFailed"))
-	_, err := b.Save(t.Context(), "k", core.Record{Data: []byte("1")})
+	_, err := b.Save(t.Context(), "k", core.Record{Data: []byte("1"), Version: core.AnyVersion})
 	wantCode(t, err, "PreconditionFailed")
 }
 

@@ -324,7 +324,7 @@ func TestWhatSecretsAreCreatedWith(t *testing.T) {
 func TestTooLargeSaysHowMuch(t *testing.T) {
 	b, double := open(t, secretstest.Options{}, awssecrets.Options{})
 	save(t, b, "k", strings.Repeat("x", 65_536), core.Absent)
-	_, err := b.Save(t.Context(), "k", core.Record{Data: make([]byte, 65_537)})
+	_, err := b.Save(t.Context(), "k", core.Record{Data: make([]byte, 65_537), Version: core.AnyVersion})
 	if !errors.Is(err, core.ErrTooLarge) || !strings.Contains(err.Error(), "65537") || !strings.Contains(err.Error(), "65536") {
 		t.Error(err)
 	}

@@ -43,7 +43,7 @@ func BenchmarkSideBySide(b *testing.B) {
 		})
 		b.Run("Save/"+size.name, func(b *testing.B) {
 			turns.Take(b, func(int) (err error) {
-				v, err = backend.Save(b.Context(), "ours", core.Record{Data: data})
+				v, err = backend.Save(b.Context(), "ours", core.Record{Data: data, Version: core.AnyVersion})
 				return err
 			}, func(int) error {
 				_, err := put()

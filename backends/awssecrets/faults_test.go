@@ -176,7 +176,7 @@ func everyMethod(t *testing.T, b *awssecrets.Backend, l core.Lease, v core.Versi
 	_, failed["Load"] = b.Load(ctx, "k")
 	_, failed["Check"] = b.Check(ctx, "k")
 	_, failed["Save over what was seen"] = b.Save(ctx, "k", core.Record{Data: []byte("2"), Version: v})
-	_, failed["Save over anything"] = b.Save(ctx, "k", core.Record{Data: []byte("2")})
+	_, failed["Save over anything"] = b.Save(ctx, "k", core.Record{Data: []byte("2"), Version: core.AnyVersion})
 	_, failed["Save where nothing is"] = b.Save(ctx, "k", core.Record{Data: []byte("2"), Version: core.Absent})
 	failed["Delete"] = b.Delete(ctx, "k")
 	_, failed["Acquire"] = b.Acquire(ctx, "k", time.Minute)
@@ -292,7 +292,7 @@ func TestASecretThatSomebodyScheduledForDeletionIsAnErrorOfItsOwn(t *testing.T) 
 	_, loaded := b.Load(ctx, "k")
 	_, checked := b.Check(ctx, "k")
 	_, known := b.Save(ctx, "k", core.Record{Data: []byte("2"), Version: v})
-	_, over := b.Save(ctx, "k", core.Record{Data: []byte("2")})
+	_, over := b.Save(ctx, "k", core.Record{Data: []byte("2"), Version: core.AnyVersion})
 	_, absent := b.Save(ctx, "k", core.Record{Data: []byte("2"), Version: core.Absent})
 	for op, err := range map[string]error{"Load": loaded, "Check": checked, "Save": known, "Save over anything": over, "Save with Absent": absent} {
 		if !errors.Is(err, awssecrets.ErrScheduledForDeletion) || errors.Is(err, core.ErrNotFound) || errors.Is(err, core.ErrConflict) {

@@ -195,7 +195,7 @@ func TestANameIsOneOfItsProject(t *testing.T) {
 	if _, err := anywhere.Load(t.Context(), "ana@contoso.com"); !errors.As(err, &duplicate) {
 		t.Errorf("Load of a name in two projects = %v", err)
 	}
-	if _, err := anywhere.Save(t.Context(), "bo", core.Record{Data: []byte("{}")}); err == nil || !strings.Contains(err.Error(), "ProjectID") {
+	if _, err := anywhere.Save(t.Context(), "bo", core.Record{Data: []byte("{}"), Version: core.AnyVersion}); err == nil || !strings.Contains(err.Error(), "ProjectID") {
 		t.Errorf("Save of a new name without a project = %v", err)
 	}
 	if err := b.Delete(t.Context(), "ana@contoso.com"); err != nil {
@@ -214,7 +214,7 @@ func twoSecretsOfOneNameAreAnError(t *testing.T) {
 	b := openFirst(t, s)
 	_, load := b.Load(t.Context(), "ana")
 	_, check := b.Check(t.Context(), "ana")
-	_, save := b.Save(t.Context(), "ana", core.Record{Data: []byte("{}")})
+	_, save := b.Save(t.Context(), "ana", core.Record{Data: []byte("{}"), Version: core.AnyVersion})
 	for what, err := range map[string]error{"Load": load, "Check": check, "Save": save, "Delete": b.Delete(t.Context(), "ana")} {
 		var duplicate *bitwarden.DuplicateError
 		if !errors.As(err, &duplicate) || !slices.Contains(duplicate.IDs, first) || !slices.Contains(duplicate.IDs, second) ||
@@ -405,7 +405,7 @@ func TestAnAccountThatMayOnlyRead(t *testing.T) {
 	if err := b.Delete(t.Context(), "ana"); !errors.Is(err, core.ErrReadOnly) {
 		t.Errorf("Delete = %v, want core.ErrReadOnly", err)
 	}
-	_, err := b.Save(t.Context(), "bo", core.Record{Data: []byte(`"2"`)})
+	_, err := b.Save(t.Context(), "bo", core.Record{Data: []byte(`"2"`), Version: core.AnyVersion})
 	if status := (*bitwarden.StatusError)(nil); !errors.As(err, &status) || status.StatusCode != 404 || errors.Is(err, core.ErrNotFound) {
 		t.Errorf("Save of a new name = %v, want the server's 404, and not absent", err)
 	}
@@ -428,7 +428,7 @@ func TestWhatIsTooLarge(t *testing.T) {
 		"18,744 bytes of noise": {bytes.Repeat([]byte{0xff}, 18_744), ""},
 		"18,745 bytes of noise": {bytes.Repeat([]byte{0xff}, 18_745), "25003 bytes as base64, the limit is 25000"},
 	} {
-		_, err := b.Save(t.Context(), "ana", core.Record{Data: c.data})
+		_, err := b.Save(t.Context(), "ana", core.Record{Data: c.data, Version: core.AnyVersion})
 		if c.error != "" {
 			if !errors.Is(err, core.ErrTooLarge) || !strings.Contains(err.Error(), c.error) {
 				t.Errorf("%s: %v, want core.ErrTooLarge: %s", what, err, c.error)
@@ -658,7 +658,7 @@ func TestWhatIsNotAbsent(t *testing.T) {
 			}
 		}
 		s.Inject(bitwardentest.Update, bitwardentest.Fault{Status: code})
-		if _, err := openFirst(t, s).Save(t.Context(), "ana", core.Record{Data: []byte("{}")}); !status(code)(err) {
+		if _, err := openFirst(t, s).Save(t.Context(), "ana", core.Record{Data: []byte("{}"), Version: core.AnyVersion}); !status(code)(err) {
 			t.Errorf("Save, when the update is answered with %d = %v", code, err)
 		}
 	}

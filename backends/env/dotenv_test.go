@@ -120,7 +120,7 @@ func TestADotEnvFileThatCantBeParsedIsCorruptAndKept(t *testing.T) {
 				continue
 			}
 			if name == "Save" {
-				_, err = b.Save(t.Context(), env.DefaultKey, core.Record{Data: []byte("{}")})
+				_, err = b.Save(t.Context(), env.DefaultKey, core.Record{Data: []byte("{}"), Version: core.AnyVersion})
 			}
 			if !errors.Is(err, core.ErrCorrupt) || !strings.Contains(err.Error(), path) {
 				t.Errorf("%s: %v", name, err)
@@ -144,9 +144,9 @@ func TestALineOfTwoVariablesIsNotEdited(t *testing.T) {
 	write(t, path, text)
 	b := open(t, env.Options{DotEnv: path})
 	if got := load(t, b, env.DefaultKey); string(got.Data) != "{}" {
-		t.Errorf("loaded %q", got.Data)
+		t.Errorf("loaded %q", []byte(got.Data))
 	}
-	if _, err := b.Save(t.Context(), env.DefaultKey, core.Record{Data: []byte("x")}); err == nil {
+	if _, err := b.Save(t.Context(), env.DefaultKey, core.Record{Data: []byte("x"), Version: core.AnyVersion}); err == nil {
 		t.Error("Save worked")
 	}
 	if got := read(t, path); got != text {

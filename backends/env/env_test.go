@@ -126,7 +126,7 @@ func FuzzWhateverIsSavedIsLoaded(f *testing.F) {
 		for _, b := range backends {
 			save(t, b, key, string(data), core.AnyVersion)
 			if rec := load(t, b, key); !bytes.Equal(rec.Data, data) {
-				t.Errorf("under %q saved %q, loaded %q", key, data, rec.Data)
+				t.Errorf("under %q saved %q, loaded %q", key, data, []byte(rec.Data))
 			}
 			var keys []string
 			for k, err := range b.Keys(t.Context()) {
@@ -191,7 +191,7 @@ func TestARelativePathMeansTheDirectoryOfItsDay(t *testing.T) {
 	save(t, relative, "K", "1", core.Absent)
 	absolute := open(t, env.Options{DotEnv: filepath.Join(dir, ".env")})
 	if got := load(t, absolute, "K"); string(got.Data) != "1" {
-		t.Errorf("loaded %q", got.Data)
+		t.Errorf("loaded %q", []byte(got.Data))
 	}
 }
 
@@ -234,7 +234,7 @@ func TestAnEmptyVariableIsCorruptNotAbsent(t *testing.T) {
 	}
 	save(t, b, "k", "{}", core.AnyVersion)
 	if got := load(t, b, "k"); string(got.Data) != "{}" {
-		t.Errorf("mended: %q", got.Data)
+		t.Errorf("mended: %q", []byte(got.Data))
 	}
 }
 
@@ -245,7 +245,7 @@ func TestWhatIsTooLargeSaysBothNumbers(t *testing.T) {
 		fits := strings.Repeat("a", b.MaxSize())
 		for _, key := range []string{"k", longest} {
 			save(t, b, key, fits, core.Absent)
-			_, err := b.Save(t.Context(), key, core.Record{Data: []byte(fits + "a")})
+			_, err := b.Save(t.Context(), key, core.Record{Data: []byte(fits + "a"), Version: core.AnyVersion})
 			if !errors.Is(err, core.ErrTooLarge) || !isOurs(err) {
 				t.Fatalf("%d bytes: %v", len(fits)+1, err)
 			}
@@ -255,7 +255,7 @@ func TestWhatIsTooLargeSaysBothNumbers(t *testing.T) {
 				}
 			}
 		}
-		_, err := b.Save(t.Context(), "k", core.Record{Data: bytes.Repeat([]byte{0}, len(fits))})
+		_, err := b.Save(t.Context(), "k", core.Record{Data: bytes.Repeat([]byte{0}, len(fits)), Version: core.AnyVersion})
 		if !errors.Is(err, core.ErrTooLarge) {
 			t.Errorf("binary data that is too large only once encoded: %v", err)
 		}
@@ -292,16 +292,16 @@ func TestReadOnlyReadsOnly(t *testing.T) {
 		save(t, open(t, o), "k", "1", core.Absent)
 		o.ReadOnly = true
 		b := open(t, o)
-		if _, err := b.Save(t.Context(), "k", core.Record{Data: []byte("2")}); !errors.Is(err, core.ErrReadOnly) || !isOurs(err) {
+		if _, err := b.Save(t.Context(), "k", core.Record{Data: []byte("2"), Version: core.AnyVersion}); !errors.Is(err, core.ErrReadOnly) || !isOurs(err) {
 			t.Errorf("Save: %v", err)
 		}
 		if err := b.Delete(t.Context(), "k"); !errors.Is(err, core.ErrReadOnly) || !isOurs(err) {
 			t.Errorf("Delete: %v", err)
 		}
 		if got := load(t, b, "k"); string(got.Data) != "1" {
-			t.Errorf("afterwards: %q", got.Data)
+			t.Errorf("afterwards: %q", []byte(got.Data))
 		}
-		decision, err := b.ShouldRefresh(t.Context(), "k", core.RefreshRequest{Refresh: func(context.Context, core.Record) error { return nil }})
+		decision, err := b.ShouldRefresh(t.Context(), "k", core.RefreshRequest{Seen: core.AnyVersion, Refresh: func(context.Context, core.Record) error { return nil }})
 		if decision != core.RefreshedHere || err != nil {
 			t.Errorf("ShouldRefresh: %v, %v", decision, err)
 		}
@@ -374,7 +374,7 @@ func TestACallerWhoIsGoneChangesNothing(t *testing.T) {
 			t.Errorf("Ping: %v", err)
 		}
 		if got := load(t, b, "k"); string(got.Data) != "1" {
-			t.Errorf("afterwards: %q", got.Data)
+			t.Errorf("afterwards: %q", []byte(got.Data))
 		}
 	})
 }
@@ -518,14 +518,17 @@ func calls(ctx context.Context, b *env.Backend, key string) map[string]func() er
 	return map[string]func() error{
 		"Load": func() error { _, err := b.Load(ctx, key); return err },
 		"Save": func() error {
-			_, err := b.Save(ctx, key, core.Record{Data: []byte("2")})
+			_, err := b.Save(ctx, key, core.Record{Data: []byte("2"), Version: core.AnyVersion})
 			return err
 		},
-		"Check":         func() error { _, err := b.Check(ctx, key); return err },
-		"Delete":        func() error { return b.Delete(ctx, key) },
-		"ShouldRefresh": func() error { _, err := b.ShouldRefresh(ctx, key, core.RefreshRequest{}); return err },
-		"Acquire":       func() error { _, err := b.Acquire(ctx, key, time.Minute); return err },
-		"Wait":          func() error { return b.Wait(ctx, key, core.Absent) },
+		"Check":  func() error { _, err := b.Check(ctx, key); return err },
+		"Delete": func() error { return b.Delete(ctx, key) },
+		"ShouldRefresh": func() error {
+			_, err := b.ShouldRefresh(ctx, key, core.RefreshRequest{Seen: core.AnyVersion})
+			return err
+		},
+		"Acquire": func() error { _, err := b.Acquire(ctx, key, time.Minute); return err },
+		"Wait":    func() error { return b.Wait(ctx, key, core.Absent) },
 	}
 }
 

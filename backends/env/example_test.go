@@ -22,7 +22,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("%s\n", rec.Data)
+	fmt.Println(string(rec.Data))
 	err = backend.Delete(context.Background(), env.DefaultKey)
 	fmt.Println(err)
 	// Output:

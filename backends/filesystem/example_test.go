@@ -32,7 +32,7 @@ func Example() {
 			return
 		}
 		record, err := backend.Load(ctx, filesystem.DefaultKey)
-		fmt.Printf("%q %t\n", record.Data, errors.Is(err, core.ErrCorrupt))
+		fmt.Printf("%q %t\n", string(record.Data), errors.Is(err, core.ErrCorrupt))
 	}
 	// Output:
 	// "{\"AccessToken\": {}}" false

@@ -242,7 +242,7 @@ func TestWhatIsNoFileIsAnErrorOfItsOwn(t *testing.T) {
 	b := open(t, dir, Options{})
 	_, loadErr := b.Load(t.Context(), "k")
 	_, checkErr := b.Check(t.Context(), "k")
-	_, saveErr := b.Save(t.Context(), "k", core.Record{Data: record(1, 0)})
+	_, saveErr := b.Save(t.Context(), "k", core.Record{Data: record(1, 0), Version: core.AnyVersion})
 	for op, err := range map[string]error{"Load": loadErr, "Check": checkErr, "Save": saveErr} {
 		if err == nil || errors.Is(err, core.ErrNotFound) || errors.Is(err, core.ErrCorrupt) || !strings.Contains(err.Error(), filepath.Join(dir, "k")) {
 			t.Errorf("%s of a directory = %v", op, err)
@@ -257,7 +257,7 @@ func TestADirectoryThatIsALinkToNowhere(t *testing.T) {
 		t.Skip(err)
 	}
 	b := open(t, dir, Options{})
-	if _, err := b.Save(t.Context(), "k", core.Record{Data: record(1, 0)}); err == nil || !strings.Contains(err.Error(), dir) {
+	if _, err := b.Save(t.Context(), "k", core.Record{Data: record(1, 0), Version: core.AnyVersion}); err == nil || !strings.Contains(err.Error(), dir) {
 		t.Errorf("Save = %v", err)
 	}
 	if _, err := b.Acquire(t.Context(), "k", time.Minute); err == nil || !strings.Contains(err.Error(), dir) {
@@ -285,7 +285,7 @@ func TestAFailedSaveKeepsTheRecordAndLeavesNoTemporary(t *testing.T) {
 	if err := os.MkdirAll(blocked, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Save(t.Context(), "k", core.Record{Data: record(2, 0)}); err == nil {
+	if _, err := b.Save(t.Context(), "k", core.Record{Data: record(2, 0), Version: core.AnyVersion}); err == nil {
 		t.Fatal("Save succeeded")
 	}
 	if err := os.RemoveAll(tempFile(dir, at.stripe())); err != nil {
@@ -380,7 +380,7 @@ func TestAStuckSaverIsWaitedForOnlySoLong(t *testing.T) {
 		defer stuck.Close()
 
 		began := time.Now()
-		_, err := b.Save(t.Context(), "k", core.Record{Data: record(2, 0)})
+		_, err := b.Save(t.Context(), "k", core.Record{Data: record(2, 0), Version: core.AnyVersion})
 		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) < lockPatience || !strings.Contains(err.Error(), stuck.Path()) {
 			t.Errorf("Save after %v = %v", time.Since(began), err)
 		}

@@ -434,7 +434,7 @@ func saveTooMuch(b *Backend) error {
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 		return err
 	}
-	_, err := b.Save(context.Background(), DefaultKey, core.Record{Data: record(2, 6<<10)})
+	_, err := b.Save(context.Background(), DefaultKey, core.Record{Data: record(2, 6<<10), Version: core.AnyVersion})
 	fmt.Println(err)
 	return nil
 }
@@ -457,7 +457,7 @@ func reportDenied(b *Backend) error {
 	ctx := context.Background()
 	_, loadErr := b.Load(ctx, "k")
 	_, checkErr := b.Check(ctx, "k")
-	_, saveErr := b.Save(ctx, "k", core.Record{Data: record(2, 0)})
+	_, saveErr := b.Save(ctx, "k", core.Record{Data: record(2, 0), Version: core.AnyVersion})
 	_, leaseErr := b.Acquire(ctx, "k", time.Hour)
 	for op, err := range map[string]error{
 		"Load": loadErr, "Check": checkErr, "Save": saveErr, "Acquire": leaseErr, "Delete": b.Delete(ctx, "k"), "Ping": b.Ping(ctx),

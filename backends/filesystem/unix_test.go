@@ -112,7 +112,7 @@ func TestALinkInACircle(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := open(t, dir, Options{})
-	if _, err := b.Save(t.Context(), "k", core.Record{Data: record(1, 0)}); err == nil {
+	if _, err := b.Save(t.Context(), "k", core.Record{Data: record(1, 0), Version: core.AnyVersion}); err == nil {
 		t.Error("Save succeeded")
 	}
 	if _, err := b.Load(t.Context(), "k"); err == nil || errors.Is(err, core.ErrNotFound) {

@@ -53,7 +53,7 @@ func BenchmarkSideBySide(b *testing.B) {
 					return err
 				}},
 				{"save", func(turn int) error {
-					_, err := backend.Save(ctx, "k", core.Record{Data: in(turn)})
+					_, err := backend.Save(ctx, "k", core.Record{Data: in(turn), Version: core.AnyVersion})
 					return err
 				}, set},
 				{"conditional-save", func(turn int) (err error) {

@@ -143,7 +143,7 @@ func TestContentionIsTriedAgain(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	w.inject(faults{before: func(string) error { cancel(); return fault(codes.Aborted) }})
-	if _, err := b.Save(ctx, "ana", core.Record{Data: []byte("2")}); !errors.Is(err, context.Canceled) || status.Code(err) != codes.Aborted {
+	if _, err := b.Save(ctx, "ana", core.Record{Data: []byte("2"), Version: core.AnyVersion}); !errors.Is(err, context.Canceled) || status.Code(err) != codes.Aborted {
 		t.Errorf("Save whose context ends = %v", err)
 	}
 }
@@ -174,9 +174,9 @@ func TestWhatAServerSaysStaysReadable(t *testing.T) {
 			_, checked := b.Check(soon(), "ana")
 			_, saved := b.Save(soon(), "ana", core.Record{Data: []byte("2"), Version: v})
 			_, created := b.Save(soon(), "bo", core.Record{Data: []byte("2"), Version: core.Absent})
-			_, overwritten := b.Save(soon(), "ana", core.Record{Data: []byte("2")})
+			_, overwritten := b.Save(soon(), "ana", core.Record{Data: []byte("2"), Version: core.AnyVersion})
 			_, acquired := b.Acquire(soon(), "bo", time.Hour)
-			_, refreshed := b.ShouldRefresh(soon(), "bo", core.RefreshRequest{Refresh: refresh(b, "bo", "2")})
+			_, refreshed := b.ShouldRefresh(soon(), "bo", core.RefreshRequest{Seen: core.AnyVersion, Refresh: refresh(b, "bo", "2")})
 			var listed error
 			for _, listed = range b.Keys(soon()) {
 			}
@@ -216,7 +216,7 @@ func TestARefusalForAnotherReasonIsNoConflict(t *testing.T) {
 		for _, code := range []codes.Code{codes.FailedPrecondition, codes.NotFound} {
 			w.inject(faults{before: times(-1, fault(code), "Commit")})
 			_, saved := b.Save(t.Context(), "ana", core.Record{Data: []byte("2"), Version: v})
-			_, overwritten := b.Save(t.Context(), "ana", core.Record{Data: []byte("2")})
+			_, overwritten := b.Save(t.Context(), "ana", core.Record{Data: []byte("2"), Version: core.AnyVersion})
 			_, created := b.Save(t.Context(), "bo", core.Record{Data: []byte("2"), Version: core.Absent})
 			_, acquired := b.Acquire(t.Context(), "bo", time.Hour)
 			for op, err := range map[string]error{
@@ -342,7 +342,7 @@ func everything(t testing.TB, b *firestore.Backend) {
 	woken := <-waited
 	cancel()
 	_, checked := b.Check(ctx, "ana")
-	_, refreshed := b.ShouldRefresh(ctx, "cy", core.RefreshRequest{Refresh: refresh(b, "cy", "6")})
+	_, refreshed := b.ShouldRefresh(ctx, "cy", core.RefreshRequest{Seen: core.AnyVersion, Refresh: refresh(b, "cy", "6")})
 	for op, err := range map[string]error{
 		"Load": loaded, "Wait": woken, "Check": checked, "Renew": next.Renew(ctx, time.Hour),
 		"Release": next.Release(ctx), "Delete": b.Delete(ctx, "ana"), "Delete of nothing": b.Delete(ctx, "dan"), "ShouldRefresh": refreshed, "Ping": b.Ping(ctx),

@@ -307,7 +307,7 @@ func TestOtherFieldsCountForTheSize(t *testing.T) {
 		if _, err := documents.Doc("ana").Set(t.Context(), map[string]any{"photo": make([]byte, 1<<19)}); err != nil {
 			t.Fatal(err)
 		}
-		_, err := b.Save(t.Context(), "ana", core.Record{Data: make([]byte, 1<<19)})
+		_, err := b.Save(t.Context(), "ana", core.Record{Data: make([]byte, 1<<19), Version: core.AnyVersion})
 		if !errors.Is(err, core.ErrTooLarge) || status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "524288") {
 			t.Errorf("Save = %v", err)
 		}

@@ -38,7 +38,7 @@ func save(t *testing.T, b *memory.Backend, key, data string, known core.Version)
 func TestNothingAliasesTheCallersSlices(t *testing.T) {
 	b := open(t)
 	mine := []byte("saved")
-	if _, err := b.Save(t.Context(), "k", core.Record{Data: mine}); err != nil {
+	if _, err := b.Save(t.Context(), "k", core.Record{Data: mine, Version: core.AnyVersion}); err != nil {
 		t.Fatal(err)
 	}
 	mine[0] = 'X'
@@ -47,7 +47,7 @@ func TestNothingAliasesTheCallersSlices(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(first.Data) != "saved" {
-		t.Errorf("a change to the saved slice reached the store: %q", first.Data)
+		t.Errorf("a change to the saved slice reached the store: %q", []byte(first.Data))
 	}
 	first.Data[0] = 'Y'
 	second, err := b.Load(t.Context(), "k")
@@ -55,7 +55,7 @@ func TestNothingAliasesTheCallersSlices(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(second.Data) != "saved" {
-		t.Errorf("a change to a loaded slice reached the store: %q", second.Data)
+		t.Errorf("a change to a loaded slice reached the store: %q", []byte(second.Data))
 	}
 }
 
@@ -309,7 +309,7 @@ func BenchmarkLoad(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := backend.Save(b.Context(), "k", core.Record{Data: make([]byte, 6<<10)}); err != nil {
+	if _, err := backend.Save(b.Context(), "k", core.Record{Data: make([]byte, 6<<10), Version: core.AnyVersion}); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
@@ -339,14 +339,17 @@ func calls(ctx context.Context, b *memory.Backend, key string) map[string]func()
 	return map[string]func() error{
 		"Load": func() error { _, err := b.Load(ctx, key); return err },
 		"Save": func() error {
-			_, err := b.Save(ctx, key, core.Record{Data: []byte("2")})
+			_, err := b.Save(ctx, key, core.Record{Data: []byte("2"), Version: core.AnyVersion})
 			return err
 		},
-		"Check":         func() error { _, err := b.Check(ctx, key); return err },
-		"Delete":        func() error { return b.Delete(ctx, key) },
-		"ShouldRefresh": func() error { _, err := b.ShouldRefresh(ctx, key, core.RefreshRequest{}); return err },
-		"Acquire":       func() error { _, err := b.Acquire(ctx, key, time.Minute); return err },
-		"Wait":          func() error { return b.Wait(ctx, key, core.Absent) },
+		"Check":  func() error { _, err := b.Check(ctx, key); return err },
+		"Delete": func() error { return b.Delete(ctx, key) },
+		"ShouldRefresh": func() error {
+			_, err := b.ShouldRefresh(ctx, key, core.RefreshRequest{Seen: core.AnyVersion})
+			return err
+		},
+		"Acquire": func() error { _, err := b.Acquire(ctx, key, time.Minute); return err },
+		"Wait":    func() error { return b.Wait(ctx, key, core.Absent) },
 	}
 }
 

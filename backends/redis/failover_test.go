@@ -126,6 +126,7 @@ func TestAReplicaIsNoStore(t *testing.T) {
 	_, saved := b.Save(t.Context(), "k", core.Record{Data: []byte("1"), Version: core.Absent})
 	_, acquired := b.Acquire(t.Context(), "k", time.Hour)
 	_, decided := b.ShouldRefresh(t.Context(), "k", core.RefreshRequest{
+		Seen:    core.AnyVersion,
 		Refresh: func(context.Context, core.Record) error { t.Error("a refresh that can't be saved"); return nil },
 	})
 	for op, err := range map[string]error{"Save": saved, "Acquire": acquired, "ShouldRefresh": decided, "Ping": b.Ping(t.Context())} {

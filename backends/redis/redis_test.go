@@ -202,9 +202,12 @@ func TestOneRoundTripEach(t *testing.T) {
 	old := save(t, b, "large", large("1"), core.Absent)
 	save(t, b, "large", large("2"), old) // and large records have a connection
 	for op, do := range map[string]func() error{
-		"Load":   func() error { _, err := b.Load(t.Context(), "k"); return err },
-		"Check":  func() error { _, err := b.Check(t.Context(), "k"); return err },
-		"Save":   func() error { _, err := b.Save(t.Context(), "k", core.Record{Data: []byte("2")}); return err },
+		"Load":  func() error { _, err := b.Load(t.Context(), "k"); return err },
+		"Check": func() error { _, err := b.Check(t.Context(), "k"); return err },
+		"Save": func() error {
+			_, err := b.Save(t.Context(), "k", core.Record{Data: []byte("2"), Version: core.AnyVersion})
+			return err
+		},
 		"Delete": func() error { return b.Delete(t.Context(), "other") },
 		"a Save in vain": func() error {
 			_, err := b.Save(t.Context(), "k", core.Record{Data: []byte("2"), Version: v})
@@ -441,7 +444,7 @@ func TestASaveThatIsForbiddenLeavesNothing(t *testing.T) {
 	server.CLI(t, "acl", "setuser", "timeless", "on", ">secret", "allkeys", "allchannels", "+@all", "-time")
 	client := goredis.NewClient(&goredis.Options{Addr: server.Addr, Username: "timeless", Password: "secret"})
 	defer client.Close()
-	if _, err := on(t, client).Save(t.Context(), "k", core.Record{Data: []byte("1")}); err == nil {
+	if _, err := on(t, client).Save(t.Context(), "k", core.Record{Data: []byte("1"), Version: core.AnyVersion}); err == nil {
 		t.Error("Save = nil")
 	}
 	if n, err := client.Exists(t.Context(), "{k}").Result(); n != 0 || err != nil {

@@ -26,7 +26,7 @@ func BenchmarkSideBySide(b *testing.B) {
 			// In turns, since SQLite doesn't write what is there already.
 			data := [2][]byte{bytes.Repeat([]byte(`"secret":"eyJ0eXAi"`), 330), bytes.Repeat([]byte(`"secret":"fzK1fYBj"`), 330)} // 6 KB
 			backend := d.open(b, Options{Table: newTable()})
-			if _, err := backend.Save(b.Context(), key, core.Record{Data: data[0]}); err != nil {
+			if _, err := backend.Save(b.Context(), key, core.Record{Data: data[0], Version: core.AnyVersion}); err != nil {
 				b.Fatal(err)
 			}
 			table := newTable()
@@ -58,7 +58,7 @@ func BenchmarkSideBySide(b *testing.B) {
 				})
 			})
 			save := func(b *testing.B, backend *Backend) {
-				v, err := backend.Save(b.Context(), key, core.Record{Data: data[0]})
+				v, err := backend.Save(b.Context(), key, core.Record{Data: data[0], Version: core.AnyVersion})
 				if err != nil {
 					b.Fatal(err)
 				}

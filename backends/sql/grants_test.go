@@ -65,6 +65,7 @@ func TestGrants(t *testing.T) {
 
 func everything(ctx context.Context, b *Backend) error {
 	_, err := b.ShouldRefresh(ctx, "k", core.RefreshRequest{
+		Seen: core.AnyVersion,
 		Refresh: func(ctx context.Context, current core.Record) error {
 			_, err := b.Save(ctx, "k", core.Record{Data: []byte("{}"), Version: current.Version})
 			return err

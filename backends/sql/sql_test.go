@@ -53,7 +53,7 @@ func (d database) operations(ctx context.Context, b *Backend) []operation {
 			return err
 		}, 1},
 		{"Save with AnyVersion", func() error {
-			_, err := b.Save(ctx, "k", core.Record{Data: data})
+			_, err := b.Save(ctx, "k", core.Record{Data: data, Version: core.AnyVersion})
 			return err
 		}, 1},
 		{"Load", func() error { _, err := b.Load(ctx, "k"); return err }, 1},
@@ -325,7 +325,7 @@ func TestAStrangersTableDoesntQuoteTheRecord(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = b.Save(t.Context(), "k", core.Record{Data: []byte("s3cret")})
+			_, err = b.Save(t.Context(), "k", core.Record{Data: []byte("s3cret"), Version: core.AnyVersion})
 			if !errors.Is(err, errTable) {
 				t.Errorf("Save = %v", err)
 			}
@@ -344,7 +344,7 @@ func TestGormLogsNoTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // without a table, and with it
-		_, _ = b.Save(t.Context(), "k", core.Record{Data: []byte("s3cret")})
+		_, _ = b.Save(t.Context(), "k", core.Record{Data: []byte("s3cret"), Version: core.AnyVersion})
 		_, _ = b.Load(t.Context(), "k")
 		_ = b.Migrate(t.Context())
 	}
@@ -373,7 +373,7 @@ func TestAReadOnlyDatabaseSaysSo(t *testing.T) {
 		if _, err := b.Load(t.Context(), "k"); err != nil {
 			t.Error(err)
 		}
-		if _, err := b.Save(t.Context(), "k", core.Record{Data: []byte("2")}); !errors.Is(err, core.ErrReadOnly) {
+		if _, err := b.Save(t.Context(), "k", core.Record{Data: []byte("2"), Version: core.AnyVersion}); !errors.Is(err, core.ErrReadOnly) {
 			t.Errorf("Save = %v, want ErrReadOnly", err)
 		}
 		if _, err := b.Acquire(t.Context(), "k", time.Minute); !errors.Is(err, core.ErrReadOnly) {

@@ -22,7 +22,7 @@ func meet(t testing.TB, waiters int) (after []time.Duration, calls []int64) {
 	d.dsn = strings.Replace(d.dsn, "dbname=postgres", "dbname="+name, 1)
 	o := Options{Table: newTable(), Listen: ListenWithPgx(d.dsn)}
 	holder, observer := d.open(t, o), d.connect(t)
-	seen, err := holder.Save(t.Context(), "k", core.Record{Data: []byte("stale")})
+	seen, err := holder.Save(t.Context(), "k", core.Record{Data: []byte("stale"), Version: core.AnyVersion})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func TestPythonDotenvReadsWhatIsSaved(t *testing.T) {
 		"base64:e30=",
 	}
 	for i, data := range saved {
-		if _, err := b.Save(t.Context(), fmt.Sprint("k", i), core.Record{Data: []byte(data)}); err != nil {
+		if _, err := b.Save(t.Context(), fmt.Sprint("k", i), core.Record{Data: []byte(data), Version: core.AnyVersion}); err != nil {
 			t.Fatal(err)
 		}
 	}

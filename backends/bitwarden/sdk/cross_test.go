@@ -131,11 +131,11 @@ func TestBothRefuseWhatIsTooLong(t *testing.T) {
 	s := bitwardentest.Start(t, bitwardentest.Options{})
 	for who, secrets := range map[string]bitwarden.Secrets{"official": login(t, s, ""), "pure": pure(t, s, "")} {
 		b := newBackend(t, s, secrets)
-		_, err := b.Save(t.Context(), "k", core.Record{Data: []byte(strings.Repeat("x", 25_001))})
+		_, err := b.Save(t.Context(), "k", core.Record{Data: []byte(strings.Repeat("x", 25_001)), Version: core.AnyVersion})
 		if !errors.Is(err, core.ErrTooLarge) || !strings.Contains(err.Error(), "25001") || !strings.Contains(err.Error(), "25000") {
 			t.Errorf("%s: %v", who, err)
 		}
-		if _, err := b.Save(t.Context(), "k", core.Record{Data: []byte(strings.Repeat("語", 8333))}); err != nil {
+		if _, err := b.Save(t.Context(), "k", core.Record{Data: []byte(strings.Repeat("語", 8333)), Version: core.AnyVersion}); err != nil {
 			t.Errorf("%s: %v", who, err)
 		}
 	}
@@ -242,7 +242,7 @@ func TestAnAccountThatMayOnlyRead(t *testing.T) {
 		if _, err := b.Load(t.Context(), key); err != nil {
 			t.Errorf("%s: %v", key, err)
 		}
-		if _, err := b.Save(t.Context(), key, core.Record{Data: []byte("after")}); !errors.Is(err, core.ErrReadOnly) {
+		if _, err := b.Save(t.Context(), key, core.Record{Data: []byte("after"), Version: core.AnyVersion}); !errors.Is(err, core.ErrReadOnly) {
 			t.Errorf("%s saved: %v", key, err)
 		}
 		if err := b.Delete(t.Context(), key); !errors.Is(err, core.ErrReadOnly) {
@@ -258,7 +258,7 @@ func TestRequestsOfTheBackend(t *testing.T) {
 	s := bitwardentest.Start(t, bitwardentest.Options{})
 	file := stateFile(t)
 	first := newBackend(t, s, login(t, s, file))
-	if _, err := first.Save(t.Context(), "k", core.Record{Data: []byte("x")}); err != nil {
+	if _, err := first.Save(t.Context(), "k", core.Record{Data: []byte("x"), Version: core.AnyVersion}); err != nil {
 		t.Fatal(err)
 	}
 	b := newBackend(t, s, login(t, s, file))
@@ -267,7 +267,10 @@ func TestRequestsOfTheBackend(t *testing.T) {
 		want int
 	}{
 		"load": {func() error { _, err := b.Load(t.Context(), "k"); return err }, 1},
-		"save": {func() error { _, err := b.Save(t.Context(), "k", core.Record{Data: []byte("y")}); return err }, 1},
+		"save": {func() error {
+			_, err := b.Save(t.Context(), "k", core.Record{Data: []byte("y"), Version: core.AnyVersion})
+			return err
+		}, 1},
 	} {
 		if _, err := b.Load(t.Context(), "k"); err != nil { // the id is known from here on
 			t.Fatal(err)

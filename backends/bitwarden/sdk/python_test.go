@@ -49,7 +49,7 @@ func TestPythonO365SharesASecret(t *testing.T) {
 			b := newBackend(t, s, secrets)
 
 			written := `{"AccessToken":{"ü 日本語":{"secret":"at-go"}},"RefreshToken":{}}`
-			if _, err := b.Save(t.Context(), id, core.Record{Data: []byte(written)}); err != nil {
+			if _, err := b.Save(t.Context(), id, core.Record{Data: []byte(written), Version: core.AnyVersion}); err != nil {
 				t.Fatal(err)
 			}
 			read, err := run("load", id, "")

@@ -249,7 +249,7 @@ func TestTheSDKsOwnClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := newBackend(t, s, bitwarden.FromSDK(client.Secrets()))
-	if _, err := b.Save(t.Context(), "k", core.Record{Data: []byte("x")}); err != nil {
+	if _, err := b.Save(t.Context(), "k", core.Record{Data: []byte("x"), Version: core.AnyVersion}); err != nil {
 		t.Fatal(err)
 	}
 	s.ExpireBearers()
@@ -377,7 +377,7 @@ func TestWhatTheServerAnswersReachesTheCaller(t *testing.T) {
 			for op, call := range map[string]func() error{
 				"load": func() error { _, err := b.Load(t.Context(), "k"); return err },
 				"save": func() error {
-					_, err := b.Save(t.Context(), "k", core.Record{Data: []byte("after")})
+					_, err := b.Save(t.Context(), "k", core.Record{Data: []byte("after"), Version: core.AnyVersion})
 					return err
 				},
 				"check":  func() error { _, err := b.Check(t.Context(), "k"); return err },
