@@ -10,7 +10,8 @@ import (
 // Data is the stored bytes of a record. They may be tokens in the clear, so that
 // Data prints its length and nothing else: by package fmt, log/slog and every
 // encoding that asks a value for its text. A conversion to []byte or string
-// hands the bytes over.
+// hands the bytes over; a backend needs one where its SDK takes any value, because
+// the SDK would ask the value for its text, too.
 //
 // A program that reads memory by reflection and asks no type for a method still
 // finds the bytes. Package fmt is one of them for the fields of a struct that are

@@ -17,7 +17,18 @@ type Refresh struct {
 	Force bool
 	// Claims is the claims challenge to pass on to the provider, as JSON.
 	Claims string
+
+	lease *leaseClock // nil: nobody leases, or the caller is no Store
 }
+
+// LeaseHeld reports whether the record's lease is still held, as far as this
+// process can tell without asking the store: false once the lease was not
+// renewed for its whole ttl, because the process was frozen (SIGSTOP, a closed
+// lid, a paused virtual machine) or the store could not be reached. Another
+// process may have spent the refresh token by then, so a RefreshFunc asks right
+// before it sends its request, and returns ErrLeaseLost instead of sending.
+// Without a lease it reports true.
+func (r Refresh) LeaseHeld() bool { return r.lease.held() }
 
 // RefreshFunc trades a stale token cache for a fresh one at the identity
 // provider: it leaves the new tokens in c, and says ErrReauthRequired when

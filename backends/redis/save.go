@@ -93,14 +93,14 @@ func (b *Backend) write(ctx context.Context, at place, rec core.Record, next cor
 	keys, args := []string{at.record}, []any{string(rec.Version), string(next), at.channel}
 	if len(rec.Data) >= large && rec.Version != core.AnyVersion && rec.Version != core.Absent {
 		tx := b.client.TxPipeline()
-		tx.HSet(ctx, at.record, fieldData+string(next), rec.Data)
+		tx.HSet(ctx, at.record, fieldData+string(next), []byte(rec.Data))
 		// Not by its digest: a script that is unknown would leave the data behind.
 		answer := tx.Eval(ctx, saveScript, keys, args...)
 		if _, err := tx.Exec(ctx); err == nil {
 			return answer.Bool()
 		}
 	}
-	saved, err = save.Run(ctx, b.client, keys, append(args, rec.Data)...).Bool()
+	saved, err = save.Run(ctx, b.client, keys, append(args, []byte(rec.Data))...).Bool()
 	if redis.HasErrorPrefix(err, "unknown command") {
 		err = errNoScripts
 	}

@@ -40,7 +40,7 @@ func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.V
 	}
 	version := 1 + rand.Int64N(1<<62)
 	a := b.args(key)
-	a["data"], a["version"], a["now"] = rec.Data, version, time.Now().UnixMicro()
+	a["data"], a["version"], a["now"] = []byte(rec.Data), version, time.Now().UnixMicro()
 	var statements []statement
 	switch rec.Version {
 	case core.AnyVersion:

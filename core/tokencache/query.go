@@ -15,6 +15,11 @@ type Query struct {
 	// if one user is signed in, and is ambiguous if several are.
 	Username, HomeAccountID string
 	ClientID                string
+	// Environment is the identity provider: the host of the authority, or any
+	// alias that Microsoft has for it ("login.windows.net" is
+	// "login.microsoftonline.com"). With none, the query fits if the record has
+	// tokens of one provider, and is ambiguous if it has those of several.
+	Environment string
 	// Tenant is the realm that the token is filed under: the tenant segment of
 	// the authority at sign-in, "common" for one, and not what it resolves to.
 	Tenant string

@@ -1,0 +1,82 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+)
+
+// FailureScope says whom the failure of a refresh concerns, and so who is not
+// refreshed while the failure is remembered.
+//
+// An error of a [RefreshFunc] tells its scope by a method
+//
+//	FailureScope() core.FailureScope
+//
+// and how long the provider wants to be left alone by a method
+//
+//	RetryAfter() time.Duration
+//
+// (RFC 9110 section 10.2.3). Both are looked for by errors.As. An error without a
+// FailureScope is FailureOfProvider if it has a RetryAfter or comes from the
+// network (a net.Error, a context's deadline), and FailureOfRequest otherwise.
+type FailureScope uint8
+
+const (
+	// FailureOfRequest: the provider, or the refresh function itself, refused
+	// what this query asks for (invalid_scope, consent_required, a claims
+	// challenge). Every other query of the record goes on.
+	FailureOfRequest FailureScope = iota + 1
+
+	// FailureOfUser: the user's refresh token is refused (invalid_grant), so that
+	// no query of this user and client can be refreshed until the record
+	// changes. The other users of the record go on.
+	FailureOfUser
+
+	// FailureOfProvider: the provider can't be reached, is overloaded, or
+	// refuses the application itself (invalid_client).
+	FailureOfProvider
+
+	// FailureOfStore: the backend can't be reached, or the record can't be read.
+	FailureOfStore
+)
+
+func (s FailureScope) String() string {
+	switch s {
+	case FailureOfRequest:
+		return "request"
+	case FailureOfUser:
+		return "user"
+	case FailureOfProvider:
+		return "provider"
+	case FailureOfStore:
+		return "store"
+	}
+	return "unknown"
+}
+
+// scopeOf returns the scope of a refresh function's error.
+func scopeOf(err error) FailureScope {
+	var scoped interface{ FailureScope() FailureScope }
+	if errors.As(err, &scoped) {
+		return scoped.FailureScope()
+	}
+	if _, told := retryAfterOf(err); told {
+		return FailureOfProvider
+	}
+	var network net.Error
+	if errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) {
+		return FailureOfProvider
+	}
+	return FailureOfRequest
+}
+
+// retryAfterOf returns how long the provider wants to be left alone, if it told.
+func retryAfterOf(err error) (d time.Duration, told bool) {
+	var e interface{ RetryAfter() time.Duration }
+	if errors.As(err, &e) {
+		d = e.RetryAfter()
+	}
+	return d, d > 0
+}
