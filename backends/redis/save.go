@@ -31,9 +31,9 @@ local stored = redis.call('HGET', key, 'version')
 if stored == version then
   return 1
 end
-if known ~= '' then
+if known ~= '\0any' then
   if not stored then
-    stored = redis.call('EXISTS', key) == 0 and '\0absent' or ''
+    stored = redis.call('EXISTS', key) == 0 and '' or '\0damaged'
   end
   if stored ~= known then
     redis.call('HDEL', key, 'data:' .. version)
