@@ -54,7 +54,7 @@ type Config struct {
 	ClientID string
 
 	// ClientSecret makes the application a confidential client: a web
-	// application or a daemon.
+	// application or a daemon. ParseSecret reads it.
 	ClientSecret tokencache.Secret
 
 	// Authority is the identity provider, https://login.microsoftonline.com by
@@ -233,7 +233,11 @@ func (cfg Config) client() (*msal.Client, error) {
 		}
 		return msal.NewPublic(cfg.ClientID, opts...)
 	}
-	credential, err := confidential.NewCredFromSecret(cfg.ClientSecret.Reveal())
+	secret, err := ParseSecret(cfg.ClientSecret.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	credential, err := confidential.NewCredFromSecret(secret.Reveal())
 	if err != nil {
 		return nil, err
 	}
