@@ -4,8 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
+
+	"github.com/graphtoken/graphtoken/core/internal/jitter"
 )
 
 // Coordinate is the one algorithm behind every coordinated ShouldRefresh: it
@@ -199,7 +200,7 @@ func (w *waiter) look(ctx context.Context, req RefreshRequest) (changed bool, er
 
 // rest returns nil when it is worth looking again, and ctx's error.
 func (w *waiter) rest(ctx context.Context) error {
-	pause := jittered(w.pause)
+	pause := jitter.Around(w.pause)
 	w.pause = w.pause * 8 / 5
 	if w.watcher == nil {
 		w.pause = min(w.pause, lastPause)
@@ -209,7 +210,7 @@ func (w *waiter) rest(ctx context.Context) error {
 	if w.idle {
 		// Woken, and nothing had changed: another waiter was quicker to the
 		// lease. Many of them must not spin.
-		if err := sleep(ctx, jittered(firstPause)); err != nil {
+		if err := sleep(ctx, jitter.Around(firstPause)); err != nil {
 			return err
 		}
 	}
@@ -224,11 +225,6 @@ func (w *waiter) rest(ctx context.Context) error {
 		w.wakes++
 	}
 	return ctx.Err()
-}
-
-// jittered spreads d by a quarter each way, so that waiters don't march in step.
-func jittered(d time.Duration) time.Duration {
-	return d*3/4 + rand.N(d/2+1)
 }
 
 // sleep waits for d, or returns ctx's error.

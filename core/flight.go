@@ -3,9 +3,9 @@ package core
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
+	"github.com/graphtoken/graphtoken/core/internal/jitter"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
@@ -298,7 +298,7 @@ func (q *quest) copyOf(at tokencache.AccessToken, now time.Time, obtained bool) 
 	}
 	window := s.window
 	if s.jitter > 0 {
-		window += rand.N(s.jitter)
+		window += jitter.Below(s.jitter)
 	}
 	c.refreshAt = at.ExpiresOn.Add(-min(window, at.ExpiresOn.Sub(c.issued)/2))
 	if at.RefreshOn.After(c.issued) && at.RefreshOn.Before(c.refreshAt) {

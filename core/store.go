@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/graphtoken/graphtoken/core/internal/jitter"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
@@ -240,7 +241,7 @@ func (s *Store) pauseAfterConflict(ctx context.Context, attempt int, conflict er
 	if attempt >= maxConflicts {
 		return conflict
 	}
-	return sleep(ctx, jittered(time.Millisecond<<min(attempt, 6)))
+	return sleep(ctx, jitter.Around(time.Millisecond<<min(attempt, 6)))
 }
 
 func isEmpty(c *tokencache.Cache) bool {
