@@ -50,6 +50,17 @@ type Pinger interface {
 	Ping(ctx context.Context) error
 }
 
+// Prober finds out beforehand whether Save would find a way to store: a login or
+// a refresh that asks first doesn't spend a code or a refresh token whose
+// successor then can't be kept.
+type Prober interface {
+	// Probe tries whether the key's record could be saved, without changing what is
+	// stored, and returns what stands in the way: ErrReadOnly, or the store's own
+	// error. It needs no record. Its nil is no promise: another process can fill
+	// the disk in the next moment.
+	Probe(ctx context.Context, key string) error
+}
+
 // SizeLimiter tells the largest Record.Data the store holds, in bytes.
 type SizeLimiter interface {
 	MaxSize() int

@@ -27,6 +27,9 @@ var (
 	ErrDecrypt = errors.New("cannot decrypt")
 	// ErrReadOnly: the store takes no writes.
 	ErrReadOnly = errors.New("read-only")
+	// ErrUnsafeDirectory: other users can write to the directory that holds the
+	// records, or it is another user's. They can plant records and links there.
+	ErrUnsafeDirectory = errors.New("unsafe directory")
 	// ErrInvalidKey: not a key; see ValidateKey.
 	ErrInvalidKey = errors.New("invalid key")
 	// ErrReauthRequired: the user must sign in again (invalid_grant in RFC

@@ -51,6 +51,7 @@ var (
 	_ core.Watcher      = (*Backend)(nil)
 	_ core.Lister       = (*Backend)(nil)
 	_ core.Pinger       = (*Backend)(nil)
+	_ core.Prober       = (*Backend)(nil)
 )
 
 // New returns an empty backend. Its error is always nil; it is there because

@@ -10,3 +10,8 @@ func (b *Backend) Ping(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Probe implements [core.Prober]: what memory takes, it takes always.
+func (b *Backend) Probe(ctx context.Context, key string) error {
+	return origin.Admit(ctx, "probe", key)
+}
