@@ -19,6 +19,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/backends/awss3"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/testkit/lateanswer"
 )
 
 // faults makes requests go wrong, each of the next ones by a fault of its own.
@@ -549,4 +550,20 @@ func TestPingNamesAStoreWithoutAClock(t *testing.T) {
 	}
 	// Records don't need one.
 	wantRecord(t, b, "k", "1", save(t, b, "k", "1", core.Absent))
+}
+
+func TestACallerWhoLeavesLeavesNoLease(t *testing.T) {
+	at := inProcess(t)
+	f, gate, o := new(faults), lateanswer.NewGate(), awss3.Options{Prefix: newPrefix()}
+	held := at.open(t, o, through(f))
+	f.inject(func(r *http.Request) (*http.Response, error) {
+		answer, err := pass(r)
+		if late := gate.Pass(r.Context()); late != nil {
+			_ = answer.Body.Close()
+			return nil, late
+		}
+		return answer, err
+	})
+	lateanswer.NoLeaseStays(t, held, at.open(t, o), gate, nil)
+	f.wantDone(t)
 }

@@ -20,14 +20,10 @@ import (
 // answer in whole seconds. So a lease is never taken over before its ttl has
 // passed, and up to two seconds after.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
-	if err := origin.Admit(ctx, "acquire", key); err != nil {
-		return nil, err
-	}
-	l := &lease{b: b, name: b.lease(key), owner: rand.Text()}
-	if err := l.acquire(ctx, ttl); err != nil {
-		return nil, origin.Fail("acquire", key, err)
-	}
-	return origin.Lease(key, l), nil
+	return origin.Acquire(ctx, key, func(ctx context.Context) (core.Lease, error) {
+		l := &lease{b: b, name: b.lease(key), owner: rand.Text()}
+		return l, l.acquire(ctx, ttl)
+	})
 }
 
 // lock is a lease as it is stored.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/backends/awssecrets"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/testkit/lateanswer"
 	"github.com/graphtoken/graphtoken/internal/testkit/secretstest"
 )
 
@@ -492,4 +493,24 @@ func TestAnAnswerThatCannotBeReadIsNotShown(t *testing.T) {
 			}
 		}
 	}
+}
+
+// gated lets answers pass a gate.
+type gated struct{ *lateanswer.Gate }
+
+func (g gated) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if late := g.Pass(r.Context()); late != nil {
+		_ = answer.Body.Close()
+		return nil, late
+	}
+	return answer, err
+}
+
+func TestACallerWhoLeavesLeavesNoLease(t *testing.T) {
+	another, double := open(t, secretstest.Options{}, awssecrets.Options{})
+	gate := lateanswer.NewGate()
+	held := on(t, connect(double.URL, gated{gate}), awssecrets.Options{})
+	// The service keeps a deleted secret's name for some seconds.
+	lateanswer.NoLeaseStays(t, held, another, gate, func() { double.Advance(time.Second) })
 }

@@ -34,14 +34,9 @@ import (
 // The service needs some seconds to forget a lease that was released or has
 // expired. Until then it counts as held.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
-	if err := origin.Admit(ctx, "acquire", key); err != nil {
-		return nil, err
-	}
-	l, err := b.acquire(ctx, b.leaseName(key), wholeSeconds(ttl))
-	if err != nil {
-		return nil, origin.Fail("acquire", key, err)
-	}
-	return origin.Lease(key, l), nil
+	return origin.Acquire(ctx, key, func(ctx context.Context) (core.Lease, error) {
+		return b.acquire(ctx, b.leaseName(key), wholeSeconds(ttl))
+	})
 }
 
 func (b *Backend) acquire(ctx context.Context, name string, ttl time.Duration) (*lease, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/graphtoken/graphtoken/backends/firestore"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/internal/testkit/firestoretest"
+	"github.com/graphtoken/graphtoken/internal/testkit/lateanswer"
 )
 
 func fault(code codes.Code) error { return status.Error(code, "a fault for the test") }
@@ -355,4 +356,21 @@ func everything(t testing.TB, b *firestore.Backend) {
 		t.Errorf("a stale Save = %v, Release of a lost lease = %v", conflict, lost)
 	}
 	keysOf(t, b)
+}
+
+func TestACallerWhoLeavesLeavesNoLease(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *firestoretest.Server) {
+		another, _, _ := open(t, s, firestore.Options{})
+		held, _, w := open(t, s, firestore.Options{})
+		gate := lateanswer.NewGate()
+		w.inject(faults{after: func(method string) error {
+			if method != "Commit" {
+				return nil
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			return gate.Pass(ctx)
+		}})
+		lateanswer.NoLeaseStays(t, held, another, gate, nil)
+	})
 }

@@ -22,14 +22,9 @@ const (
 // replaced and deleted by conditions. It expires by the server's clock. Taking it
 // is one call, taking over an expired one three, and core.ErrLeaseHeld two.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
-	if err := origin.Admit(ctx, "acquire", key); err != nil {
-		return nil, err
-	}
-	held, err := b.acquire(ctx, b.place(key), ttl)
-	if err != nil {
-		return nil, origin.Fail("acquire", key, err)
-	}
-	return origin.Lease(key, held), nil
+	return origin.Acquire(ctx, key, func(ctx context.Context) (core.Lease, error) {
+		return b.acquire(ctx, b.place(key), ttl)
+	})
 }
 
 func (b *Backend) acquire(ctx context.Context, at place, ttl time.Duration) (*lease, error) {

@@ -40,14 +40,10 @@ return 1
 
 // Acquire implements [core.Leaser]. The lease expires by the server's clock.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
-	if err := origin.Admit(ctx, "acquire", key); err != nil {
-		return nil, err
-	}
-	held, err := b.acquire(ctx, b.place(key), ttl)
-	if err != nil {
-		return nil, b.fail("acquire", key, err)
-	}
-	return origin.Lease(key, held), nil
+	return origin.Acquire(ctx, key, func(ctx context.Context) (core.Lease, error) {
+		held, err := b.acquire(ctx, b.place(key), ttl)
+		return held, b.fail("acquire", key, err)
+	})
 }
 
 func (b *Backend) acquire(ctx context.Context, at place, ttl time.Duration) (*lease, error) {

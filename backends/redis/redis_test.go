@@ -16,6 +16,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/backends/redis"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/testkit/lateanswer"
 	"github.com/graphtoken/graphtoken/internal/testkit/redistest"
 )
 
@@ -608,4 +609,33 @@ func TestManyWaitersShareOneConnection(t *testing.T) {
 			break
 		}
 	}
+}
+
+// gated is a hook that lets the answers to scripts pass a gate.
+type gated struct{ *lateanswer.Gate }
+
+func (gated) DialHook(next goredis.DialHook) goredis.DialHook { return next }
+
+func (g gated) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	return func(ctx context.Context, cmd goredis.Cmder) error {
+		err := next(ctx, cmd)
+		if err == nil && strings.HasPrefix(cmd.Name(), "eval") {
+			if err = g.Pass(ctx); err != nil {
+				cmd.SetErr(err)
+			}
+		}
+		return err
+	}
+}
+
+func (gated) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return next
+}
+
+func TestACallerWhoLeavesLeavesNoLease(t *testing.T) {
+	server := redistest.Start(t)
+	another, _ := open(t, server.Addr)
+	gate := lateanswer.NewGate()
+	held, _ := open(t, server.Addr, gated{gate})
+	lateanswer.NoLeaseStays(t, held, another, gate, nil)
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/conformance"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/testkit/lateanswer"
 )
 
 // tb is what conformance.T and testing.TB have in common.
@@ -118,7 +119,8 @@ type wire struct {
 	gorm.ConnPool
 	statements atomic.Int64
 	fails      *atomic.Int64
-	deaf       atomic.Bool // to the next answer
+	deaf       atomic.Bool      // to the next answer
+	gate       *lateanswer.Gate // that answers to what changed a row pass; nil: there is none
 }
 
 var errCut = errors.New("the wire is cut")
@@ -143,6 +145,11 @@ func (w *wire) ExecContext(ctx context.Context, query string, args ...any) (stds
 	done, err := w.ConnPool.ExecContext(ctx, query, args...)
 	if w.deaf.CompareAndSwap(true, false) {
 		return nil, errCut
+	}
+	if w.gate != nil && err == nil {
+		if n, _ := done.RowsAffected(); n > 0 {
+			err = w.gate.Pass(ctx)
+		}
 	}
 	return done, err
 }

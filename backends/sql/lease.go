@@ -12,14 +12,10 @@ import (
 // whose it is, and until when by the database's clock. Everything a holder
 // does is one UPDATE with both in its condition.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
-	if err := origin.Admit(ctx, "acquire", key); err != nil {
-		return nil, err
-	}
-	l := &lease{b: b, key: key, owner: rand.Text()}
-	if err := l.acquire(ctx, ttl); err != nil {
-		return nil, origin.Fail("acquire", key, err)
-	}
-	return origin.Lease(key, l), nil
+	return origin.Acquire(ctx, key, func(ctx context.Context) (core.Lease, error) {
+		l := &lease{b: b, key: key, owner: rand.Text()}
+		return l, l.acquire(ctx, ttl)
+	})
 }
 
 // lease is a held or lost lease.

@@ -19,6 +19,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/testkit/lateanswer"
 )
 
 func save(t *testing.T, b *Backend, key, data string, v core.Version) core.Version {
@@ -456,4 +457,14 @@ func TestMySQLIsToldWhatMariaDBHasToo(t *testing.T) {
 	if !strings.Contains(said, "INSERT IGNORE INTO t ") {
 		t.Errorf("these aren't the statements:\n%s", said)
 	}
+}
+
+func TestACallerWhoLeavesLeavesNoLease(t *testing.T) {
+	everyDatabase(t, func(t *testing.T, d database) {
+		o := Options{Table: newTable()}
+		another := d.open(t, o)
+		held, w := d.openWired(t, o)
+		w.gate = lateanswer.NewGate()
+		lateanswer.NoLeaseStays(t, held, another, w.gate, nil)
+	})
 }
