@@ -13,6 +13,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
@@ -28,19 +31,62 @@ type TokenSource interface {
 // claims challenge if there is one, and tries once more, provided that the
 // body can be sent again: there is none, or the request has GetBody.
 //
-// A token is sent over https alone, or to a loopback address, and is not
-// attached after a redirect to another host: Graph redirects downloads to
+// A token is sent to the Transport's hosts and to loopback addresses alone: a
+// request to another host is a [*HostError], and nothing is sent. To a host that
+// is no loopback address it goes over https alone. After a redirect to another
+// host the request is sent without the token: Graph redirects downloads to
 // addresses that carry their own authorization and refuse a second one.
 //
 // A Transport is safe for concurrent use if its source and base are.
 type Transport struct {
 	Source TokenSource
 	Base   http.RoundTripper // http.DefaultTransport if nil
+
+	// Hosts are those that may have the token, besides localhost and loopback
+	// addresses. Each is the whole name of one host, without a scheme and without
+	// wildcards, in any letter case, and goes for all its ports; with a port
+	// ("graph.contoso.com:8443") for that port alone.
+	//
+	// Nil means Microsoft Graph's hosts in all clouds, see [GraphHosts]. An empty
+	// list that is not nil means loopback addresses alone.
+	Hosts []string
 }
+
+// GraphHosts returns the hosts of Microsoft Graph: global, US Government L4 and
+// L5, and China (https://learn.microsoft.com/graph/deployments), and the canary
+// that Microsoft's own clients send tokens to as well. A program that calls
+// another host besides appends to them.
+func GraphHosts() []string {
+	return []string{
+		"graph.microsoft.com",
+		"graph.microsoft.us",
+		"dod-graph.microsoft.us",
+		"microsoftgraph.chinacloudapi.cn",
+		"canary.graph.microsoft.com",
+	}
+}
+
+var graphHosts = GraphHosts()
 
 // ErrInsecure is returned for a request that would carry the token in the
 // clear (RFC 6750 section 5.3).
 var ErrInsecure = errors.New("bearer: a token is not sent over plain http")
+
+// ErrUnsendable is returned where the source's token is empty or has a character
+// that no access token has (RFC 6749 appendix A.12): a line break in it would
+// begin another header.
+var ErrUnsendable = errors.New("bearer: the token from the source is empty or has characters that no token has; sign in again for another one")
+
+// HostError is returned for a request to a host that is none of the Transport's.
+// The request was not sent.
+type HostError struct {
+	Host string // with its port, where the request's URL has one
+}
+
+func (e *HostError) Error() string {
+	return "bearer: the token is not sent to " + strconv.Quote(core.Printable(e.Host)) +
+		", which is not among Transport.Hosts; add the host if the token is meant for it"
+}
 
 // RoundTrip implements [http.RoundTripper]. Errors of the source end it as
 // they are; the request was not sent then, or was answered with 401.
@@ -52,11 +98,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if redirectedAway(req) {
 		return base.RoundTrip(req)
 	}
-	if !secure(req.URL) {
+	if err := t.admit(req.URL); err != nil {
 		closeBody(req)
-		return nil, ErrInsecure
+		return nil, err
 	}
-	token, err := t.Source.Token(req.Context())
+	token, err := t.token(req.Context())
 	if err != nil {
 		closeBody(req)
 		return nil, err
@@ -69,7 +115,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return resp, nil
 	}
-	fresh, err := t.Source.Token(req.Context(), core.Rejected(token.Secret), core.Claims(claimsChallenge(resp.Header)))
+	fresh, err := t.token(req.Context(), core.Rejected(token.Secret), core.Claims(claimsChallenge(resp.Header)))
 	if err == nil && fresh.Secret != token.Secret {
 		discard(resp)
 		return base.RoundTrip(authorized(req, again, fresh))
@@ -78,10 +124,63 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		_ = again.Close()
 	}
 	if err != nil {
-		discard(resp)
+		_ = resp.Body.Close()
 		return nil, fmt.Errorf("bearer: the token was refused (401): %w", err)
 	}
 	return resp, nil
+}
+
+// token is the source's, if a header can carry it.
+func (t *Transport) token(ctx context.Context, opts ...core.TokenOption) (tokencache.AccessToken, error) {
+	token, err := t.Source.Token(ctx, opts...)
+	if err == nil && !sendable(token.Secret.Reveal()) {
+		return tokencache.AccessToken{}, ErrUnsendable
+	}
+	return token, err
+}
+
+// sendable reports whether a token is of RFC 6749's VSCHARs.
+func sendable(token string) bool {
+	return token != "" && !strings.ContainsFunc(token, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+// admit returns the error of a request that the token must not go with.
+func (t *Transport) admit(u *url.URL) error {
+	if loopback(u.Hostname()) {
+		return nil
+	}
+	if u.Scheme != "https" {
+		return ErrInsecure
+	}
+	hosts := t.Hosts
+	if hosts == nil {
+		hosts = graphHosts
+	}
+	if !named(hosts, u) {
+		return &HostError{Host: u.Host}
+	}
+	return nil
+}
+
+// named reports whether one of the hosts is that of u.
+func named(hosts []string, u *url.URL) bool {
+	name := u.Hostname()
+	port := u.Port()
+	if port == "" {
+		port = "443"
+	}
+	withPort := net.JoinHostPort(name, port)
+	for _, host := range hosts {
+		if strings.EqualFold(host, name) || strings.EqualFold(host, withPort) {
+			return name != ""
+		}
+	}
+	return false
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // authorized is req with the token and body. A RoundTripper must not change
@@ -116,18 +215,27 @@ func redirectedAway(req *http.Request) bool {
 	return false
 }
 
-func secure(u *url.URL) bool {
-	if u.Scheme == "https" || u.Hostname() == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(u.Hostname())
-	return ip != nil && ip.IsLoopback()
-}
+// What discard reads of a refused response, and how long it waits for that.
+const (
+	maxDiscard     = 64 << 10
+	discardTimeout = 250 * time.Millisecond
+)
 
 // discard reads the little there is of a refused response, so that its
-// connection can be used again.
+// connection can be used again. A server that doesn't finish the response costs
+// the connection, and no more time than that.
 func discard(resp *http.Response) {
-	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		_, _ = io.CopyN(io.Discard, resp.Body, maxDiscard)
+	}()
+	timer := time.NewTimer(discardTimeout)
+	defer timer.Stop()
+	select {
+	case <-read:
+	case <-timer.C:
+	}
 	_ = resp.Body.Close()
 }
 

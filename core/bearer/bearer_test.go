@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/bearer"
@@ -177,7 +178,7 @@ func TestATokenStaysWithTheHostItWasMeantFor(t *testing.T) {
 		}
 		return resp, nil
 	})
-	client := &http.Client{Transport: &bearer.Transport{Source: &tokens{}, Base: base}}
+	client := &http.Client{Transport: &bearer.Transport{Source: &tokens{}, Base: base, Hosts: []string{"graph.example", "files.example"}}}
 	resp, err := client.Get("https://graph.example/a")
 	if err != nil {
 		t.Fatal(err)
@@ -185,6 +186,163 @@ func TestATokenStaysWithTheHostItWasMeantFor(t *testing.T) {
 	resp.Body.Close()
 	if got := fmt.Sprint(at); got != "[graph.example Bearer old graph.example Bearer old files.example  files.example ]" {
 		t.Error(got)
+	}
+}
+
+func TestATokenIsSentToItsHostsAlone(t *testing.T) {
+	contoso := []string{"Graph.Contoso.com", "files.contoso.com:8443"}
+	for _, c := range []struct {
+		what  string
+		hosts []string
+		to    []string
+		sent  bool
+	}{
+		{"Microsoft Graph in all clouds by default", nil, []string{
+			"https://graph.microsoft.com/v1.0/me", "https://GRAPH.microsoft.COM:443/", "https://graph.microsoft.us/beta/me", "https://dod-graph.microsoft.us/",
+			"https://microsoftgraph.chinacloudapi.cn/", "https://canary.graph.microsoft.com/",
+		}, true},
+		{"no other host by default", nil, []string{
+			"https://evil.example/", "https://graph.microsoft.com.evil.example/", "https://evil-graph.microsoft.com/", "https://graph.microsoft.com@evil.example/",
+			"https://microsoft.com/", "https://login.microsoftonline.com/", "https://203.0.113.7/", "https://graph.microsoft.com./",
+		}, false},
+		{"loopback addresses always", contoso, []string{"http://127.0.0.1:8080/", "http://[::1]/", "http://localhost:80/", "https://127.0.0.1/"}, true},
+		{"loopback addresses with an empty list", []string{}, []string{"http://127.0.0.1:8080/"}, true},
+		{"what only looks like a loopback address", nil, []string{"https://localhost.evil.example/", "https://127.0.0.1.evil.example/", "https://127.1/"}, false},
+		{"hosts by name, for every port and in any case", contoso, []string{"https://graph.contoso.com/", "https://GRAPH.CONTOSO.COM:8443/"}, true},
+		{"a host with its port", contoso, []string{"https://files.contoso.com:8443/"}, true},
+		{"another port than the one named", contoso, []string{"https://files.contoso.com/", "https://files.contoso.com:443/"}, false},
+		{"Graph itself where others are named", contoso, []string{"https://graph.microsoft.com/"}, false},
+		{"no host with an empty list", []string{}, []string{"https://graph.microsoft.com/"}, false},
+		{"no wildcard, scheme, or empty name", []string{"*", "*.example", "https://evil.example", ""}, []string{"https://evil.example/", "https:///me", "https://:443/me"}, false},
+	} {
+		for _, to := range c.to {
+			source, sent := &tokens{}, false
+			base := roundTrip(func(r *http.Request) (*http.Response, error) {
+				sent = true
+				return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
+			})
+			req, err := http.NewRequest("GET", to, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := (&bearer.Transport{Source: source, Base: base, Hosts: c.hosts}).RoundTrip(req)
+			var refused *bearer.HostError
+			switch {
+			case sent != c.sent || (err == nil) != c.sent:
+				t.Errorf("%s: a request to %s: sent %v, %v", c.what, to, sent, err)
+			case err != nil && (!errors.As(err, &refused) || refused.Host != req.URL.Host || !strings.Contains(err.Error(), "Hosts")):
+				t.Errorf("%s: a request to %s: %v", c.what, to, err)
+			case err != nil && len(source.asked) > 0:
+				t.Errorf("%s: for a request to %s a token was asked for", c.what, to)
+			case err == nil:
+				_ = resp.Body.Close()
+			}
+		}
+	}
+}
+
+func TestTheErrorOfAStrangersHostIsFitForATerminal(t *testing.T) {
+	err := (&bearer.HostError{Host: "evil\x1b]0;owned\a\n.example"}).Error()
+	if strings.ContainsAny(err, "\x1b\a\n") {
+		t.Errorf("%q", err)
+	}
+}
+
+func TestATokenThatAHeaderCantCarryIsNotSent(t *testing.T) {
+	for _, token := range []tokencache.Secret{"", "at\r\nX-Injected: 1", "at\n", "at\x00", "at\x7f", "t\u00f6ken"} {
+		for _, refused := range []bool{false, true} { // the first token, or the one after a 401
+			requests := 0
+			base := roundTrip(func(r *http.Request) (*http.Response, error) {
+				requests++
+				return &http.Response{StatusCode: 401, Body: http.NoBody, Request: r}, nil
+			})
+			source := sourceFunc(func(opts []core.TokenOption) tokencache.Secret {
+				if refused && len(opts) == 0 {
+					return "good"
+				}
+				return token
+			})
+			_, err := (&http.Client{Transport: &bearer.Transport{Source: source, Base: base}}).Get("https://graph.microsoft.com/")
+			if want := map[bool]int{true: 1}[refused]; !errors.Is(err, bearer.ErrUnsendable) || requests != want {
+				t.Errorf("token %q: %v after %d requests, want %d", token.Reveal(), err, requests, want)
+			}
+			if err != nil && strings.Contains(err.Error(), "X-Injected") {
+				t.Errorf("the error shows the token: %v", err)
+			}
+		}
+	}
+}
+
+type sourceFunc func([]core.TokenOption) tokencache.Secret
+
+func (f sourceFunc) Token(_ context.Context, opts ...core.TokenOption) (tokencache.AccessToken, error) {
+	return tokencache.AccessToken{Secret: f(opts)}, nil
+}
+
+// stalled is a body that never ends, not even by Close.
+type stalled struct{ closed chan struct{} }
+
+func (s stalled) Read([]byte) (int, error) { select {} }
+func (s stalled) Close() error             { close(s.closed); return nil }
+
+func TestAStalled401HoldsNobodyUp(t *testing.T) {
+	body := stalled{make(chan struct{})}
+	base := roundTrip(func(r *http.Request) (*http.Response, error) {
+		if r.Header.Get("Authorization") == "Bearer old" {
+			return &http.Response{StatusCode: 401, Body: body, Request: r}, nil
+		}
+		return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		req, _ := http.NewRequest("GET", "https://graph.microsoft.com/", nil)
+		resp, err := (&bearer.Transport{Source: &tokens{}, Base: base}).RoundTrip(req)
+		if err == nil && resp.StatusCode != 200 {
+			err = errors.New(resp.Status)
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-ctx.Done():
+		t.Fatal("the request hangs")
+	}
+	select {
+	case <-body.closed:
+	case <-ctx.Done():
+		t.Error("the body was left open")
+	}
+}
+
+func TestFewKilobytesOfChallengesAreRead(t *testing.T) {
+	claims := base64.StdEncoding.EncodeToString([]byte(`{"access_token":{}}`))
+	good := `Bearer error="insufficient_claims", claims="` + claims + `"`
+	for _, c := range []struct {
+		what    string
+		headers []string
+		want    string
+	}{
+		{"a challenge among short ones", []string{"Negotiate", good}, `{"access_token":{}}`},
+		{"a megabyte before the challenge", []string{strings.Repeat("a,", 1<<19), good}, ""},
+		{"a challenge of a megabyte", []string{`Bearer error="insufficient_claims", claims="` + strings.Repeat("e30g", 1<<18) + `"`}, ""},
+		{"many short ones before the challenge", append(slices.Repeat([]string{"Negotiate abcdefgh"}, 1000), good), ""},
+	} {
+		base := roundTrip(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 401, Header: http.Header{"Www-Authenticate": c.headers}, Body: http.NoBody, Request: r}, nil
+		})
+		source := &tokens{}
+		req, _ := http.NewRequest("GET", "https://graph.microsoft.com/", nil)
+		if _, err := (&bearer.Transport{Source: source, Base: base}).RoundTrip(req); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(source.asked[1], []core.TokenOption{core.Rejected("old"), core.Claims(c.want)}) {
+			t.Errorf("%s: asked with %v", c.what, source.asked[1])
+		}
 	}
 }
 
@@ -206,7 +364,7 @@ func FuzzAnyHeaderIsSurvived(f *testing.F) {
 		base := roundTrip(func(r *http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 401, Header: http.Header{"Www-Authenticate": {header}}, Body: io.NopCloser(&bytes.Buffer{}), Request: r}, nil
 		})
-		u, _ := url.Parse("https://graph.example")
+		u, _ := url.Parse("https://graph.microsoft.com")
 		resp, err := (&bearer.Transport{Source: &tokens{}, Base: base}).RoundTrip(&http.Request{URL: u, Header: http.Header{}})
 		if err != nil || resp.StatusCode != 401 {
 			t.Error(resp, err)

@@ -13,8 +13,14 @@ import (
 //	Bearer realm="", error="insufficient_claims", claims="<base64 of JSON>"
 //
 // https://learn.microsoft.com/entra/identity-platform/claims-challenge
+//
+// Headers beyond maxChallenges bytes are not looked at.
 func claimsChallenge(h http.Header) string {
+	left := maxChallenges
 	for _, header := range h.Values("WWW-Authenticate") {
+		if left -= len(header); left < 0 {
+			break
+		}
 		for _, c := range parseChallenges(header) {
 			if !strings.EqualFold(c.scheme, "Bearer") || c.params["error"] != "insufficient_claims" {
 				continue
@@ -28,6 +34,10 @@ func claimsChallenge(h http.Header) string {
 	}
 	return ""
 }
+
+// maxChallenges bounds, in bytes, what is read of all WWW-Authenticate headers of
+// a response. Microsoft's have a few hundred.
+const maxChallenges = 8 << 10
 
 type challenge struct {
 	scheme string
