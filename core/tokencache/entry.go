@@ -48,8 +48,10 @@ const (
 	localAccountID
 	authorityType
 	accountSource
+	credentialType
 	keyID         // of a token that is bound to a key (proof of possession)
 	cacheKey      // of a token that was asked for with more than scopes
+	claimsHash    // of a token that was asked for with claims
 	assertionHash // of a token obtained on behalf of another
 	fields
 )
@@ -57,11 +59,18 @@ const (
 var fieldNames = [fields]string{
 	"home_account_id", "environment", "client_id", "realm", "target", "secret", "token_type", "cached_at",
 	"expires_on", "refresh_on", "last_modification_time", "family_id", "username", "local_account_id",
-	"authority_type", "account_source", "key_id", "ext_cache_key", "user_assertion_hash",
+	"authority_type", "account_source", "credential_type", "key_id", "ext_cache_key", "requestedClaimsHash", "user_assertion_hash",
 }
 
 var fieldsByName = func() map[string]field {
-	m := map[string]field{"keyid": keyID, "kid": keyID} // MSAL Go's name, and .NET's
+	m := map[string]field{
+		"keyid": keyID, "kid": keyID, // MSAL Go's name, and .NET's
+		"ext_cache_key_hash":              cacheKey,      // MSAL Java's
+		"additionalCacheKeyComponents":    cacheKey,      // MSAL Node's, an object
+		"additional_cache_key_components": cacheKey,      // MSAL .NET's
+		"requested_claims_hash":           claimsHash,    // MSAL Apple's
+		"userAssertionHash":               assertionHash, // MSAL Node's
+	}
 	for f, name := range fieldNames {
 		m[name] = field(f)
 	}
@@ -112,14 +121,27 @@ var environments = map[string]string{
 	"login.usgovcloudapi.net": "login.microsoftonline.us",
 }
 
-func sameEnvironment(a, b string) bool { return a == b || cloud(a) == cloud(b) }
+// publicCloud is Microsoft's, which an entry without an environment belongs to.
+const publicCloud = "login.microsoftonline.com"
 
+// cloud returns the one host that stands for an environment, whatever alias
+// and letter case it is written in. All comparisons of environments go by it.
 func cloud(host string) string {
+	if host == "" || host == publicCloud { // nearly always
+		return publicCloud
+	}
 	host = fold(host)
 	if c, ok := environments[host]; ok {
 		return c
 	}
 	return host
+}
+
+func sameEnvironment(a, b string) bool { return cloud(a) == cloud(b) }
+
+// owner returns who the entry belongs to.
+func (e *entry) owner() owner {
+	return owner{fold(e.field[homeAccountID]), cloud(e.field[environment])}
 }
 
 // identity is the same for two entries of one user that stand for the same
@@ -129,11 +151,14 @@ func (e *entry) identity() string {
 		return e.place()
 	}
 	f := &e.field
-	parts := []string{sectionNames[e.kind], cloud(f[environment]), f[assertionHash]}
+	parts := []string{sectionNames[e.kind], cloud(f[environment])}
+	if e.kind != accounts {
+		parts = append(parts, cmp.Or(f[credentialType], credentialTypes[e.kind]), f[assertionHash], f[keyID], f[cacheKey], f[claimsHash])
+	}
 	switch e.kind {
 	case accessTokens:
-		parts = append(parts, f[clientID], f[realm], f[keyID], f[cacheKey], cmp.Or(f[tokenType], "Bearer"))
-		parts = append(parts, distinct(e.scopes)...)
+		parts = append(parts, f[clientID], f[realm], cmp.Or(f[tokenType], "Bearer"))
+		parts = append(parts, e.distinct()...)
 	case idTokens:
 		parts = append(parts, f[clientID], f[realm])
 	case refreshTokens: // good in every tenant, and for every scope that was consented to
@@ -148,14 +173,21 @@ func (e *entry) identity() string {
 	return fold(strings.Join(parts, "\x00"))
 }
 
-// owner is the same for two refresh tokens of one client, which has one of its
-// own or one of a family's.
-func (e *entry) owner() string {
-	if e.opaque() || e.kind != refreshTokens || e.field[clientID] == "" {
-		return e.place()
-	}
+// special reports a token that was given for more than its client, tenant and
+// scopes, or that needs more than itself to be used: other MSALs file tokens
+// that are bound to a key, to the assertion of who is acted for, to claims, or
+// to parameters of a request (federated managed identities), beside plain ones.
+// None is good for who asks for less.
+func (e *entry) special() bool {
 	f := &e.field
-	return fold(strings.Join([]string{cloud(f[environment]), f[assertionHash], f[clientID]}, "\x00"))
+	return f[keyID] != "" || f[cacheKey] != "" || f[claimsHash] != "" || f[assertionHash] != "" ||
+		f[credentialType] != "" && e.kind < kinds && !strings.EqualFold(f[credentialType], credentialTypes[e.kind])
+}
+
+// bound reports a token that is no plain bearer token. RFC 6750 is about those
+// alone; other types (pop, ssh-cert, mtls_pop, DPoP) need a key.
+func (e *entry) bound() bool {
+	return e.special() || e.kind == accessTokens && e.field[tokenType] != "" && !strings.EqualFold(e.field[tokenType], "Bearer")
 }
 
 // place is where the entry stands, which no other entry shares.
@@ -237,7 +269,7 @@ func (g group) stamp(e *entry) (at int64, own bool) {
 		return at, true
 	}
 	for _, t := range g {
-		if t.kind == accessTokens && strings.EqualFold(t.field[clientID], e.field[clientID]) && sameEnvironment(t.field[environment], e.field[environment]) {
+		if t.kind == accessTokens && sameClient(t.field[clientID], e.field[clientID]) && sameEnvironment(t.field[environment], e.field[environment]) {
 			at = max(at, t.number(cachedAt))
 		}
 	}
@@ -279,14 +311,14 @@ func (g group) collapse() group {
 	if !crowded {
 		return g
 	}
-	return g.newest((*entry).identity).newest((*entry).owner)
+	return g.newest()
 }
 
-// newest leaves the newest of those entries that have the same name.
-func (g group) newest(name func(*entry) string) group {
+// newest leaves the newest of those entries that have the same identity.
+func (g group) newest() group {
 	best := make(map[string]*entry, len(g))
 	for _, e := range g {
-		n := name(e)
+		n := e.identity()
 		if rival, ok := best[n]; ok {
 			e = newer(g, rival, g, e)
 		}
@@ -295,5 +327,5 @@ func (g group) newest(name func(*entry) string) group {
 	if len(best) == len(g) {
 		return g
 	}
-	return slices.DeleteFunc(g, func(e *entry) bool { return best[name(e)] != e })
+	return slices.DeleteFunc(g, func(e *entry) bool { return best[e.identity()] != e })
 }

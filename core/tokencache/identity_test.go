@@ -123,12 +123,15 @@ func TestEntriesOfOneIdentityAreOne(t *testing.T) {
 		{"families are apart", []entry{
 			rt("1", `"secret":"one","client_id":"`+clientA+`","family_id":"1"`), rt("2", `"secret":"two","client_id":"`+clientB+`","family_id":"2"`)},
 			[]string{"one", "two"}},
-		{"a client that joined a family has no token of its own left", []entry{
+		{"a client's own token stays beside its family's, which is newer", []entry{
 			rt("1", `"secret":"own","last_modification_time":"1"`), rt("2", `"secret":"family","family_id":"1","last_modification_time":"2"`)},
-			[]string{"family"}},
-		{"a client that left its family has its own token", []entry{
+			[]string{"family", "own"}},
+		{"a family's token stays beside its client's own, which is newer", []entry{
 			rt("1", `"secret":"own","last_modification_time":"2"`), rt("2", `"secret":"family","family_id":"1","last_modification_time":"1"`)},
-			[]string{"own"}},
+			[]string{"family", "own"}},
+		{"neither of a family's token and its client's own is lost in a tie", []entry{
+			rt("1", `"secret":"family","family_id":"1"`), rt("2", `"secret":"own"`)},
+			[]string{"family", "own"}},
 		{"a client's own token stays beside another's family", []entry{
 			rt("1", `"secret":"own","last_modification_time":"1"`), rt("2", `"secret":"family","client_id":"`+clientB+`","family_id":"1","last_modification_time":"2"`)},
 			[]string{"family", "own"}},
@@ -152,6 +155,20 @@ func TestEntriesOfOneIdentityAreOne(t *testing.T) {
 		{"tokens bound to keys are apart, whoever wrote them", []entry{
 			at("1", `"secret":"a","token_type":"pop","key_id":"1"`), at("2", `"secret":"b","token_type":"pop","keyid":"2"`),
 			at("3", `"secret":"c","token_type":"pop","kid":"3"`)},
+			[]string{"a", "b", "c"}},
+		{"tokens on behalf of different callers are apart in MSAL Node's words", []entry{
+			rt("1", `"secret":"a","userAssertionHash":"A"`), rt("2", `"secret":"b","userAssertionHash":"B"`), rt("3", `"secret":"c","userAssertionHash":null`)},
+			[]string{"a", "b", "c"}},
+		{"tokens for different claims are apart", []entry{
+			at("1", `"secret":"a","requestedClaimsHash":"A"`), at("2", `"secret":"b","requestedClaimsHash":"B"`), at("3", `"secret":"c"`)},
+			[]string{"a", "b", "c"}},
+		{"MSAL Java's extended tokens are apart", []entry{
+			at("1", `"secret":"a","credential_type":"AText","ext_cache_key_hash":"A"`), at("2", `"secret":"b","credential_type":"AText","ext_cache_key_hash":"B"`),
+			at("3", `"secret":"c","credential_type":"AText"`), at("4", `"secret":"d","credential_type":"AccessToken"`)},
+			[]string{"a", "b", "c", "d"}},
+		{"MSAL Node's tokens for more than scopes are apart", []entry{
+			at("1", `"secret":"a","additionalCacheKeyComponents":{"fmi_path":"A"}`), at("2", `"secret":"b","additionalCacheKeyComponents":{"fmi_path":"B"}`),
+			at("3", `"secret":"c","additionalCacheKeyComponents":{}`)},
 			[]string{"a", "b", "c"}},
 		{"MSAL Go's tokens for more than scopes are apart", []entry{
 			at("1", `"secret":"a"`), at("2", `"secret":"b","ext_cache_key":"B"`), at("3", `"secret":"c","ext_cache_key":"C"`)},

@@ -8,7 +8,8 @@ import (
 // Merge returns what is to be stored when mine was made of base, and theirs
 // was stored meanwhile. A nil cache is an empty one. None of them is changed.
 //
-// What one side alone changed counts. Where both did, it goes user by user:
+// What one side alone changed counts. Where both did, it goes user by user, and
+// a user of two providers counts as two:
 //
 //   - A sign-out (the user's account is gone) wins over a refresh, which changed
 //     tokens of a user who was there before. It loses to a new sign-in: a Put
@@ -23,12 +24,12 @@ func Merge(base, mine, theirs *Cache) *Cache {
 		}
 	}
 	merged := theirs.Clone()
-	for home, m := range mine.groups {
-		merged.mergeGroup(home, base.groups[home], m)
+	for of, m := range mine.groups {
+		merged.mergeGroup(of, base.groups[of], m)
 	}
-	for home, b := range base.groups {
-		if _, kept := mine.groups[home]; !kept {
-			merged.mergeGroup(home, b, nil)
+	for of, b := range base.groups {
+		if _, kept := mine.groups[of]; !kept {
+			merged.mergeGroup(of, b, nil)
 		}
 	}
 	mergeMaps(base.apps, mine.apps, merged.apps)
@@ -36,18 +37,18 @@ func Merge(base, mine, theirs *Cache) *Cache {
 	return merged
 }
 
-// mergeGroup merges mine into one user's group of c, which is theirs.
-func (c *Cache) mergeGroup(home string, base, mine group) {
-	theirs := c.groups[home]
+// mergeGroup merges mine into one owner's group of c, which is theirs.
+func (c *Cache) mergeGroup(of owner, base, mine group) {
+	theirs := c.groups[of]
 	switch {
 	case mine.equal(base) || mine.equal(theirs):
 	case theirs.equal(base):
-		c.setGroup(home, mine)
-	case home != "" && mine.signedOut(base) && !theirs.signedInSince(base):
-		c.setGroup(home, mine)
-	case home != "" && theirs.signedOut(base) && !mine.signedInSince(base):
+		c.setGroup(of, mine)
+	case of.home != "" && mine.signedOut(base) && !theirs.signedInSince(base):
+		c.setGroup(of, mine)
+	case of.home != "" && theirs.signedOut(base) && !mine.signedInSince(base):
 	default:
-		c.setGroup(home, mergeEntries(base, mine, theirs))
+		c.setGroup(of, mergeEntries(base, mine, theirs))
 	}
 }
 
@@ -69,6 +70,8 @@ func mergeEntries(base, mine, theirs group) group {
 // says.
 func pick(base, mine, theirs *entry, decide func() *entry) *entry {
 	switch {
+	case mine == nil && sameSecret(base, theirs): // a dropped token must not come back because its entry was written anew
+		return nil
 	case equal(base, mine) || mine == nil && !equal(base, theirs):
 		return theirs
 	case equal(base, theirs) || theirs == nil:
@@ -89,6 +92,10 @@ func mergeMaps(base, mine, theirs map[string]*entry) {
 			}
 		}
 	}
+}
+
+func sameSecret(a, b *entry) bool {
+	return a != nil && b != nil && a.field[secret] != "" && a.field[secret] == b.field[secret]
 }
 
 func (g group) byIdentity() map[string]*entry {

@@ -87,7 +87,10 @@ func (s *scanner) entry(k kind, key string) (*entry, error) {
 				_, err := s.value(3)
 				return err
 			}
-			e.field[f], err = s.fieldValue()
+			value, err := s.fieldValue(f)
+			if value != "" || fieldNames[f] == name { // a null under another library's name says nothing
+				e.field[f] = value
+			}
 			return err
 		})
 	} else if c == 'n' {
@@ -100,6 +103,9 @@ func (s *scanner) entry(k kind, key string) (*entry, error) {
 	}
 	e.raw = s.text[start:s.pos]
 	e.scopes = strings.Fields(e.field[target])
+	if strings.IndexByte(e.field[target], ',') >= 0 {
+		e.scopes = SplitScopes(e.field[target])
+	}
 	return e, nil
 }
 
@@ -111,17 +117,17 @@ func newEntry(k kind, key, raw string) (*entry, error) {
 // fill sorts the entries of the sections into groups, and leaves one of each
 // identity.
 func (c *Cache) fill(sections [kinds]map[string]*entry) {
-	groups := make(map[string]group, len(sections[accounts])+1)
+	groups := make(map[owner]group, len(sections[accounts])+1)
 	for k, section := range sections {
 		if kind(k) == appMetadata {
 			continue
 		}
 		for _, e := range section {
-			home := fold(e.field[homeAccountID])
-			groups[home] = append(groups[home], e)
+			of := e.owner()
+			groups[of] = append(groups[of], e)
 		}
 	}
-	for home, g := range groups {
-		c.setGroup(home, g.collapse())
+	for of, g := range groups {
+		c.setGroup(of, g.collapse())
 	}
 }

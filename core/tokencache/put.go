@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -73,7 +72,7 @@ func (c *Cache) Put(r TokenResponse) error {
 		return fmt.Errorf("%w: it has a refresh token, and doesn't say whose", errUnusable)
 	}
 	if r.Environment == "" {
-		r.Environment = "login.microsoftonline.com"
+		r.Environment = publicCloud
 	}
 	if r.Tenant == "" {
 		r.Tenant = claims.TenantID
@@ -88,9 +87,10 @@ func (c *Cache) Put(r TokenResponse) error {
 		r.Sent = time.Now()
 	}
 	// As MSAL Python has it: the scopes are part of its keys.
-	r.Scope = strings.Join(slices.Sorted(strings.FieldsSeq(r.Scope)), " ")
+	r.Scope = strings.Join(slices.Sorted(slices.Values(SplitScopes(r.Scope))), " ")
 
-	p := &putting{r: r, home: home, g: slices.Clone(c.groups[fold(home)])}
+	of := owner{fold(home), cloud(r.Environment)}
+	p := &putting{r: r, home: home, g: slices.Clone(c.groups[of])}
 	p.accessToken()
 	if r.RefreshToken != "" {
 		p.refreshToken()
@@ -106,7 +106,7 @@ func (c *Cache) Put(r TokenResponse) error {
 		return fmt.Errorf("%w: %w", errUnusable, p.err)
 	}
 	slices.SortFunc(p.g, byKey)
-	c.setGroup(fold(home), p.g)
+	c.setGroup(of, p.g)
 	c.apps[app.key] = app
 	return nil
 }
@@ -147,10 +147,9 @@ func (p *putting) accessToken() {
 	e := p.entry(accessTokens, key(at...), o)
 	// What the new token can do, and what has expired, need not be kept.
 	p.put(e, func(old *entry) bool {
-		return strings.EqualFold(old.field[clientID], r.ClientID) &&
-			strings.EqualFold(old.field[realm], r.Tenant) && sameEnvironment(old.field[environment], r.Environment) &&
-			strings.EqualFold(cmp.Or(old.field[tokenType], "Bearer"), r.TokenType) && !old.bound() && old.field[assertionHash] == "" &&
-			(covers(e.scopes, old.scopes) || old.number(expiresOn) <= r.Sent.Unix())
+		return sameClient(old.field[clientID], r.ClientID) && strings.EqualFold(old.field[realm], r.Tenant) &&
+			strings.EqualFold(cmp.Or(old.field[tokenType], "Bearer"), r.TokenType) && !old.special() &&
+			(covers(e, old.scopes) || old.number(expiresOn) <= r.Sent.Unix())
 	})
 }
 
@@ -169,10 +168,32 @@ func (p *putting) refreshToken() {
 		o = append(o, member{"family_id", r.FamilyID})
 	}
 	e := p.entry(refreshTokens, key(p.home, r.Environment, "refreshtoken", r.ClientID, "", r.Scope), o)
-	// A client that joins or leaves a family must not keep the token it had.
+	own, family := p.refreshTokensOf(r.ClientID)
 	p.put(e, func(old *entry) bool {
-		return old.owner() == e.owner()
+		switch {
+		case old.special():
+			return false
+		case r.FamilyID != "": // the client has joined, or is among, the family
+			return own != nil && old.identity() == own.identity()
+		default: // the client has left the family whose token was spent
+			return own == nil && old == family
+		}
 	})
+}
+
+// refreshTokensOf returns the refresh tokens that the client came to: its own,
+// and that of a family.
+func (p *putting) refreshTokensOf(client string) (own, family *entry) {
+	for _, e := range p.g {
+		switch {
+		case e.kind != refreshTokens || e.special() || !sameClient(e.field[clientID], client):
+		case e.field[familyID] == "":
+			own = e
+		default:
+			family = e
+		}
+	}
+	return own, family
 }
 
 func (p *putting) idToken() {
@@ -192,7 +213,7 @@ func (p *putting) idToken() {
 func (p *putting) account(claims idTokenClaims) {
 	r := p.r
 	known := slices.IndexFunc(p.g, func(e *entry) bool {
-		return e.kind == accounts && !e.opaque() && strings.EqualFold(e.field[realm], r.Tenant) && sameEnvironment(e.field[environment], r.Environment)
+		return e.kind == accounts && !e.opaque() && strings.EqualFold(e.field[realm], r.Tenant)
 	})
 	at, raw := key(p.home, r.Environment, r.Tenant), "{}"
 	o := object{{"home_account_id", p.home}, {"environment", r.Environment}, {"realm", r.Tenant}}
@@ -408,13 +429,19 @@ func (c *Cache) homeAccount(r TokenResponse, claims idTokenClaims) (string, erro
 		return r.HomeAccountID, nil
 	}
 	// Whoever has this object ID in this tenant; a guest's home is elsewhere.
-	id := claims.localAccountID("")
-	for _, home := range slices.Sorted(maps.Keys(c.groups)) {
-		for _, e := range c.groups[home] {
-			if e.kind == accounts && id != "" && strings.EqualFold(e.field[localAccountID], id) {
-				return e.field[homeAccountID], nil
+	id, known := claims.localAccountID(""), ""
+	for of, g := range c.groups {
+		if of.cloud != cloud(r.Environment) || id == "" {
+			continue
+		}
+		for _, e := range g {
+			if home := e.field[homeAccountID]; e.kind == accounts && strings.EqualFold(e.field[localAccountID], id) && (known == "" || home < known) {
+				known = home
 			}
 		}
+	}
+	if known != "" {
+		return known, nil
 	}
 	switch {
 	case claims.ObjectID != "" && claims.TenantID != "":

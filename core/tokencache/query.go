@@ -22,11 +22,16 @@ type Query struct {
 	Environment string
 	// Tenant is the realm that the token is filed under: the tenant segment of
 	// the authority at sign-in, "common" for one, and not what it resolves to.
+	// With none, a user who is a guest in other tenants has the home tenant's
+	// tokens (its ID is the second part of the home account ID; "common",
+	// "organizations" and "consumers" stand for it), and a guest's where nothing
+	// of the home tenant is there.
 	Tenant string
-	// Scopes must all be in an access token. "User.Read" and
-	// "https://graph.microsoft.com/User.Read" are the same; openid, profile,
-	// email and offline_access are not looked for, because not every answer
-	// lists them.
+	// Scopes must all be in an access token; a text with several scopes is
+	// split, see SplitScopes. "User.Read" and "https://graph.microsoft.com/User.Read"
+	// are the same, and so are the other names of Microsoft Graph in the token's
+	// cloud; openid, profile, email and offline_access are not looked for,
+	// because not every answer lists them.
 	Scopes []string
 	// App asks for a token of the application itself (client credentials)
 	// instead of a user's.
@@ -78,32 +83,36 @@ func (c *Cache) Accounts() []Account {
 		}
 	}
 	slices.SortFunc(found, func(a, b Account) int {
-		return cmp.Or(cmp.Compare(a.Username, b.Username), cmp.Compare(a.HomeAccountID, b.HomeAccountID), cmp.Compare(a.Realm, b.Realm))
+		return cmp.Or(cmp.Compare(a.Username, b.Username), cmp.Compare(a.HomeAccountID, b.HomeAccountID), cmp.Compare(a.Environment, b.Environment), cmp.Compare(a.Realm, b.Realm))
 	})
 	return found
 }
 
-// Account returns the user the query fits.
+// Account returns the user the query fits, in the query's tenant. If the query
+// names none and the user has accounts in several, it is the one of the home
+// tenant; see Query.Tenant.
 func (c *Cache) Account(q Query) (Account, bool) {
 	if q.App {
 		return Account{}, false
 	}
 	_, g := c.find(q)
-	for _, e := range g {
-		if e.kind == accounts && !e.opaque() && fits(q.Tenant, e.field[realm]) {
-			return e.account(), true
-		}
+	t := tenants{g: g}
+	if e := t.account(q); e != nil {
+		return e.account(), true
 	}
 	return Account{}, false
 }
 
 // AccessToken returns the access token that has the wanted scopes and expires
-// last, whether or not it has expired.
+// last, whether or not it has expired. It is a bearer token: one that is bound
+// to a key, an assertion or claims is good for nobody who asks for less.
 func (c *Cache) AccessToken(q Query) (AccessToken, bool) {
 	_, g := c.find(q)
+	q.Scopes = splitScopes(q.Scopes)
 	var best *entry
+	tenants := g.tenants(q)
 	for _, e := range g {
-		if e.isAccessToken(q) && (best == nil || e.number(expiresOn) > best.number(expiresOn)) {
+		if e.isAccessToken(q) && tenants.include(e) && (best == nil || tenants.prefer(e, best)) {
 			best = e
 		}
 	}
@@ -132,19 +141,7 @@ func (c *Cache) RefreshToken(q Query) (RefreshToken, bool) {
 		return RefreshToken{}, false
 	}
 	_, g := c.find(q)
-	var best *entry
-	for _, e := range g {
-		if e.kind != refreshTokens || e.field[secret] == "" {
-			continue
-		}
-		own := fits(q.ClientID, e.field[clientID])
-		if own || e.field[familyID] != "" && best == nil {
-			best = e
-		}
-		if own {
-			break
-		}
-	}
+	best := g.refreshToken(q)
 	if best == nil {
 		return RefreshToken{}, false
 	}
@@ -160,25 +157,47 @@ func (c *Cache) RefreshToken(q Query) (RefreshToken, bool) {
 	}, true
 }
 
-// IDToken returns the user's id token.
+// refreshToken is the one to spend for q. Where the query names no client, one
+// that belongs to a single client goes before a family's too.
+func (g group) refreshToken(q Query) *entry {
+	var family *entry
+	for _, e := range g {
+		switch {
+		case e.kind != refreshTokens || e.field[secret] == "" || e.bound():
+		case e.field[familyID] == "" && fitsClient(q.ClientID, e):
+			return e
+		case e.field[familyID] != "" && (family == nil || !fitsClient(q.ClientID, family) && fitsClient(q.ClientID, e)):
+			family = e
+		}
+	}
+	return family
+}
+
+// IDToken returns the user's id token, of the tenant that Account has.
 func (c *Cache) IDToken(q Query) (IDToken, bool) {
 	if q.App {
 		return IDToken{}, false
 	}
 	_, g := c.find(q)
+	tenants := g.tenants(q)
+	var best *entry
 	for _, e := range g {
-		if e.kind == idTokens && e.field[secret] != "" && fits(q.ClientID, e.field[clientID]) && fits(q.Tenant, e.field[realm]) {
-			e = e.detached()
-			return IDToken{
-				Secret:        Secret(e.field[secret]),
-				HomeAccountID: e.field[homeAccountID],
-				ClientID:      e.field[clientID],
-				Realm:         e.field[realm],
-				Environment:   e.field[environment],
-			}, true
+		if e.kind == idTokens && e.field[secret] != "" && !e.bound() && fitsClient(q.ClientID, e) && fits(q.Tenant, e.field[realm]) &&
+			tenants.include(e) && (best == nil || tenants.prefer(e, best)) {
+			best = e
 		}
 	}
-	return IDToken{}, false
+	if best == nil {
+		return IDToken{}, false
+	}
+	best = best.detached()
+	return IDToken{
+		Secret:        Secret(best.field[secret]),
+		HomeAccountID: best.field[homeAccountID],
+		ClientID:      best.field[clientID],
+		Realm:         best.field[realm],
+		Environment:   best.field[environment],
+	}, true
 }
 
 // Expired reports whether there is no access token for q that is valid at now.
@@ -193,22 +212,50 @@ func (c *Cache) LongLived(q Query) bool {
 	return ok
 }
 
-// Ambiguous reports whether q leaves open which of several users is meant. All
-// other methods then find nothing.
+// Ambiguous reports whether q leaves open which of several users is meant, or
+// which of several identity providers: two providers' users are two, also
+// under one name and ID, and so are an application's tokens of two providers.
+// All other methods then find nothing.
 func (c *Cache) Ambiguous(q Query) bool {
-	_, second := c.candidates(q)
-	return second != ""
+	_, several := c.candidate(q)
+	return several
 }
 
 // DropAccessToken removes the access tokens that fit q, and reports whether
 // there were any.
 func (c *Cache) DropAccessToken(q Query) bool {
-	home, g := c.find(q)
-	kept := slices.DeleteFunc(slices.Clone(g), func(e *entry) bool { return e.isAccessToken(q) })
+	of, g := c.find(q)
+	q.Scopes = splitScopes(q.Scopes)
+	tenants := g.tenants(q)
+	return c.drop(of, func(e *entry) bool { return e.isAccessToken(q) && tenants.include(e) })
+}
+
+// DropSecret removes every access token that is s, whoever has it, and reports
+// whether there were any. A token that was refused at the resource is dropped
+// by it before the refresh, so that nothing hands it out again: not for other
+// scopes, and not because it lives longer than the new one.
+func (c *Cache) DropSecret(s Secret) bool {
+	dropped := false
+	for of, g := range c.groups {
+		if s != "" && slices.ContainsFunc(g, func(e *entry) bool { return e.isSecret(s) }) {
+			dropped = c.drop(of, func(e *entry) bool { return e.isSecret(s) }) || dropped
+		}
+	}
+	return dropped
+}
+
+func (e *entry) isSecret(s Secret) bool {
+	return e.kind == accessTokens && e.field[secret] == string(s)
+}
+
+// drop removes those of an owner's entries that are unwanted.
+func (c *Cache) drop(of owner, unwanted func(*entry) bool) bool {
+	g := c.groups[of]
+	kept := slices.DeleteFunc(slices.Clone(g), unwanted)
 	if len(kept) == len(g) {
 		return false
 	}
-	c.setGroup(home, kept)
+	c.setGroup(of, kept)
 	return true
 }
 
@@ -220,59 +267,89 @@ func (c *Cache) Remove(q Query) bool {
 		q.Scopes = nil
 		return c.DropAccessToken(q)
 	}
-	home, g := c.find(q)
+	of, g := c.find(q)
 	if len(g) == 0 {
 		return false
 	}
-	c.setGroup(home, nil)
+	c.setGroup(of, nil)
 	return true
 }
 
-// find returns the one user's group that q fits, or nothing.
-func (c *Cache) find(q Query) (home string, g group) {
-	if q.App {
-		return "", c.groups[""]
+// find returns the one group that q fits, or nothing.
+func (c *Cache) find(q Query) (owner, group) {
+	of, several := c.candidate(q)
+	if several {
+		return owner{}, nil
 	}
-	home, second := c.candidates(q)
-	if home == "" || second != "" {
-		return "", nil
-	}
-	return home, c.groups[home]
+	return of, c.groups[of]
 }
 
-// candidates returns the user that q fits, and a second one if there is. Only a
-// query that names nobody has to look through all of them.
-func (c *Cache) candidates(q Query) (first, second string) {
-	switch {
-	case q.App:
-		return "", ""
-	case q.HomeAccountID != "":
+// candidate returns the owner that q fits, and whether there are several. One
+// that is named, and the only one of that name, need not have what is wanted.
+func (c *Cache) candidate(q Query) (owner, bool) {
+	if q.App || q.HomeAccountID != "" {
 		home := fold(q.HomeAccountID)
-		if g, ok := c.groups[home]; ok && (q.Username == "" || g.isNamed(fold(q.Username))) {
-			return home, ""
+		if q.App {
+			home = ""
 		}
-		return "", ""
-	case q.Username != "":
-		homes := c.named[fold(q.Username)]
-		if len(homes) == 1 {
-			return homes[0], ""
-		}
-		return q.firstTwo(c, slices.Values(homes))
+		return q.only(c, c.providers(home, q.Environment))
 	}
-	return q.firstTwo(c, maps.Keys(c.groups))
+	if q.Username != "" {
+		return q.only(c, slices.Values(c.named[fold(q.Username)]))
+	}
+	return q.onlyOf(c, maps.Keys(c.groups))
 }
 
-func (q Query) firstTwo(c *Cache, homes iter.Seq[string]) (first, second string) {
-	for home := range homes {
-		switch {
-		case home == "" || !c.groups[home].fits(q):
-		case first == "":
-			first = home
-		default:
-			return first, home
+// providers are the owners that have one home account ID.
+func (c *Cache) providers(home, environment string) iter.Seq[owner] {
+	return func(yield func(owner) bool) {
+		if environment != "" {
+			yield(owner{home, cloud(environment)})
+			return
+		}
+		for cloud := range c.clouds {
+			if !yield(owner{home, cloud}) {
+				return
+			}
 		}
 	}
-	return first, ""
+}
+
+// only returns the one of some owners that q means. That something of its
+// client and tenant is there need not be true where there is no choice.
+func (q Query) only(c *Cache, owners iter.Seq[owner]) (owner, bool) {
+	var first owner
+	n := 0
+	for of := range owners {
+		if g, there := c.groups[of]; there && q.means(of, g) {
+			first = of
+			n++
+		}
+	}
+	if n < 2 {
+		return first, false
+	}
+	return q.onlyOf(c, owners)
+}
+
+// onlyOf returns the one of some owners that has something of q's client and tenant.
+func (q Query) onlyOf(c *Cache, owners iter.Seq[owner]) (found owner, several bool) {
+	n := 0
+	for of := range owners {
+		if g, there := c.groups[of]; there && q.means(of, g) && g.fits(q) {
+			if n++; n > 1 {
+				return owner{}, true
+			}
+			found = of
+		}
+	}
+	return found, false
+}
+
+// means reports whether an owner's provider and name are those that q names.
+func (q Query) means(of owner, g group) bool {
+	return (of.home == "") == q.App && (q.Environment == "" || of.cloud == cloud(q.Environment)) &&
+		(q.App || q.Username == "" || g.isNamed(fold(q.Username)))
 }
 
 func (g group) isNamed(name string) bool {
@@ -282,7 +359,7 @@ func (g group) isNamed(name string) bool {
 // fits reports whether the group has anything of q's client and tenant.
 func (g group) fits(q Query) bool {
 	for _, e := range g {
-		if (q.ClientID == "" || e.kind != accounts && strings.EqualFold(q.ClientID, e.field[clientID])) &&
+		if (q.ClientID == "" || e.kind != accounts && fitsClient(q.ClientID, e)) &&
 			(e.kind == refreshTokens || fits(q.Tenant, e.field[realm])) {
 			return true
 		}
@@ -290,13 +367,9 @@ func (g group) fits(q Query) bool {
 	return false
 }
 
-// bound reports a token that needs more than itself to be used, or was given
-// for more than its scopes.
-func (e *entry) bound() bool { return e.field[keyID] != "" || e.field[cacheKey] != "" }
-
 func (e *entry) isAccessToken(q Query) bool {
 	return e.kind == accessTokens && e.field[secret] != "" && !e.bound() &&
-		fits(q.ClientID, e.field[clientID]) && fits(q.Tenant, e.field[realm]) && covers(e.scopes, q.Scopes)
+		fitsClient(q.ClientID, e) && fits(q.Tenant, e.field[realm]) && covers(e, q.Scopes)
 }
 
 func (e *entry) account() Account {
@@ -316,45 +389,7 @@ func fits(want, have string) bool {
 	return want == "" || strings.EqualFold(want, have)
 }
 
-// graphScope begins scopes of Microsoft Graph where they are written out; a
-// scope without a resource means Graph.
-// https://learn.microsoft.com/entra/identity-platform/scopes-oidc
-const graphScope = "https://graph.microsoft.com/"
+func fitsClient(want string, e *entry) bool { return want == "" || sameClient(want, e.field[clientID]) }
 
-// covers reports whether have includes all of want.
-func covers(have, want []string) bool {
-	for _, w := range want {
-		w = bareScope(w)
-		if isReserved(w) {
-			continue
-		}
-		if !slices.ContainsFunc(have, func(h string) bool { return strings.EqualFold(bareScope(h), w) }) {
-			return false
-		}
-	}
-	return true
-}
-
-func bareScope(s string) string {
-	if len(s) > len(graphScope) && strings.EqualFold(s[:len(graphScope)], graphScope) {
-		return s[len(graphScope):]
-	}
-	return s
-}
-
-// distinct are the scopes that tell access tokens apart, in order.
-func distinct(scopes []string) []string {
-	var names []string
-	for _, s := range scopes {
-		if s = fold(bareScope(s)); !isReserved(s) {
-			names = append(names, s)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-func isReserved(scope string) bool {
-	return strings.EqualFold(scope, "openid") || strings.EqualFold(scope, "profile") ||
-		strings.EqualFold(scope, "offline_access") || strings.EqualFold(scope, "email")
-}
+// sameClient compares client IDs as all comparisons do.
+func sameClient(a, b string) bool { return strings.EqualFold(a, b) }

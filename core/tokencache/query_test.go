@@ -139,13 +139,41 @@ func TestTheTokenThatExpiresLastIsFound(t *testing.T) {
 	wantAccess(t, c, tokencache.Query{Scopes: []string{"Mail.Read"}}, "at-1")
 }
 
-func TestATokenThatNeedsMoreThanItselfIsNotFound(t *testing.T) {
-	for _, field := range []string{"key_id", "keyid", "kid", "ext_cache_key"} {
-		c := parse(t, fmt.Sprintf(`{"AccessToken":{"k":{"environment":%q,"client_id":%q,"realm":"t","secret":"s",%q:"1"}}}`, cloud, clientA, field))
+// boundBy are the fields and types by which other MSALs mark a token that is
+// good for nobody who asks for less.
+var boundBy = []string{
+	`"key_id":"1"`, `"keyid":"1"`, `"kid":"1"`, `"ext_cache_key":"1"`, `"ext_cache_key_hash":"1"`, `"credential_type":"AText"`,
+	`"credential_type":"AccessToken_With_AuthScheme"`, `"additionalCacheKeyComponents":{"fmi_path":"a"}`, `"requestedClaimsHash":"1"`,
+	`"userAssertionHash":"1"`, `"user_assertion_hash":"1"`,
+}
+
+func TestATokenThatNeedsMoreThanItselfIsNotFoundAndStays(t *testing.T) {
+	for _, field := range append(boundBy, `"token_type":"pop"`, `"token_type":"PoP"`, `"token_type":"ssh-cert"`, `"token_type":"mtls_pop"`, `"token_type":"DPoP"`) {
+		c := parse(t, fmt.Sprintf(`{"AccessToken":{"k":{"environment":%q,"client_id":%q,"realm":"t","target":".default","secret":"s",%s}}}`, cloud, clientA, field))
 		wantAccess(t, c, tokencache.Query{App: true}, "")
+		base := c.Clone()
 		put(t, c, tokencache.TokenResponse{AccessToken: "mine", ClientID: clientA, Tenant: "t", Scope: ".default", ExpiresIn: 60})
-		if n := len(read(t, marshal(t, c))["AccessToken"]); n != 2 {
-			t.Errorf("%s: %d tokens are left of it and the new one", field, n)
+		for what, c := range map[string]*tokencache.Cache{"Put": c, "Parse": parse(t, marshal(t, c)), "Merge": merge(t, base, c, base)} {
+			wantAccess(t, c, tokencache.Query{App: true}, "mine")
+			if n := len(read(t, marshal(t, c))["AccessToken"]); n != 2 {
+				t.Errorf("%s: after %s %d tokens are left of it and the new one", field, what, n)
+			}
+		}
+	}
+}
+
+func TestRefreshAndIDTokensOnBehalfOfAnotherAreNotFoundAndStay(t *testing.T) {
+	for _, field := range []string{`"userAssertionHash":"1"`, `"user_assertion_hash":"1"`} {
+		c := parse(t, documentOf(entry{"RefreshToken", "r", `"secret":"theirs",` + field}, entry{"IdToken", "i", `"secret":"theirs","realm":"common",` + field}))
+		q := tokencache.Query{HomeAccountID: anaID}
+		wantRefresh(t, c, q, "")
+		if _, ok := c.IDToken(q); ok {
+			t.Error("the id token was found")
+		}
+		put(t, c, refreshed("ana@contoso.com", anaID, "mine", noon))
+		wantRefresh(t, c, q, "rt-mine")
+		if d := read(t, marshal(t, c)); len(d["RefreshToken"]) != 2 || len(d["IdToken"]) != 2 {
+			t.Errorf("%s: what is left is %v", field, d)
 		}
 	}
 }

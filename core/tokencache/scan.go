@@ -180,16 +180,23 @@ func (s *scanner) literal() error {
 
 // fieldValue reads a value of an entry: strings, and numbers as they are
 // written, for some writers write numbers where others write strings. Anything
-// else is "" to us.
-func (s *scanner) fieldValue() (string, error) {
+// else is "" to us, except what a token is bound to, which may be an object.
+func (s *scanner) fieldValue(f field) (string, error) {
 	if s.peek() == '"' {
 		return s.str()
 	}
 	raw, err := s.value(2)
-	if err != nil || raw == "" || raw[0] != '-' && (raw[0] < '0' || raw[0] > '9') {
+	switch {
+	case err != nil || raw == "":
 		return "", err
+	case raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9':
+		return raw, nil
+	case (raw[0] == '{' || raw[0] == '[') && f >= keyID:
+		if raw = compact(raw); raw != "{}" && raw != "[]" {
+			return raw, nil
+		}
 	}
-	return raw, nil
+	return "", nil
 }
 
 func checkUTF8(data []byte) error {

@@ -13,11 +13,122 @@ import (
 func SplitScopes(scopes ...string) []string {
 	var single []string
 	for _, text := range scopes {
-		for _, scope := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\r' || r == '\n' }) {
+		for _, scope := range strings.FieldsFunc(text, separates) {
 			if !slices.ContainsFunc(single, func(s string) bool { return strings.EqualFold(s, scope) }) {
 				single = append(single, scope)
 			}
 		}
 	}
 	return single
+}
+
+func separates(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\r' || r == '\n' }
+
+// splitScopes is SplitScopes for a query's, which are single already as a rule.
+func splitScopes(scopes []string) []string {
+	for _, s := range scopes {
+		if s == "" || strings.IndexFunc(s, separates) >= 0 {
+			return SplitScopes(scopes...)
+		}
+	}
+	return scopes
+}
+
+// graphHosts are the hosts of Microsoft Graph in each cloud. A scope without a
+// resource means Graph, and so does Graph's application ID, in whatever cloud
+// the token was issued; a scope that names a host of another cloud, or the other
+// one of the same cloud, is another resource's.
+// https://learn.microsoft.com/graph/deployments#microsoft-graph-and-graph-explorer-service-root-endpoints
+var graphHosts = map[string][]string{
+	publicCloud:                        {"graph.microsoft.com"},
+	"login.microsoftonline.us":         {"graph.microsoft.us", "dod-graph.microsoft.us"},
+	"login.partner.microsoftonline.cn": {"microsoftgraph.chinacloudapi.cn"},
+	"login.microsoftonline.de":         {"graph.microsoft.de"},
+}
+
+// graphID is Graph's application ID, the same in all clouds.
+// https://learn.microsoft.com/troubleshoot/entra/entra-id/governance/verify-first-party-apps-sign-in
+const graphID = "00000003-0000-0000-c000-000000000000"
+
+// graphsOf returns the hosts of Graph in a cloud; another provider's tokens are
+// for the public one.
+func graphsOf(cloud string) []string {
+	if hosts, ok := graphHosts[cloud]; ok {
+		return hosts
+	}
+	return graphHosts[publicCloud]
+}
+
+// bareScope splits a scope of Graph in a cloud into its name and the host that
+// it was written with, "" if none. Entra takes one slash or two between them.
+// The scope of another resource is all name.
+func bareScope(scope, cloud string) (name, host string) {
+	resource, rest, ok := cutResource(scope)
+	if !ok {
+		return scope, ""
+	}
+	if strings.EqualFold(resource, graphID) {
+		return rest, ""
+	}
+	for _, h := range graphsOf(cloud) {
+		if strings.EqualFold(resource, h) {
+			return rest, h
+		}
+	}
+	return scope, ""
+}
+
+// cutResource returns the host or ID of a scope's resource, and the scope's name.
+func cutResource(scope string) (resource, name string, ok bool) {
+	if strings.IndexByte(scope, '/') < 0 {
+		return "", "", false
+	}
+	const https = "https://"
+	if len(scope) > len(https) && strings.EqualFold(scope[:len(https)], https) {
+		scope = scope[len(https):]
+	}
+	resource, name, _ = strings.Cut(scope, "/")
+	name = strings.TrimLeft(name, "/")
+	return resource, name, name != ""
+}
+
+// covers reports whether an access token has all of the scopes that are wanted.
+func covers(e *entry, want []string) bool {
+	of := cloud(e.field[environment])
+	for _, w := range want {
+		name, host := bareScope(w, of)
+		if isReserved(name) {
+			continue
+		}
+		if !slices.ContainsFunc(e.scopes, func(h string) bool {
+			hasName, hasHost := bareScope(h, of)
+			return strings.EqualFold(hasName, name) && (hasHost == host || hasHost == "" || host == "")
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// distinct are the scopes that tell access tokens apart, in order.
+func (e *entry) distinct() []string {
+	of := cloud(e.field[environment])
+	var names []string
+	for _, s := range e.scopes {
+		name, host := bareScope(s, of)
+		if isReserved(name) {
+			continue
+		}
+		if host != "" && host != graphsOf(of)[0] { // the second Graph of a cloud is a resource of its own
+			name = host + "/" + name
+		}
+		names = append(names, fold(name))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func isReserved(scope string) bool {
+	return strings.EqualFold(scope, "openid") || strings.EqualFold(scope, "profile") ||
+		strings.EqualFold(scope, "offline_access") || strings.EqualFold(scope, "email")
 }

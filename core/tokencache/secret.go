@@ -34,9 +34,11 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // String says how much is in the cache, and nothing of what.
 func (c Cache) String() string {
-	n := len(c.groups)
-	if _, app := c.groups[""]; app {
-		n--
+	n := 0
+	for of := range c.groups {
+		if of.home != "" {
+			n++
+		}
 	}
 	return "[token cache, " + strconv.Itoa(n) + " users]"
 }

@@ -40,13 +40,21 @@ var (
 // Cache is a token cache in memory; the zero Cache is an empty one. It may be read by many goroutines at once,
 // and changed by one that has it for itself; a Clone is independent.
 type Cache struct {
-	groups map[string]group    // by home account id, folded; "" for what has none
-	named  map[string][]string // user name, folded → keys of groups
-	apps   map[string]*entry   // AppMetadata, by key
-	extra  map[string]*entry   // what is none of the five sections, by name
+	groups map[owner]group
+	named  map[string][]owner // by user name, folded
+	clouds map[string]int     // how many groups each cloud has
+	apps   map[string]*entry  // AppMetadata, by key
+	extra  map[string]*entry  // what is none of the five sections, by name
 }
 
-// group is what belongs to one user: accounts and tokens, one of each identity,
+// owner is a user of one identity provider. Two providers may know a user by
+// the same ID, and mustn't get each other's tokens.
+type owner struct {
+	home  string // the home account ID, folded; "" for the application itself
+	cloud string // of the environment; see cloud
+}
+
+// group is what belongs to one owner: accounts and tokens, one of each identity,
 // in the order of byKey. Groups and entries are immutable, so that clones can
 // share them.
 type group []*entry
@@ -54,8 +62,9 @@ type group []*entry
 // New returns an empty cache.
 func New() *Cache {
 	return &Cache{
-		groups: make(map[string]group),
-		named:  make(map[string][]string),
+		groups: make(map[owner]group),
+		named:  make(map[string][]owner),
+		clouds: make(map[string]int),
 		apps:   make(map[string]*entry),
 		extra:  make(map[string]*entry),
 	}
@@ -66,32 +75,40 @@ func (c *Cache) Clone() *Cache {
 	if c.groups == nil {
 		return New()
 	}
-	return &Cache{maps.Clone(c.groups), maps.Clone(c.named), maps.Clone(c.apps), maps.Clone(c.extra)}
+	return &Cache{maps.Clone(c.groups), maps.Clone(c.named), maps.Clone(c.clouds), maps.Clone(c.apps), maps.Clone(c.extra)}
 }
 
 // Replace makes c a copy of o.
 func (c *Cache) Replace(o *Cache) { *c = *o.Clone() }
 
-// setGroup replaces what belongs to one user.
-func (c *Cache) setGroup(home string, g group) {
+// setGroup replaces what belongs to one owner.
+func (c *Cache) setGroup(of owner, g group) {
 	if c.groups == nil {
 		*c = *New()
 	}
-	for _, name := range c.groups[home].usernames() {
-		kept := slices.DeleteFunc(slices.Clone(c.named[name]), func(h string) bool { return h == home })
+	before, there := c.groups[of]
+	for _, name := range before.usernames() {
+		kept := slices.DeleteFunc(slices.Clone(c.named[name]), func(o owner) bool { return o == of })
 		if len(kept) == 0 {
 			delete(c.named, name)
 		} else {
 			c.named[name] = kept
 		}
 	}
+	if there {
+		c.clouds[of.cloud]--
+		if c.clouds[of.cloud] == 0 {
+			delete(c.clouds, of.cloud)
+		}
+	}
 	if len(g) == 0 {
-		delete(c.groups, home)
+		delete(c.groups, of)
 		return
 	}
-	c.groups[home] = g
+	c.groups[of] = g
+	c.clouds[of.cloud]++
 	for _, name := range g.usernames() {
-		c.named[name] = append(slices.Clip(c.named[name]), home)
+		c.named[name] = append(slices.Clip(c.named[name]), of)
 	}
 }
 

@@ -1,0 +1,122 @@
+package tokencache
+
+import "strings"
+
+// tenants says which tenants' tokens a query means. A user who is a guest
+// somewhere has tokens of several tenants, and the home tenant's must not be
+// mistaken for a guest's.
+type tenants struct {
+	g         group
+	named     bool            // the query names a tenant, and nothing else is looked at
+	known     bool            // the two below
+	local     string          // the user's object ID in the home tenant
+	home      string          // the home tenant's ID
+	sameLocal map[string]bool // realms, folded, where the user's object ID is the home tenant's
+	realm     string          // of the account that the query means, if there is one
+	rank      rank            // of that realm, or of the best there is
+}
+
+// rank is how sure it is that a realm is the user's home tenant; less is surer.
+type rank uint8
+
+const (
+	atHome    rank = iota // the home tenant's ID, or a name for whatever tenant is home
+	seemsHome             // the user has the same object ID there: a domain of the home tenant
+	elsewhere
+)
+
+// tenants decides by the accounts, because a refresh goes to the account's
+// tenant: a token of a tenant that is never refreshed must not go first.
+func (g group) tenants(q Query) tenants {
+	t := tenants{g: g, named: q.Tenant != "" || q.App}
+	if t.named {
+		return t
+	}
+	if a := t.account(q); a != nil {
+		t.realm, t.rank = a.field[realm], t.rankOf(a)
+		return t
+	}
+	t.rank = elsewhere
+	for _, e := range g {
+		if (e.kind == accessTokens || e.kind == idTokens) && fitsClient(q.ClientID, e) {
+			t.rank = min(t.rank, t.rankOf(e))
+		}
+	}
+	return t
+}
+
+// account is the account in the query's tenant, or else the one at home, of
+// those tenants where the query's client has signed the user in.
+func (t *tenants) account(q Query) *entry {
+	var best, bestOfClient *entry
+	for _, e := range t.g {
+		if e.kind != accounts || e.opaque() || !fits(q.Tenant, e.field[realm]) {
+			continue
+		}
+		if best == nil || t.rankOf(e) < t.rankOf(best) {
+			best = e
+		}
+		if (bestOfClient == nil || t.rankOf(e) < t.rankOf(bestOfClient)) && q.ClientID != "" && t.g.hasIDToken(q.ClientID, e.field[realm]) {
+			bestOfClient = e
+		}
+	}
+	if bestOfClient != nil {
+		return bestOfClient
+	}
+	return best
+}
+
+// hasIDToken reports whether the client signed the user in there. The access
+// tokens don't tell: they are dropped when they are refused.
+func (g group) hasIDToken(client, tenant string) bool {
+	for _, e := range g {
+		if e.kind == idTokens && sameClient(client, e.field[clientID]) && strings.EqualFold(tenant, e.field[realm]) {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *tenants) rankOf(e *entry) rank {
+	of := fold(e.field[realm])
+	switch of {
+	case "common", "organizations", "consumers", "":
+		// https://learn.microsoft.com/entra/identity-platform/msal-client-application-configuration#authority
+		return atHome
+	}
+	if !t.known {
+		t.local, t.home, _ = strings.Cut(fold(e.field[homeAccountID]), ".")
+		t.known = true
+	}
+	switch {
+	case of == t.home:
+		return atHome
+	case t.sameLocal == nil:
+		t.sameLocal = make(map[string]bool)
+		for _, a := range t.g {
+			if a.kind == accounts && t.local != "" && strings.EqualFold(a.field[localAccountID], t.local) {
+				t.sameLocal[fold(a.field[realm])] = true
+			}
+		}
+	}
+	if t.sameLocal[of] {
+		return seemsHome
+	}
+	return elsewhere
+}
+
+// include reports whether a token is one of those that the query means.
+func (t *tenants) include(e *entry) bool {
+	return t.named || t.rank == elsewhere || t.rankOf(e) <= t.rank
+}
+
+// prefer reports whether token a goes before token b: where neither is home,
+// the account's tenant goes first; then, what expires last.
+func (t *tenants) prefer(a, b *entry) bool {
+	if t.rank == elsewhere && t.realm != "" {
+		if x, y := strings.EqualFold(a.field[realm], t.realm), strings.EqualFold(b.field[realm], t.realm); x != y {
+			return x
+		}
+	}
+	return a.number(expiresOn) > b.number(expiresOn)
+}
