@@ -50,7 +50,7 @@ const DefaultAuthority = "https://login.microsoftonline.com/common"
 // and keep it: it remembers what it discovered about the provider.
 type Client struct {
 	id           string
-	credential   *confidential.Credential // nil: a public client
+	credential   func() confidential.Credential // nil: a public client. A function, because nothing that prints looks into one
 	authority    authority
 	http         *http.Client
 	discovery    *discovery
@@ -106,7 +106,7 @@ func NewPublic(clientID string, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.public(&exchange{}, c.authority.url)
+	_, err = c.public(c.exchange(nil), c.authority.url)
 	return c.checked(err)
 }
 
@@ -118,8 +118,8 @@ func NewConfidential(clientID string, credential confidential.Credential, opts .
 	if err != nil {
 		return nil, err
 	}
-	c.credential = &credential
-	_, err = c.confidential(&exchange{}, c.authority.url)
+	c.credential = func() confidential.Credential { return credential }
+	_, err = c.confidential(c.exchange(nil), c.authority.url)
 	return c.checked(err)
 }
 
@@ -175,20 +175,24 @@ func (c *Client) public(x *exchange, authority string) (public.Client, error) {
 }
 
 func (c *Client) confidential(x *exchange, authority string) (confidential.Client, error) {
-	return confidential.New(authority, c.id, *c.credential,
+	return confidential.New(authority, c.id, c.credential(),
 		confidential.WithCache(x),
 		confidential.WithHTTPClient(x),
 		confidential.WithInstanceDiscovery(!c.noDiscovery),
 		confidential.WithClientCapabilities(c.capabilities))
 }
 
+// exchange begins a conversation of MSAL, which finds document in its cache.
+func (c *Client) exchange(document []byte) *exchange {
+	return &exchange{http: c.http, authority: c.authority, discovery: c.discovery, cache: document}
+}
+
 // call runs one conversation of MSAL with the provider, and returns the
 // provider's answer. The error is already fit to be shown. Once the
 // provider has answered with tokens, MSAL's opinion of them doesn't count:
 // the refresh token that was spent for them is gone.
-func (c *Client) call(op string, cache []byte, talk func(*exchange) error) (*answer, error) {
-	x := &exchange{http: c.http, discovery: c.discovery, cache: cache}
-	err := talk(x)
+func (x *exchange) call(op string, talk func() error) (*answer, error) {
+	err := talk()
 	if x.answer != nil {
 		x.keepDiscovered()
 		return x.answer, nil

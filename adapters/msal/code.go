@@ -17,7 +17,7 @@ import (
 // one whole of them.
 type CodeRequest struct {
 	RedirectURL string   // where the provider sends the user back to
-	Scopes      []string // without the reserved ones, which are always asked for
+	Scopes      []string // read by Scopes; the reserved ones are always asked for
 
 	// For AuthCodeURL alone.
 	State     string // comes back with the code
@@ -28,16 +28,20 @@ type CodeRequest struct {
 	Claims    string // a claims challenge to answer
 }
 
-// AuthCodeURL returns the address at which the user signs in.
+// AuthCodeURL returns the address at which the user signs in, which is https and
+// the provider's own, whatever its discovery document says.
 func (c *Client) AuthCodeURL(ctx context.Context, r CodeRequest) (string, error) {
-	x := &exchange{http: c.http, discovery: c.discovery}
+	x := c.exchange(nil)
 	address, err := c.authCodeURL(ctx, x, r)
 	if err != nil {
 		return "", x.explain("sign-in address", err)
 	}
 	u, err := url.Parse(address)
+	if err == nil {
+		err = x.checkEndpoint("authorization_endpoint", u)
+	}
 	if err != nil {
-		return "", fmt.Errorf("msal: sign-in address: %w", err)
+		return "", x.explain("sign-in address", err)
 	}
 	x.keepDiscovered()
 	// MSAL's own parameters for these are out of reach from outside.
@@ -80,7 +84,8 @@ func (c *Client) authCodeURL(ctx context.Context, x *exchange, r CodeRequest) (s
 // can be redeemed once. verifier is what r.Challenge was made of.
 func (c *Client) RedeemCode(ctx context.Context, r CodeRequest, code, verifier tokencache.Secret) (tokencache.TokenResponse, error) {
 	scopes := Scopes(r.Scopes...)
-	a, err := c.call("redeem code", emptyDocument, func(x *exchange) error {
+	x := c.exchange(emptyDocument)
+	a, err := x.call("redeem code", func() error {
 		if c.credential == nil {
 			client, err := c.public(x, c.authority.url)
 			if err != nil {
@@ -110,12 +115,12 @@ func (c *Client) RedeemCode(ctx context.Context, r CodeRequest, code, verifier t
 // token (OpenID Connect Core sections 5.4 and 11).
 var reservedScopes = []string{"openid", "offline_access", "profile"}
 
-// Scopes returns scopes without openid, profile and offline_access. MSAL asks
-// for them by itself, and takes it for a refusal when the provider, as
-// Entra does, leaves offline_access out of the scopes it says it granted.
-// Queries are made without them for the same reason.
+// Scopes returns scopes as single ones (see [tokencache.SplitScopes]), without
+// openid, profile and offline_access. MSAL asks for those by itself, and takes it
+// for a refusal when the provider, as Entra does, leaves offline_access out of the
+// scopes it says it granted. Queries are made without them for the same reason.
 func Scopes(scopes ...string) []string {
-	return slices.DeleteFunc(slices.Clone(scopes), func(scope string) bool {
+	return slices.DeleteFunc(tokencache.SplitScopes(scopes...), func(scope string) bool {
 		return slices.Contains(reservedScopes, strings.ToLower(scope))
 	})
 }

@@ -2,34 +2,41 @@ package msal
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
-	"unicode"
+	"time"
+	"unicode/utf16"
 
 	msalerrors "github.com/AzureAD/microsoft-authentication-library-for-go/apps/errors"
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// Error is the identity provider's refusal (RFC 6749 section 5.2). It wraps
-// [core.ErrReauthRequired] where the user must sign in again, and MSAL Go's
-// CallErr, without the request's body and with the secrets struck out that
-// the response may quote.
+// Error is the identity provider's refusal (RFC 6749 section 5.2), or an answer
+// of its that is neither that nor tokens. It wraps [core.ErrReauthRequired]
+// where the user must sign in again, and MSAL Go's CallErr. Its texts are the
+// provider's, made fit for a log and a terminal, with the secrets struck out that
+// they may quote.
 type Error struct {
 	URL           string // what was asked, without the query
 	Status        int    // the HTTP status; 0 where the answer came by redirect
 	Code          string // "invalid_grant"; "" where the answer was no OAuth error
 	Suberror      string // Microsoft's refinement, such as "consent_required"
 	Description   string // for people, in one line
-	Claims        string // what a claims challenge demands, for the next sign-in
+	Claims        string // what a claims challenge demands, as JSON, for the next sign-in
 	CorrelationID string // names the request to Microsoft's support
 
-	reauth bool
-	call   *msalerrors.CallErr
+	codes      []string // Microsoft's numbers for the refusal, the digits behind "AADSTS"
+	retryAfter time.Duration
+	call       *msalerrors.CallErr
 }
 
 func (e *Error) Error() string {
@@ -55,13 +62,70 @@ func (e *Error) Error() string {
 // and MSAL Go's error, where there is one.
 func (e *Error) Unwrap() []error {
 	var all []error
-	if e.reauth {
+	if needsUser(e.Code) {
 		all = append(all, core.ErrReauthRequired)
 	}
 	if e.call != nil {
 		all = append(all, *e.call)
 	}
 	return all
+}
+
+// RetryAfter is how long the provider wants to be left alone, by the Retry-After
+// header of a status 429 or 503 (RFC 9110 section 10.2.3): an hour at most, as
+// in MSAL Python, and 0 where the provider doesn't say.
+func (e *Error) RetryAfter() time.Duration { return e.retryAfter }
+
+// FailureScope says whom the refusal concerns: see [core.FailureScope].
+func (e *Error) FailureScope() core.FailureScope {
+	if e.Status == http.StatusTooManyRequests || e.Status >= http.StatusInternalServerError {
+		return core.FailureOfProvider
+	}
+	switch e.Code {
+	case "invalid_grant":
+		if e.isAboutTheRequest() {
+			return core.FailureOfRequest
+		}
+		return core.FailureOfUser
+	case "invalid_client", "unauthorized_client", "temporarily_unavailable", "server_error", "slow_down",
+		"": // no OAuth error: a gateway's page, a redirect, an answer without tokens
+		return core.FailureOfProvider
+	}
+	return core.FailureOfRequest
+}
+
+// isAboutTheRequest reports whether an invalid_grant refuses what was asked for,
+// and leaves the refresh token good for other requests. Microsoft says so by the
+// suberror, by claims to sign in with, or by a number.
+func (e *Error) isAboutTheRequest() bool {
+	switch e.Suberror {
+	case "bad_token", "token_expired", "client_mismatch", "user_password_expired":
+		return false
+	case "consent_required", "basic_action", "additional_action", "message_only", "protection_policy_required":
+		return true
+	}
+	return e.Claims != "" || slices.ContainsFunc(e.numbers(), func(number string) bool { return requestNumbers[number] })
+}
+
+// numbers are Microsoft's numbers for the refusal.
+func (e *Error) numbers() []string {
+	numbers := e.codes
+	for _, found := range numberPattern.FindAllStringSubmatch(e.Description, -1) {
+		numbers = append(slices.Clip(numbers), found[1])
+	}
+	return numbers
+}
+
+var numberPattern = regexp.MustCompile(`AADSTS(\d+)`)
+
+// requestNumbers are those that come with invalid_grant and are about the
+// resource, its scopes, consent to them, or what the user must do for them.
+// https://learn.microsoft.com/entra/identity-platform/reference-error-codes
+var requestNumbers = map[string]bool{
+	"50005": true, "53000": true, "53001": true, "53002": true, "53003": true, "530032": true, "50097": true, "50131": true, // conditional access, devices
+	"50072": true, "50074": true, "50076": true, "50079": true, "50158": true, "70043": true, "70044": true, // a second factor, how often to sign in
+	"50105": true, "65001": true, "65004": true, "65005": true, "90094": true, // assignment, consent
+	"28002": true, "28003": true, "70011": true, "500011": true, "650052": true, "650053": true, "650056": true, // scopes and resources
 }
 
 // Refusal returns the error that a redirect back to the application carries
@@ -72,10 +136,9 @@ func Refusal(redirect url.Values) error {
 		return nil
 	}
 	return &Error{
-		Code:        oneLine(code),
-		Suberror:    oneLine(redirect.Get("error_subcode")),
-		Description: oneLine(redirect.Get("error_description")),
-		reauth:      needsUser(code),
+		Code:        core.Printable(code),
+		Suberror:    core.Printable(redirect.Get("error_subcode")),
+		Description: core.Printable(redirect.Get("error_description")),
 	}
 }
 
@@ -94,67 +157,172 @@ func needsUser(code string) bool {
 // was wrong, and the request into its verbose text.
 func (x *exchange) explain(op string, err error) error {
 	var (
+		refused *Error
+		ours    *fault
 		call    msalerrors.CallErr
 		invalid msalerrors.InvalidJsonErr
 		network *url.Error
 	)
 	switch {
+	case errors.As(err, &refused):
+		err = refused
+	case errors.As(err, &ours):
+		err = ours
+	case errors.Is(err, core.ErrLeaseLost):
+		err = core.ErrLeaseLost
 	case errors.As(err, &call):
-		err = x.refusal(call)
+		err = x.refusalOf(call)
 	case errors.As(err, &invalid):
-		err = errors.New("the provider's answer is not the JSON it should be")
-	case errors.As(err, &network):
-		err = network // without MSAL's line breaks around it
+		err = providerFault(errors.New("the provider's discovery document is not the JSON it should be"))
+	case errors.As(err, &network): // without MSAL's line breaks around it
+		err = &shownError{x.shown(network.Error()), network}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		err = &shownError{x.shown(err.Error()), err}
+	default:
+		err = errors.New(x.shown(err.Error()))
 	}
 	return fmt.Errorf("msal: %s: %w", op, err)
 }
 
+// shownError is an error of the network with a text that can be shown: a proxy's
+// words may be in it.
+type shownError struct {
+	text string
+	err  error
+}
+
+func (e *shownError) Error() string { return e.text }
+func (e *shownError) Unwrap() error { return e.err }
+
+// refusalOf is the refusal of a discovery request, which MSAL saw first.
+func (x *exchange) refusalOf(call msalerrors.CallErr) *Error {
+	if call.Resp == nil {
+		return &Error{Description: x.shown(call.Error())}
+	}
+	body, _ := io.ReadAll(call.Resp.Body) // it is in memory
+	m, isJSON := parseMessage(body)
+	if call.Resp.Request == nil {
+		call.Resp.Request = call.Req
+	}
+	return x.refusal(call.Resp, m, isJSON)
+}
+
 // refusal is what Microsoft's error responses have in common:
 // https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow#error-response-1
-func (x *exchange) refusal(call msalerrors.CallErr) *Error {
-	e := &Error{}
-	var body []byte
-	if call.Resp != nil {
-		e.Status = call.Resp.StatusCode
-		body, _ = io.ReadAll(call.Resp.Body) // it is in memory
+func (x *exchange) refusal(resp *http.Response, m message, isJSON bool) *Error {
+	x.conceal(m.AccessToken, m.RefreshToken, m.IDToken)
+	e := &Error{
+		Status: resp.StatusCode, Code: x.shown(m.Error), Suberror: x.shown(m.Suberror), Description: x.shown(m.Description),
+		Claims: plainJSON(x.redact(m.Claims)), CorrelationID: x.shown(m.CorrelationID),
+		codes: numbersOf(m.ErrorCodes), retryAfter: retryAfter(resp, time.Now()),
 	}
-	var said struct {
-		Error         string `json:"error"`
-		Suberror      string `json:"suberror"`
-		Description   string `json:"error_description"`
-		Claims        string `json:"claims"`
-		CorrelationID string `json:"correlation_id"`
+	if resp.Request != nil && resp.Request.URL != nil {
+		e.URL = x.shown(address(resp.Request.URL))
 	}
-	if json.Unmarshal(body, &said) == nil {
-		e.Code, e.Suberror = oneLine(x.redact(said.Error)), oneLine(x.redact(said.Suberror))
-		e.Description = oneLine(x.redact(said.Description))
-		e.Claims, e.CorrelationID = x.redact(said.Claims), oneLine(x.redact(said.CorrelationID))
+	if e.Code == "" && e.Description == "" {
+		e.Description = x.shown(misanswer(resp, isJSON))
 	}
-	if call.Req != nil && call.Req.URL != nil {
-		e.URL = (&url.URL{Scheme: call.Req.URL.Scheme, Host: call.Req.URL.Host, Path: call.Req.URL.Path}).String()
-	}
-	e.reauth = needsUser(e.Code)
-	e.call = &msalerrors.CallErr{
-		Req:  &http.Request{},
-		Resp: &http.Response{StatusCode: e.Status, Body: io.NopCloser(bytes.NewReader([]byte(x.redact(string(body)))))},
-		Err:  errors.New(e.Error()),
-	}
-	if call.Req != nil {
-		e.call.Req.Method, e.call.Req.URL = call.Req.Method, call.Req.URL
-	}
-	if call.Resp != nil {
-		e.call.Resp.Status, e.call.Resp.Header = call.Resp.Status, call.Resp.Header
-	}
+	e.call = x.callErr(resp, e)
 	return e
 }
 
-// oneLine makes a stranger's text fit for a log and a terminal.
-func oneLine(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return -1
+// misanswer says what is wrong with an answer that is neither tokens nor an
+// OAuth error; "" where its status says all.
+func misanswer(resp *http.Response, isJSON bool) string {
+	switch status := resp.StatusCode; {
+	case status >= 300 && status < 400:
+		target, err := resp.Location()
+		if err != nil {
+			return "a redirect, which a request for tokens doesn't follow"
 		}
-		return r
-	}, text)
+		return "a redirect to " + target.Scheme + "://" + target.Host + ", which a request for tokens doesn't follow"
+	case status >= 300:
+		return ""
+	case isJSON:
+		return "there is no access token in the answer"
+	}
+	return "the answer is not the JSON it should be"
+}
+
+// callErr is the refusal for programs that look for MSAL Go's error: as much of
+// request and response as may be shown.
+func (x *exchange) callErr(resp *http.Response, e *Error) *msalerrors.CallErr {
+	body, _ := json.Marshal(map[string]string{ // of strings: never fails
+		"error": e.Code, "suberror": e.Suberror, "error_description": e.Description,
+		"claims": e.Claims, "correlation_id": e.CorrelationID,
+	})
+	req := &http.Request{}
+	if resp.Request != nil {
+		req.Method, req.URL = resp.Request.Method, resp.Request.URL
+	}
+	header := make(http.Header, len(resp.Header))
+	for name, values := range resp.Header {
+		for _, value := range values {
+			header.Add(core.Printable(name), x.shown(value))
+		}
+	}
+	header.Del("Set-Cookie")
+	return &msalerrors.CallErr{
+		Req:  req,
+		Resp: &http.Response{Status: x.shown(resp.Status), StatusCode: e.Status, Header: header, Body: io.NopCloser(bytes.NewReader(body))},
+		Err:  errors.New(e.Error()),
+	}
+}
+
+// plainJSON is a JSON text in ASCII without white space between its parts, which
+// loses nothing, and "" of what is no JSON.
+func plainJSON(text string) string {
+	var compact bytes.Buffer
+	if json.Compact(&compact, []byte(text)) != nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, r := range compact.String() { // beyond ASCII there are only strings
+		switch {
+		case r < 0x7f:
+			b.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
+}
+
+// numbersOf reads error_codes.
+func numbersOf(value json.RawMessage) []string {
+	var elements []json.RawMessage
+	if json.Unmarshal(value, &elements) != nil {
+		return nil
+	}
+	var numbers []string
+	for _, element := range elements {
+		numbers = append(numbers, core.Printable(textOf(element)))
+	}
+	return numbers
+}
+
+// maxRetryAfter is MSAL Python's (throttled_http_client.RetryAfterParser).
+const maxRetryAfter = time.Hour
+
+// retryAfter reads a Retry-After header in both of its forms. A date counts from
+// the answer's own, where it has one: the two come from one clock.
+func retryAfter(resp *http.Response, now time.Time) time.Duration {
+	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
+		return 0
+	}
+	text := strings.TrimSpace(resp.Header.Get("Retry-After"))
+	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(max(seconds, 0), int64(maxRetryAfter/time.Second))) * time.Second
+	}
+	until, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	if sent, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		now = sent
+	}
+	return min(max(until.Sub(now), 0), maxRetryAfter)
 }

@@ -5,31 +5,38 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/cache"
-	"github.com/graphtoken/graphtoken/core/tokencache"
+	"github.com/graphtoken/graphtoken/core"
 )
 
 // exchange is what MSAL is surrounded with in one call: the cache it reads and
 // the HTTP client it sends through. MSAL uses it from one goroutine.
 type exchange struct {
 	http      *http.Client
+	authority authority
 	discovery *discovery
-	cache     []byte // what MSAL reads as its cache
+	cache     []byte      // what MSAL reads as its cache
+	leaseHeld func() bool // asked before the refresh token is spent; nil where none is
 
+	aliases    []string          // hosts that instance discovery names beside the authority's
 	discovered map[string][]byte // documents that were not known before
 	spent      []string          // secrets that were sent
 	answer     *answer           // the provider's tokens; nil until they come
+}
+
+// Format prints nothing of the secrets.
+func (x *exchange) Format(s fmt.State, _ rune) {
+	_, _ = io.WriteString(s, "an exchange with "+x.authority.url)
 }
 
 // Replace implements [cache.ExportReplace].
@@ -42,23 +49,38 @@ func (x *exchange) Replace(_ context.Context, c cache.Unmarshaler, _ cache.Repla
 func (x *exchange) Export(context.Context, cache.Marshaler, cache.ExportHints) error { return nil }
 
 // Do sends a request. GET requests are discovery, and the one POST asks for
-// tokens.
+// tokens: what comes without tokens is an error.
 func (x *exchange) Do(req *http.Request) (*http.Response, error) {
 	if req.Method == http.MethodGet {
 		return x.discover(req)
 	}
+	if err := x.checkEndpoint("token_endpoint", req.URL); err != nil {
+		return nil, err
+	}
 	x.noteSecrets(req)
+	if x.leaseHeld != nil && !x.leaseHeld() {
+		return nil, core.ErrLeaseLost // another process may have spent the refresh token
+	}
 	// A token's life counts from here. What is counted from the arrival of the
 	// answer is too late by as long as the answer, or this process, took.
 	sent := time.Now()
 	resp, body, err := x.send(req)
-	if err != nil {
+	if resp == nil {
 		return nil, err
 	}
-	if resp.StatusCode == http.StatusOK {
-		x.answer = parseAnswer(body, sent)
+	m, isJSON := parseMessage(body)
+	// MSAL Go takes tokens with a status of 200 and 201, MSAL Python with any
+	// that is no failure of the server.
+	if resp.StatusCode < http.StatusInternalServerError {
+		x.answer = m.answer(sent)
 	}
-	return resp, nil
+	switch {
+	case x.answer != nil: // whole, even where the connection broke behind it
+		return resp, nil
+	case err != nil:
+		return nil, err
+	}
+	return nil, x.refusal(resp, m, isJSON)
 }
 
 // CloseIdleConnections implements MSAL's interface; the connections are not
@@ -66,37 +88,98 @@ func (x *exchange) Do(req *http.Request) (*http.Response, error) {
 func (x *exchange) CloseIdleConnections() {}
 
 func (x *exchange) discover(req *http.Request) (*http.Response, error) {
-	address := req.URL.String()
-	if body, known := x.discovery.get(address); known {
-		return &http.Response{
+	if req.URL.Scheme != "https" {
+		return nil, providerFault(fmt.Errorf("discovery leads to %q, which is not https", core.Printable(address(req.URL))))
+	}
+	where := req.URL.String()
+	if body, known := x.discovery.get(where); known {
+		resp := &http.Response{
 			Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-			Header: http.Header{"Content-Type": {"application/json"}}, ContentLength: int64(len(body)),
-			Body: io.NopCloser(bytes.NewReader(body)), Request: req,
-		}, nil
+			Header: http.Header{"Content-Type": {"application/json"}}, Request: req,
+		}
+		return x.understood(resp, body), nil
 	}
 	resp, body, err := x.send(req)
-	if err == nil && resp.StatusCode == http.StatusOK {
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode == http.StatusOK {
 		if x.discovered == nil {
 			x.discovered = make(map[string][]byte)
 		}
-		x.discovered[address] = body
+		x.discovered[where] = body
 	}
-	return resp, err
+	return x.understood(resp, body), nil
 }
 
-// send returns the response with its body read, and still to be read.
+// understood gives resp its body, which for instance discovery is put right
+// before MSAL reads it.
+func (x *exchange) understood(resp *http.Response, body []byte) *http.Response {
+	if resp.StatusCode == http.StatusOK && strings.HasSuffix(resp.Request.URL.Path, "/discovery/instance") {
+		body = x.withAliases(body)
+	}
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return resp
+}
+
+// withAliases notes which hosts an answer of instance discovery calls the same as
+// the authority's. An answer that doesn't list the authority's gets it added:
+// without, MSAL Go finds no refresh token (storage.Manager.aadMetadata makes an
+// entry without aliases), and the user would be sent to sign in for nothing.
+func (x *exchange) withAliases(body []byte) []byte {
+	var document map[string]json.RawMessage
+	if json.Unmarshal(body, &document) != nil || document == nil {
+		return body
+	}
+	type entry struct {
+		Network string   `json:"preferred_network"`
+		Cache   string   `json:"preferred_cache"`
+		Aliases []string `json:"aliases"`
+	}
+	var metadata []entry
+	if json.Unmarshal(document["metadata"], &metadata) != nil {
+		metadata = nil
+	}
+	own := x.authority.host
+	for _, e := range metadata {
+		if slices.Contains(e.Aliases, own) {
+			x.aliases = e.Aliases
+			return body
+		}
+	}
+	patched, err := json.Marshal(append(metadata, entry{own, own, []string{own}}))
+	if err != nil {
+		return body
+	}
+	document["metadata"] = patched
+	if patched, err = json.Marshal(document); err != nil {
+		return body
+	}
+	return patched
+}
+
+// maxAnswer bounds what is read of an answer, in bytes after decompression.
+// Microsoft's answers are a few KB; one for a user in 200 groups stays below 20.
+const maxAnswer = 1 << 20
+
+// send returns the response with its body read, and still to be read. Where the
+// body ends in an error, it comes with what was read before.
 func (x *exchange) send(req *http.Request) (*http.Response, []byte, error) {
-	resp, err := x.http.Do(req)
+	resp, err := x.client().Do(req)
 	if err != nil {
 		return nil, nil, err
 	}
-	body, err := io.ReadAll(resp.Body)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	_ = resp.Body.Close() // it is read, or the error says why not
-	if err != nil {
-		return nil, nil, &url.Error{Op: "Read", URL: req.URL.String(), Err: err} // as a failure to send would be
+	switch {
+	case err != nil:
+		err = &url.Error{Op: "Read", URL: address(req.URL), Err: err} // as a failure to send would be
+	case len(body) > maxAnswer:
+		err = providerFault(fmt.Errorf("the answer of %s is longer than %d bytes", address(req.URL), maxAnswer))
 	}
+	resp.Request = req
 	resp.Body = io.NopCloser(bytes.NewReader(body))
-	return resp, body, nil
+	return resp, body, err
 }
 
 // keepDiscovered is called once the documents have led to tokens: a captive
@@ -124,13 +207,24 @@ func (x *exchange) noteSecrets(req *http.Request) {
 		return
 	}
 	for _, name := range secretParameters {
-		if secret := form.Get(name); secret != "" {
+		x.conceal(form.Get(name))
+	}
+}
+
+// conceal strikes secrets out of every text that is shown from now on.
+func (x *exchange) conceal(secrets ...string) {
+	for _, secret := range secrets {
+		if secret != "" {
 			x.spent = append(x.spent, secret, url.QueryEscape(secret))
 		}
 	}
 	// The longest first: one may be a part of another.
 	slices.SortFunc(x.spent, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 }
+
+// shown is a text of the provider's, or with parts of it, as it may be shown.
+// What Printable takes away may have been put into a secret, to hide it.
+func (x *exchange) shown(text string) string { return x.redact(core.Printable(x.redact(text))) }
 
 func (x *exchange) redact(text string) string {
 	for _, secret := range x.spent {
@@ -169,80 +263,4 @@ func (d *discovery) keep(documents map[string][]byte) {
 		clear(d.documents)
 	}
 	maps.Copy(d.documents, documents)
-}
-
-// answer is a token response (RFC 6749 section 5.1, OpenID Connect Core
-// section 3.1.3.3) with Microsoft's additions.
-type answer struct {
-	AccessToken  string  `json:"access_token"`
-	RefreshToken string  `json:"refresh_token"`
-	IDToken      string  `json:"id_token"`
-	ClientInfo   string  `json:"client_info"`
-	Scope        string  `json:"scope"`
-	TokenType    string  `json:"token_type"`
-	FamilyID     string  `json:"foci"`
-	ExpiresIn    seconds `json:"expires_in"`
-	ExtExpiresIn seconds `json:"ext_expires_in"`
-	RefreshIn    seconds `json:"refresh_in"`
-
-	sent time.Time
-}
-
-// parseAnswer returns nil for what holds no access token. A member of a type
-// that it should not have is passed over.
-func parseAnswer(body []byte, sent time.Time) *answer {
-	a := &answer{sent: sent}
-	err := json.Unmarshal(body, a)
-	var mistyped *json.UnmarshalTypeError
-	if err != nil && !errors.As(err, &mistyped) || a.AccessToken == "" {
-		return nil
-	}
-	return a
-}
-
-// response is the answer in the terms of a token cache. An id token that can't
-// be read must not cost the tokens beside it.
-func (a *answer) response(grantType, clientID, environment, realm, homeAccountID string, scopes []string) tokencache.TokenResponse {
-	idToken := a.IDToken
-	if _, err := subjectOf(idToken); err != nil {
-		idToken = ""
-	}
-	return tokencache.TokenResponse{
-		AccessToken: a.AccessToken, RefreshToken: a.RefreshToken, IDToken: idToken,
-		ClientInfo: a.ClientInfo, Scope: a.granted(scopes),
-		TokenType: a.TokenType, FamilyID: a.FamilyID,
-		ExpiresIn: int(a.ExpiresIn), ExtExpiresIn: int(a.ExtExpiresIn), RefreshIn: int(a.RefreshIn),
-		ClientID: clientID, Environment: environment, Tenant: realm, HomeAccountID: homeAccountID,
-		GrantType: grantType, Sent: a.sent,
-	}
-}
-
-// granted is what the token is good for. A scope that the provider doesn't name
-// is the one that was asked for (RFC 6749 section 5.1). A resource's ".default"
-// stands for whatever was consented to, which the provider may list in its place:
-// the token still answers a query for it.
-// https://learn.microsoft.com/entra/identity-platform/scopes-oidc#the-default-scope
-func (a *answer) granted(asked []string) string {
-	if a.Scope == "" {
-		return strings.Join(asked, " ")
-	}
-	granted := strings.Fields(a.Scope)
-	for _, scope := range asked {
-		if strings.HasSuffix(scope, "/.default") && !slices.Contains(granted, scope) {
-			granted = append(granted, scope)
-		}
-	}
-	return strings.Join(granted, " ")
-}
-
-// seconds is a number that some providers send as a string. One that can't be
-// read is zero: the tokens beside it must not be lost for it.
-type seconds int
-
-func (s *seconds) UnmarshalJSON(data []byte) error {
-	n, err := strconv.ParseFloat(strings.Trim(string(data), `"`), 64)
-	if err == nil && n > 0 && n < 1<<31 {
-		*s = seconds(n)
-	}
-	return nil
 }

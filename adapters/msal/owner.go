@@ -1,76 +1,127 @@
 package msal
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
+
+// owner is what a record knows of the user whose refresh token is spent.
+type owner struct {
+	homeAccountID  string
+	localAccountID string            // in the tenant that is asked; "" where the user wasn't there yet
+	idToken        tokencache.Secret // the one before; "" for none
+}
 
 // account returns the home account ID that the answer is for, as MSAL makes it
 // (accesstokens.TokenResponse.HomeAccountID): from Microsoft's client_info, or
 // else the id token's subject.
 func (a *answer) account() (string, error) {
-	if a.ClientInfo == "" {
-		subject, err := subjectOf(a.IDToken)
-		if err == nil && subject == "" {
-			err = errors.New("the answer doesn't say whose tokens these are")
-		}
-		return subject, err
+	info, err := readClientInfo(a.ClientInfo)
+	if err != nil {
+		return "", err
 	}
-	var info struct {
-		UID  string `json:"uid"`
-		UTID string `json:"utid"`
+	if info.UID != "" {
+		return info.UID + "." + cmp.Or(info.UTID, info.UID), nil
 	}
-	if err := decodeSegment(a.ClientInfo, &info); err != nil || info.UID == "" {
-		return "", errors.New("the answer's client_info can't be read")
+	claims, err := readClaims(a.IDToken)
+	if err == nil && claims.text("sub") == "" {
+		err = errors.New("the answer doesn't say whose tokens these are")
 	}
-	if info.UTID == "" {
-		info.UTID = info.UID
-	}
-	return info.UID + "." + info.UTID, nil
+	return claims.text("sub"), err
 }
 
 // checkOwner refuses an answer for another account than the one whose refresh
-// token was spent. Where there is no client_info, the id token's subject must
-// be that of the one before (OpenID Connect Core section 12.2).
-func (a *answer) checkOwner(homeAccountID string, before tokencache.Secret) error {
-	if a.ClientInfo != "" {
-		account, err := a.account()
-		if err == nil && !strings.EqualFold(account, homeAccountID) {
-			err = fmt.Errorf("the answer is for account %s, not for %s", account, homeAccountID)
+// token was spent. Microsoft's client_info says whose it is. Without, the id
+// token does: its subject must be that of the id token before (OpenID Connect
+// Core section 12.2), or else its object ID, or its subject, one that the record
+// has for the user. An answer that names nobody is the user's.
+func (a *answer) checkOwner(known owner) error {
+	info, err := readClientInfo(a.ClientInfo)
+	if err == nil && info.UID != "" {
+		if !info.is(known.homeAccountID) {
+			return userFault(fmt.Errorf("the answer is for account %s, not for %s",
+				core.Printable(info.UID+"."+info.UTID), core.Printable(known.homeAccountID)))
 		}
-		return err
+		return nil
 	}
-	was, err := subjectOf(before.Reveal())
-	if err != nil || was == "" {
-		return nil // nothing to compare with
+	claims, err := readClaims(a.IDToken)
+	if err != nil || claims.text("sub") == "" && claims.text("oid") == "" || claims.areOf(known) {
+		return nil
 	}
-	is, err := subjectOf(a.IDToken)
-	if err == nil && is != "" && is != was {
-		err = errors.New("the answer is for another account")
-	}
-	return err
+	return userFault(fmt.Errorf("the answer is for another account than %s", core.Printable(known.homeAccountID)))
 }
 
-// subjectOf reads the sub claim of an id token; "" of none. The signature is
+// clientInfo is Microsoft's client_info.
+type clientInfo struct {
+	UID  string `json:"uid"`
+	UTID string `json:"utid"`
+}
+
+// is reports whether the client_info stands for a home account. Without a utid
+// MSAL libraries make several IDs of one uid ("uid", "uid.uid").
+func (i clientInfo) is(homeAccountID string) bool {
+	if i.UTID != "" {
+		return strings.EqualFold(i.UID+"."+i.UTID, homeAccountID)
+	}
+	uid, _, _ := strings.Cut(homeAccountID, ".")
+	return strings.EqualFold(i.UID, uid) || strings.EqualFold(i.UID, homeAccountID)
+}
+
+// readClientInfo reads a client_info; the zero one of none.
+func readClientInfo(text string) (clientInfo, error) {
+	var info clientInfo
+	if text == "" {
+		return info, nil
+	}
+	if err := decodeSegment(text, &info); err != nil || info.UID == "" {
+		return clientInfo{}, errors.New("the answer's client_info can't be read")
+	}
+	return info, nil
+}
+
+// claims are those of a JSON web token. Each is read on its own, so that one of
+// an unexpected type doesn't cost the others.
+type claims map[string]json.RawMessage
+
+func (c claims) text(name string) string { return textOf(c[name]) }
+
+// areOf reports whether the claims of an id token can be those of the account.
+func (c claims) areOf(known owner) bool {
+	before, _ := readClaims(known.idToken.Reveal())
+	if was, is := before.text("sub"), c.text("sub"); was != "" && is != "" {
+		return is == was
+	}
+	uid, _, _ := strings.Cut(known.homeAccountID, ".")
+	for _, id := range []string{c.text("oid"), c.text("sub")} {
+		for _, mine := range []string{known.homeAccountID, known.localAccountID, uid} {
+			if id != "" && strings.EqualFold(id, mine) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// readClaims reads the claims of a JSON web token; none of none. The signature is
 // not checked: the token came from the provider itself, over TLS (OpenID
 // Connect Core section 3.1.3.7, item 6).
-func subjectOf(idToken string) (string, error) {
-	if idToken == "" {
-		return "", nil
+func readClaims(token string) (claims, error) {
+	if token == "" {
+		return nil, nil
 	}
-	var claims struct {
-		Subject string `json:"sub"`
+	var c claims
+	segments := strings.Split(token, ".")
+	if len(segments) < 2 || decodeSegment(segments[1], &c) != nil {
+		return nil, errors.New("the id token can't be read")
 	}
-	segments := strings.Split(idToken, ".")
-	if len(segments) < 2 || decodeSegment(segments[1], &claims) != nil {
-		return "", errors.New("the answer's id token can't be read")
-	}
-	return claims.Subject, nil
+	return c, nil
 }
 
 func decodeSegment(segment string, into any) error {

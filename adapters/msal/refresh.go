@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/public"
@@ -26,19 +27,18 @@ import (
 // signed in to, because a token cache files tokens under the tenant as it was
 // named then ("common", for one), and finds them under no other name.
 func (c *Client) Refresh(ctx context.Context, cache *tokencache.Cache, r core.Refresh) error {
-	q := r.Query
-	if q.ClientID != "" && q.ClientID != c.id {
-		return fmt.Errorf("msal: refresh: the tokens wanted are client %s's, this is client %s", q.ClientID, c.id)
+	q, err := c.ownQuery(r.Query)
+	if err != nil {
+		return fmt.Errorf("msal: refresh: %w", err)
 	}
-	q.ClientID = c.id
 	if q.App {
-		response, err := c.AppToken(ctx, AppRequest{Tenant: q.Tenant, Scopes: q.Scopes, Claims: r.Claims})
+		response, err := c.appToken(ctx, AppRequest{Tenant: q.Tenant, Scopes: q.Scopes, Claims: r.Claims}, r.LeaseHeld)
 		if err != nil {
 			return err
 		}
 		return cache.Put(response)
 	}
-	account, token, err := stored(cache, q)
+	account, token, err := c.stored(cache, q)
 	if err != nil {
 		return fmt.Errorf("msal: refresh: %w", err)
 	}
@@ -51,26 +51,46 @@ func (c *Client) Refresh(ctx context.Context, cache *tokencache.Cache, r core.Re
 		return errors.New("msal: refresh: no scopes are named, and no token is there to take them from")
 	}
 	address, realm := c.authority.at(cmp.Or(q.Tenant, account.Realm))
-	document, err := documentOf(token, c.id)
+	document, err := c.documentOf(token)
 	if err != nil {
 		return err
 	}
-	a, err := c.call("refresh", document, func(x *exchange) error {
+	x := c.exchange(document)
+	x.leaseHeld = r.LeaseHeld
+	a, err := x.call("refresh", func() error {
 		return c.silent(ctx, x, address, token, scopes, r.Claims)
 	})
 	if err != nil {
 		return err
 	}
+	known := owner{homeAccountID: token.HomeAccountID}
 	idToken, _ := cache.IDToken(q)
-	if err := a.checkOwner(token.HomeAccountID, idToken.Secret); err != nil {
+	known.idToken = idToken.Secret
+	if strings.EqualFold(account.Realm, realm) {
+		known.localAccountID = account.LocalAccountID
+	}
+	if err := a.checkOwner(known); err != nil {
 		return fmt.Errorf("msal: refresh: %w", err)
 	}
 	return cache.Put(a.response("refresh_token", c.id, token.Environment, realm, token.HomeAccountID, scopes))
 }
 
+// ownQuery returns the query with the client and the provider written out, or
+// an error where it means others than this client's.
+func (c *Client) ownQuery(q tokencache.Query) (tokencache.Query, error) {
+	if q.ClientID != "" && !strings.EqualFold(q.ClientID, c.id) {
+		return q, fmt.Errorf("the tokens wanted are client %s's, this is client %s", core.Printable(q.ClientID), c.id)
+	}
+	if q.Environment != "" && !sameProvider(q.Environment, c.authority.host) {
+		return q, fmt.Errorf("the tokens wanted are of %s, this client asks %s", core.Printable(q.Environment), c.authority.host)
+	}
+	q.ClientID, q.Environment = c.id, c.authority.host
+	return q, nil
+}
+
 // silent has MSAL trade the refresh token, the only one it finds in its cache.
 func (c *Client) silent(ctx context.Context, x *exchange, authority string, token tokencache.RefreshToken, scopes []string, claims string) error {
-	account := public.Account{HomeAccountID: token.HomeAccountID, Environment: token.Environment}
+	account := public.Account{HomeAccountID: token.HomeAccountID, Environment: c.authority.host}
 	if c.credential == nil {
 		client, err := c.public(x, authority)
 		if err != nil {
@@ -81,7 +101,7 @@ func (c *Client) silent(ctx context.Context, x *exchange, authority string, toke
 			options = append(options, public.WithClaims(claims))
 		}
 		_, err = client.AcquireTokenSilent(ctx, scopes, options...)
-		return c.unsent(err, token)
+		return err
 	}
 	client, err := c.confidential(x, authority)
 	if err != nil {
@@ -95,37 +115,37 @@ func (c *Client) silent(ctx context.Context, x *exchange, authority string, toke
 		options = append(options, confidential.WithClaimsFromClient(claims))
 	}
 	_, err = client.AcquireTokenSilent(ctx, scopes, options...)
-	return c.unsent(err, token)
-}
-
-// unsent explains why MSAL didn't send a refresh token that it was handed: it
-// belongs to another host. MSAL has no value to compare that error with
-// (base.Client.AcquireTokenSilent).
-func (c *Client) unsent(err error, token tokencache.RefreshToken) error {
-	if err == nil || err.Error() != "no token found" {
-		return err
-	}
-	return fmt.Errorf("%w: the refresh token is for %s, not for %s", core.ErrReauthRequired, token.Environment, c.authority.host)
+	return err
 }
 
 // AppRequest is what AppToken asks for.
 type AppRequest struct {
 	Tenant string   // a tenant's ID or domain; "" is the authority's
-	Scopes []string // as a rule one, such as "https://graph.microsoft.com/.default"
+	Scopes []string // as a rule one, such as "https://graph.microsoft.com/.default"; read by tokencache.SplitScopes
 	Claims string   // a claims challenge to answer; "" for none
 }
 
 // AppToken asks for an access token of the application itself (the client
 // credentials grant, RFC 6749 section 4.4). Only a confidential client can.
+//
+// What makes the answer look like a user's (client_info, an id token, a refresh
+// token, which RFC 6749 section 4.4.3 tells providers to leave out) is ignored.
 func (c *Client) AppToken(ctx context.Context, r AppRequest) (tokencache.TokenResponse, error) {
+	return c.appToken(ctx, r, nil)
+}
+
+func (c *Client) appToken(ctx context.Context, r AppRequest, leaseHeld func() bool) (tokencache.TokenResponse, error) {
 	if c.credential == nil {
 		return tokencache.TokenResponse{}, errors.New("msal: client credentials: the client has no credential")
 	}
-	if len(r.Scopes) == 0 {
+	scopes := tokencache.SplitScopes(r.Scopes...)
+	if len(scopes) == 0 {
 		return tokencache.TokenResponse{}, errors.New("msal: client credentials: no scopes are named")
 	}
 	address, realm := c.authority.at(r.Tenant)
-	a, err := c.call("client credentials", emptyDocument, func(x *exchange) error {
+	x := c.exchange(emptyDocument)
+	x.leaseHeld = leaseHeld
+	a, err := x.call("client credentials", func() error {
 		client, err := c.confidential(x, address)
 		if err != nil {
 			return err
@@ -134,24 +154,25 @@ func (c *Client) AppToken(ctx context.Context, r AppRequest) (tokencache.TokenRe
 		if r.Claims != "" {
 			options = append(options, confidential.WithClaims(r.Claims))
 		}
-		_, err = client.AcquireTokenByCredential(ctx, r.Scopes, options...)
+		_, err = client.AcquireTokenByCredential(ctx, scopes, options...)
 		return err
 	})
 	if err != nil {
 		return tokencache.TokenResponse{}, err
 	}
-	return a.response("client_credentials", c.id, c.authority.host, realm, "", r.Scopes), nil
+	a.ClientInfo, a.IDToken, a.RefreshToken = "", "", ""
+	return a.response("client_credentials", c.id, c.authority.host, realm, "", scopes), nil
 }
 
 // stored returns the user a query means, and the refresh token to spend.
-func stored(cache *tokencache.Cache, q tokencache.Query) (tokencache.Account, tokencache.RefreshToken, error) {
+func (c *Client) stored(cache *tokencache.Cache, q tokencache.Query) (tokencache.Account, tokencache.RefreshToken, error) {
 	if cache.Ambiguous(q) {
 		return tokencache.Account{}, tokencache.RefreshToken{}, tokencache.ErrAmbiguous
 	}
 	account, _ := cache.Account(q)
 	token, ok := cache.RefreshToken(q)
-	if !ok {
-		return account, token, fmt.Errorf("%w: there is no refresh token", core.ErrReauthRequired)
+	if !ok || !sameProvider(token.Environment, c.authority.host) { // what a record says must not decide where a token is sent
+		return account, token, fmt.Errorf("%w: there is no refresh token for %s", core.ErrReauthRequired, c.authority.host)
 	}
 	return account, token, nil
 }
@@ -160,21 +181,26 @@ var emptyDocument = []byte("{}")
 
 // documentOf is a token cache with nothing in it but one refresh token, and
 // the application's metadata, without which MSAL finds no refresh token
-// (storage.Manager.Read).
-func documentOf(token tokencache.RefreshToken, clientID string) ([]byte, error) {
+// (storage.Manager.Read). Both stand under the names that this client has for the
+// provider and itself, because MSAL compares them letter by letter.
+func (c *Client) documentOf(token tokencache.RefreshToken) ([]byte, error) {
 	type entry map[string]string
+	client := token.ClientID // a family's token may be another client's
+	if strings.EqualFold(client, c.id) {
+		client = c.id
+	}
 	return json.Marshal(map[string]map[string]entry{
 		"RefreshToken": {"token": {
 			"credential_type": "RefreshToken",
 			"home_account_id": token.HomeAccountID,
-			"environment":     token.Environment,
-			"client_id":       token.ClientID,
+			"environment":     c.authority.host,
+			"client_id":       client,
 			"family_id":       token.FamilyID,
 			"secret":          token.Secret.Reveal(),
 		}},
 		"AppMetadata": {"application": {
-			"client_id":   clientID,
-			"environment": token.Environment,
+			"client_id":   c.id,
+			"environment": c.authority.host,
 			"family_id":   token.FamilyID,
 		}},
 	})

@@ -1,0 +1,190 @@
+package msal
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+// answer is a token response (RFC 6749 section 5.1, OpenID Connect Core
+// section 3.1.3.3) with Microsoft's additions.
+type answer struct {
+	AccessToken, RefreshToken, IDToken, ClientInfo string
+	Scope, TokenType, FamilyID                     string
+	ExpiresIn, ExtExpiresIn, RefreshIn             int // seconds from sent; 0 where the answer doesn't say
+
+	sent time.Time
+}
+
+// Format prints nothing of the tokens.
+func (a *answer) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "a token response") }
+
+// message is the JSON of a token endpoint, tokens or a refusal. A member of a
+// type that it should not have is passed over: the tokens beside it are spent
+// for.
+type message struct {
+	AccessToken  string          `json:"access_token"`
+	RefreshToken string          `json:"refresh_token"`
+	IDToken      string          `json:"id_token"`
+	ClientInfo   string          `json:"client_info"`
+	TokenType    string          `json:"token_type"`
+	FamilyID     string          `json:"foci"`
+	Scope        json.RawMessage `json:"scope"`
+	ExpiresIn    json.RawMessage `json:"expires_in"`
+	ExpiresOn    json.RawMessage `json:"expires_on"`
+	ExtExpiresIn json.RawMessage `json:"ext_expires_in"`
+	RefreshIn    json.RawMessage `json:"refresh_in"`
+
+	Error         string          `json:"error"`
+	Suberror      string          `json:"suberror"`
+	Description   string          `json:"error_description"`
+	ErrorCodes    json.RawMessage `json:"error_codes"`
+	Claims        string          `json:"claims"`
+	CorrelationID string          `json:"correlation_id"`
+}
+
+// parseMessage reads the JSON object that body begins with. What stands behind
+// the object is passed over, as MSAL Go does.
+func parseMessage(body []byte) (message, bool) {
+	var m message
+	err := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, []byte("\ufeff")))).Decode(&m)
+	var mistyped *json.UnmarshalTypeError
+	if errors.As(err, &mistyped) {
+		return m, mistyped.Field != "" // no object at all has no field
+	}
+	return m, err == nil
+}
+
+// answer returns the message's tokens, and nil where it has none or refuses
+// beside them, which both MSAL Go and MSAL Python take for a refusal.
+func (m message) answer(sent time.Time) *answer {
+	if m.AccessToken == "" || m.Error != "" {
+		return nil
+	}
+	a := &answer{
+		AccessToken: m.AccessToken, RefreshToken: m.RefreshToken, IDToken: m.IDToken, ClientInfo: m.ClientInfo,
+		Scope: textOf(m.Scope), TokenType: m.TokenType, FamilyID: m.FamilyID,
+		ExpiresIn: m.lifetime(sent), ExtExpiresIn: secondsOf(m.ExtExpiresIn), RefreshIn: secondsOf(m.RefreshIn),
+		sent: sent,
+	}
+	// What can't be read must not cost the tokens beside it.
+	if _, err := readClientInfo(a.ClientInfo); err != nil {
+		a.ClientInfo = ""
+	}
+	if _, err := readClaims(a.IDToken); err != nil {
+		a.IDToken = ""
+	}
+	return a
+}
+
+// lifetime is how long the access token lives, in seconds from when it was asked
+// for, by the first that tells: expires_in, expires_on (Microsoft's older
+// endpoints), the token's own exp. Zero means that none does.
+func (m message) lifetime(sent time.Time) int {
+	if n := secondsOf(m.ExpiresIn); n > 0 {
+		return n
+	}
+	claims, _ := readClaims(m.AccessToken) // an opaque token has none
+	for _, end := range []time.Time{timeOf(m.ExpiresOn), timeOf(claims["exp"])} {
+		if left := end.Unix() - sent.Unix(); !end.IsZero() && left > 0 {
+			return int(min(left, maxSeconds))
+		}
+	}
+	return 0
+}
+
+// maxSeconds bounds a lifetime, 68 years, so that it can be counted with. How
+// long a token is trusted at most is tokencache's to say.
+const maxSeconds = math.MaxInt32
+
+// secondsOf reads a number of seconds, which some providers send as a string.
+func secondsOf(value json.RawMessage) int {
+	n, err := strconv.ParseFloat(textOf(value), 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) || !(n > 0) {
+		return 0
+	}
+	return int(min(n, maxSeconds))
+}
+
+// timeLayouts are the forms of expires_on beside seconds since 1970, as MSAL Go
+// reads them (accesstokens.TokenResponse.UnmarshalJSON).
+var timeLayouts = []string{"01/02/2006 15:04:05", "2006-01-02 15:04:05", time.RFC3339Nano}
+
+// timeOf reads a point in time; one that can't be read is zero.
+func timeOf(value json.RawMessage) time.Time {
+	text := textOf(value)
+	if n, err := strconv.ParseFloat(text, 64); err == nil && n > 0 && n < 1<<53 {
+		return time.Unix(int64(n), 0)
+	}
+	for _, layout := range timeLayouts {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t
+		}
+	}
+	return time.Time{}
+}
+
+// textOf reads a JSON string or number, or an array of strings with blanks
+// between them, and anything else as "".
+func textOf(value json.RawMessage) string {
+	var v any
+	d := json.NewDecoder(bytes.NewReader(value))
+	d.UseNumber()
+	if d.Decode(&v) != nil {
+		return ""
+	}
+	switch v := v.(type) {
+	case string:
+		return strings.TrimSpace(v)
+	case json.Number:
+		return v.String()
+	case []any:
+		var texts []string
+		for _, element := range v {
+			if text, ok := element.(string); ok {
+				texts = append(texts, text)
+			}
+		}
+		return strings.Join(texts, " ")
+	}
+	return ""
+}
+
+// response is the answer in the terms of a token cache.
+func (a *answer) response(grantType, clientID, environment, realm, homeAccountID string, scopes []string) tokencache.TokenResponse {
+	return tokencache.TokenResponse{
+		AccessToken: a.AccessToken, RefreshToken: a.RefreshToken, IDToken: a.IDToken,
+		ClientInfo: a.ClientInfo, Scope: a.granted(scopes),
+		TokenType: a.TokenType, FamilyID: a.FamilyID,
+		ExpiresIn: a.ExpiresIn, ExtExpiresIn: a.ExtExpiresIn, RefreshIn: a.RefreshIn,
+		ClientID: clientID, Environment: environment, Tenant: realm, HomeAccountID: homeAccountID,
+		GrantType: grantType, Sent: a.sent,
+	}
+}
+
+// granted is what the token is good for. A scope that the provider doesn't name
+// is the one that was asked for (RFC 6749 section 5.1). A resource's ".default"
+// stands for whatever was consented to, which the provider may list in its place:
+// the token still answers a query for it.
+// https://learn.microsoft.com/entra/identity-platform/scopes-oidc#the-default-scope
+func (a *answer) granted(asked []string) string {
+	if strings.TrimSpace(a.Scope) == "" {
+		return strings.Join(asked, " ")
+	}
+	granted := strings.Fields(a.Scope)
+	for _, scope := range asked {
+		if strings.HasSuffix(scope, "/.default") && !slices.Contains(granted, scope) {
+			granted = append(granted, scope)
+		}
+	}
+	return strings.Join(granted, " ")
+}

@@ -1,0 +1,99 @@
+package msal
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// clouds are the hosts of Microsoft's clouds, those that stand for one cloud in
+// one row. MSAL Go knows them without asking (authority.GetKnownMetadata), and
+// believes a discovery document that names any of them (authority.TrustedHost).
+var clouds = [][]string{
+	{"login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"},
+	{"login.partner.microsoftonline.cn", "login.chinacloudapi.cn"},
+	{"login.microsoftonline.us", "login.usgovcloudapi.net"},
+	{"login-us.microsoftonline.com"},
+	{"login.microsoftonline.de"},
+	{"login.sovcloud-identity.fr"},
+	{"login.sovcloud-identity.de"},
+	{"login.sovcloud-identity.sg"},
+}
+
+// sameProvider reports whether two hosts, in any letter case, are one identity
+// provider, whose tokens are good at both.
+func sameProvider(a, b string) bool {
+	a, b = canonicalHost(a), canonicalHost(b)
+	return a == b || slices.ContainsFunc(clouds, func(hosts []string) bool {
+		return slices.Contains(hosts, a) && slices.Contains(hosts, b)
+	})
+}
+
+func isMicrosofts(host string) bool {
+	return slices.ContainsFunc(clouds, func(hosts []string) bool { return slices.Contains(hosts, host) })
+}
+
+func canonicalHost(host string) string { return strings.TrimSuffix(strings.ToLower(host), ":443") }
+
+// checkEndpoint refuses an address of the provider's discovery document that
+// secrets must not be sent to, or a browser not be led to. It must be https, and
+// its host the authority's own, one that instance discovery calls an alias of
+// it, or, where the authority is Microsoft's, another of Microsoft's: a tenant
+// of a national cloud is served by that cloud's hosts.
+func (x *exchange) checkEndpoint(name string, u *url.URL) error {
+	own, host := canonicalHost(x.authority.host), canonicalHost(u.Host)
+	trusted := host == own || slices.Contains(x.aliases, host) || isMicrosofts(own) && isMicrosofts(host)
+	if u.Scheme == "https" && u.User == nil && trusted {
+		return nil
+	}
+	return providerFault(fmt.Errorf("the %s in the discovery document is %q, which is not an https address of %s: nothing is sent there",
+		name, core.Printable(address(u)), x.authority.host))
+}
+
+// address is u without what may be secret in it.
+func address(u *url.URL) string {
+	if u.Opaque != "" {
+		return u.Scheme + ":…"
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
+
+// client returns the HTTP client for one request. The caller's may follow
+// redirects: those of a token request would take the refresh token and the
+// client's secret to whatever address they name, and those of discovery stay with
+// https.
+func (x *exchange) client() *http.Client {
+	c := *x.http
+	callers := c.CheckRedirect
+	c.CheckRedirect = func(req *http.Request, via []*http.Request) error {
+		switch {
+		case via[0].Method != http.MethodGet:
+			return http.ErrUseLastResponse
+		case req.URL.Scheme != "https":
+			return providerFault(errors.New("discovery is redirected to an address that is not https"))
+		case callers != nil:
+			return callers(req, via)
+		case len(via) >= 10: // as net/http has it
+			return errors.New("stopped after 10 redirects")
+		}
+		return nil
+	}
+	return &c
+}
+
+// fault is an error of this package's own, with its scope.
+type fault struct {
+	error
+	scope core.FailureScope
+}
+
+func (f *fault) Unwrap() error                   { return f.error }
+func (f *fault) FailureScope() core.FailureScope { return f.scope }
+
+func providerFault(err error) error { return &fault{err, core.FailureOfProvider} }
+func userFault(err error) error     { return &fault{err, core.FailureOfUser} }
