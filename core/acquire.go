@@ -41,7 +41,7 @@ func takeOrRelease(ctx context.Context, take func(context.Context) (Lease, error
 		select {
 		case answers <- answer{lease, err}:
 		case <-ctx.Done():
-			if err == nil {
+			if err == nil && lease != nil {
 				releaseLate(detached, lease)
 			}
 		}

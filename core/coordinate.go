@@ -1,9 +1,9 @@
 package core
 
 import (
-	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core/internal/jitter"
@@ -17,9 +17,13 @@ import (
 // falls free with the record unchanged. Where b is a [Watcher], they are woken
 // by it, and otherwise by l, if that is one, as soon as the lease is free; polling
 // goes on beneath, more and more slowly, because a wake-up can be lost. The
-// lease is renewed while Refresh runs. A lease lost all the same never cancels
-// Refresh, since the provider's answer must not be thrown away: the version
-// protects the save.
+// lease is renewed while Refresh runs, for req.Timeout at most.
+//
+// A lease that is lost before Refresh begins (the process was frozen, or the
+// store could not be reached for the whole ttl) means waiting again: another
+// process may have spent the refresh token. A lease that is lost later never
+// cancels Refresh, since the provider's answer must not be thrown away: the
+// version protects the save.
 //
 // Errors are ctx's (before Refresh began; afterwards Refresh is waited for),
 // those of b and l, and Refresh's own, unchanged.
@@ -27,21 +31,35 @@ func Coordinate(ctx context.Context, b TokenBackend, l Leaser, key string, req R
 	if err := ValidateKey(key); err != nil {
 		return 0, err
 	}
-	ttl := cmp.Or(req.LeaseTTL, DefaultLeaseTTL)
+	if req.LeaseTTL <= 0 {
+		req.LeaseTTL = DefaultLeaseTTL
+	}
+	if req.Timeout <= 0 {
+		req.Timeout = DefaultHoldTime
+	}
 	waiter := newWaiter(b, l, key)
-	for {
+	for lost := 0; ; {
 		// The lease first, the record second: the common caller has just loaded
 		// the record, and what it would compare before the lease it would have to
 		// compare again under it.
-		lease, err := acquire(ctx, l, key, ttl)
+		h, err := hold(ctx, l, key, req.LeaseTTL)
 		if err == nil {
-			return refreshUnder(ctx, lease, ttl, b, key, req)
+			decision, err := h.refresh(ctx, b, key, req)
+			if !errors.Is(err, ErrLeaseLost) || h.clock.held() || ctx.Err() != nil {
+				return decision, err
+			}
+			// Nothing was sent: whoever has the lease now refreshes.
+			if lost++; lost == maxLost {
+				return 0, fmt.Errorf("%w %d times before a request was sent: the store takes longer to answer than the lease lasts (%v)", ErrLeaseLost, lost, req.LeaseTTL)
+			}
+			continue
 		}
 		if !errors.Is(err, ErrLeaseHeld) {
 			return 0, err
 		}
-		// Who waited finds the token that it waited for, most times: it has
-		// looked before it tries for the lease, which it would take for nothing.
+		// The waiter reads the record before it tries for the lease again: most
+		// times it finds the token it waited for, and would take the lease for
+		// nothing.
 		changed, err := waiter.wait(ctx, req)
 		if err != nil {
 			return 0, err
@@ -52,25 +70,14 @@ func Coordinate(ctx context.Context, b TokenBackend, l Leaser, key string, req R
 	}
 }
 
-// acquire is l.Acquire, and doesn't believe in a lease that isn't there.
-func acquire(ctx context.Context, l Leaser, key string, ttl time.Duration) (Lease, error) {
-	lease, err := l.Acquire(ctx, key, ttl)
-	if err == nil && lease == nil {
-		err = errors.New("core: Acquire returned neither a lease nor an error")
-	}
-	return lease, err
-}
+// maxLost bounds the tries with a store that answers too late for every lease.
+const maxLost = 10
 
-func refreshUnder(ctx context.Context, lease Lease, ttl time.Duration, b TokenBackend, key string, req RefreshRequest) (RefreshDecision, error) {
+// refresh does what is done under the lease, and releases it.
+func (h *holding) refresh(ctx context.Context, b TokenBackend, key string, req RefreshRequest) (RefreshDecision, error) {
 	detached := context.WithoutCancel(ctx)
-	defer func() {
-		// An error means that the lease is lost or will expire: neither
-		// changes what was decided.
-		ctx, cancel := context.WithTimeout(detached, releaseTimeout)
-		defer cancel()
-		_ = lease.Release(ctx)
-	}()
-	defer keepRenewed(detached, lease, ttl)()
+	defer h.release(detached)
+	defer h.keepRenewed(detached, req.Timeout)()
 
 	current, err := loadOrAbsent(ctx, b, key)
 	if err != nil {
@@ -85,7 +92,10 @@ func refreshUnder(ctx context.Context, lease Lease, ttl time.Duration, b TokenBa
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	switch err := req.Refresh(detached, current); {
+	if !h.clock.held() {
+		return 0, ErrLeaseLost
+	}
+	switch err := req.Refresh(withLeaseClock(detached, h.clock), current); {
 	case errors.Is(err, ErrNotNeeded):
 		return RefreshedElsewhere, nil
 	case err != nil:
@@ -94,30 +104,16 @@ func refreshUnder(ctx context.Context, lease Lease, ttl time.Duration, b TokenBa
 	return RefreshedHere, nil
 }
 
-const releaseTimeout = 5 * time.Second
-
-// keepRenewed renews the lease every third of its ttl until stop is called,
-// which waits for the renewal under way. It gives up once the lease is lost;
-// any other failure is tried again, since an outage may be over in time.
-func keepRenewed(ctx context.Context, lease Lease, ttl time.Duration) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for sleep(ctx, ttl/3) == nil {
-			if err := lease.Renew(ctx, ttl); errors.Is(err, ErrLeaseLost) {
-				return
-			}
-		}
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
-}
-
+// changed reports whether current differs from what the caller has seen, and if
+// so hands it on.
 func (r RefreshRequest) changed(current Record) bool {
-	return r.Seen != AnyVersion && r.Seen != current.Version
+	if r.Seen == AnyVersion || r.Seen == current.Version {
+		return false
+	}
+	if r.found != nil {
+		r.found(current)
+	}
+	return true
 }
 
 // loadOrAbsent is Load with an absent record as Record{Version: Absent}.

@@ -2,7 +2,6 @@ package core
 
 import (
 	"cmp"
-	"context"
 	"log/slog"
 	"time"
 )
@@ -57,73 +56,33 @@ func WithClock(now func() time.Time) StoreOption {
 // once, but never more than half of the token's lifetime. The default is five
 // minutes and one.
 func WithRefreshWindow(window, jitter time.Duration) StoreOption {
-	return func(s *Store) { s.window, s.jitter = max(window, 0), max(jitter, 0) }
+	return func(s *Store) { s.tokens.window, s.tokens.jitter = max(window, 0), max(jitter, 0) }
 }
 
 // DefaultRefreshTimeout bounds one call of a refresh function.
 const DefaultRefreshTimeout = 30 * time.Second
 
 // WithRefreshTimeout bounds one call of a refresh function, which no caller's
-// context does. Zero means DefaultRefreshTimeout.
+// context does. Zero, or less, means DefaultRefreshTimeout.
 func WithRefreshTimeout(d time.Duration) StoreOption {
-	return func(s *Store) { s.refreshTimeout = cmp.Or(d, DefaultRefreshTimeout) }
+	return func(s *Store) { s.refreshTimeout = cmp.Or(max(d, 0), DefaultRefreshTimeout) }
 }
 
 // WithLeaseTTL sets how long a lease outlives a holder that stopped renewing
-// it. Zero means DefaultLeaseTTL.
+// it. Zero, or less, means DefaultLeaseTTL.
 func WithLeaseTTL(d time.Duration) StoreOption {
-	return func(s *Store) { s.leaseTTL = cmp.Or(d, DefaultLeaseTTL) }
+	return func(s *Store) { s.leaseTTL = cmp.Or(max(d, 0), DefaultLeaseTTL) }
 }
 
 // WithMaxStale makes a token source look at the stored record at least every
 // d, so that a sign-out elsewhere is seen in that time. Zero, the default,
 // trusts a token until it is due for refresh: a valid token costs no I/O.
 func WithMaxStale(d time.Duration) StoreOption {
-	return func(s *Store) { s.maxStale = d }
+	return func(s *Store) { s.tokens.maxStale = d }
 }
 
 // WithMaxRecords bounds the access tokens kept in the process, 10,000 by
 // default; those that expire first leave first.
 func WithMaxRecords(n int) StoreOption {
-	return func(s *Store) { s.maxRecords = max(n, 1) }
-}
-
-// Observer is told what a store does. Observe is called in the middle of it:
-// it returns quickly.
-type Observer interface {
-	Observe(ctx context.Context, e Event)
-}
-
-// Event is one thing a store did, or failed to do.
-type Event struct {
-	Name     string // one of the Event constants
-	Key      string
-	Duration time.Duration
-	Err      error // nil when it succeeded
-}
-
-// The names of events.
-const (
-	EventLoad    = "load"    // the backend was asked for a record; Err is nil where it had none
-	EventSave    = "save"    // the backend was given a record; ErrConflict is part of the game
-	EventRefresh = "refresh" // the refresh function ran
-	EventUnsaved = "unsaved" // new tokens could not be saved, and are kept in the process
-)
-
-func (s *Store) observe(ctx context.Context, name, key string, start time.Time, err error) {
-	d := s.now().Sub(start)
-	level := slog.LevelDebug
-	if err != nil && name != EventLoad && name != EventSave {
-		level = slog.LevelWarn
-	}
-	if s.log.Enabled(ctx, level) {
-		attrs := []slog.Attr{slog.String("key", key), slog.Duration("duration", d)}
-		if err != nil {
-			attrs = append(attrs, slog.String("error", err.Error()))
-		}
-		s.log.LogAttrs(ctx, level, "graphtoken: "+name, attrs...)
-	}
-	if s.observer != nil {
-		s.observer.Observe(ctx, Event{Name: name, Key: key, Duration: d, Err: err})
-	}
+	return func(s *Store) { s.tokens.limit = max(n, 1) }
 }

@@ -13,8 +13,10 @@ type RefreshRequest struct {
 	Seen Version
 
 	// Refresh obtains a fresh token and saves it, by itself and before it
-	// returns; it is called at most once, under the lease, with the record
-	// as it is then (Record{Version: Absent} where there is none). Its
+	// returns; it is called under the lease, with the record as it is then
+	// (Record{Version: Absent} where there is none), and once: again only after it
+	// returned ErrLeaseLost because it found, before it asked the provider, that
+	// the lease was lost. Its
 	// context is never cancelled by the caller's, because a provider's answer
 	// must not be thrown away: Refresh bounds its own time. It returns
 	// ErrNotNeeded when the current record turns out to be good.
@@ -24,9 +26,20 @@ type RefreshRequest struct {
 	Refresh func(ctx context.Context, current Record) error
 
 	// LeaseTTL is how long the lease outlives a holder that stopped renewing
-	// it. Zero means DefaultLeaseTTL.
+	// it. Zero, or less, means DefaultLeaseTTL.
 	LeaseTTL time.Duration
+
+	// Timeout is how long Refresh takes at most: the lease is not renewed for
+	// longer, so that a Refresh that hangs doesn't keep every process waiting.
+	// Zero, or less, means DefaultHoldTime.
+	Timeout time.Duration
+
+	found func(Record) // told what was found, with RefreshedElsewhere
 }
+
+// DefaultHoldTime bounds how long a lease is renewed for a RefreshRequest that
+// says nothing of it.
+const DefaultHoldTime = 15 * time.Minute
 
 // DefaultLeaseTTL is the lease of a RefreshRequest that names none. It is
 // longer than DefaultRefreshTimeout, so that a holder that can't renew still

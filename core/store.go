@@ -3,10 +3,7 @@ package core
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core/internal/jitter"
@@ -28,19 +25,13 @@ type Store struct {
 	log            *slog.Logger
 	observer       Observer
 	now            func() time.Time
-	window, jitter time.Duration
 	refreshTimeout time.Duration
 	leaseTTL       time.Duration
-	maxStale       time.Duration
-	maxRecords     int
 
-	obtained atomic.Uint64 // counts the tokens that came from the provider
-
-	mu      sync.Mutex
-	entries map[string]*entry // what the process knows of each key
-	copies  copyHeap          // every cell of every entry, the first to leave on top
-	running int               // refreshes and saves that Flush waits for
-	idle    chan struct{}     // closed when running falls to zero
+	work    work       // what Flush waits for
+	gates   gates      // one refresh of a record at a time
+	unsaved overlay    // tokens that could not be saved yet
+	tokens  tokenTable // what is kept in the process for the token sources
 }
 
 // NewStore returns a store on b. It does no I/O.
@@ -49,13 +40,10 @@ func NewStore(b TokenBackend, opts ...StoreOption) *Store {
 		backend:        b,
 		log:            slog.New(slog.DiscardHandler),
 		now:            time.Now,
-		window:         5 * time.Minute,
-		jitter:         time.Minute,
 		refreshTimeout: DefaultRefreshTimeout,
 		leaseTTL:       DefaultLeaseTTL,
-		maxRecords:     10_000,
-		entries:        make(map[string]*entry),
 	}
+	s.tokens.init(s)
 	for _, o := range opts {
 		o(s)
 	}
@@ -64,7 +52,8 @@ func NewStore(b TokenBackend, opts ...StoreOption) *Store {
 
 // Load returns the token cache stored under key and its version, or
 // ErrNotFound. Tokens that were obtained but could not be saved yet are part
-// of it.
+// of it, and then the version is the store's own: it stands for what is stored
+// together with what is not.
 func (s *Store) Load(ctx context.Context, key string) (*tokencache.Cache, Version, error) {
 	c, err := s.read(ctx, key)
 	if err != nil {
@@ -73,23 +62,26 @@ func (s *Store) Load(ctx context.Context, key string) (*tokencache.Cache, Versio
 	if c.version == Absent && isEmpty(c.cache) {
 		return nil, "", s.fail("load", key, ErrNotFound)
 	}
-	return c.cache, c.version, nil
+	return c.cache, c.seen(), nil
 }
 
-// Save stores c under key if v is the stored version (see [TokenBackend]),
-// together with tokens that were obtained but could not be saved yet.
+// Save stores c under key if v is the present version (see [TokenBackend]), as
+// Load returned it. Tokens that were obtained since v was loaded make it
+// another version, whether or not they could be saved: Save then answers
+// ErrConflict. With AnyVersion, c takes the place of what is stored and of what
+// could not be saved.
 func (s *Store) Save(ctx context.Context, key string, c *tokencache.Cache, v Version) (Version, error) {
-	unsaved := s.unsavedOf(key)
-	if unsaved != nil {
-		c = tokencache.Merge(unsaved.base, unsaved.cache, c)
+	stored, u, ok := s.unsaved.storedVersion(key, v)
+	if !ok {
+		return "", s.fail("save", key, ErrConflict)
 	}
-	v, err := s.write(ctx, key, c, v)
+	saved, err := s.write(ctx, key, c, stored)
 	if err != nil {
 		return "", err
 	}
-	s.saved(key, unsaved)
-	s.forgetCopies(key)
-	return v, nil
+	s.unsaved.settle(key, u)
+	s.tokens.forget(key)
+	return saved, nil
 }
 
 // Update loads the token cache (an empty one where nothing is stored), has
@@ -103,30 +95,26 @@ func (s *Store) Update(ctx context.Context, key string, edit func(*tokencache.Ca
 		if err != nil {
 			return err
 		}
-		before, err := c.stored.Marshal()
-		if err != nil {
-			return s.fail("update", key, err)
-		}
-		if err := edit(c.cache); err != nil {
+		edited := c.cache.Clone()
+		if err := edit(edited); err != nil {
 			return err
 		}
-		after, err := c.cache.Marshal()
+		same, err := sameDocument(c.cache, edited)
 		if err != nil {
 			return s.fail("update", key, err)
 		}
-		if string(before) == string(after) {
+		if same {
 			return nil
 		}
-		_, err = s.write(ctx, key, c.cache, c.version)
+		err = s.replace(ctx, key, c, edited)
 		if err == nil {
-			s.saved(key, c.unsaved)
-			s.forgetCopies(key)
+			s.tokens.forget(key)
 			return nil
 		}
 		if !errors.Is(err, ErrConflict) {
 			return err
 		}
-		if err := s.pauseAfterConflict(ctx, attempt, err); err != nil {
+		if err := pauseAfterConflict(ctx, attempt, err); err != nil {
 			return err
 		}
 	}
@@ -136,8 +124,8 @@ func (s *Store) Update(ctx context.Context, key string, edit func(*tokencache.Ca
 // process to be saved.
 func (s *Store) Check(ctx context.Context, key string) (bool, error) {
 	ok, err := s.backend.Check(ctx, key)
-	if u := s.unsavedOf(key); !ok && err == nil && u != nil {
-		ok = !isEmpty(tokencache.Merge(u.base, u.cache, nil))
+	if u := s.unsaved.of(key); !ok && err == nil && u != nil {
+		ok = !isEmpty(u.over(nil))
 	}
 	return ok, err
 }
@@ -145,22 +133,30 @@ func (s *Store) Check(ctx context.Context, key string) (bool, error) {
 // Delete removes the record, with what waits to be saved. That nothing was
 // stored is no error.
 func (s *Store) Delete(ctx context.Context, key string) error {
-	unsaved := s.unsavedOf(key)
-	if err := s.backend.Delete(ctx, key); err != nil {
-		return err
+	for {
+		u := s.unsaved.of(key)
+		if err := s.backend.Delete(ctx, key); err != nil {
+			return err
+		}
+		// What was unsaved may have been saved in the meantime, after the backend
+		// had looked: then it is deleted, too.
+		if u == nil || s.unsaved.settle(key, u) {
+			s.tokens.forget(key)
+			return nil
+		}
 	}
-	s.saved(key, unsaved)
-	s.forgetCopies(key)
-	return nil
 }
 
 // contents is a record as the store sees it.
 type contents struct {
 	stored  *tokencache.Cache // as the backend has it; empty where it has none
-	cache   *tokencache.Cache // with what is unsaved; stored itself where nothing is
+	cache   *tokencache.Cache // with what is unsaved; stored itself where nothing is. Never changed
 	version Version           // of stored; Absent where the backend has none
 	unsaved *unsaved          // what cache has and stored has not; nil for nothing
 }
+
+// seen is the version of cache, for those who use the store.
+func (c contents) seen() Version { return c.unsaved.version(c.version) }
 
 // read loads a record; that there is none is no error.
 func (s *Store) read(ctx context.Context, key string) (contents, error) {
@@ -184,9 +180,9 @@ func (s *Store) open(ctx context.Context, key string, rec Record) (contents, err
 	if err != nil {
 		return contents{}, err
 	}
-	c := contents{stored: stored, cache: stored, version: rec.Version, unsaved: s.unsavedOf(key)}
+	c := contents{stored: stored, cache: stored, version: rec.Version, unsaved: s.unsaved.of(key)}
 	if c.unsaved != nil {
-		c.cache = tokencache.Merge(c.unsaved.base, c.unsaved.cache, stored)
+		c.cache = c.unsaved.over(stored)
 	}
 	return c, nil
 }
@@ -203,32 +199,57 @@ func (s *Store) write(ctx context.Context, key string, c *tokencache.Cache, v Ve
 	return v, err
 }
 
-// writeMerged saves mine, which was made from base at version v; when others
-// saved meanwhile, it merges what they stored and tries again.
-func (s *Store) writeMerged(ctx context.Context, key string, base, mine *tokencache.Cache, v Version) (*tokencache.Cache, Version, error) {
-	for attempt := 0; ; attempt++ {
-		if v == Absent && isEmpty(mine) {
-			return mine, v, nil // everybody signed out meanwhile: nothing to create
+// replace saves mine, which was made of from.cache, over from.
+func (s *Store) replace(ctx context.Context, key string, from contents, mine *tokencache.Cache) error {
+	_, err := s.replaced(ctx, key, from, mine)
+	return err
+}
+
+// replaced is replace, and returns the new version. What was unsaved of from is
+// part of mine, or was removed from it, and is unsaved no longer.
+func (s *Store) replaced(ctx context.Context, key string, from contents, mine *tokencache.Cache) (Version, error) {
+	if from.version == Absent && isEmpty(mine) { // there is nothing to create
+		if from.unsaved != nil && !s.unsaved.settle(key, from.unsaved) {
+			return "", s.fail("save", key, ErrConflict)
 		}
-		saved, err := s.write(ctx, key, mine, v)
+		return Absent, nil
+	}
+	v, err := s.write(ctx, key, mine, from.version)
+	if err != nil {
+		return "", err
+	}
+	if from.unsaved == nil || s.unsaved.settle(key, from.unsaved) || from.version != Absent {
+		return v, nil
+	}
+	// While it was being saved, somebody in this process signed out, or deleted
+	// the record, where the backend had nothing to compare versions by. The
+	// sign-out counts; what else is new stays.
+	rest := tokencache.Merge(from.cache, mine, nil)
+	if isEmpty(rest) {
+		return Absent, s.backend.Delete(ctx, key)
+	}
+	return s.write(ctx, key, rest, v)
+}
+
+// commit saves mine, which was made of from.cache. When others saved meanwhile,
+// it merges what they stored and tries again. It returns the record as it is then.
+func (s *Store) commit(ctx context.Context, key string, from contents, mine *tokencache.Cache) (contents, error) {
+	for attempt := 0; ; attempt++ {
+		v, err := s.replaced(ctx, key, from, mine)
 		if err == nil {
-			return mine, saved, nil
+			return contents{stored: mine, cache: mine, version: v}, nil
 		}
 		if !errors.Is(err, ErrConflict) {
-			return nil, "", err
+			return contents{}, err
 		}
-		if err := s.pauseAfterConflict(ctx, attempt, err); err != nil {
-			return nil, "", err
+		if err := pauseAfterConflict(ctx, attempt, err); err != nil {
+			return contents{}, err
 		}
-		rec, err := s.load(ctx, key)
+		now, err := s.read(ctx, key)
 		if err != nil {
-			return nil, "", err
+			return contents{}, err
 		}
-		theirs, err := s.decode(ctx, key, rec)
-		if err != nil {
-			return nil, "", err
-		}
-		mine, base, v = tokencache.Merge(base, mine, theirs), theirs, rec.Version
+		mine, from = tokencache.Merge(from.cache, mine, now.cache), now
 	}
 }
 
@@ -237,81 +258,11 @@ func (s *Store) writeMerged(ctx context.Context, key string, base, mine *tokenca
 // with n of them.
 const maxConflicts = 100
 
-func (s *Store) pauseAfterConflict(ctx context.Context, attempt int, conflict error) error {
+func pauseAfterConflict(ctx context.Context, attempt int, conflict error) error {
 	if attempt >= maxConflicts {
 		return conflict
 	}
 	return sleep(ctx, jitter.Around(time.Millisecond<<min(attempt, 6)))
-}
-
-func isEmpty(c *tokencache.Cache) bool {
-	data, err := c.Marshal()
-	return err == nil && string(data) == emptyCache
-}
-
-var emptyCache = func() string {
-	data, _ := tokencache.New().Marshal()
-	return string(data)
-}()
-
-// encode returns what is stored for c.
-func (s *Store) encode(ctx context.Context, key string, c *tokencache.Cache) ([]byte, error) {
-	data, err := c.Marshal()
-	if err != nil || s.cryptography == nil {
-		return data, err
-	}
-	return s.cryptography.Encrypt(ctx, data, s.associatedData(key))
-}
-
-// decode is the reverse of encode; an absent record is an empty cache.
-func (s *Store) decode(ctx context.Context, key string, rec Record) (*tokencache.Cache, error) {
-	if rec.Version == Absent {
-		return tokencache.New(), nil
-	}
-	plain, err := s.decrypt(ctx, key, rec.Data)
-	if err != nil {
-		return nil, s.fail("load", key, err)
-	}
-	c, err := tokencache.Parse(plain)
-	if err != nil {
-		return nil, s.fail("load", key, err)
-	}
-	return c, nil
-}
-
-func (s *Store) decrypt(ctx context.Context, key string, data []byte) ([]byte, error) {
-	if s.cryptography == nil || len(data) == 0 {
-		return data, nil // empty is corrupt, under encryption too
-	}
-	plain, err := s.cryptography.Decrypt(ctx, data, s.associatedData(key))
-	if err == nil || !errors.Is(err, ErrDecrypt) || !looksPlain(data) {
-		return plain, err
-	}
-	if !s.plaintextReads {
-		return nil, fmt.Errorf("%w: the record is plain; see WithPlaintextReads", ErrDecrypt)
-	}
-	return data, nil
-}
-
-// looksPlain reports whether data begins as a JSON object does.
-func looksPlain(data []byte) bool {
-	for _, c := range data {
-		switch c {
-		case ' ', '\t', '\r', '\n':
-		default:
-			return c == '{'
-		}
-	}
-	return false
-}
-
-// associatedData is key, preceded by the namespace and a NUL where there is a
-// namespace. A key has no NUL, so no two pairs give the same bytes.
-func (s *Store) associatedData(key string) []byte {
-	if s.namespace == "" {
-		return []byte(key)
-	}
-	return []byte(s.namespace + "\x00" + key)
 }
 
 func (s *Store) fail(op, key string, err error) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
@@ -17,143 +18,191 @@ import (
 //
 // From the moment fn is called, the refresh no longer depends on ctx: when ctx
 // ends first, Refresh returns its error and the refresh goes on; Flush waits
-// for it. The context fn gets ends after the store's refresh timeout.
+// for it. The context fn gets ends after the store's refresh timeout. When fn has
+// not returned some seconds later, Refresh says so and gives up the lease; what fn
+// leaves in the end is saved all the same.
 //
 // With ErrRefreshedNotSaved, the returned cache has the new tokens, and the
 // store keeps them. When fn says ErrReauthRequired but the record has changed
 // under it, the race was lost, nothing more: the new record is returned.
 func (s *Store) Refresh(ctx context.Context, key string, seen Version, fn func(context.Context, *tokencache.Cache) error) (*tokencache.Cache, Version, error) {
 	type result struct {
-		cache   *tokencache.Cache
-		version Version
-		err     error
+		record contents
+		err    error
 	}
 	done := make(chan result, 1)
-	end := s.begin()
+	end := s.work.begin()
 	go func() {
 		defer end()
 		r := result{err: errNoReturn}
 		defer func() { done <- r }()
-		e := s.enter(key)
-		defer s.leave(e)
-		if err := e.lock(ctx); err != nil {
+		leave, err := s.gates.enter(ctx, key)
+		if err != nil {
 			r.err = err
 			return
 		}
-		defer e.unlock()
-		r.cache, r.version, r.err = s.refresh(ctx, key, seen, fn)
-		if r.cache != nil {
-			s.forgetCopies(key)
+		defer leave()
+		r.record, _, r.err = s.refresh(ctx, key, seen, fn)
+		if r.record.cache != nil {
+			s.tokens.forget(key)
 		}
 	}()
 	select {
 	case r := <-done:
-		return r.cache, r.version, r.err
+		if r.record.cache == nil {
+			return nil, "", r.err
+		}
+		return r.record.cache, r.record.seen(), r.err
 	case <-ctx.Done():
 		return nil, "", ctx.Err()
 	}
 }
 
-// lock admits one refresh of the key at a time, because all queries and claims
-// of one record share its refresh tokens.
-func (e *entry) lock(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
+// refresh is Refresh without detaching; the record's gate is held. The error is
+// fn's own if ofProvider says so. With an error, a record that has a cache has
+// tokens that could not be saved.
+func (s *Store) refresh(ctx context.Context, key string, seen Version, fn func(context.Context, *tokencache.Cache) error) (record contents, ofProvider bool, err error) {
+	stored, _, unchanged := s.unsaved.storedVersion(key, seen)
+	if !unchanged { // by what could not be saved: no backend knows
+		record, err = s.read(ctx, key)
+		return record, false, err
 	}
-	select {
-	case e.gate <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (e *entry) unlock() { <-e.gate }
-
-// refresh is Refresh without detaching; the entry's gate is held.
-func (s *Store) refresh(ctx context.Context, key string, seen Version, fn func(context.Context, *tokencache.Cache) error) (*tokencache.Cache, Version, error) {
 	run := &refreshRun{store: s, key: key, fn: fn}
 	decision, err := s.backend.ShouldRefresh(ctx, key, RefreshRequest{
-		Seen:     seen,
+		Seen:     stored,
 		Refresh:  run.refresh,
 		LeaseTTL: s.leaseTTL,
+		Timeout:  s.refreshTimeout + overdue + saveTimeout,
+		found:    run.find,
 	})
 	if err == nil && decision == RefreshNow {
-		decision, err = run.uncoordinated(ctx, seen)
+		decision, err = run.uncoordinated(ctx, stored)
 	}
-	if run.cache != nil { // saved, or kept: run.err says which
-		return run.cache, run.version, run.err
+	switch {
+	case run.record.cache != nil: // saved, or kept: run.err says which
+		return run.record, false, run.err
+	case err != nil:
+		return contents{}, run.failed, err
+	case decision != RefreshedElsewhere:
+		return contents{}, false, s.fail("refresh", key, errors.New("the backend answered "+decision.String()+" without a refresh"))
+	case run.found != nil:
+		record, err = s.open(ctx, key, *run.found)
+	default:
+		record, err = s.read(ctx, key)
 	}
-	if err != nil {
-		return nil, "", err
-	}
-	if decision != RefreshedElsewhere {
-		return nil, "", s.fail("refresh", key, errors.New("the backend answered "+decision.String()+" without a refresh"))
-	}
-	c, err := s.read(ctx, key)
-	return c.cache, c.version, err
+	return record, false, err
 }
 
-// refreshRun is one RefreshRequest's closure and what it leaves.
+// refreshWithoutLease runs fn once without a lease, which Refresh.LeaseHeld tells
+// it. It is for a record that has no refresh token to protect: fn finds out that
+// nobody is signed in, and nobody need wait for a lease to hear so.
+func (s *Store) refreshWithoutLease(ctx context.Context, key string, from contents, fn func(context.Context, *tokencache.Cache) error) (record contents, err error) {
+	run := &refreshRun{store: s, key: key, fn: fn}
+	lost := &leaseClock{}
+	lost.lose()
+	err = run.obtain(withLeaseClock(context.WithoutCancel(ctx), lost), from)
+	if run.record.cache != nil {
+		return run.record, run.err
+	}
+	return contents{}, err
+}
+
+// refreshRun is one RefreshRequest's closures and what they leave.
 type refreshRun struct {
 	store *Store
 	key   string
 	fn    func(context.Context, *tokencache.Cache) error
 
-	cache   *tokencache.Cache
-	version Version
-	err     error
+	found  *Record  // what the backend looked at last; nil if it didn't tell
+	record contents // with the new tokens; the zero value without any
+	err    error    // why record is not saved
+	failed bool     // fn has failed
 }
 
+func (r *refreshRun) find(rec Record) { r.found = &rec }
+
 func (r *refreshRun) refresh(ctx context.Context, current Record) error {
-	s := r.store
 	ctx = context.WithoutCancel(ctx) // whatever the backend handed down
-	c, err := s.open(ctx, r.key, current)
+	from, err := r.store.open(ctx, r.key, current)
 	if err != nil {
 		return err
 	}
-	c.cache = c.cache.Clone() // stored stays what the merge begins with
-	if err := r.call(ctx, c.cache); err != nil {
-		if errors.Is(err, ErrReauthRequired) && r.changedSince(ctx, current.Version) {
+	return r.obtain(ctx, from)
+}
+
+// obtain has fn put tokens into the record, and saves them.
+func (r *refreshRun) obtain(ctx context.Context, from contents) error {
+	mine := from.cache.Clone()
+	if err := r.call(ctx, from, mine); err != nil {
+		if errors.Is(err, ErrReauthRequired) && r.changedSince(ctx, from) {
 			return ErrNotNeeded
 		}
+		r.failed = !errors.Is(err, ErrNotNeeded)
 		return err
 	}
-	r.cache, r.version, r.err = s.saveRefreshed(ctx, r.key, c)
+	r.record, r.err = r.store.saveObtained(ctx, r.key, from, mine)
 	return r.err
 }
 
-// call runs the refresh function, which leaves its tokens in c. It has a
-// goroutine that is nobody's, where no caller could recover from a panic: that
-// is an error like another.
-func (r *refreshRun) call(ctx context.Context, c *tokencache.Cache) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, r.store.refreshTimeout)
+// overdue is how long after its time-out a refresh function is waited for.
+const overdue = 5 * time.Second
+
+// call runs the refresh function, which leaves its tokens in mine.
+func (r *refreshRun) call(ctx context.Context, from contents, mine *tokencache.Cache) error {
+	s, start := r.store, r.store.now()
+	bounded, cancel := context.WithTimeout(ctx, s.refreshTimeout)
 	defer cancel()
-	start := r.store.now()
-	err = errNoReturn
+	done := make(chan error, 1)
+	go r.run(bounded, mine, done)
+	timer := time.NewTimer(s.refreshTimeout + overdue)
+	defer timer.Stop()
+	var err error
+	select {
+	case err = <-done:
+	case <-timer.C:
+		err = fmt.Errorf("the refresh function has not returned %v after its time-out of %v: %w", overdue, s.refreshTimeout, context.DeadlineExceeded)
+		go func() { // the provider may have answered by then, and does so once
+			if <-done == nil {
+				defer s.work.begin()()
+				_, _ = s.saveObtained(ctx, r.key, from, mine) // the observer hears of a failure
+				s.tokens.forget(r.key)
+			}
+		}()
+	}
+	if !errors.Is(err, ErrNotNeeded) {
+		s.observe(ctx, EventRefresh, r.key, start, err)
+	}
+	return err
+}
+
+// run calls fn and hands on how it ended. The goroutine is nobody's, so that no caller
+// could recover from a panic in it: a panic is an error like another.
+func (r *refreshRun) run(ctx context.Context, mine *tokencache.Cache, done chan<- error) {
+	err := errNoReturn // if fn ends its goroutine
 	defer func() {
 		if v := recover(); v != nil {
 			err = r.store.fail("refresh", r.key, fmt.Errorf("the refresh function panicked: %v\n%s", v, debug.Stack()))
 		}
-		if !errors.Is(err, ErrNotNeeded) {
-			r.store.observe(ctx, EventRefresh, r.key, start, err)
-		}
+		done <- err
 	}()
-	return r.fn(ctx, c)
+	err = r.fn(ctx, mine)
 }
 
 // errNoReturn is what callers get when the refresh function ends its goroutine.
 var errNoReturn = errors.New("the refresh function did not return")
 
 // changedSince looks again before a lost race is taken for a sign-out.
-func (r *refreshRun) changedSince(ctx context.Context, v Version) bool {
+func (r *refreshRun) changedSince(ctx context.Context, from contents) bool {
+	if from.version == Absent && from.unsaved == nil && isEmpty(from.cache) {
+		return false // nobody could have been quicker with a token that isn't there
+	}
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
 	rec, err := r.store.load(ctx, r.key)
-	return err == nil && rec.Version != v
+	return err == nil && (rec.Version != from.version || r.store.unsaved.of(r.key) != from.unsaved)
 }
 
-// uncoordinated does what ShouldRefresh left to the caller. The entry's gate
+// uncoordinated does what ShouldRefresh left to the caller. The record's gate
 // makes it one refresh at a time in this process at least.
 func (r *refreshRun) uncoordinated(ctx context.Context, seen Version) (RefreshDecision, error) {
 	current, err := r.store.load(ctx, r.key)
@@ -161,6 +210,7 @@ func (r *refreshRun) uncoordinated(ctx context.Context, seen Version) (RefreshDe
 		return 0, err
 	}
 	if seen != AnyVersion && seen != current.Version {
+		r.find(current)
 		return RefreshedElsewhere, nil
 	}
 	if err := ctx.Err(); err != nil {

@@ -18,7 +18,7 @@ type Refresh struct {
 	// Claims is the claims challenge to pass on to the provider, as JSON.
 	Claims string
 
-	lease *leaseClock // nil: nobody leases, or the caller is no Store
+	lease *leaseClock // nil: there is no lease that could be lost
 }
 
 // LeaseHeld reports whether the record's lease is still held, as far as this
@@ -26,14 +26,23 @@ type Refresh struct {
 // renewed for its whole ttl, because the process was frozen (SIGSTOP, a closed
 // lid, a paused virtual machine) or the store could not be reached. Another
 // process may have spent the refresh token by then, so a RefreshFunc asks right
-// before it sends its request, and returns ErrLeaseLost instead of sending.
-// Without a lease it reports true.
+// before it sends its request, and returns ErrLeaseLost instead of sending. It
+// is then called again, under a lease.
+//
+// It is false, too, where the record has nothing of the query's user: a
+// RefreshFunc is called without a lease there, to hear ErrReauthRequired at once.
+//
+// Where a backend doesn't coordinate, there is no lease to be lost: LeaseHeld
+// reports true.
 func (r Refresh) LeaseHeld() bool { return r.lease.held() }
 
 // RefreshFunc trades a stale token cache for a fresh one at the identity
 // provider: it leaves the new tokens in c, and says ErrReauthRequired when
 // only the user can help (invalid_grant, or no refresh token for the query).
 // c is empty where nothing is stored. RefreshFuncs run one at a time per key.
+//
+// Its error is remembered for a second and longer, for those whom it concerns:
+// see [FailureScope].
 type RefreshFunc func(ctx context.Context, c *tokencache.Cache, r Refresh) error
 
 // TokenSource hands out valid access tokens of one query on one record. It is
@@ -45,19 +54,22 @@ type TokenSource struct {
 	query   tokencache.Query
 	id      queryID
 	refresh RefreshFunc
-	cell    atomic.Pointer[cell]
+	slot    atomic.Pointer[slot]
 }
 
 // TokenSource returns a source of access tokens that fit q, from the record
 // under key, refreshed by f. With a nil f the source only waits for others to
 // refresh: once the stored token has expired, it says ErrReauthRequired.
+//
+// Scopes that are written as one text ("User.Read Mail.Read") are split.
 func (s *Store) TokenSource(key string, q tokencache.Query, f RefreshFunc) *TokenSource {
+	q.Scopes = tokencache.SplitScopes(q.Scopes...)
 	id := idOf(q, f)
 	if f == nil {
 		f = func(context.Context, *tokencache.Cache, Refresh) error { return ErrReauthRequired }
 	}
 	ts := &TokenSource{store: s, key: key, query: q, id: id, refresh: f}
-	ts.cell.Store(s.cellOf(key, ts.id))
+	ts.slot.Store(s.tokens.slotOf(key, id))
 	return ts
 }
 
@@ -80,119 +92,134 @@ func MinValidity(d time.Duration) TokenOption { return TokenOption{minValidity: 
 func Claims(challenge string) TokenOption { return TokenOption{claims: challenge} }
 
 // Rejected says that the resource refused the token s (status 401): any other
-// token will do, one that somebody else obtained meanwhile too.
+// token will do, one that somebody else obtained meanwhile too. The refused token
+// leaves the record with the next refresh.
+//
+// Where s itself took the place of a refused token less than a minute ago, and
+// the resource demands no new claims, Token returns s again: the resource refuses
+// what the provider gives, and its answer stands.
 func Rejected(s tokencache.Secret) TokenOption { return TokenOption{rejected: s} }
 
 // Token returns a valid access token. One that is kept in the process costs no
 // I/O and no allocation; near its expiry it is still served at once, and
-// refreshed behind. Otherwise Token loads the record, and if need be has it
-// refreshed, once for all who wait here and in other processes.
+// refreshed in the background. Otherwise Token loads the record, and if need be
+// has it refreshed, once for all who wait here and in other processes.
 //
 // While the store or the provider is out of reach, the unexpired token goes on
 // serving, and so does a token that could be obtained but not saved. Errors
 // are the store's, the refresh function's, among them ErrReauthRequired, and
-// ErrAmbiguous when the query names no user and several are signed in. A
+// ErrAmbiguous when the query fits several users or providers. A
 // failed refresh is remembered for a second and longer.
 func (ts *TokenSource) Token(ctx context.Context, opts ...TokenOption) (tokencache.AccessToken, error) {
-	c := ts.copied()
-	if c != nil && len(opts) == 0 && ts.store.now().UnixNano() < c.until {
-		return c.token, nil
+	t := ts.held()
+	if t != nil && len(opts) == 0 && ts.store.now().UnixNano() < t.until {
+		return t.token, nil
 	}
-	want := demand{begun: ts.store.obtained.Load()}
+	r := requirements{begun: ts.store.tokens.obtained.Load()}
 	for _, o := range opts {
-		want.apply(o)
+		r.apply(o)
 	}
-	return ts.token(ctx, c, want)
+	return ts.token(ctx, t, r)
 }
 
 // Refresh obtains a new token even if the present one is valid, and returns
 // it. It says ErrRefreshedNotSaved, and returns the working token with it,
 // when the new tokens could not be saved.
 func (ts *TokenSource) Refresh(ctx context.Context, opts ...TokenOption) (tokencache.AccessToken, error) {
-	want := demand{begun: ts.store.obtained.Load(), force: true}
+	r := requirements{begun: ts.store.tokens.obtained.Load(), force: true}
 	for _, o := range opts {
-		want.apply(o)
+		r.apply(o)
 	}
-	c := ts.copied()
-	if c != nil && want.rejected == "" {
-		want.rejected = c.token.Secret
+	t := ts.held()
+	if t != nil && r.rejected == "" {
+		r.rejected = t.token.Secret
 	}
-	return ts.token(ctx, c, want)
+	return ts.token(ctx, t, r)
 }
 
-func (ts *TokenSource) copied() *copied {
-	if cell := ts.cell.Load(); cell != nil {
-		return cell.copy.Load()
+func (ts *TokenSource) held() *heldToken {
+	if s := ts.slot.Load(); s != nil {
+		return s.token.Load()
 	}
 	return nil
 }
 
-// demand is what a call asks of its token.
-type demand struct {
-	begun       uint64 // Store.obtained when the call began
-	minValidity time.Duration
-	claims      string
-	rejected    tokencache.Secret
-	force       bool // a new token, even if the present one is valid
-	fresh       bool // one that is not in its refresh window
-}
-
-func (d *demand) apply(o TokenOption) {
-	d.minValidity = max(d.minValidity, o.minValidity)
-	if o.claims != "" {
-		d.claims = o.claims
-	}
-	if o.rejected != "" {
-		d.rejected = o.rejected
-	}
-}
-
-// allows reports whether a copy may be served at all: in an outage this is
-// enough.
-func (d *demand) allows(c *copied, now time.Time) bool {
-	return now.Before(c.token.ExpiresOn) && c.token.Secret != d.rejected && (d.claims == "" || d.claims == c.claims)
-}
-
-// satisfied reports whether an allowed copy is served without waiting for
-// another. A validity that no token has is taken from a young one, or every
-// call would cost a refresh.
-func (d *demand) satisfied(c *copied, now time.Time) bool {
-	if d.fresh && !now.Before(c.refreshAt) {
-		return false
-	}
-	left, age, life := c.token.ExpiresOn.Sub(now), now.Sub(c.issued), c.token.ExpiresOn.Sub(c.issued)
-	return left >= d.minValidity || d.minValidity >= life && age < life/2 || c.obtained > d.begun
-}
-
-func (ts *TokenSource) token(ctx context.Context, c *copied, want demand) (tokencache.AccessToken, error) {
-	s := ts.store
-	if c == nil { // perhaps another source of the same query has one
-		if cell := s.cellOf(ts.key, ts.id); cell != nil {
-			ts.cell.Store(cell)
-			c = cell.copy.Load()
+func (ts *TokenSource) token(ctx context.Context, t *heldToken, r requirements) (tokencache.AccessToken, error) {
+	table := &ts.store.tokens
+	if t == nil { // perhaps another source of the same query has one
+		if s := table.slotOf(ts.key, ts.id); s != nil {
+			ts.slot.Store(s)
+			t = s.token.Load()
 		}
 	}
-	now := s.now()
-	allowed := c != nil && !want.force && want.allows(c, now)
-	if allowed && want.satisfied(c, now) && !isDue(c.staleAt, now) {
-		s.tend(ctx, ts, c, now)
-		return c.token, nil
+	now := ts.store.now()
+	allowed := t != nil && !r.force && r.allow(t, now)
+	if allowed && r.met(t, now) && !isDue(t.staleAt, now) || t != nil && r.stands(t, now) {
+		table.maintain(ctx, ts, t, now)
+		return t.token, nil
 	}
-	got, err := s.await(ctx, ts, want)
+	got, err := table.await(ctx, ts, r)
 	switch {
 	case got != nil:
-		ts.cell.Store(s.cellOf(ts.key, ts.id))
-		if got.obtained <= want.begun { // or it is new, however short its life
-			s.tend(ctx, ts, got, now)
+		ts.slot.Store(table.slotOf(ts.key, ts.id))
+		if got.obtained <= r.begun { // or it is new, however short its life
+			table.maintain(ctx, ts, got, now)
 		}
-		if !want.force {
+		if !r.force {
 			err = nil // not saved; the observer knows, and so will Flush
 		}
 		return got.token, err
-	case allowed && !errors.Is(ctx.Err(), context.Canceled) && s.remembers(ts):
-		return c.token, nil // an outage, for all the time there was; a sign-out would have emptied the cell
+	case allowed && !errors.Is(ctx.Err(), context.Canceled) && table.holds(ts):
+		return t.token, nil // an outage, for all the time there was; a sign-out would have emptied the slot
 	}
 	return tokencache.AccessToken{}, err
+}
+
+// maintain does in the background what a token that is served needs: a refresh in
+// its window, and another attempt to save it.
+func (t *tokenTable) maintain(ctx context.Context, ts *TokenSource, held *heldToken, now time.Time) {
+	inWindow := !now.Before(held.refreshAt)
+	if !inWindow && !held.unsaved {
+		return
+	}
+	if held.unsaved {
+		t.store.saveInBackground(ctx, ts.key)
+	}
+	unsaved, retryAt := t.store.unsaved.of(ts.key) != nil, t.store.unsaved.retryAt(ts.key)
+	shard := t.shardOf(ts.key)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	r := shard.records[ts.key]
+	if r == nil {
+		return
+	}
+	s := r.slots[ts.id]
+	if s == nil || s.token.Load() != held {
+		return
+	}
+	if held.unsaved {
+		next := *held
+		next.unsaved = unsaved
+		next.until = next.servedUntil(retryAt)
+		s.token.Store(&next)
+	}
+	if inWindow && !r.heldOff(s, &held.token, now) {
+		t.attempt(ctx, r, ts, requirements{begun: t.obtained.Load(), background: true})
+	}
+}
+
+// heldOff reports whether something failed a moment ago that would fail again.
+// The shard's mu is held.
+func (r *tableRecord) heldOff(s *slot, at *tokencache.AccessToken, now time.Time) bool {
+	user := r.failures.users[userID(at.HomeAccountID, at.ClientID)]
+	return r.failures.store.active(now) || r.failures.provider.active(now) || user.active(now) || s.failures.plain.active(now)
+}
+
+// holds reports whether there is still a token for ts: an attempt that found the
+// user signed out has emptied the slot.
+func (t *tokenTable) holds(ts *TokenSource) bool {
+	s := t.slotOf(ts.key, ts.id)
+	return s != nil && s.token.Load() != nil
 }
 
 func isDue(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }

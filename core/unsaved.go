@@ -4,78 +4,174 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// unsaved is a token cache that could not be saved. It is laid over whatever
-// is loaded of its key until a save succeeds; otherwise the next refresh would
-// spend a refresh token that the provider has already replaced. It is
-// immutable.
+// unsaved is what a record should hold and could not be made to hold yet. It is
+// laid over whatever is loaded of its key until a save succeeds; otherwise the
+// next refresh would spend a refresh token that the provider has already
+// replaced. It is immutable.
 type unsaved struct {
-	base  *tokencache.Cache // what was stored when the refresh began
-	cache *tokencache.Cache // what should be stored
+	serial uint64            // no other of this process has it
+	base   *tokencache.Cache // what was stored when it was made
+	cache  *tokencache.Cache // what should be stored
+
+	// It may have been made of a record with something unsaved in it: the serial
+	// of that, and the record as it was then. When that is saved in the end, only
+	// what is new in this one remains.
+	after       uint64
+	afterRecord *tokencache.Cache
 }
 
-func (s *Store) unsavedOf(key string) *unsaved {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e := s.entries[key]; e != nil {
-		return e.unsaved
+// over returns stored with what is unsaved; nil is an empty cache.
+func (u *unsaved) over(stored *tokencache.Cache) *tokencache.Cache {
+	return tokencache.Merge(u.base, u.cache, stored)
+}
+
+// unsavedVersion begins the version of a record with something unsaved in it.
+// Behind it are the serial and, after a blank, the version of what is stored. No
+// backend's version begins with NUL.
+const unsavedVersion = "\x00unsaved "
+
+// version is that of a record whose stored part has the given one.
+func (u *unsaved) version(stored Version) Version {
+	if u == nil {
+		return stored
 	}
-	return nil
+	return Version(u.prefix() + string(stored))
 }
 
-// keepUnsaved replaces what is unsaved of key.
-func (s *Store) keepUnsaved(key string, c contents, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.entryOf(key)
-	e.unsaved = &unsaved{base: c.stored.Clone(), cache: c.cache.Clone()}
-	e.resave = e.resave.again(err, c.version, s.now())
+func (u *unsaved) prefix() string {
+	return unsavedVersion + strconv.FormatUint(u.serial, 36) + " "
 }
 
-// saveBehind tries again to save what is unsaved, when it is time to. Store.mu
-// is held.
-func (s *Store) saveBehind(ctx context.Context, e *entry, now time.Time) {
-	if e.unsaved == nil || e.resave.active(now) {
+// overlay holds what is unsaved, by key. The zero value is ready for use.
+type overlay struct {
+	mu      sync.Mutex
+	serial  uint64
+	unsaved map[string]*unsaved
+	retry   map[string]failure // when saving is tried again in the background
+}
+
+func (o *overlay) of(key string) *unsaved {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.unsaved[key]
+}
+
+func (o *overlay) keys() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var keys []string
+	for key := range o.unsaved {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// storedVersion translates a version that Load returned into the backend's, and
+// returns what is unsaved in it. ok is false if the record has changed since,
+// which no backend can tell while the change is unsaved.
+func (o *overlay) storedVersion(key string, v Version) (stored Version, u *unsaved, ok bool) {
+	u = o.of(key)
+	switch {
+	case v == AnyVersion:
+		return v, u, true
+	case u == nil:
+		return v, nil, !strings.HasPrefix(string(v), unsavedVersion)
+	}
+	rest, ok := strings.CutPrefix(string(v), u.prefix())
+	return Version(rest), u, ok
+}
+
+// keep notes that mine, which was made of from.cache, could not be saved.
+func (o *overlay) keep(key string, from contents, mine *tokencache.Cache, cause error, now time.Time) *unsaved {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.unsaved == nil {
+		o.unsaved, o.retry = make(map[string]*unsaved), make(map[string]failure)
+	}
+	o.serial++
+	u := &unsaved{serial: o.serial, base: from.stored, cache: mine.Clone()}
+	switch present := o.unsaved[key]; {
+	case present != nil && present == from.unsaved:
+		u.after, u.afterRecord = present.serial, from.cache
+	case present != nil: // it came in between
+		u.base, u.cache = present.base, tokencache.Merge(from.cache, mine, present.cache)
+		u.after, u.afterRecord = present.serial, present.cache
+	case from.unsaved != nil: // it is saved, or taken back: only what is new counts
+		u.base = from.cache
+	}
+	o.unsaved[key] = u
+	o.retry[key] = o.retry[key].again(cause, "", now)
+	return u
+}
+
+// settle notes that u is saved, or not wanted any more, and reports whether it
+// was still to be saved.
+func (o *overlay) settle(key string, u *unsaved) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	present := o.unsaved[key]
+	switch {
+	case present == u:
+		delete(o.unsaved, key)
+		delete(o.retry, key)
+		return true
+	case present != nil && u != nil && present.after == u.serial:
+		o.serial++
+		o.unsaved[key] = &unsaved{serial: o.serial, base: present.afterRecord, cache: present.cache}
+		return true
+	}
+	return false
+}
+
+// retryAt is when saving is tried again in the background; it is zero where
+// nothing is unsaved.
+func (o *overlay) retryAt(key string) time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.retry[key].until
+}
+
+// due reports whether it is time to try again, and then puts off the next time.
+func (o *overlay) due(key string, now time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.unsaved[key] == nil || o.retry[key].active(now) {
+		return false
+	}
+	o.retry[key] = o.retry[key].again(o.retry[key].err, "", now)
+	return true
+}
+
+// saveInBackground tries again to save what is unsaved, when it is time to.
+func (s *Store) saveInBackground(ctx context.Context, key string) {
+	if !s.unsaved.due(key, s.now()) {
 		return
 	}
-	e.resave = e.resave.again(e.resave.err, e.resave.version, now) // nobody else meanwhile
-	end := s.beginLocked()
+	end := s.work.begin()
 	go func() {
 		defer end()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 		defer cancel()
-		_ = s.saveUnsaved(ctx, e.key) // the observer hears of it, and Flush says so
+		_ = s.saveUnsaved(ctx, key) // the observer hears of it, and Flush says so
 	}()
-}
-
-// saved forgets u, which is stored now, unless something newer took its place.
-func (s *Store) saved(key string, u *unsaved) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e := s.entries[key]; e != nil && u != nil && e.unsaved == u {
-		e.unsaved, e.resave = nil, failure{}
-		s.dropIfEmpty(e)
-	}
 }
 
 // Flush waits for running refreshes and saves what is unsaved. It returns
 // ErrRefreshedNotSaved, joined with the causes, when something remains. Call it
 // before the process ends.
 func (s *Store) Flush(ctx context.Context) error {
-	errs := []error{s.waitIdle(ctx)}
-	s.mu.Lock()
-	var keys []string
-	for key, e := range s.entries {
-		if e.unsaved != nil {
-			keys = append(keys, key)
-		}
-	}
-	s.mu.Unlock()
-	for _, key := range keys {
+	errs := []error{s.work.wait(ctx)}
+	for _, key := range s.unsaved.keys() {
 		errs = append(errs, s.saveUnsaved(ctx, key))
 	}
 	return errors.Join(errs...)
@@ -83,50 +179,44 @@ func (s *Store) Flush(ctx context.Context) error {
 
 // saveUnsaved saves what is unsaved of key, or says that it still is.
 func (s *Store) saveUnsaved(ctx context.Context, key string) error {
-	if err := s.mergeUnsaved(ctx, key); err != nil {
-		s.observe(ctx, EventUnsaved, key, s.now(), err)
-		return s.fail("save", key, notSaved(err))
+	leave, err := s.gates.enter(ctx, key)
+	if err == nil {
+		defer leave()
+		var c contents
+		if c, err = s.read(ctx, key); err == nil && c.unsaved != nil {
+			_, err = s.commit(ctx, key, c, c.cache)
+		}
 	}
-	return nil
+	if err == nil {
+		return nil
+	}
+	s.observe(ctx, EventUnsaved, key, s.now(), err)
+	return s.fail("save", key, notSaved(err))
 }
 
-// mergeUnsaved merges what is unsaved of key into what is stored.
-func (s *Store) mergeUnsaved(ctx context.Context, key string) error {
-	e := s.enter(key)
-	defer s.leave(e)
-	if err := e.lock(ctx); err != nil {
-		return err
-	}
-	defer e.unlock()
-	c, err := s.read(ctx, key)
-	if err != nil || c.unsaved == nil {
-		return err
-	}
-	if _, _, err := s.writeMerged(ctx, key, c.stored, c.cache, c.version); err != nil {
-		return err
-	}
-	s.saved(key, c.unsaved)
-	return nil
-}
-
-// saveRefreshed saves what a refresh obtained. A provider that gives single-use
-// refresh tokens gives them once, so a failing store is asked three times
+// saveObtained saves mine, which has tokens that came from the provider. A provider
+// gives single-use refresh tokens once, so a failing store is asked three times
 // before the tokens stay in the process.
-func (s *Store) saveRefreshed(ctx context.Context, key string, c contents) (*tokencache.Cache, Version, error) {
+func (s *Store) saveObtained(ctx context.Context, key string, from contents, mine *tokencache.Cache) (contents, error) {
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
 	for pause := firstSavePause; ; pause *= 4 {
-		cache, v, err := s.writeMerged(ctx, key, c.stored, c.cache, c.version)
+		saved, err := s.commit(ctx, key, from, mine)
 		if err == nil {
-			s.saved(key, c.unsaved)
-			return cache, v, nil
+			return saved, nil
 		}
 		if pause > lastSavePause || isPermanent(err) || sleep(ctx, pause) != nil {
-			s.keepUnsaved(key, c, err)
-			s.observe(ctx, EventUnsaved, key, s.now(), err)
-			return c.cache, c.version, s.fail("refresh", key, notSaved(err))
+			return s.keepUnsaved(ctx, key, from, mine, err)
 		}
 	}
+}
+
+// keepUnsaved keeps what could not be saved, and says so.
+func (s *Store) keepUnsaved(ctx context.Context, key string, from contents, mine *tokencache.Cache, cause error) (contents, error) {
+	u := s.unsaved.keep(key, from, mine, cause, s.now())
+	s.observe(ctx, EventUnsaved, key, s.now(), cause)
+	kept := contents{stored: from.stored, cache: u.over(from.stored), version: from.version, unsaved: u}
+	return kept, s.fail("save", key, notSaved(cause))
 }
 
 const (
@@ -146,40 +236,4 @@ func isPermanent(err error) bool {
 
 func notSaved(cause error) error {
 	return fmt.Errorf("%w: %w", ErrRefreshedNotSaved, cause)
-}
-
-// begin counts work that Flush waits for, until the returned function.
-func (s *Store) begin() (end func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.beginLocked()
-}
-
-func (s *Store) beginLocked() (end func()) {
-	s.running++
-	if s.running == 1 {
-		s.idle = make(chan struct{})
-	}
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.running--; s.running == 0 {
-			close(s.idle)
-		}
-	}
-}
-
-func (s *Store) waitIdle(ctx context.Context) error {
-	s.mu.Lock()
-	idle, running := s.idle, s.running
-	s.mu.Unlock()
-	if running == 0 {
-		return ctx.Err()
-	}
-	select {
-	case <-idle:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

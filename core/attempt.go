@@ -1,0 +1,556 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core/internal/jitter"
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+// attempt obtains a token for everybody in the process who asks for the same
+// thing. Attempts on one record run one at a time, since they share refresh
+// tokens: what the first brings often serves the next.
+type attempt struct {
+	requirements
+	table  *tokenTable
+	record *tableRecord
+	source *TokenSource
+
+	done    chan struct{} // closed when got and err are set
+	got     *heldToken    // with an err too, if it could not be saved
+	err     error
+	cancel  context.CancelFunc
+	waiters int // guarded by the shard's mu
+
+	// What follows is the attempt's own, while it runs.
+
+	known      *heldToken // the token in the slot at the start; it may be nil
+	generation int        // of the record at the start
+	first      tokencache.AccessToken
+	user       string            // whose failure a refused refresh token is; "" if nobody is known
+	given      tokencache.Secret // the access token that the refresh function brought
+	ran        bool              // the refresh function succeeded
+	over       bool              // and has no more to give
+}
+
+// attemptID tells attempts on one record apart.
+type attemptID struct {
+	query       queryID
+	minValidity time.Duration
+	claims      string
+	rejected    tokencache.Secret
+	force       bool
+	background  bool
+}
+
+func (a *attempt) id() attemptID {
+	return attemptID{a.source.id, a.minValidity, a.claims, a.rejected, a.force, a.background}
+}
+
+// requirements are what a call asks of its token.
+type requirements struct {
+	begun       uint64 // tokenTable.obtained when the call began
+	minValidity time.Duration
+	claims      string
+	rejected    tokencache.Secret
+	force       bool // a new token, even if the present one is valid
+	background  bool // nobody waits: the token is to be past its refresh window
+}
+
+func (r *requirements) apply(o TokenOption) {
+	r.minValidity = max(r.minValidity, o.minValidity)
+	if o.claims != "" {
+		r.claims = o.claims
+	}
+	if o.rejected != "" {
+		r.rejected = o.rejected
+	}
+}
+
+// allow reports whether a token may be served at all: in an outage this is
+// enough.
+func (r *requirements) allow(t *heldToken, now time.Time) bool {
+	return now.Before(t.token.ExpiresOn) && t.token.Secret != r.rejected && (r.claims == "" || r.claims == t.claims)
+}
+
+// met reports whether a token that is allowed is served without waiting for
+// another. A validity that no token has is taken from a young one, or every
+// call would cost a refresh.
+func (r *requirements) met(t *heldToken, now time.Time) bool {
+	if r.background && !now.Before(t.refreshAt) {
+		return false
+	}
+	left, age, life := t.token.ExpiresOn.Sub(now), now.Sub(t.issued), t.token.ExpiresOn.Sub(t.issued)
+	return left >= r.minValidity || r.minValidity >= life && age < life/2 || t.obtained > r.begun
+}
+
+// replacementTime is how long a token that took the place of a refused one stays
+// when it is refused, too: the resource refuses what the provider gives, and one
+// more refresh for each request to the resource would not change that.
+const replacementTime = time.Minute
+
+// stands reports whether a refused token is served again.
+func (r *requirements) stands(t *heldToken, now time.Time) bool {
+	return !r.force && r.rejected != "" && t.token.Secret == r.rejected && (r.claims == "" || r.claims == t.claims) &&
+		!t.replacedAt.IsZero() && now.Sub(t.replacedAt) < replacementTime && now.Before(t.token.ExpiresOn)
+}
+
+// await takes part in the attempt that obtains the token. When the last of
+// those who wait gives up, an attempt that has not reached the provider yet is
+// called off.
+func (t *tokenTable) await(ctx context.Context, ts *TokenSource, r requirements) (*heldToken, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	shard := t.shardOf(ts.key)
+	shard.mu.Lock()
+	a := t.attempt(ctx, shard.record(ts.key), ts, r)
+	a.waiters++
+	shard.mu.Unlock()
+	select {
+	case <-a.done:
+		return a.got, a.err
+	case <-ctx.Done():
+	}
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if a.waiters--; a.waiters == 0 {
+		a.cancel()
+		if a.record.attempts[a.id()] == a { // the next to ask needs one that isn't called off
+			delete(a.record.attempts, a.id())
+		}
+	}
+	return nil, ctx.Err()
+}
+
+// attempt returns the attempt under way, or starts one. The shard's mu is held.
+func (t *tokenTable) attempt(ctx context.Context, record *tableRecord, ts *TokenSource, r requirements) *attempt {
+	a := &attempt{requirements: r, table: t, record: record, source: ts, done: make(chan struct{}), err: errNoReturn}
+	if running := record.attempts[a.id()]; running != nil {
+		return running
+	}
+	ctx = context.WithoutCancel(ctx)
+	if r.background { // nobody would call it off
+		ctx, a.cancel = context.WithTimeout(ctx, t.store.refreshTimeout+t.store.leaseTTL)
+	} else {
+		ctx, a.cancel = context.WithCancel(ctx)
+	}
+	record.attempts[a.id()] = a
+	end := t.store.work.begin()
+	t.places.start(r.background, func() {
+		defer end()
+		defer a.cancel()
+		defer a.finish()
+		a.got, a.err = a.run(ctx)
+	})
+	return a
+}
+
+func (a *attempt) finish() {
+	shard := a.record.shard
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if a.record.attempts[a.id()] == a {
+		delete(a.record.attempts, a.id())
+	}
+	a.record.dropIfEmpty()
+	close(a.done)
+}
+
+func (a *attempt) run(ctx context.Context) (*heldToken, error) {
+	leave, err := a.table.store.gates.enter(ctx, a.record.key)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if t, err := a.prepare(a.table.store.now()); t != nil || err != nil {
+		return t, err
+	}
+	return a.obtain(ctx)
+}
+
+// prepare returns the token that meets the requirements already, if another
+// attempt brought one meanwhile, or the failure that makes it pointless to ask
+// the store again so soon.
+func (a *attempt) prepare(now time.Time) (*heldToken, error) {
+	shard, r := a.record.shard, a.record
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	a.generation = r.generation
+	if s := r.slots[a.source.id]; s != nil {
+		a.known = s.token.Load()
+	}
+	if t := a.known; t != nil {
+		if a.allow(t, now) && a.met(t, now) && (t.obtained > a.begun || !a.force && !isDue(t.staleAt, now)) {
+			return t, nil
+		}
+		if a.stands(t, now) {
+			return t, nil
+		}
+	}
+	if r.failures.store.active(now) && !a.force {
+		return nil, r.failures.store.err
+	}
+	return nil, nil
+}
+
+// maxRounds bounds the refreshes of one attempt that find the record changed,
+// but not the token it is after.
+const maxRounds = 100
+
+func (a *attempt) obtain(ctx context.Context) (*heldToken, error) {
+	store, key, query := a.table.store, a.record.key, a.source.query
+	found, err := store.read(ctx, key)
+	if err != nil {
+		return a.withoutStore(err)
+	}
+	var notSaved error
+	for round := 0; ; round++ {
+		if found.cache.Ambiguous(query) {
+			a.emptySlot()
+			return nil, store.fail("load", key, ErrAmbiguous)
+		}
+		at, ok := a.find(found.cache)
+		if round == 0 {
+			a.first = at
+			if !ok {
+				a.emptySlot() // signed out since
+			}
+		}
+		if ok {
+			if t := a.accept(at, round); t != nil {
+				a.publish(t, found.unsaved != nil)
+				return t, notSaved
+			}
+		}
+		if a.over {
+			return nil, a.remember(FailureOfRequest, a.disappointment(found.cache), found.seen())
+		}
+		if round == maxRounds {
+			return nil, store.fail("refresh", key, ErrConflict)
+		}
+		a.user = userOf(found.cache, query)
+		if err := a.remembered(found.seen()); err != nil {
+			return nil, err
+		}
+		next, ofProvider, err := a.refreshRecord(ctx, found, round)
+		if next.cache == nil {
+			return nil, a.failed(err, ofProvider, found.seen())
+		}
+		found, notSaved = next, err
+	}
+}
+
+// withoutStore serves a token that is not saved yet while the store can't be
+// read.
+func (a *attempt) withoutStore(cause error) (*heldToken, error) {
+	unread := a.table.store.unread(a.record.key)
+	if unread.unsaved != nil {
+		if at, ok := a.find(unread.cache); ok {
+			if t := a.accept(at, 0); t != nil {
+				a.publish(t, true)
+				return t, nil
+			}
+		}
+	}
+	return nil, a.remember(FailureOfStore, cause, "")
+}
+
+// refreshRecord has the record refreshed. Where nobody is signed in that the
+// query fits, there is no refresh token that a lease would protect: the refresh
+// function says so without one. If it can obtain a token all the same, it asks
+// for the lease first (Refresh.LeaseHeld) and gets it.
+func (a *attempt) refreshRecord(ctx context.Context, found contents, round int) (record contents, ofProvider bool, err error) {
+	store, key := a.table.store, a.record.key
+	if round == 0 && !a.source.query.App && isStranger(found.cache, a.source.query) {
+		record, err = store.refreshWithoutLease(ctx, key, found, a.refresh)
+		if record.cache != nil || !errors.Is(err, ErrLeaseLost) && !errors.Is(err, ErrNotNeeded) {
+			return record, true, err
+		}
+		a.ran, a.over = false, false
+	}
+	return store.refresh(ctx, key, found.seen(), a.refresh)
+}
+
+// isStranger reports whether there is nothing of the query's user.
+func isStranger(c *tokencache.Cache, q tokencache.Query) bool {
+	q.Scopes = nil
+	_, account := c.Account(q)
+	_, access := c.AccessToken(q)
+	return !account && !access && !c.LongLived(q)
+}
+
+// userOf names the user and client whose refresh token a query would spend; ""
+// if there is none.
+func userOf(c *tokencache.Cache, q tokencache.Query) string {
+	rt, ok := c.RefreshToken(q)
+	if !ok {
+		return ""
+	}
+	return userID(rt.HomeAccountID, rt.ClientID)
+}
+
+func userID(homeAccountID, clientID string) string {
+	return strings.ToLower(homeAccountID + "\x00" + clientID)
+}
+
+// find returns the token that fits the query. One that the requirements want
+// replaced is passed over as long as there is another.
+func (a *attempt) find(c *tokencache.Cache) (at tokencache.AccessToken, ok bool) {
+	at, ok = c.AccessToken(a.source.query)
+	if !ok || !a.refuses(at.Secret) {
+		return at, ok
+	}
+	rest := c.Clone()
+	for {
+		rest.DropSecret(at.Secret)
+		other, more := rest.AccessToken(a.source.query)
+		if !more {
+			return at, true
+		}
+		if !a.refuses(other.Secret) {
+			return other, true
+		}
+		at = other
+	}
+}
+
+// refresh is the refresh function of the attempt's rounds.
+func (a *attempt) refresh(ctx context.Context, c *tokencache.Cache) error {
+	query := a.source.query
+	if at, ok := a.find(c); ok && a.accept(at, 1) != nil {
+		return ErrNotNeeded
+	}
+	if c.Ambiguous(query) {
+		return a.table.store.fail("refresh", a.record.key, ErrAmbiguous)
+	}
+	before, _ := c.AccessToken(query)
+	if len(query.Scopes) == 0 { // any token will do: the same again
+		query.Scopes = before.Scopes
+	}
+	for _, refused := range []tokencache.Secret{a.rejected, before.Secret} {
+		if refused != "" && a.refuses(refused) { // never to be served again, however long it lives
+			c.DropSecret(refused)
+		}
+	}
+	clock := leaseClockOf(ctx)
+	err := a.source.refresh(ctx, c, Refresh{
+		Query:  query,
+		Force:  a.force || a.rejected != "" || a.claims != "",
+		Claims: a.claims,
+		lease:  clock,
+	})
+	a.ran = err == nil
+	a.over = a.ran || errors.Is(err, ErrNotNeeded)
+	if after, ok := c.AccessToken(a.source.query); ok && a.ran && !isSame(after, before) {
+		a.given = after.Secret
+	}
+	return err
+}
+
+// accept returns the token to keep in the slot for a stored one, or nil if it
+// won't do. A token that this attempt, or somebody else since its first round,
+// just obtained always does.
+func (a *attempt) accept(stored tokencache.AccessToken, round int) *heldToken {
+	now := a.table.store.now()
+	if a.ran && stored.Secret == a.given {
+		return a.hold(stored, now, true)
+	}
+	at, ok := asOf(stored, now)
+	if !ok || a.refuses(at.Secret) || !now.Before(at.ExpiresOn) {
+		return nil
+	}
+	t := a.hold(at, now, a.ran || round > 0 && at.Secret != a.first.Secret)
+	if t.obtained == 0 && !a.met(t, now) {
+		return nil
+	}
+	return t
+}
+
+// refuses reports whether the token is the very one that the requirements want
+// replaced.
+func (a *attempt) refuses(secret tokencache.Secret) bool {
+	if secret == a.rejected {
+		return true
+	}
+	if a.claims != "" && a.known != nil && a.known.claims != a.claims && secret == a.known.token.Secret {
+		return true // obtained here, for another challenge or none
+	}
+	return (a.force || a.claims != "") && a.rejected == "" && secret == a.first.Secret
+}
+
+// isSame reports whether a refresh function left a token as it was.
+func isSame(a, b tokencache.AccessToken) bool {
+	return a.Secret == b.Secret && a.CachedAt.Equal(b.CachedAt) && a.ExpiresOn.Equal(b.ExpiresOn)
+}
+
+func (a *attempt) hold(at tokencache.AccessToken, now time.Time, obtained bool) *heldToken {
+	table := a.table
+	t := &heldToken{token: at, claims: a.claims, issued: at.CachedAt}
+	if table.maxStale > 0 {
+		t.staleAt = now.Add(table.maxStale).Round(0) // by the wall clock: a computer's sleep counts
+	}
+	if a.rejected != "" || a.claims != "" {
+		t.replacedAt = now
+	}
+	if !obtained && a.known != nil && a.known.token.Secret == at.Secret {
+		t.claims, t.obtained, t.issued, t.refreshAt, t.replacedAt = a.known.claims, a.known.obtained, a.known.issued, a.known.refreshAt, a.known.replacedAt
+		return t
+	}
+	if obtained {
+		t.obtained = table.obtained.Add(1)
+	}
+	// A provider may hand out a token of its own cache again: what counts is
+	// when we got it, or it would be in its window at once.
+	if a.ran || t.issued.IsZero() || t.issued.After(now) {
+		t.issued = now
+	}
+	window := table.window
+	if table.jitter > 0 {
+		window += jitter.Below(table.jitter)
+	}
+	t.refreshAt = at.ExpiresOn.Add(-min(window, at.ExpiresOn.Sub(t.issued)/2))
+	if at.RefreshOn.After(t.issued) && at.RefreshOn.Before(t.refreshAt) {
+		t.refreshAt = at.RefreshOn
+	}
+	return t
+}
+
+// servedUntil is when the token next needs a second thought.
+func (t *heldToken) servedUntil(retryAt time.Time) int64 {
+	until := t.refreshAt
+	if !t.staleAt.IsZero() && t.staleAt.Before(until) {
+		until = t.staleAt
+	}
+	if t.unsaved && retryAt.Before(until) {
+		until = retryAt
+	}
+	return until.UnixNano()
+}
+
+// publish puts t into the slot, unless the application changed the record while
+// it was being obtained.
+func (a *attempt) publish(t *heldToken, unsaved bool) {
+	if s := a.fillSlot(t, unsaved); s != nil {
+		a.table.sweep(s)
+	}
+}
+
+func (a *attempt) fillSlot(t *heldToken, unsaved bool) *slot {
+	retryAt := a.table.store.unsaved.retryAt(a.record.key)
+	shard, r := a.record.shard, a.record
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	r.failures.store = failure{}
+	if a.ran {
+		r.failures.provider = failure{}
+	}
+	if r.generation != a.generation {
+		return nil
+	}
+	t.unsaved = unsaved
+	t.until = t.servedUntil(retryAt)
+	s := a.table.slot(r, a.source.id, t.token.ExpiresOn)
+	s.failures = slotFailures{}
+	s.token.Store(t)
+	return s
+}
+
+func (a *attempt) emptySlot() {
+	shard := a.record.shard
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if s := a.record.slots[a.source.id]; s != nil {
+		s.token.Store(nil)
+	}
+}
+
+// disappointment is why a refresh that succeeded brought no token.
+func (a *attempt) disappointment(c *tokencache.Cache) error {
+	store, key, query := a.table.store, a.record.key, a.source.query
+	if _, signedIn := c.Account(query); !signedIn && !query.App {
+		return store.fail("refresh", key, ErrReauthRequired) // signed out meanwhile
+	}
+	return store.fail("refresh", key, errors.New("the refresh left no access token with the scopes of the query: perhaps the user has not consented to them"))
+}
+
+// failed notes that the record could not be refreshed, and returns why.
+func (a *attempt) failed(err error, ofProvider bool, v Version) error {
+	if !ofProvider {
+		if errors.Is(err, context.DeadlineExceeded) {
+			return err // the attempt had its time: it waited for another process
+		}
+		return a.remember(FailureOfStore, err, v)
+	}
+	return a.remember(scopeOf(err), err, v)
+}
+
+// remember notes a failure where it keeps those from asking whom it concerns, and
+// nobody else. That the callers went away is none.
+func (a *attempt) remember(scope FailureScope, err error, v Version) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	if s := a.noteFailure(scope, err, v); s != nil {
+		a.table.sweep(s)
+	}
+	return err
+}
+
+func (a *attempt) noteFailure(scope FailureScope, err error, v Version) *slot {
+	shard, r := a.record.shard, a.record
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	now := a.table.store.now()
+	s := r.slots[a.source.id]
+	if s == nil {
+		s = a.table.slot(r, a.source.id, now)
+	}
+	var until time.Time
+	switch {
+	case scope == FailureOfStore:
+		r.failures.store = r.failures.store.again(err, v, now)
+		until = r.failures.store.until
+	case scope == FailureOfProvider:
+		r.failures.provider = r.failures.provider.again(err, v, now)
+		until = r.failures.provider.until
+	case scope == FailureOfUser && a.user != "" && a.claims == "":
+		until = r.failures.addUser(a.user, err, v, now)
+	default: // a refused challenge says nothing of requests without it
+		until = s.failures.add(a.claims, err, v, now)
+	}
+	if s.token.Load() == nil {
+		s.leaves = until // the slot keeps the record, and so the memory, alive
+	}
+	return s
+}
+
+// remembered returns the error of a refresh that failed a moment ago, with the
+// record as it still is, or with a provider that is no better since.
+func (a *attempt) remembered(v Version) error {
+	if a.force {
+		return nil
+	}
+	shard, r := a.record.shard, a.record
+	shard.mu.RLock()
+	defer shard.mu.RUnlock()
+	now := a.table.store.now()
+	if r.failures.provider.active(now) {
+		return r.failures.provider.err
+	}
+	if user := r.failures.users[a.user]; user.with(v, now) {
+		return user.err
+	}
+	if s := r.slots[a.source.id]; s != nil {
+		if own := s.failures.of(a.claims); own.with(v, now) {
+			return own.err
+		}
+	}
+	return nil
+}
+
+// TODO
+func asOf(at tokencache.AccessToken, now time.Time) (tokencache.AccessToken, bool) { return at, true }

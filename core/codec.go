@@ -1,0 +1,78 @@
+package core
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+// encode returns what is stored for c.
+func (s *Store) encode(ctx context.Context, key string, c *tokencache.Cache) ([]byte, error) {
+	data, err := c.Marshal()
+	if err != nil || s.cryptography == nil {
+		return data, err
+	}
+	return s.cryptography.Encrypt(ctx, data, s.associatedData(key))
+}
+
+// decode is the reverse of encode; an absent record is an empty cache.
+func (s *Store) decode(ctx context.Context, key string, rec Record) (*tokencache.Cache, error) {
+	if rec.Version == Absent {
+		return tokencache.New(), nil
+	}
+	plain, err := s.decrypt(ctx, key, rec.Data)
+	if err != nil {
+		return nil, s.fail("load", key, err)
+	}
+	c, err := tokencache.Parse(plain)
+	if err != nil {
+		return nil, s.fail("load", key, err)
+	}
+	return c, nil
+}
+
+func (s *Store) decrypt(ctx context.Context, key string, data []byte) ([]byte, error) {
+	if s.cryptography == nil || len(data) == 0 {
+		return data, nil // empty is corrupt, under encryption too
+	}
+	plain, err := s.cryptography.Decrypt(ctx, data, s.associatedData(key))
+	if err == nil || !errors.Is(err, ErrDecrypt) || !looksPlain(data) {
+		return plain, err
+	}
+	if !s.plaintextReads {
+		return nil, fmt.Errorf("%w: the record is plain; see WithPlaintextReads", ErrDecrypt)
+	}
+	return data, nil
+}
+
+// looksPlain reports whether data begins as a JSON object does.
+func looksPlain(data []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{"))
+}
+
+// associatedData is key, preceded by the namespace and a NUL where there is a
+// namespace. A key has no NUL, so no two pairs give the same bytes.
+func (s *Store) associatedData(key string) []byte {
+	if s.namespace == "" {
+		return []byte(key)
+	}
+	return []byte(s.namespace + "\x00" + key)
+}
+
+func isEmpty(c *tokencache.Cache) bool {
+	same, err := sameDocument(c, tokencache.New())
+	return err == nil && same
+}
+
+// sameDocument reports whether two token caches are written alike.
+func sameDocument(a, b *tokencache.Cache) (bool, error) {
+	x, err := a.Marshal()
+	if err != nil {
+		return false, err
+	}
+	y, err := b.Marshal()
+	return bytes.Equal(x, y), err
+}

@@ -1,0 +1,89 @@
+package core
+
+import (
+	"time"
+)
+
+// failure is an error that is remembered for a while, so that callers don't
+// find out one after the other.
+type failure struct {
+	err     error
+	version Version // of the record it happened with
+	count   int
+	until   time.Time
+}
+
+const (
+	firstBackoff, lastBackoff = time.Second, time.Minute
+	// longestRetryAfter bounds what a provider may demand: a token that is good
+	// meanwhile may come from another process, and so may a mistake.
+	longestRetryAfter = time.Hour
+)
+
+// again is the failure after one more: each lasts twice as long, and as long as
+// the provider wants to be left alone.
+func (f failure) again(err error, v Version, now time.Time) failure {
+	wait := min(firstBackoff<<min(f.count, 10), lastBackoff)
+	if retry, told := retryAfterOf(err); told {
+		wait = max(wait, min(retry, longestRetryAfter))
+	}
+	return failure{err: err, version: v, count: f.count + 1, until: now.Add(wait)}
+}
+
+func (f failure) active(now time.Time) bool {
+	return f.err != nil && now.Before(f.until)
+}
+
+// with reports whether the failure is active, and happened with the record as it
+// still is.
+func (f failure) with(v Version, now time.Time) bool {
+	return f.active(now) && f.version == v
+}
+
+// recordFailures are those that concern several queries of a record.
+type recordFailures struct {
+	store, provider failure
+	users           map[string]failure // by account and client
+}
+
+// slotFailures are those that concern one query: without a claims challenge, and
+// with the one that failed last.
+type slotFailures struct {
+	plain, challenged failure
+	challenge         string
+}
+
+// of returns the failure of a request with the given claims challenge, "" for
+// none.
+func (f *slotFailures) of(claims string) failure {
+	switch claims {
+	case "":
+		return f.plain
+	case f.challenge:
+		return f.challenged
+	}
+	return failure{}
+}
+
+func (f *slotFailures) add(claims string, err error, v Version, now time.Time) (until time.Time) {
+	if claims == "" {
+		f.plain = f.plain.again(err, v, now)
+		return f.plain.until
+	}
+	f.challenged, f.challenge = f.of(claims).again(err, v, now), claims
+	return f.challenged.until
+}
+
+func (f *recordFailures) addUser(user string, err error, v Version, now time.Time) (until time.Time) {
+	known := f.users[user]
+	for u, old := range f.users {
+		if now.After(old.until.Add(lastBackoff)) {
+			delete(f.users, u)
+		}
+	}
+	if f.users == nil {
+		f.users = make(map[string]failure)
+	}
+	f.users[user] = known.again(err, v, now)
+	return f.users[user].until
+}

@@ -1,0 +1,132 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// holding is a lease that this process holds, from hold to release.
+type holding struct {
+	lease Lease
+	ttl   time.Duration
+	clock *leaseClock
+}
+
+// hold takes key's lease. A caller who leaves meanwhile doesn't leave it behind:
+// the store may grant what it was asked for after the caller is gone.
+func hold(ctx context.Context, l Leaser, key string, ttl time.Duration) (*holding, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	asked := time.Now()
+	lease, err := takeOrRelease(ctx, func(ctx context.Context) (Lease, error) { return l.Acquire(ctx, key, ttl) })
+	if err != nil {
+		return nil, err
+	}
+	if lease == nil {
+		return nil, errors.New("core: Acquire returned neither a lease nor an error")
+	}
+	return &holding{lease: lease, ttl: ttl, clock: &leaseClock{asked: asked, ttl: ttl}}, nil
+}
+
+const releaseTimeout = 5 * time.Second
+
+// release frees the lease. An error means that the lease is lost or will expire:
+// neither changes what was decided.
+func (h *holding) release(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
+	defer cancel()
+	_ = h.lease.Release(ctx)
+}
+
+// keepRenewed renews the lease every third of its ttl until stop is called,
+// which waits for the renewal under way, or until total has passed. It gives up
+// once the lease is lost. Any other failure is tried again soon, since an outage
+// may be over in time; so is a renewal that has no answer within a quarter of the
+// ttl, as when a connection drops packets.
+func (h *holding) keepRenewed(ctx context.Context, total time.Duration) (stop func()) {
+	ctx, cancel := context.WithTimeout(ctx, total)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		pause := h.ttl / 3
+		for sleep(ctx, pause) == nil {
+			switch err := h.renew(ctx); {
+			case err == nil:
+				pause = h.ttl / 3
+			case errors.Is(err, ErrLeaseLost):
+				return
+			default:
+				pause = h.ttl / 12
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+func (h *holding) renew(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, h.ttl/4)
+	defer cancel()
+	asked := time.Now()
+	err := h.lease.Renew(ctx, h.ttl)
+	switch {
+	case err == nil:
+		h.clock.extend(asked, h.ttl)
+	case errors.Is(err, ErrLeaseLost):
+		h.clock.lose()
+	}
+	return err
+}
+
+// leaseClock knows how long a lease lasts that this process holds. It goes by the
+// monotonic clock and by the wall clock: the first stands still while a
+// computer sleeps, the second can be set back. A nil clock is of no lease, which
+// can't be lost.
+type leaseClock struct {
+	mu    sync.Mutex
+	asked time.Time // when the store was asked for it, or to renew it, last
+	ttl   time.Duration
+	lost  bool
+}
+
+// extend notes that the lease lasts ttl from asked, at least.
+func (l *leaseClock) extend(asked time.Time, ttl time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked, l.ttl = asked, ttl
+}
+
+// lose notes that the store said ErrLeaseLost.
+func (l *leaseClock) lose() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lost = true
+}
+
+func (l *leaseClock) held() bool {
+	if l == nil {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	return !l.lost && now.Sub(l.asked) < l.ttl && now.Round(0).Sub(l.asked.Round(0)) < l.ttl
+}
+
+type leaseClockKey struct{}
+
+// withLeaseClock hands the clock down to the refresh function, through whatever
+// the backend does in between.
+func withLeaseClock(ctx context.Context, l *leaseClock) context.Context {
+	return context.WithValue(ctx, leaseClockKey{}, l)
+}
+
+func leaseClockOf(ctx context.Context) *leaseClock {
+	l, _ := ctx.Value(leaseClockKey{}).(*leaseClock)
+	return l
+}

@@ -1,0 +1,47 @@
+package core
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// Observer is told what a store does. Observe is called in the middle of it:
+// it returns quickly.
+type Observer interface {
+	Observe(ctx context.Context, e Event)
+}
+
+// Event is one thing a store did, or failed to do.
+type Event struct {
+	Name     string // one of the Event constants
+	Key      string
+	Duration time.Duration
+	Err      error // nil when it succeeded
+}
+
+// The names of events.
+const (
+	EventLoad    = "load"    // the backend was asked for a record; Err is nil where it had none
+	EventSave    = "save"    // the backend was given a record; ErrConflict is part of the game
+	EventRefresh = "refresh" // the refresh function ran
+	EventUnsaved = "unsaved" // new tokens could not be saved, and are kept in the process
+)
+
+func (s *Store) observe(ctx context.Context, name, key string, start time.Time, err error) {
+	d := s.now().Sub(start)
+	level := slog.LevelDebug
+	if err != nil && name != EventLoad && name != EventSave {
+		level = slog.LevelWarn
+	}
+	if s.log.Enabled(ctx, level) {
+		attrs := []slog.Attr{slog.String("key", key), slog.Duration("duration", d)}
+		if err != nil {
+			attrs = append(attrs, slog.String("error", err.Error()))
+		}
+		s.log.LogAttrs(ctx, level, "graphtoken: "+name, attrs...)
+	}
+	if s.observer != nil {
+		s.observer.Observe(ctx, Event{Name: name, Key: key, Duration: d, Err: err})
+	}
+}

@@ -1,0 +1,63 @@
+package core
+
+import (
+	"context"
+
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+// Put files what a sign-in brought, and returns the record with it. A code is
+// good once, and so are the tokens that it brings: from the call on, Put no
+// longer depends on ctx's end; a failing store is asked three times, and then the
+// store keeps the tokens, uses them, and saves them as soon as it can. Put says
+// ErrRefreshedNotSaved in that case, and returns the record all the same.
+//
+// Errors of the response itself come from [tokencache.Cache.Put]; nothing is kept
+// then.
+func (s *Store) Put(ctx context.Context, key string, r tokencache.TokenResponse) (*tokencache.Cache, error) {
+	if err := ValidateKey(key); err != nil {
+		return nil, s.fail("save", key, err)
+	}
+	if err := tokencache.New().Put(r); err != nil {
+		return nil, err
+	}
+	defer s.work.begin()()
+	defer s.tokens.forget(key)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+	defer cancel()
+	from, err := s.readPatiently(ctx, key)
+	mine := from.cache.Clone()
+	if err := mine.Put(r); err != nil {
+		return nil, err
+	}
+	if err != nil {
+		kept, err := s.keepUnsaved(ctx, key, from, mine, err)
+		return kept.cache, err
+	}
+	saved, err := s.saveObtained(ctx, key, from, mine)
+	return saved.cache, err
+}
+
+// readPatiently asks a failing store three times. Where the record can't be read
+// it returns, with the error, what this process knows: what is unsaved of it.
+func (s *Store) readPatiently(ctx context.Context, key string) (contents, error) {
+	for pause := firstSavePause; ; pause *= 4 {
+		c, err := s.read(ctx, key)
+		if err == nil {
+			return c, nil
+		}
+		if pause > lastSavePause || isPermanent(err) || sleep(ctx, pause) != nil {
+			return s.unread(key), err
+		}
+	}
+}
+
+// unread is a record that can't be read: what is unsaved of it.
+func (s *Store) unread(key string) contents {
+	u := s.unsaved.of(key)
+	if u == nil {
+		nothing := tokencache.New()
+		return contents{stored: nothing, cache: nothing}
+	}
+	return contents{stored: u.base, cache: u.cache, unsaved: u}
+}
