@@ -1,5 +1,5 @@
-// Package peer finds the real counterparts a test wants to run against: a Python with
-// MSAL and python-o365, a server of some database. Where one is missing the test must
+// Package peer finds the real counterparts a test wants to run against: MSAL of another
+// language, python-o365, a server of some database. Where one is missing the test must
 // not just pass by: it says so loudly, or fails where the peer is required.
 //
 // GRAPHTOKEN_REQUIRE lists the peers that must be there, separated by commas; "all"
@@ -106,6 +106,60 @@ func Python(t TB) string {
 		return ""
 	}
 	return name
+}
+
+// Node is the directory of packages that GRAPHTOKEN_NODE names, a NODE_PATH with MSAL Node in it. The program is
+// node, from the PATH. Without them the test is skipped or fails, see [Missing].
+func Node(t TB) string {
+	t.Helper()
+	dir := installed(t, "node", "GRAPHTOKEN_NODE", "internal/testkit/node-peers.sh .cache/node-peers")
+	if dir == "" {
+		return ""
+	}
+	path := filepath.Join(dir, "node_modules")
+	cmd := exec.Command("node", "-e", `require("@azure/msal-node")`)
+	cmd.Env = append(os.Environ(), "NODE_PATH="+path)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		Missing(t, "node", "node can't load @azure/msal-node from "+path+" ("+lastLine(out, err)+")")
+		return ""
+	}
+	return path
+}
+
+// Java is the class path of the jars that GRAPHTOKEN_JAVA names the directory of, MSAL for Java among them. The
+// programs are java and javac, from the PATH. Without them the test is skipped or fails, see [Missing].
+func Java(t TB) string {
+	t.Helper()
+	dir := installed(t, "java", "GRAPHTOKEN_JAVA", "internal/testkit/java-peers.sh .cache/java-peers")
+	if dir == "" {
+		return ""
+	}
+	if found, _ := filepath.Glob(filepath.Join(dir, "msal4j-*.jar")); len(found) == 0 { // the pattern is right
+		Missing(t, "java", "there is no MSAL for Java in "+dir)
+		return ""
+	}
+	if out, err := exec.Command("javac", "-version").CombinedOutput(); err != nil {
+		Missing(t, "java", "javac doesn't run ("+lastLine(out, err)+")")
+		return ""
+	}
+	return filepath.Join(dir, "*")
+}
+
+// installed is the directory that the variable names and the script fills.
+func installed(t TB, name, variable, script string) string {
+	t.Helper()
+	dir := os.Getenv(variable)
+	if dir == "" {
+		_, dir, _ = strings.Cut(script, " ")
+		Missing(t, name, variable+" is not set: run `"+script+"` and set "+variable+"="+dir)
+		return ""
+	}
+	dir, err := absolute(dir)
+	if err != nil {
+		t.Fatalf("%s: %v", variable, err)
+		return ""
+	}
+	return dir
 }
 
 // absolute reads a relative path from the nearest directory upwards that has a go.work.

@@ -71,6 +71,28 @@ func TestAPythonWithoutThePackagesIsMissing(t *testing.T) {
 	}
 }
 
+func TestLibrariesThatAreNotInstalledAreMissing(t *testing.T) {
+	finders := map[string]func(TB) string{"node": Node, "java": Java}
+	for name, find := range finders {
+		for what, dir := range map[string]string{"the variable is not set": "", "its directory is empty": t.TempDir()} {
+			t.Run(name+", "+what, func(t *testing.T) {
+				t.Setenv("GRAPHTOKEN_REQUIRE", "")
+				t.Setenv("GRAPHTOKEN_MISSING", "")
+				t.Setenv("GRAPHTOKEN_"+strings.ToUpper(name), dir)
+				var s spy
+				if got := find(&s); got != "" || !strings.Contains(s.skipped, "MISSING REAL PEER: "+name) {
+					t.Errorf("got %q, skipped %q", got, s.skipped)
+				}
+				t.Setenv("GRAPHTOKEN_REQUIRE", "all")
+				s = spy{}
+				if find(&s); !strings.Contains(s.failed, "MISSING REAL PEER: "+name) {
+					t.Errorf("required, and only skipped: %q", s.skipped)
+				}
+			})
+		}
+	}
+}
+
 func TestSkipsAreCollectedForTheEndOfTheRun(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "missing")
 	t.Setenv("GRAPHTOKEN_REQUIRE", "")
