@@ -1,5 +1,5 @@
 // Package interop runs the collection against the programs it shares records
-// with: python-o365, MSAL Python and MSAL Go.
+// with: python-o365, and the MSALs of Go, Python, Node and Java.
 package interop
 
 import (

@@ -11,7 +11,6 @@ import socket
 import sys
 import time
 
-import msal
 from O365.utils.token import EnvTokenBackend, FileSystemTokenBackend
 
 if "PEER_NOW" in os.environ:  # the files in testdata expired long ago
@@ -28,9 +27,7 @@ def to_loopback(host, port, *args, **kwargs):
 
 socket.getaddrinfo = to_loopback
 
-CLIENT = os.environ.get("PEER_CLIENT")
 USER = os.environ.get("PEER_USER")
-SCOPES = ["https://graph.microsoft.com/User.Read", "https://graph.microsoft.com/Mail.ReadWrite"]
 
 
 def secret(token):
@@ -91,41 +88,5 @@ def o365_env_refresh():
     return os.environ["O365TOKEN"]
 
 
-def msal_app(cache):
-    return msal.PublicClientApplication(CLIENT, authority="https://login.microsoftonline.com/common", token_cache=cache)
-
-
-def msal_cache():
-    cache = msal.SerializableTokenCache()
-    with open(os.path.join(os.environ["PEER_DIR"], os.environ["PEER_NAME"])) as f:
-        cache.deserialize(f.read())
-    return cache
-
-
-def msal_read():
-    cache = msal_cache()
-    app = msal_app(cache)
-    account, = app.get_accounts(username=USER)
-    kind = cache.CredentialType
-    return {
-        "username": account["username"], "home": account["home_account_id"],
-        "sections": {k: len(list(cache.search(k))) for k in (
-            kind.ACCESS_TOKEN, kind.REFRESH_TOKEN, kind.ID_TOKEN, kind.ACCOUNT, kind.APP_METADATA)},
-        "silent": app.acquire_token_silent(SCOPES, account=account)["access_token"],
-    }
-
-
-def msal_refresh():
-    cache = msal_cache()
-    app = msal_app(cache)
-    account, = app.get_accounts(username=USER)
-    result = app.acquire_token_silent_with_error(SCOPES, account=account, force_refresh=True)
-    if "access_token" not in result:
-        return {"error": result["error"]}
-    with open(os.path.join(os.environ["PEER_DIR"], os.environ["PEER_NAME"]), "w") as f:
-        f.write(cache.serialize())
-    return {"token": result["access_token"]}
-
-
-COMMANDS = [o365_file, o365_file_refresh, o365_env, o365_env_refresh, msal_read, msal_refresh]
+COMMANDS = [o365_file, o365_file_refresh, o365_env, o365_env_refresh]
 json.dump({c.__name__: c for c in COMMANDS}[sys.argv[1]](), sys.stdout)
