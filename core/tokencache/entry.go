@@ -48,6 +48,7 @@ const (
 	localAccountID
 	authorityType
 	accountSource
+	aheadBy // ours: see AccessToken.At
 	credentialType
 	keyID         // of a token that is bound to a key (proof of possession)
 	cacheKey      // of a token that was asked for with more than scopes
@@ -59,7 +60,7 @@ const (
 var fieldNames = [fields]string{
 	"home_account_id", "environment", "client_id", "realm", "target", "secret", "token_type", "cached_at",
 	"expires_on", "refresh_on", "last_modification_time", "family_id", "username", "local_account_id",
-	"authority_type", "account_source", "credential_type", "key_id", "ext_cache_key", "requestedClaimsHash", "user_assertion_hash",
+	"authority_type", "account_source", "graphtoken_ahead", "credential_type", "key_id", "ext_cache_key", "requestedClaimsHash", "user_assertion_hash",
 }
 
 var fieldsByName = func() map[string]field {

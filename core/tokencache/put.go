@@ -2,8 +2,6 @@ package tokencache
 
 import (
 	"cmp"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,11 +15,17 @@ import (
 // 5.1, and Microsoft's additions), with what is known of the request.
 type TokenResponse struct {
 	AccessToken, RefreshToken, IDToken string
-	ClientInfo                         string // base64url of {"uid":…,"utid":…}
-	Scope                              string // space separated; the requested one where the answer has none
+	ClientInfo                         string // see HomeAccountID
+	Scope                              string // see SplitScopes; the requested one where the answer has none
 	TokenType                          string // "Bearer" if empty
 	FamilyID                           string // "foci"
-	ExpiresIn, ExtExpiresIn, RefreshIn int    // seconds from Sent
+	// ExpiresIn is in seconds from Sent, and a year at most. Where it is 0, the
+	// answer has none that can be used, and ExpiresOn counts, or else what the
+	// access token says of itself (the exp claim of a JWT), or else an hour. A
+	// negative one is of a token that has expired.
+	ExpiresIn               int
+	ExpiresOn               int64 // seconds since 1970: "expires_on", which some providers answer with
+	ExtExpiresIn, RefreshIn int   // seconds from Sent
 
 	ClientID    string
 	Environment string // host of the authority; login.microsoftonline.com if empty
@@ -31,7 +35,9 @@ type TokenResponse struct {
 	// token among them is an error.
 	HomeAccountID string
 	// GrantType of the request, if known. A sign-in (anything but a refresh)
-	// survives a concurrent sign-out; see Merge.
+	// survives a concurrent sign-out; see Merge. Tokens of client_credentials are
+	// the application's own: ClientInfo, IDToken, RefreshToken and HomeAccountID
+	// are ignored there.
 	GrantType string
 	// Sent is when the request was sent; now if zero. Lifetimes count from
 	// there: a process that slept over the answer must not trust a dead token.
@@ -54,16 +60,17 @@ func (c *Cache) Put(r TokenResponse) error {
 	if r.ClientID == "" {
 		return fmt.Errorf("%w: the client ID is not known", errUnusable)
 	}
-	for _, text := range []string{r.AccessToken, r.RefreshToken, r.IDToken, r.Scope, r.TokenType, r.FamilyID,
-		r.ClientID, r.Environment, r.Tenant, r.HomeAccountID, r.GrantType} {
-		if !utf8.ValidString(text) {
-			return fmt.Errorf("%w: it is not UTF-8, which no document could hold", errUnusable)
-		}
+	if r.GrantType == "client_credentials" {
+		r.ClientInfo, r.IDToken, r.RefreshToken, r.FamilyID, r.HomeAccountID = "", "", "", "", ""
 	}
-	var claims idTokenClaims
-	if err := readClaims(r.IDToken, &claims); err != nil {
+	if err := r.check(); err != nil {
 		return err
 	}
+	read, err := readClaims(r.IDToken)
+	if err != nil {
+		return err
+	}
+	claims := read.idToken()
 	home, err := c.homeAccount(r, claims)
 	if err != nil {
 		return err
@@ -75,7 +82,7 @@ func (c *Cache) Put(r TokenResponse) error {
 		r.Environment = publicCloud
 	}
 	if r.Tenant == "" {
-		r.Tenant = claims.TenantID
+		r.Tenant = claims.tenantID
 	}
 	if r.Tenant == "" {
 		r.Tenant = "common"
@@ -86,6 +93,7 @@ func (c *Cache) Put(r TokenResponse) error {
 	if r.Sent.IsZero() {
 		r.Sent = time.Now()
 	}
+	r.ExpiresIn = r.lifetime()
 	// As MSAL Python has it: the scopes are part of its keys.
 	r.Scope = strings.Join(slices.Sorted(slices.Values(SplitScopes(r.Scope))), " ")
 
@@ -108,6 +116,25 @@ func (c *Cache) Put(r TokenResponse) error {
 	slices.SortFunc(p.g, byKey)
 	c.setGroup(of, p.g)
 	c.apps[app.key] = app
+	return nil
+}
+
+// check refuses what no document and no HTTP header could hold. Tokens and
+// their type are of printable ASCII (VSCHAR, RFC 6749 appendix A): one with a
+// line break would become a second header.
+func (r TokenResponse) check() error {
+	for _, token := range []struct{ name, text string }{
+		{"access token", r.AccessToken}, {"refresh token", r.RefreshToken}, {"id token", r.IDToken}, {"token type", r.TokenType},
+	} {
+		if strings.IndexFunc(token.text, func(c rune) bool { return c < ' ' || c > '~' }) >= 0 {
+			return fmt.Errorf("%w: its %s has characters that RFC 6749 doesn't allow in one (appendix A)", errUnusable, token.name)
+		}
+	}
+	for _, text := range []string{r.Scope, r.FamilyID, r.ClientID, r.Environment, r.Tenant, r.HomeAccountID, r.GrantType} {
+		if !utf8.ValidString(text) {
+			return fmt.Errorf("%w: it is not UTF-8, which no document could hold", errUnusable)
+		}
+	}
 	return nil
 }
 
@@ -135,10 +162,13 @@ func (p *putting) accessToken() {
 		{"token_type", r.TokenType},
 		{"cached_at", r.after(0)},
 		{"expires_on", r.after(r.ExpiresIn)},
-		{"extended_expires_on", r.after(max(r.ExtExpiresIn, r.ExpiresIn))},
+		{"extended_expires_on", r.after(max(clampLifetime(r.ExtExpiresIn), r.ExpiresIn))},
 	}
 	if r.RefreshIn > 0 {
-		o = append(o, member{"refresh_on", r.after(r.RefreshIn)})
+		o = append(o, member{"refresh_on", r.after(min(r.RefreshIn, r.ExpiresIn))})
+	}
+	if ahead := p.ahead(); ahead > 0 {
+		o = append(o, member{fieldNames[aheadBy], strconv.FormatInt(ahead, 10)})
 	}
 	at := []string{p.home, r.Environment, "accesstoken", r.ClientID, r.Tenant, r.Scope}
 	if !strings.EqualFold(r.TokenType, "Bearer") {
@@ -221,7 +251,7 @@ func (p *putting) account(claims idTokenClaims) {
 		// The identity stays as whoever wrote it spelt it.
 		at, raw, o = p.g[known].key, p.g[known].raw, nil
 	}
-	if name := claims.username(); name != "" || known < 0 {
+	if name := claims.username; name != "" || known < 0 {
 		o = append(o, member{"username", cmp.Or(name, p.username())})
 	}
 	if id := claims.localAccountID(p.home); r.IDToken != "" || known < 0 {
@@ -410,95 +440,4 @@ func (w *writer) value(v any) {
 // after is a time that the response tells in seconds from when it was asked for.
 func (r TokenResponse) after(seconds int) string {
 	return strconv.FormatInt(r.Sent.Unix()+int64(seconds), 10)
-}
-
-// homeAccount says whose tokens these are; "" means the application's own.
-func (c *Cache) homeAccount(r TokenResponse, claims idTokenClaims) (string, error) {
-	if r.ClientInfo != "" {
-		var info struct{ UID, UTID string }
-		data, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(r.ClientInfo, "="))
-		if err != nil || json.Unmarshal(data, &info) != nil || info.UID == "" {
-			return "", fmt.Errorf("%w: its client_info can't be read", errUnusable)
-		}
-		if info.UTID == "" {
-			return info.UID, nil
-		}
-		return info.UID + "." + info.UTID, nil
-	}
-	if r.HomeAccountID != "" || r.IDToken == "" {
-		return r.HomeAccountID, nil
-	}
-	// Whoever has this object ID in this tenant; a guest's home is elsewhere.
-	id, known := claims.localAccountID(""), ""
-	for of, g := range c.groups {
-		if of.cloud != cloud(r.Environment) || id == "" {
-			continue
-		}
-		for _, e := range g {
-			if home := e.field[homeAccountID]; e.kind == accounts && strings.EqualFold(e.field[localAccountID], id) && (known == "" || home < known) {
-				known = home
-			}
-		}
-	}
-	if known != "" {
-		return known, nil
-	}
-	switch {
-	case claims.ObjectID != "" && claims.TenantID != "":
-		return claims.ObjectID + "." + claims.TenantID, nil
-	case claims.Subject != "": // as MSAL does for ADFS, which knows no client_info
-		return claims.Subject, nil
-	}
-	return "", fmt.Errorf("%w: it doesn't say whose tokens these are", errUnusable)
-}
-
-// idTokenClaims are what the cache wants of an id token.
-// https://learn.microsoft.com/entra/identity-platform/id-token-claims-reference
-type idTokenClaims struct {
-	ObjectID          string `json:"oid"`
-	Subject           string `json:"sub"`
-	TenantID          string `json:"tid"`
-	PreferredUsername string `json:"preferred_username"`
-	UPN               string `json:"upn"`
-	Email             string `json:"email"`
-}
-
-// readClaims reads the payload of an id token; a token that is no JWT has no
-// claims. MSAL Go, too, keeps what it can't read.
-func readClaims(token string, claims any) error {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return nil
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
-	if err != nil || json.Unmarshal(payload, claims) != nil {
-		return fmt.Errorf("%w: its id token can't be read", errUnusable)
-	}
-	return nil
-}
-
-// issuedAt is 0 where the token doesn't say.
-func issuedAt(token string) int64 {
-	var claims struct {
-		IssuedAt float64 `json:"iat"`
-	}
-	if readClaims(token, &claims) != nil {
-		return 0
-	}
-	return int64(claims.IssuedAt)
-}
-
-func (c idTokenClaims) username() string { return cmp.Or(c.PreferredUsername, c.UPN, c.Email) }
-
-// localAccountID is the user's ID in the tenant that was asked, else the first
-// part of the home account's.
-func (c idTokenClaims) localAccountID(home string) string {
-	switch {
-	case c.ObjectID != "":
-		return c.ObjectID
-	case c.Subject != "":
-		return c.Subject
-	}
-	id, _, _ := strings.Cut(home, ".")
-	return id
 }

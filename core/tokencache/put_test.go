@@ -48,6 +48,10 @@ func TestAnUnusableResponseChangesNothing(t *testing.T) {
 		{"its client_info has no uid", func(r *tokencache.TokenResponse) { r.ClientInfo = clientInfo("", "canary") }},
 		{"its id token has no base64", func(r *tokencache.TokenResponse) { r.IDToken = "e30.canary%.sig" }},
 		{"its id token has no JSON", func(r *tokencache.TokenResponse) { r.IDToken = idToken(`{"canary`) }},
+		{"its access token would be two headers", func(r *tokencache.TokenResponse) { r.AccessToken = "canary\r\nX: y" }},
+		{"its refresh token has a control character", func(r *tokencache.TokenResponse) { r.RefreshToken = "canary\x00" }},
+		{"its id token has a line break", func(r *tokencache.TokenResponse) { r.IDToken = "canary\n" }},
+		{"its token type has a letter that is not ASCII", func(r *tokencache.TokenResponse) { r.TokenType = "canarý" }},
 		{"its id token names nobody", func(r *tokencache.TokenResponse) { r.ClientInfo, r.IDToken = "", idToken(`{"aud":"canary"}`) }},
 		{"its refresh token belongs to nobody", func(r *tokencache.TokenResponse) { r.ClientInfo, r.IDToken = "", "" }},
 	} {
@@ -83,7 +87,10 @@ func TestPutKnowsWhoseTokensTheyAre(t *testing.T) {
 		{"a guest's home is elsewhere", clientInfo("u", "home"), idToken(`{"oid":"o","tid":"t","upn":"eve@contoso.com"}`), "", "u.home", "o", "eve@contoso.com"},
 		{"a guest who is known by the object ID is recognized", "", idToken(`{"oid":"guest-oid","tid":"t"}`), "", guest, "guest-oid", "gus@fabrikam.com"},
 		{"ADFS names the subject", "", idToken(`{"sub":"s","upn":"eve"}`), "", "s", "s", "eve"},
-		{"client_info without utid is the uid", base64.RawURLEncoding.EncodeToString([]byte(`{"uid":"u"}`)), "", "", "u", "u", ""},
+		{"client_info without utid has the uid for both, as in MSAL Go", base64.RawURLEncoding.EncodeToString([]byte(`{"uid":"u"}`)), "", "", "u.u", "u", ""},
+		{"B2C names a list of addresses", clientInfo("u", "t"), idToken(`{"sub":"s","emails":["eve@contoso.com","e@x"]}`), "", "u.t", "s", "eve@contoso.com"},
+		{"claims of other types are as good as none", clientInfo("u", "t"), idToken(`{"oid":{},"sub":7,"tid":null,"preferred_username":["p@x"],"upn":1.5,"email":{"a":1},"emails":"e@x","name":[]}`), "", "u.t", "7", "p@x"},
+		{"a list of odd things has a name in it", clientInfo("u", "t"), idToken(`{"oid":true,"preferred_username":false,"upn":{},"email":[],"emails":[null,{},"e@x"]}`), "", "u.t", "u", "e@x"},
 		{"an e-mail address is better than no name", clientInfo("u", "t"), idToken(`{"sub":"s","email":"eve@contoso.com"}`), "", "u.t", "s", "eve@contoso.com"},
 		{"an id token that is no JWT is kept as it is", clientInfo("u", "t"), "opaque", "", "u.t", "u", ""},
 	} {

@@ -55,6 +55,8 @@ type AccessToken struct {
 	ExpiresOn, CachedAt, RefreshOn                         time.Time
 	Scopes                                                 []string // shared: read only
 	HomeAccountID, ClientID, Realm, Environment, TokenType string
+
+	ahead time.Duration // see At
 }
 
 // RefreshToken is a refresh token. Its scopes are those of the request it came
@@ -110,8 +112,12 @@ func (c *Cache) AccessToken(q Query) (AccessToken, bool) {
 	_, g := c.find(q)
 	q.Scopes = splitScopes(q.Scopes)
 	var best *entry
+	var ahead int64
 	tenants := g.tenants(q)
 	for _, e := range g {
+		if e.kind == accessTokens && e.field[aheadBy] != "" {
+			ahead = max(ahead, e.number(aheadBy))
+		}
 		if e.isAccessToken(q) && tenants.include(e) && (best == nil || tenants.prefer(e, best)) {
 			best = e
 		}
@@ -131,6 +137,7 @@ func (c *Cache) AccessToken(q Query) (AccessToken, bool) {
 		Realm:         best.field[realm],
 		Environment:   best.field[environment],
 		TokenType:     best.field[tokenType],
+		ahead:         seconds(ahead),
 	}, true
 }
 
@@ -203,6 +210,9 @@ func (c *Cache) IDToken(q Query) (IDToken, bool) {
 // Expired reports whether there is no access token for q that is valid at now.
 func (c *Cache) Expired(q Query, now time.Time) bool {
 	at, ok := c.AccessToken(q)
+	if ok {
+		at, ok = at.At(now)
+	}
 	return !ok || !now.Before(at.ExpiresOn)
 }
 
