@@ -132,6 +132,10 @@ func (c *Client) Confidential() bool { return c.credential != nil }
 // Authority returns the authority for sign-ins, as https://host/tenant.
 func (c *Client) Authority() string { return c.authority.url }
 
+// Environment returns the authority's host, which its tokens are filed under. It
+// is the [tokencache.Query.Environment] of queries for them.
+func (c *Client) Environment() string { return c.authority.host }
+
 // Tenant returns the authority's tenant, which is the realm that a sign-in's
 // tokens are filed under.
 func (c *Client) Tenant() string { return c.authority.tenant }

@@ -88,6 +88,9 @@ func (x *exchange) Do(req *http.Request) (*http.Response, error) {
 func (x *exchange) CloseIdleConnections() {}
 
 func (x *exchange) discover(req *http.Request) (*http.Response, error) {
+	if req.URL.Host == "" {
+		return nil, providerFault(fmt.Errorf("instance discovery doesn't say where the discovery document of %s is", x.authority.host))
+	}
 	if req.URL.Scheme != "https" {
 		return nil, providerFault(fmt.Errorf("discovery leads to %q, which is not https", core.Printable(address(req.URL))))
 	}

@@ -21,7 +21,11 @@ import (
 // It always asks the provider, whatever is in the cache. Where the cache has no
 // refresh token for the query, or the provider refuses it, Refresh says
 // [core.ErrReauthRequired]; a failure on the way to the provider stays what it is. An
-// answer for another account is refused, and changes nothing.
+// answer for another account is refused, and changes nothing. Where the record's
+// lease was lost before the request could be sent, Refresh sends nothing and says
+// [core.ErrLeaseLost].
+//
+// The errors say whom they concern: see [core.FailureScope].
 //
 // The request goes to the query's tenant, or else to the one that the user
 // signed in to, because a token cache files tokens under the tenant as it was
@@ -72,7 +76,10 @@ func (c *Client) Refresh(ctx context.Context, cache *tokencache.Cache, r core.Re
 	if err := a.checkOwner(known); err != nil {
 		return fmt.Errorf("msal: refresh: %w", err)
 	}
-	return cache.Put(a.response("refresh_token", c.id, token.Environment, realm, token.HomeAccountID, scopes))
+	if err := cache.Put(a.response("refresh_token", c.id, token.Environment, realm, token.HomeAccountID, scopes)); err != nil {
+		return userFault(fmt.Errorf("msal: refresh: %w", err)) // the refresh token is spent
+	}
+	return nil
 }
 
 // ownQuery returns the query with the client and the provider written out, or
