@@ -29,9 +29,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
 	"github.com/graphtoken/graphtoken/adapters/msal"
@@ -60,7 +58,8 @@ type Config struct {
 	// Authority is the identity provider, https://login.microsoftonline.com by
 	// default, and Tenant a tenant's ID or domain, or one of "common" (the
 	// default), "organizations" and "consumers". Authority may name the tenant
-	// itself: https://host/tenant.
+	// itself: https://host/tenant. Where a user has tokens of several tenants in
+	// the record, those of Tenant are meant, and with none of the user's own.
 	Authority, Tenant string
 
 	// RedirectURL is where the browser is sent back to: NativeClientURL by
@@ -69,7 +68,7 @@ type Config struct {
 
 	// Scopes are what is signed in for, and what TokenSource asks for unless
 	// it is told otherwise: DefaultScope by default. openid, profile and
-	// offline_access are always asked for.
+	// offline_access are always asked for. A text with several scopes is split.
 	Scopes []string
 
 	// Username is the user meant, and needed where several share the record.
@@ -110,7 +109,7 @@ func New(store *core.Store, key string, cfg Config) (*Account, error) {
 		return nil, fmt.Errorf("account: %w", err)
 	}
 	cfg.ClientSecret = "" // the client has it, and %+v of an Account would print it
-	cfg.Scopes = slices.Clone(cfg.Scopes)
+	cfg.Scopes = tokencache.SplitScopes(cfg.Scopes...)
 	if len(cfg.Scopes) == 0 {
 		cfg.Scopes = []string{DefaultScope}
 	}
@@ -122,34 +121,39 @@ func New(store *core.Store, key string, cfg Config) (*Account, error) {
 // where none are named. It refreshes them through the store, once for all who
 // share it.
 func (a *Account) TokenSource(scopes ...string) *core.TokenSource {
+	scopes = tokencache.SplitScopes(scopes...)
 	if len(scopes) == 0 {
 		scopes = a.config.Scopes
 	}
 	q := a.query()
 	q.ClientID, q.Scopes = a.config.ClientID, msal.Scopes(scopes...)
-	if q.App {
-		q.Tenant = a.client.Tenant()
-	}
 	return a.store.TokenSource(a.key, q, a.client.Refresh)
 }
 
 // SignInApp signs the application itself in, and returns its access token. It
 // finds out at once what is wrong with the secret; a TokenSource alone would
-// do for the rest.
+// do for the rest. With core.ErrRefreshedNotSaved the token is good, and the
+// store keeps it.
 func (a *Account) SignInApp(ctx context.Context) (tokencache.AccessToken, error) {
 	if !a.config.App {
 		return tokencache.AccessToken{}, errors.New("account: sign in: Config.App is not set")
 	}
-	response, err := a.client.AppToken(ctx, msal.AppRequest{Scopes: msal.Scopes(a.config.Scopes...)})
+	scopes := msal.Scopes(a.config.Scopes...)
+	response, err := a.client.AppToken(ctx, msal.AppRequest{Scopes: scopes})
 	if err != nil {
 		return tokencache.AccessToken{}, fmt.Errorf("account: sign in: %w", err)
 	}
-	var token tokencache.AccessToken
-	err = a.update(ctx, response, func(c *tokencache.Cache) {
-		token, _ = c.AccessToken(tokencache.Query{
-			App: true, ClientID: response.ClientID, Tenant: response.Tenant, Scopes: msal.Scopes(a.config.Scopes...),
-		})
-	})
+	cache, err := a.put(ctx, response)
+	if cache == nil {
+		return tokencache.AccessToken{}, err
+	}
+	q := a.query()
+	q.Scopes = scopes
+	token, found := cache.AccessToken(q)
+	if !found && err == nil {
+		err = fmt.Errorf("account: sign in: the provider gave no token for %s, but for %s",
+			strings.Join(scopes, " "), core.Printable(response.Scope))
+	}
 	return token, err
 }
 
@@ -189,32 +193,34 @@ func nameOf(q tokencache.Query) string {
 
 // query is the account in a token cache.
 func (a *Account) query() tokencache.Query {
+	q := tokencache.Query{Username: a.config.Username, Environment: a.client.Environment(), Tenant: a.tenant()}
 	if a.config.App {
-		return tokencache.Query{App: true, ClientID: a.config.ClientID}
+		q.App, q.Username, q.ClientID = true, "", a.config.ClientID
+		q.Tenant = a.client.Tenant() // an application is at home where it signs in
 	}
-	return tokencache.Query{Username: a.config.Username}
+	return q
 }
 
-// saveTimeout bounds the save after a sign-in, which the caller's context does
-// not: the code is spent, and what it brought must not be lost to a Ctrl-C.
-const saveTimeout = 30 * time.Second
-
-// update puts a sign-in's tokens into the record, among those that are there,
-// and has look find them.
-func (a *Account) update(ctx context.Context, response tokencache.TokenResponse, look func(*tokencache.Cache)) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
-	defer cancel()
-	err := a.store.Update(ctx, a.key, func(c *tokencache.Cache) error {
-		if err := c.Put(response); err != nil {
-			return err
-		}
-		look(c)
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("account: signed in, but the tokens are not saved: %w", err)
+// tenant is the tenant whose tokens are meant, and "" where the authority names
+// none: its tenant is then a word for whichever is the user's own.
+func (a *Account) tenant() string {
+	switch tenant := a.client.Tenant(); tenant {
+	case "common", "organizations", "consumers":
+		return ""
+	default:
+		return tenant
 	}
-	return nil
+}
+
+// put adds a sign-in's tokens to the record, among those that are there, and
+// returns what is there then. Where they can't be saved, it returns both that and
+// core.ErrRefreshedNotSaved: the store keeps them.
+func (a *Account) put(ctx context.Context, response tokencache.TokenResponse) (*tokencache.Cache, error) {
+	cache, err := a.store.Put(ctx, a.key, response)
+	if err != nil {
+		err = fmt.Errorf("account: signed in, but the tokens are not saved: %w", err)
+	}
+	return cache, err
 }
 
 func (cfg Config) client() (*msal.Client, error) {

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/graphtoken/graphtoken/adapters/msal"
+	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
@@ -66,7 +67,12 @@ func (a *Account) begin(ctx context.Context, o AuthOptions, redirectURL string, 
 // user's tokens are then in the store.
 //
 // The provider's refusal is an [*msal.Error]. A code is good for one SignIn: after an
-// error that came later than the redirect's own, the sign-in begins anew.
+// error that came later than the redirect's own, the sign-in begins anew. But with
+// core.ErrRefreshedNotSaved the user is signed in, and returned: the store keeps the
+// tokens, hands them out, and saves them as soon as it can (see core.Store.Flush).
+//
+// Once the code is sent, SignIn no longer depends on ctx: a user who presses Ctrl-C
+// or closes the page then is signed in all the same.
 func (a *Account) SignIn(ctx context.Context, flow Flow, redirect string) (tokencache.Account, error) {
 	params, err := redirectParameters(redirect)
 	if err != nil {
@@ -75,20 +81,36 @@ func (a *Account) SignIn(ctx context.Context, flow Flow, redirect string) (token
 	return a.redeem(ctx, flow, params)
 }
 
+// redeemTimeout bounds what the caller's context does not: discovery and the
+// request that spends the code.
+const redeemTimeout = core.DefaultRefreshTimeout
+
 func (a *Account) redeem(ctx context.Context, flow Flow, params url.Values) (tokencache.Account, error) {
 	code, err := flow.code(params)
+	if err == nil {
+		err = ctx.Err() // the last moment to leave without a loss
+	}
 	if err != nil {
 		return tokencache.Account{}, fmt.Errorf("account: sign in: %w", err)
 	}
-	response, err := a.client.RedeemCode(ctx, flow.request(), code, flow.verifier())
+	ctx = context.WithoutCancel(ctx)
+	response, err := a.tokens(ctx, flow, code)
 	if err != nil {
 		return tokencache.Account{}, fmt.Errorf("account: sign in: %w", err)
 	}
-	var who tokencache.Account
-	err = a.update(ctx, response, func(c *tokencache.Cache) {
-		who, _ = c.Account(tokencache.Query{HomeAccountID: response.HomeAccountID, Tenant: response.Tenant})
-	})
+	cache, err := a.put(ctx, response)
+	if cache == nil {
+		return tokencache.Account{}, err
+	}
+	who, _ := cache.Account(tokencache.Query{HomeAccountID: response.HomeAccountID, Tenant: response.Tenant, Environment: response.Environment})
 	return who, err
+}
+
+// tokens redeems the code.
+func (a *Account) tokens(ctx context.Context, flow Flow, code tokencache.Secret) (tokencache.TokenResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, redeemTimeout)
+	defer cancel()
+	return a.client.RedeemCode(ctx, flow.request(), code, flow.verifier())
 }
 
 // redirectParameters reads the parameters of a redirect that a person copied.

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
@@ -31,6 +32,8 @@ type LoopbackOptions struct {
 // or for ctx. The application's registration must list http://localhost
 // (platform "Mobile and desktop applications"); Entra doesn't compare the port
 // (RFC 8252 section 7.3).
+//
+// What SignIn says of its context and of core.ErrRefreshedNotSaved is true here too.
 //
 // The code comes back in a form rather than in an address, which browsers
 // remember. A visit that isn't the sign-in's own is turned away, and waiting
@@ -107,11 +110,14 @@ func receiver(flow Flow, visits chan<- visit, gone <-chan struct{}) http.Handler
 		case <-r.Context().Done():
 			return
 		}
-		if err := <-v.outcome; err != nil {
+		switch err := <-v.outcome; {
+		case errors.Is(err, core.ErrRefreshedNotSaved):
+			page(w, http.StatusOK, "You are signed in, but the tokens could not be saved yet. The program has the reason.")
+		case err != nil:
 			page(w, http.StatusOK, "The sign-in failed: "+err.Error())
-			return
+		default:
+			page(w, http.StatusOK, "You are signed in. This window can be closed.")
 		}
-		page(w, http.StatusOK, "You are signed in. This window can be closed.")
 	})
 	return mux
 }
