@@ -359,7 +359,7 @@ func (a *attempt) accept(stored tokencache.AccessToken, round int) *heldToken {
 	if a.ran && stored.Secret == a.given {
 		return a.hold(stored, now, true)
 	}
-	at, ok := asOf(stored, now)
+	at, ok := stored.At(now)
 	if !ok || a.refuses(at.Secret) || !now.Before(at.ExpiresOn) {
 		return nil
 	}
@@ -551,6 +551,3 @@ func (a *attempt) remembered(v Version) error {
 	}
 	return nil
 }
-
-// TODO
-func asOf(at tokencache.AccessToken, now time.Time) (tokencache.AccessToken, bool) { return at, true }

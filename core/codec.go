@@ -62,11 +62,6 @@ func (s *Store) associatedData(key string) []byte {
 	return []byte(s.namespace + "\x00" + key)
 }
 
-func isEmpty(c *tokencache.Cache) bool {
-	same, err := sameDocument(c, tokencache.New())
-	return err == nil && same
-}
-
 // sameDocument reports whether two token caches are written alike.
 func sameDocument(a, b *tokencache.Cache) (bool, error) {
 	x, err := a.Marshal()

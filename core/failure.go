@@ -60,7 +60,9 @@ func (s FailureScope) String() string {
 func scopeOf(err error) FailureScope {
 	var scoped interface{ FailureScope() FailureScope }
 	if errors.As(err, &scoped) {
-		return scoped.FailureScope()
+		if scope := scoped.FailureScope(); scope != 0 {
+			return scope
+		}
 	}
 	if _, told := retryAfterOf(err); told {
 		return FailureOfProvider

@@ -10,6 +10,7 @@ type failure struct {
 	err     error
 	version Version // of the record it happened with
 	count   int
+	since   time.Time
 	until   time.Time
 }
 
@@ -27,11 +28,13 @@ func (f failure) again(err error, v Version, now time.Time) failure {
 	if retry, told := retryAfterOf(err); told {
 		wait = max(wait, min(retry, longestRetryAfter))
 	}
-	return failure{err: err, version: v, count: f.count + 1, until: now.Add(wait)}
+	return failure{err: err, version: v, count: f.count + 1, since: now, until: now.Add(wait)}
 }
 
+// active reports whether the failure is remembered at now. A clock that was set
+// back must not make it last.
 func (f failure) active(now time.Time) bool {
-	return f.err != nil && now.Before(f.until)
+	return f.err != nil && now.Before(f.until) && !now.Before(f.since)
 }
 
 // with reports whether the failure is active, and happened with the record as it

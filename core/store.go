@@ -59,7 +59,7 @@ func (s *Store) Load(ctx context.Context, key string) (*tokencache.Cache, Versio
 	if err != nil {
 		return nil, "", err
 	}
-	if c.version == Absent && isEmpty(c.cache) {
+	if c.version == Absent && c.cache.IsEmpty() {
 		return nil, "", s.fail("load", key, ErrNotFound)
 	}
 	return c.cache, c.seen(), nil
@@ -104,6 +104,7 @@ func (s *Store) Update(ctx context.Context, key string, edit func(*tokencache.Ca
 			return s.fail("update", key, err)
 		}
 		if same {
+			s.tokens.forget(key) // another process may have been quicker with the same change
 			return nil
 		}
 		err = s.replace(ctx, key, c, edited)
@@ -125,7 +126,7 @@ func (s *Store) Update(ctx context.Context, key string, edit func(*tokencache.Ca
 func (s *Store) Check(ctx context.Context, key string) (bool, error) {
 	ok, err := s.backend.Check(ctx, key)
 	if u := s.unsaved.of(key); !ok && err == nil && u != nil {
-		ok = !isEmpty(u.over(nil))
+		ok = !u.over(nil).IsEmpty()
 	}
 	return ok, err
 }
@@ -208,7 +209,7 @@ func (s *Store) replace(ctx context.Context, key string, from contents, mine *to
 // replaced is replace, and returns the new version. What was unsaved of from is
 // part of mine, or was removed from it, and is unsaved no longer.
 func (s *Store) replaced(ctx context.Context, key string, from contents, mine *tokencache.Cache) (Version, error) {
-	if from.version == Absent && isEmpty(mine) { // there is nothing to create
+	if from.version == Absent && mine.IsEmpty() { // there is nothing to create
 		if from.unsaved != nil && !s.unsaved.settle(key, from.unsaved) {
 			return "", s.fail("save", key, ErrConflict)
 		}
@@ -225,7 +226,7 @@ func (s *Store) replaced(ctx context.Context, key string, from contents, mine *t
 	// the record, where the backend had nothing to compare versions by. The
 	// sign-out counts; what else is new stays.
 	rest := tokencache.Merge(from.cache, mine, nil)
-	if isEmpty(rest) {
+	if rest.IsEmpty() {
 		return Absent, s.backend.Delete(ctx, key)
 	}
 	return s.write(ctx, key, rest, v)

@@ -193,7 +193,7 @@ var errNoReturn = errors.New("the refresh function did not return")
 
 // changedSince looks again before a lost race is taken for a sign-out.
 func (r *refreshRun) changedSince(ctx context.Context, from contents) bool {
-	if from.version == Absent && from.unsaved == nil && isEmpty(from.cache) {
+	if from.version == Absent && from.unsaved == nil && from.cache.IsEmpty() {
 		return false // nobody could have been quicker with a token that isn't there
 	}
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)

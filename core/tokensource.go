@@ -169,7 +169,7 @@ func (ts *TokenSource) token(ctx context.Context, t *heldToken, r requirements) 
 			err = nil // not saved; the observer knows, and so will Flush
 		}
 		return got.token, err
-	case allowed && !errors.Is(ctx.Err(), context.Canceled) && table.holds(ts):
+	case allowed && !errors.Is(ctx.Err(), context.Canceled) && r.allow(t, ts.store.now()) && table.holds(ts):
 		return t.token, nil // an outage, for all the time there was; a sign-out would have emptied the slot
 	}
 	return tokencache.AccessToken{}, err

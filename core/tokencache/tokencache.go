@@ -78,6 +78,11 @@ func (c *Cache) Clone() *Cache {
 	return &Cache{maps.Clone(c.groups), maps.Clone(c.named), maps.Clone(c.clouds), maps.Clone(c.apps), maps.Clone(c.extra)}
 }
 
+// IsEmpty reports whether there is nothing in c that a record would be made for:
+// no account, no token, and nothing that this package doesn't know. AppMetadata
+// alone, which a sign-out leaves behind, is nothing.
+func (c *Cache) IsEmpty() bool { return len(c.groups) == 0 && len(c.extra) == 0 }
+
 // Replace makes c a copy of o.
 func (c *Cache) Replace(o *Cache) { *c = *o.Clone() }
 

@@ -1,0 +1,310 @@
+package core_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+// The tests in this file are of tokens that could not be saved yet, and of what
+// applications do to the record meanwhile.
+
+// signInUnsaved files a sign-in that can't be saved.
+func signInUnsaved(t *testing.T, p *idp, b *backend, s *core.Store, user string) {
+	t.Helper()
+	b.fail("save", errOutage)
+	defer b.fail("save", nil)
+	if _, err := s.Put(context.Background(), "k", p.signInResponse(user)); !errors.Is(err, core.ErrRefreshedNotSaved) || !errors.Is(err, errOutage) {
+		t.Fatal(err)
+	}
+}
+
+func (p *idp) signInResponse(user string) tokencache.TokenResponse {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.signIns++
+	r := p.issue(user, "put")
+	r.GrantType = "device_code"
+	return r
+}
+
+func remove(q tokencache.Query) func(*tokencache.Cache) error {
+	return func(c *tokencache.Cache) error {
+		c.Remove(q)
+		return nil
+	}
+}
+
+func TestASignOutOfUnsavedTokensHolds(t *testing.T) {
+	ctx := context.Background()
+	app := tokencache.Query{ClientID: clientID, App: true}
+	obtainApp := func(_ context.Context, c *tokencache.Cache, _ core.Refresh) error {
+		return c.Put(tokencache.TokenResponse{AccessToken: "app", ExpiresIn: 3600, Scope: "x/.default", ClientID: clientID, Tenant: tenant, GrantType: "client_credentials"})
+	}
+	for name, row := range map[string]struct {
+		stored bool // somebody else's tokens are
+		who    tokencache.Query
+		out    func(*core.Store) error
+	}{
+		"of a user, by Update":                      {true, bo(), func(s *core.Store) error { return s.Update(ctx, "k", remove(bo())) }},
+		"of a user, where nothing was stored":       {false, bo(), func(s *core.Store) error { return s.Update(ctx, "k", remove(bo())) }},
+		"of the application, by Update":             {true, app, func(s *core.Store) error { return s.Update(ctx, "k", remove(app)) }},
+		"of the application, where nothing is":      {false, app, func(s *core.Store) error { return s.Update(ctx, "k", remove(app)) }},
+		"of everybody, by Delete":                   {true, bo(), func(s *core.Store) error { return s.Delete(ctx, "k") }},
+		"of everybody, by Delete of nothing stored": {false, bo(), func(s *core.Store) error { return s.Delete(ctx, "k") }},
+		"by Load, Remove and Save": {true, bo(), func(s *core.Store) error {
+			c, v, err := s.Load(ctx, "k")
+			if err != nil {
+				return err
+			}
+			c.Remove(bo())
+			_, err = s.Save(ctx, "k", c, v)
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, b := newIDP(), newBackend()
+				s := core.NewStore(b, calm())
+				if row.stored {
+					p.signIn(t, s, "k", "ana")
+				}
+				if row.who.App {
+					b.fail("save", errOutage)
+					if _, err := s.TokenSource("k", app, obtainApp).Token(ctx); err != nil {
+						t.Fatal(err)
+					}
+					b.fail("save", nil)
+				} else {
+					signInUnsaved(t, p, b, s, "bo")
+				}
+				if err := row.out(s); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Flush(ctx); err != nil {
+					t.Error(err)
+				}
+				for where, store := range map[string]*core.Store{"in this process": s, "in the store": core.NewStore(handle(b.store))} {
+					c, _, err := store.Load(ctx, "k")
+					if err != nil && !errors.Is(err, core.ErrNotFound) {
+						t.Error(err)
+					}
+					if err == nil && (c.LongLived(bo()) || !c.Expired(app, p.now())) {
+						t.Errorf("signed out, and the token is still there %s", where)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestASignOutBesideASaveInTheBackgroundHolds(t *testing.T) {
+	ctx := context.Background()
+	for name, out := range map[string]func(*core.Store) error{
+		"by Delete": func(s *core.Store) error { return s.Delete(ctx, "k") },
+		"by Update": func(s *core.Store) error { return s.Update(ctx, "k", remove(bo())) },
+	} {
+		for _, stored := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					p, b := newIDP(), newBackend()
+					s := core.NewStore(b, calm())
+					if stored {
+						p.signIn(t, s, "k", "ana")
+					}
+					signInUnsaved(t, p, b, s, "bo")
+					b.beforeSave = func() {
+						if err := out(s); err != nil {
+							t.Error(err)
+						}
+					}
+					if err := s.Flush(ctx); err != nil {
+						t.Error(err)
+					}
+					if c, _, err := core.NewStore(handle(b.store)).Load(ctx, "k"); err == nil && c.LongLived(bo()) {
+						t.Errorf("the sign-out was undone (with another user stored: %t)", stored)
+					} else if err != nil && !errors.Is(err, core.ErrNotFound) {
+						t.Error(err)
+					}
+					if ok, err := s.Check(ctx, "k"); err != nil || ok && !(stored && name == "by Update") {
+						t.Errorf("Check = %t, %v", ok, err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestUnsavedTokensMakeAnotherVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		p, b := newIDP(), newBackend()
+		s := core.NewStore(b, calm())
+		p.signIn(t, s, "k", "ana")
+		before, old, err := s.Load(ctx, "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.fail("save", errOutage)
+		if _, err := s.TokenSource("k", ana(), p.refresh).Refresh(ctx); !errors.Is(err, core.ErrRefreshedNotSaved) {
+			t.Fatal(err)
+		}
+		b.fail("save", nil)
+		if _, err := s.Save(ctx, "k", before, old); !errors.Is(err, core.ErrConflict) {
+			t.Errorf("Save of what was loaded before the refresh: %v", err)
+		}
+		c, v, err := s.Refresh(ctx, "k", old, func(context.Context, *tokencache.Cache) error {
+			t.Error("refreshed, although the record had changed since")
+			return nil
+		})
+		if err != nil || v == old {
+			t.Errorf("version %q, %v", v, err)
+		}
+		saved, err := s.Save(ctx, "k", c, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Save(ctx, "k", c, v); !errors.Is(err, core.ErrConflict) {
+			t.Errorf("a second Save with the same version: %v", err)
+		}
+		if err := s.Flush(ctx); err != nil {
+			t.Error(err)
+		}
+		other, stored, err := core.NewStore(handle(b.store)).Load(ctx, "k")
+		if err != nil || stored != saved {
+			t.Fatalf("stored is version %q, Save answered %q, %v", stored, saved, err)
+		}
+		if rt, _ := other.RefreshToken(ana()); rt.Secret.Reveal() != p.current["ana"] {
+			t.Errorf("stored is %q, the good one is %q", rt.Secret.Reveal(), p.current["ana"])
+		}
+	})
+}
+
+func TestWhatOthersStoreAndWhatIsUnsavedAreMerged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		p, b := newIDP(), newBackend()
+		s, other := core.NewStore(b, calm()), core.NewStore(handle(b.store))
+		p.signIn(t, s, "k", "ana")
+		signInUnsaved(t, p, b, s, "bo")
+		p.signIn(t, other, "k", "cy")
+		// A second thing that can't be saved joins the first.
+		b.fail("save", errOutage)
+		if _, err := s.TokenSource("k", ana(), p.refresh).Refresh(ctx); !errors.Is(err, core.ErrRefreshedNotSaved) {
+			t.Fatal(err)
+		}
+		b.fail("save", nil)
+		if err := s.Flush(ctx); err != nil {
+			t.Fatal(err)
+		}
+		c, _, err := other.Load(ctx, "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, user := range []string{"ana", "bo", "cy"} {
+			if rt, _ := c.RefreshToken(tokencache.Query{HomeAccountID: home(user)}); rt.Secret.Reveal() != p.current[user] {
+				t.Errorf("%s's refresh token is %q, the good one is %q", user, rt.Secret.Reveal(), p.current[user])
+			}
+		}
+	})
+}
+
+func TestWhatASignInBringsIsKept(t *testing.T) {
+	ctx := context.Background()
+	t.Run("when the store stumbles", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			for _, op := range []string{"load", "save"} {
+				p, b := newIDP(), newBackend()
+				s := core.NewStore(&stumbling{backend: b, op: op, times: 2})
+				c, err := s.Put(ctx, "k", p.signInResponse("ana"))
+				if err != nil || !c.LongLived(ana()) {
+					t.Errorf("two failures of %s: %v", op, err)
+				}
+				if ok, _ := b.Check(ctx, "k"); !ok {
+					t.Error("it isn't stored")
+				}
+			}
+		})
+	})
+	t.Run("when its caller leaves", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			p, b := newIDP(), newBackend()
+			gone, cancel := context.WithCancel(ctx)
+			cancel()
+			if _, err := core.NewStore(b).Put(gone, "k", p.signInResponse("ana")); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("while the store can't be reached at all", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			p, b := newIDP(), newBackend()
+			s := core.NewStore(b)
+			p.signIn(t, core.NewStore(handle(b.store)), "k", "bo")
+			b.fail("", errOutage)
+			if _, err := s.Put(ctx, "k", p.signInResponse("ana")); !errors.Is(err, core.ErrRefreshedNotSaved) {
+				t.Error(err)
+			}
+			if at, err := s.TokenSource("k", ana(), p.refresh).Token(ctx); err != nil || at.Secret.Reveal() != "at-ana-put" {
+				t.Errorf("in the same process: %q, %v", at.Secret.Reveal(), err)
+			}
+			b.fail("", nil)
+			if err := s.Flush(ctx); err != nil {
+				t.Error(err)
+			}
+			c, _, err := core.NewStore(handle(b.store)).Load(ctx, "k")
+			if err != nil || !c.LongLived(ana()) || !c.LongLived(bo()) {
+				t.Errorf("stored in the end: ana %t, bo %t, %v", c.LongLived(ana()), c.LongLived(bo()), err)
+			}
+		})
+	})
+	t.Run("and what is no answer isn't", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBackend()
+			s := core.NewStore(b)
+			if _, err := s.Put(ctx, "k", tokencache.TokenResponse{}); err == nil || errors.Is(err, core.ErrRefreshedNotSaved) {
+				t.Error(err)
+			}
+			if _, err := s.Put(ctx, "", newIDP().signInResponse("ana")); !errors.Is(err, core.ErrInvalidKey) {
+				t.Error(err)
+			}
+			if err := s.Flush(ctx); err != nil || b.count("save") != 0 {
+				t.Error(err, b.count("save"))
+			}
+		})
+	})
+}
+
+// stumbling fails an operation some times, as a connection does that was closed
+// for being idle.
+type stumbling struct {
+	*backend
+	op    string
+	times int
+}
+
+func (s *stumbling) stumble(op string) error {
+	if s.op == op && s.times > 0 {
+		s.times--
+		return errOutage
+	}
+	return nil
+}
+
+func (s *stumbling) Load(ctx context.Context, key string) (core.Record, error) {
+	if err := s.stumble("load"); err != nil {
+		return core.Record{}, err
+	}
+	return s.backend.Load(ctx, key)
+}
+
+func (s *stumbling) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
+	if err := s.stumble("save"); err != nil {
+		return "", err
+	}
+	return s.backend.Save(ctx, key, rec)
+}
