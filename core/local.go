@@ -1,6 +1,7 @@
 package core
 
 import (
+	"container/heap"
 	"context"
 	"sync"
 	"time"
@@ -8,17 +9,48 @@ import (
 
 // LocalLeases is a [Leaser] for the goroutines of one process: what a backend
 // needs whose store is the process itself. The zero value is ready for use.
-// It frees no lease of another process and knows of none.
+// It frees no lease of another process and knows of none. A lease that has expired
+// is forgotten when another one is acquired, whatever its key.
 type LocalLeases struct {
 	mu     sync.Mutex
 	leases map[string]*localLease
-	wake   map[string]chan struct{} // closed when a waiter should look again
+	order  byExpiry            // the same leases
+	wake   map[string]*wakeUps // of keys that somebody waits for
+}
+
+// wakeUps is how those who wait for one key are woken.
+type wakeUps struct {
+	channel chan struct{} // closed when they should look again
+	waiters int
 }
 
 type localLease struct {
 	of      *LocalLeases
 	key     string
 	expires time.Time // guarded by of.mu
+	index   int       // in of.order
+}
+
+// byExpiry is a heap of leases, of which the first expires first.
+type byExpiry []*localLease
+
+func (h byExpiry) Len() int           { return len(h) }
+func (h byExpiry) Less(i, j int) bool { return h[i].expires.Before(h[j].expires) }
+func (h byExpiry) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+func (h *byExpiry) Push(x any) {
+	l := x.(*localLease)
+	l.index = len(*h)
+	*h = append(*h, l)
+}
+func (h *byExpiry) Pop() any {
+	last := len(*h) - 1
+	l := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return l
 }
 
 // Acquire implements [Leaser], for any key: a backend may lease its own names.
@@ -29,7 +61,8 @@ func (l *LocalLeases) Acquire(ctx context.Context, key string, ttl time.Duration
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	if held := l.leases[key]; held != nil && now.Before(held.expires) {
+	l.removeExpired(now)
+	if l.leases[key] != nil {
 		return nil, ErrLeaseHeld
 	}
 	if l.leases == nil {
@@ -37,7 +70,21 @@ func (l *LocalLeases) Acquire(ctx context.Context, key string, ttl time.Duration
 	}
 	lease := &localLease{of: l, key: key, expires: now.Add(ttl)}
 	l.leases[key] = lease
+	heap.Push(&l.order, lease)
 	return lease, nil
+}
+
+// removeExpired forgets the leases that nobody came back to.
+func (l *LocalLeases) removeExpired(now time.Time) {
+	for len(l.order) > 0 && !now.Before(l.order[0].expires) {
+		l.remove(l.order[0])
+	}
+}
+
+// remove forgets a lease that is held or has expired.
+func (l *LocalLeases) remove(lease *localLease) {
+	delete(l.leases, lease.key)
+	heap.Remove(&l.order, lease.index)
 }
 
 func (l *localLease) Renew(ctx context.Context, ttl time.Duration) error {
@@ -50,6 +97,7 @@ func (l *localLease) Renew(ctx context.Context, ttl time.Duration) error {
 		return ErrLeaseLost
 	}
 	l.expires = time.Now().Add(ttl)
+	heap.Fix(&l.of.order, l.index)
 	return nil
 }
 
@@ -59,7 +107,7 @@ func (l *localLease) Release(ctx context.Context) error {
 	if !l.held() {
 		return ErrLeaseLost
 	}
-	delete(l.of.leases, l.key)
+	l.of.remove(l)
 	l.of.touch(l.key)
 	return nil
 }
@@ -77,9 +125,9 @@ func (l *LocalLeases) Touch(key string) {
 }
 
 func (l *LocalLeases) touch(key string) {
-	if wake := l.wake[key]; wake != nil {
-		close(wake)
-		delete(l.wake, key)
+	if w := l.wake[key]; w != nil {
+		close(w.channel)
+		w.channel = make(chan struct{})
 	}
 }
 
@@ -87,8 +135,10 @@ func (l *LocalLeases) touch(key string) {
 // changed says so, or the lease of key is free. changed is asked at first and
 // after every wake-up; its error ends the wait.
 func (l *LocalLeases) Wait(ctx context.Context, key string, changed func() (bool, error)) error {
+	w := l.join(key)
+	defer l.leave(key, w)
 	for {
-		wake, expires, held := l.watch(key)
+		wake, expires, held := l.watch(key, w)
 		if !held {
 			return ctx.Err()
 		}
@@ -107,19 +157,36 @@ func (l *LocalLeases) Wait(ctx context.Context, key string, changed func() (bool
 	}
 }
 
+func (l *LocalLeases) join(key string) *wakeUps {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := l.wake[key]
+	if w == nil {
+		w = &wakeUps{channel: make(chan struct{})}
+		if l.wake == nil {
+			l.wake = make(map[string]*wakeUps)
+		}
+		l.wake[key] = w
+	}
+	w.waiters++
+	return w
+}
+
+func (l *LocalLeases) leave(key string, w *wakeUps) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if w.waiters--; w.waiters == 0 {
+		delete(l.wake, key)
+	}
+}
+
 // watch is taken before changed is asked, so that no wake-up falls between.
-func (l *LocalLeases) watch(key string) (wake <-chan struct{}, expires time.Time, held bool) {
+func (l *LocalLeases) watch(key string, w *wakeUps) (wake <-chan struct{}, expires time.Time, held bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lease := l.leases[key]
 	if lease == nil || !time.Now().Before(lease.expires) {
 		return nil, time.Time{}, false
 	}
-	if l.wake == nil {
-		l.wake = make(map[string]chan struct{})
-	}
-	if l.wake[key] == nil {
-		l.wake[key] = make(chan struct{})
-	}
-	return l.wake[key], lease.expires, true
+	return w.channel, lease.expires, true
 }
