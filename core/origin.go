@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"errors"
+	"reflect"
 	"time"
 )
 
@@ -27,6 +28,16 @@ func (o Origin) Admit(ctx context.Context, op, key string) error {
 		return o.Fail(op, key, err)
 	}
 	return o.Fail(op, key, ctx.Err())
+}
+
+// Require returns the error of a constructor that was given no client: nil, or an
+// interface that holds a nil pointer, as it comes from a variable that was
+// declared and never set.
+func (o Origin) Require(client any) error {
+	if v := reflect.ValueOf(client); v.IsValid() && (v.Kind() != reflect.Pointer || !v.IsNil()) {
+		return nil
+	}
+	return o.Fail("new", "", errors.New("no client"))
 }
 
 // Fail makes an [*Error] of err, unless it is nil or comes from a backend

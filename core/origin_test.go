@@ -52,3 +52,19 @@ func TestOriginNamesErrorsOfTheStoreAlone(t *testing.T) {
 		t.Errorf("a caller who leaves while waiting: %v", err)
 	}
 }
+
+func TestRequireRefusesWhatIsNil(t *testing.T) {
+	const origin core.Origin = "there"
+	type client struct{}
+	for _, given := range []any{nil, (*client)(nil), (core.TokenBackend)(nil)} {
+		named := (*core.Error)(nil)
+		if err := origin.Require(given); !errors.As(err, &named) || named.Backend != "there" {
+			t.Errorf("Require(%T) = %v", given, err)
+		}
+	}
+	for _, given := range []any{&client{}, client{}, newBackend()} {
+		if err := origin.Require(given); err != nil {
+			t.Errorf("Require(%T) = %v", given, err)
+		}
+	}
+}

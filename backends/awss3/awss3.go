@@ -91,9 +91,10 @@ func New(client *s3.Client, bucket string, o Options) (*Backend, error) {
 }
 
 func check(client *s3.Client, bucket string, o Options) error {
+	if err := origin.Require(client); err != nil {
+		return err
+	}
 	switch {
-	case client == nil:
-		return errors.New("no client")
 	case bucket == "":
 		return errors.New("no bucket")
 	case !utf8.ValidString(o.Prefix) || strings.ContainsRune(o.Prefix, 0) || len(o.Prefix) > maxPrefix:

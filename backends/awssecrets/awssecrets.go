@@ -105,8 +105,8 @@ const (
 // New returns a backend that uses client. How calls are retried, how long they
 // may take and for which region they are is the client's configuration.
 func New(client *secretsmanager.Client, o Options) (*Backend, error) {
-	if client == nil {
-		return nil, origin.Fail("new", "", errors.New("no client"))
+	if err := origin.Require(client); err != nil {
+		return nil, err
 	}
 	if strings.ContainsFunc(o.Prefix, unnameable) {
 		return nil, origin.Fail("new", "", fmt.Errorf("%w: the prefix %q is not of letters, digits and /_+=.@-", core.ErrInvalidKey, o.Prefix))

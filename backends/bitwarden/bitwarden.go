@@ -29,7 +29,6 @@
 package bitwarden
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -81,8 +80,8 @@ const (
 
 // New returns a backend over secrets.
 func New(secrets Secrets, o Options) (*Backend, error) {
-	if secrets == nil {
-		return nil, origin.Fail("new", "", errors.New("no client"))
+	if err := origin.Require(secrets); err != nil {
+		return nil, err
 	}
 	for _, option := range []struct {
 		name string

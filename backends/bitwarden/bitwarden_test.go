@@ -605,11 +605,16 @@ func TestVersionsAgreeWhateverTheDatabaseKeeps(t *testing.T) {
 	}
 }
 
+// neverSet is a client that a program declares and doesn't make.
+type neverSet struct{ bitwarden.Secrets }
+
 func TestWhatNewRefuses(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	secrets := logIn(t, s, inProcess(s))
-	if _, err := bitwarden.New(nil, bitwarden.Options{}); err == nil {
-		t.Error("New takes no client")
+	for _, unset := range []bitwarden.Secrets{nil, (*neverSet)(nil)} {
+		if b, err := bitwarden.New(unset, bitwarden.Options{}); err == nil || b != nil {
+			t.Errorf("New takes %T as a client", unset)
+		}
 	}
 	for _, o := range []bitwarden.Options{
 		{ProjectID: "first"},

@@ -37,7 +37,7 @@ type SDK[S, I, D any] interface {
 // begin a server's 404 are core.ErrNotFound, and cryptographic ones
 // core.ErrDecrypt.
 func FromSDK[S, I, D any](sdk SDK[S, I, D]) Secrets {
-	if sdk == nil {
+	if origin.Require(sdk) != nil {
 		return nil // which New refuses
 	}
 	return &official[S, I, D]{sdk: sdk, busy: make(chan struct{}, 1)}

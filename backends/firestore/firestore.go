@@ -30,7 +30,6 @@ package firestore
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -105,8 +104,8 @@ func New(client *firestore.Client, collection string, o Options) (*Backend, erro
 }
 
 func newBackend(client *firestore.Client, collection string, o Options) (*Backend, error) {
-	if client == nil {
-		return nil, errors.New("no client")
+	if err := origin.Require(client); err != nil {
+		return nil, err
 	}
 	at := client.Collection(collection)
 	if at == nil {

@@ -69,9 +69,10 @@ var (
 // record is absent. An AutoPipeliner hides that a Cluster is one, whose keys
 // would be listed in part.
 func New(client redis.UniversalClient, o Options) (*Backend, error) {
+	if err := origin.Require(client); err != nil {
+		return nil, err
+	}
 	switch c := client.(type) {
-	case nil:
-		return nil, origin.Fail("new", "", errors.New("no client"))
 	case *redis.ClusterClient:
 		if o := c.Options(); o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
 			return nil, origin.Fail("new", "", errors.New("the client reads from replicas, which may be behind"))

@@ -73,6 +73,11 @@ func TestNewRefusesWhatWouldAnswerWrongly(t *testing.T) {
 			k.client.Close()
 		}
 	}
+	for _, unset := range []goredis.UniversalClient{(*goredis.Client)(nil), (*goredis.ClusterClient)(nil), (*goredis.Ring)(nil), (*goredis.AutoPipeliner)(nil)} {
+		if b, err := redis.New(unset, redis.Options{}); err == nil || b != nil {
+			t.Errorf("a nil %T: %v, %v", unset, b, err)
+		}
+	}
 	for _, prefix := range []string{"", "tokens:", "{app}:", "a{b"} {
 		if _, err := redis.New(one, redis.Options{Prefix: prefix}); err != nil {
 			t.Errorf("prefix %q: %v", prefix, err)

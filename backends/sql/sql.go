@@ -109,7 +109,7 @@ func New(db *gorm.DB, o Options) (*Backend, error) {
 }
 
 func newBackend(db *gorm.DB, o Options) (*Backend, error) {
-	if db == nil || db.Config == nil || db.Statement == nil || db.Statement.ConnPool == nil || db.Dialector == nil {
+	if db == nil || db.Config == nil || db.Statement == nil || origin.Require(db.Statement.ConnPool) != nil || origin.Require(db.Dialector) != nil {
 		return nil, errors.New("no database")
 	}
 	if db.Error != nil {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libtnb/sqlite"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
@@ -399,6 +400,9 @@ func TestNewRefusesWhatCantWork(t *testing.T) {
 	}{
 		"no database":             {nil, Options{}},
 		"an empty gorm.DB":        {&gorm.DB{}, Options{}},
+		"no configuration":        {&gorm.DB{Statement: db.Statement}, Options{}},
+		"a pool that is nil":      {&gorm.DB{Config: db.Config, Statement: &gorm.Statement{DB: db, ConnPool: (*stdsql.DB)(nil)}}, Options{}},
+		"a dialector that is nil": {&gorm.DB{Config: &gorm.Config{Dialector: (*sqlite.Dialector)(nil)}, Statement: db.Statement}, Options{}},
 		"a table that is a query": {db, Options{Table: "t; DROP TABLE users"}},
 		"a long prefix":           {db, Options{Prefix: strings.Repeat("p", 106)}},
 		"a prefix with NUL":       {db, Options{Prefix: "a\x00"}},
