@@ -328,27 +328,41 @@ func (a *attempt) refresh(ctx context.Context, c *tokencache.Cache) error {
 		return a.table.store.fail("refresh", a.record.key, ErrAmbiguous)
 	}
 	before, _ := c.AccessToken(query)
-	if len(query.Scopes) == 0 { // any token will do: the same again
-		query.Scopes = before.Scopes
-	}
-	for _, refused := range []tokencache.Secret{a.rejected, before.Secret} {
-		if refused != "" && a.refuses(refused) { // never to be served again, however long it lives
-			c.DropSecret(refused)
-		}
-	}
-	clock := leaseClockOf(ctx)
 	err := a.source.refresh(ctx, c, Refresh{
 		Query:  query,
 		Force:  a.force || a.rejected != "" || a.claims != "",
 		Claims: a.claims,
-		lease:  clock,
+		lease:  leaseClockOf(ctx),
 	})
 	a.ran = err == nil
 	a.over = a.ran || errors.Is(err, ErrNotNeeded)
-	if after, ok := c.AccessToken(a.source.query); ok && a.ran && !isSame(after, before) {
-		a.given = after.Secret
+	if a.ran {
+		a.given = a.dropRefused(c, before)
 	}
 	return err
+}
+
+// dropRefused takes the refused tokens out of c, never to be served again, however
+// long they live and whatever scopes they have. It does so after the refresh, so
+// that the new token stands where the refused one stood. It returns the token that
+// the refresh brought, which may be the refused one: a provider may answer from a
+// cache of its own.
+func (a *attempt) dropRefused(c *tokencache.Cache, before tokencache.AccessToken) (given tokencache.Secret) {
+	for {
+		after, ok := c.AccessToken(a.source.query)
+		unchanged := isSame(after, before)
+		if !ok || !a.refuses(after.Secret) || after.Secret == before.Secret && !unchanged {
+			if ok && !unchanged {
+				given = after.Secret
+			}
+			break
+		}
+		c.DropSecret(after.Secret)
+	}
+	if a.rejected != given {
+		c.DropSecret(a.rejected)
+	}
+	return given
 }
 
 // accept returns the token to keep in the slot for a stored one, or nil if it

@@ -61,24 +61,6 @@ func TestARefusedTokenIsNeverServedAgain(t *testing.T) {
 	}
 }
 
-// Any scope will do, and the provider has to be told one: that of the token that
-// is refused.
-func TestAQueryWithoutScopesIsRefreshedForThoseOfTheRefusedToken(t *testing.T) {
-	p := newIDP()
-	s := core.NewStore(newBackend())
-	p.signIn(t, s, "k", "ana")
-	q := ana()
-	q.Scopes = nil
-	var asked []string
-	ts := s.TokenSource("k", q, func(ctx context.Context, c *tokencache.Cache, r core.Refresh) error {
-		asked = r.Query.Scopes
-		return p.refresh(ctx, c, r)
-	})
-	if _, err := ts.Refresh(context.Background()); err != nil || len(asked) != 1 || asked[0] != "User.Read" {
-		t.Errorf("asked for %q, %v", asked, err)
-	}
-}
-
 func TestAProviderMayGiveTheRefusedTokenAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newIDP()
