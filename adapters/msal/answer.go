@@ -20,7 +20,8 @@ import (
 type answer struct {
 	AccessToken, RefreshToken, IDToken, ClientInfo string
 	Scope, TokenType, FamilyID                     string
-	ExpiresIn, ExtExpiresIn, RefreshIn             int // seconds from sent; 0 where the answer doesn't say
+	ExpiresIn, ExtExpiresIn, RefreshIn             int   // seconds from sent; 0 where the answer doesn't say
+	ExpiresOn                                      int64 // seconds since 1970, likewise
 
 	sent time.Time
 }
@@ -73,33 +74,17 @@ func (m message) answer(sent time.Time) *answer {
 	a := &answer{
 		AccessToken: m.AccessToken, RefreshToken: m.RefreshToken, IDToken: m.IDToken, ClientInfo: m.ClientInfo,
 		Scope: textOf(m.Scope), TokenType: m.TokenType, FamilyID: m.FamilyID,
-		ExpiresIn: m.lifetime(sent), ExtExpiresIn: secondsOf(m.ExtExpiresIn), RefreshIn: secondsOf(m.RefreshIn),
+		ExpiresIn: secondsOf(m.ExpiresIn), ExpiresOn: timeOf(m.ExpiresOn), ExtExpiresIn: secondsOf(m.ExtExpiresIn), RefreshIn: secondsOf(m.RefreshIn),
 		sent: sent,
 	}
 	// What can't be read must not cost the tokens beside it.
-	if _, err := readClientInfo(a.ClientInfo); err != nil {
+	if _, err := tokencache.HomeAccountID(a.ClientInfo); err != nil {
 		a.ClientInfo = ""
 	}
 	if _, err := readClaims(a.IDToken); err != nil {
 		a.IDToken = ""
 	}
 	return a
-}
-
-// lifetime is how long the access token lives, in seconds from when it was asked
-// for, by the first that tells: expires_in, expires_on (Microsoft's older
-// endpoints), the token's own exp. Zero means that none does.
-func (m message) lifetime(sent time.Time) int {
-	if n := secondsOf(m.ExpiresIn); n > 0 {
-		return n
-	}
-	claims, _ := readClaims(m.AccessToken) // an opaque token has none
-	for _, end := range []time.Time{timeOf(m.ExpiresOn), timeOf(claims["exp"])} {
-		if left := end.Unix() - sent.Unix(); !end.IsZero() && left > 0 {
-			return int(min(left, maxSeconds))
-		}
-	}
-	return 0
 }
 
 // maxSeconds bounds a lifetime, 68 years, so that it can be counted with. How
@@ -119,18 +104,18 @@ func secondsOf(value json.RawMessage) int {
 // reads them (accesstokens.TokenResponse.UnmarshalJSON).
 var timeLayouts = []string{"01/02/2006 15:04:05", "2006-01-02 15:04:05", time.RFC3339Nano}
 
-// timeOf reads a point in time; one that can't be read is zero.
-func timeOf(value json.RawMessage) time.Time {
+// timeOf reads a point in time, in seconds since 1970; one that can't be read is 0.
+func timeOf(value json.RawMessage) int64 {
 	text := textOf(value)
 	if n, err := strconv.ParseFloat(text, 64); err == nil && n > 0 && n < 1<<53 {
-		return time.Unix(int64(n), 0)
+		return int64(n)
 	}
 	for _, layout := range timeLayouts {
 		if t, err := time.Parse(layout, text); err == nil {
-			return t
+			return t.Unix()
 		}
 	}
-	return time.Time{}
+	return 0
 }
 
 // textOf reads a JSON string or number, or an array of strings with blanks
@@ -165,7 +150,7 @@ func (a *answer) response(grantType, clientID, environment, realm, homeAccountID
 		AccessToken: a.AccessToken, RefreshToken: a.RefreshToken, IDToken: a.IDToken,
 		ClientInfo: a.ClientInfo, Scope: a.granted(scopes),
 		TokenType: a.TokenType, FamilyID: a.FamilyID,
-		ExpiresIn: a.ExpiresIn, ExtExpiresIn: a.ExtExpiresIn, RefreshIn: a.RefreshIn,
+		ExpiresIn: a.ExpiresIn, ExpiresOn: a.ExpiresOn, ExtExpiresIn: a.ExtExpiresIn, RefreshIn: a.RefreshIn,
 		ClientID: clientID, Environment: environment, Tenant: realm, HomeAccountID: homeAccountID,
 		GrantType: grantType, Sent: a.sent,
 	}

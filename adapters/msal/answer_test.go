@@ -76,6 +76,10 @@ func TestWhatMSALTakesIsTaken(t *testing.T) {
 		"an error that is empty": func(_ *testing.T, resp *http.Response) error {
 			return editJSON(resp, func(m map[string]any) { m["error"], m["error_description"] = "", nil })
 		},
+		"an id token with members of other types": func(_ *testing.T, resp *http.Response) error {
+			claims := base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"s","oid":7,"tid":[],"email":{},"upn":true,"preferred_username":{},"exp":"x"}`))
+			return editJSON(resp, func(m map[string]any) { m["id_token"] = "e30." + claims + ".x" })
+		},
 		"a client_info that can't be read": func(_ *testing.T, resp *http.Response) error {
 			return editJSON(resp, func(m map[string]any) { m["client_info"] = "torn" })
 		},
@@ -165,6 +169,11 @@ func TestTheLifetimeIsFoundWhereverTheAnswerTellsIt(t *testing.T) {
 		"expires_on beside an expires_in of 0":    {map[string]any{"expires_in": 0, "expires_on": in(30 * time.Minute)}, 30 * time.Minute},
 		"expires_on beside an expires_in of null": {map[string]any{"expires_in": nil, "expires_on": in(30 * time.Minute)}, 30 * time.Minute},
 		"the token's own exp":                     {map[string]any{"access_token": jwt(fmt.Sprintf(`{"exp":%d}`, in(30*time.Minute)))}, 30 * time.Minute},
+		"nothing":                                 {map[string]any{}, time.Hour},
+		"null":                                    {map[string]any{"expires_in": nil}, time.Hour},
+		"a word":                                  {map[string]any{"expires_in": "soon"}, time.Hour},
+		"less than nothing":                       {map[string]any{"expires_in": -5}, time.Hour},
+		"317 years":                               {map[string]any{"expires_in": 9999999999}, 365 * 24 * time.Hour},
 		"the token's own exp, expires_on passed":  {map[string]any{"expires_on": 5, "access_token": jwt(fmt.Sprintf(`{"exp":%d}`, in(30*time.Minute)))}, 30 * time.Minute},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -89,7 +89,7 @@ func (e *Error) FailureScope() core.FailureScope {
 		return core.FailureOfUser
 	case "invalid_client", "unauthorized_client", "temporarily_unavailable", "server_error", "slow_down",
 		"invalid_instance", // the authority's host is none that Microsoft knows
-		"": // no OAuth error: a gateway's page, a redirect, an answer without tokens
+		"":                 // no OAuth error: a gateway's page, a redirect, an answer without tokens
 		return core.FailureOfProvider
 	}
 	return core.FailureOfRequest

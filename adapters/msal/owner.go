@@ -1,7 +1,6 @@
 package msal
 
 import (
-	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -19,16 +18,12 @@ type owner struct {
 	idToken        tokencache.Secret // the one before; "" for none
 }
 
-// account returns the home account ID that the answer is for, as MSAL makes it
+// account returns the home account ID that the answer is for, as MSAL Go makes it
 // (accesstokens.TokenResponse.HomeAccountID): from Microsoft's client_info, or
 // else the id token's subject.
 func (a *answer) account() (string, error) {
-	info, err := readClientInfo(a.ClientInfo)
-	if err != nil {
-		return "", err
-	}
-	if info.UID != "" {
-		return info.UID + "." + cmp.Or(info.UTID, info.UID), nil
+	if a.ClientInfo != "" {
+		return tokencache.HomeAccountID(a.ClientInfo)
 	}
 	claims, err := readClaims(a.IDToken)
 	if err == nil && claims.text("sub") == "" {
@@ -43,11 +38,13 @@ func (a *answer) account() (string, error) {
 // Core section 12.2), or else its object ID, or its subject, one that the record
 // has for the user. An answer that names nobody is the user's.
 func (a *answer) checkOwner(known owner) error {
-	info, err := readClientInfo(a.ClientInfo)
-	if err == nil && info.UID != "" {
-		if !info.is(known.homeAccountID) {
-			return userFault(fmt.Errorf("the answer is for account %s, not for %s",
-				core.Printable(info.UID+"."+info.UTID), core.Printable(known.homeAccountID)))
+	if a.ClientInfo != "" {
+		id, err := tokencache.HomeAccountID(a.ClientInfo)
+		if err == nil && !sameAccount(id, known.homeAccountID) {
+			err = fmt.Errorf("the answer is for account %s, not for %s", core.Printable(id), core.Printable(known.homeAccountID))
+		}
+		if err != nil {
+			return userFault(err)
 		}
 		return nil
 	}
@@ -58,32 +55,13 @@ func (a *answer) checkOwner(known owner) error {
 	return userFault(fmt.Errorf("the answer is for another account than %s", core.Printable(known.homeAccountID)))
 }
 
-// clientInfo is Microsoft's client_info.
-type clientInfo struct {
-	UID  string `json:"uid"`
-	UTID string `json:"utid"`
-}
-
-// is reports whether the client_info stands for a home account. Without a utid
-// MSAL libraries make several IDs of one uid ("uid", "uid.uid").
-func (i clientInfo) is(homeAccountID string) bool {
-	if i.UTID != "" {
-		return strings.EqualFold(i.UID+"."+i.UTID, homeAccountID)
-	}
-	uid, _, _ := strings.Cut(homeAccountID, ".")
-	return strings.EqualFold(i.UID, uid) || strings.EqualFold(i.UID, homeAccountID)
-}
-
-// readClientInfo reads a client_info; the zero one of none.
-func readClientInfo(text string) (clientInfo, error) {
-	var info clientInfo
-	if text == "" {
-		return info, nil
-	}
-	if err := decodeSegment(text, &info); err != nil || info.UID == "" {
-		return clientInfo{}, errors.New("the answer's client_info can't be read")
-	}
-	return info, nil
+// sameAccount reports whether the ID of an answer's client_info is that of a
+// record. Where the client_info had no utid, libraries make several IDs of its uid
+// ("uid.uid", "uid").
+func sameAccount(id, stored string) bool {
+	uid, utid, _ := strings.Cut(id, ".")
+	storedUID, _, _ := strings.Cut(stored, ".")
+	return strings.EqualFold(id, stored) || uid == utid && strings.EqualFold(uid, storedUID)
 }
 
 // claims are those of a JSON web token. Each is read on its own, so that one of

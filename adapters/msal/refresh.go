@@ -76,6 +76,7 @@ func (c *Client) Refresh(ctx context.Context, cache *tokencache.Cache, r core.Re
 	if err := a.checkOwner(known); err != nil {
 		return fmt.Errorf("msal: refresh: %w", err)
 	}
+	a.ClientInfo = "" // the tokens take the place of those that were there, under the ID that those have
 	if err := cache.Put(a.response("refresh_token", c.id, token.Environment, realm, token.HomeAccountID, scopes)); err != nil {
 		return userFault(fmt.Errorf("msal: refresh: %w", err)) // the refresh token is spent
 	}
