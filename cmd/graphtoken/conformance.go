@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -65,9 +64,7 @@ func (cmd *conformanceCommand) Run(ctx context.Context, s *session, c *console) 
 		return err
 	}
 	if cmd.JSON {
-		e := json.NewEncoder(c.out)
-		e.SetIndent("", "  ")
-		err = e.Encode(report)
+		err = writeJSON(c.out, report)
 	} else {
 		err = printReport(c.out, report)
 	}
@@ -115,7 +112,7 @@ func printReport(w io.Writer, r conformance.Report) error {
 	for _, c := range r.Cases {
 		fmt.Fprintf(t, "%s\t%s\t%s\n", c.Name, c.Outcome, c.Requirement)
 		for line := range strings.Lines(strings.TrimSpace(c.Detail)) {
-			fmt.Fprintf(t, "\t\t  %s\n", strings.TrimSpace(line))
+			fmt.Fprintf(t, "\t\t  %s\n", printable(line))
 		}
 	}
 	if err := t.Flush(); err != nil {
@@ -126,7 +123,7 @@ func printReport(w io.Writer, r conformance.Report) error {
 	for _, p := range r.Profiles {
 		holds := "holds"
 		if !p.Holds {
-			holds = "does not hold: " + p.Detail
+			holds = "does not hold: " + printable(p.Detail)
 		}
 		fmt.Fprintf(w, "profile %s %s\n", p.Name, holds)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"strings"
 
 	"github.com/graphtoken/graphtoken/adapters/msal"
 	"github.com/graphtoken/graphtoken/core"
@@ -48,19 +49,19 @@ func exitCode(ctx context.Context, err error) int {
 		inStore *core.Error
 	)
 	switch {
-	case err == nil:
+	case err == nil && ctx.Err() == nil:
 		return exitOK
 	case errors.As(err, &usage), errors.Is(err, core.ErrInvalidKey):
 		return exitUsage
 	case errors.Is(err, core.ErrRefreshedNotSaved):
 		return exitNotSaved
-	case ctx.Err() != nil:
+	case ctx.Err() != nil: // also when all was done in the end: nobody must go on
 		return exitInterrupted
 	case errors.Is(err, core.ErrReauthRequired):
 		return exitSignIn
 	case errors.Is(err, core.ErrNotFound), errors.Is(err, core.ErrAmbiguous):
 		return exitNotFound
-	case errors.Is(err, core.ErrCorrupt), errors.Is(err, core.ErrLegacyToken), errors.Is(err, core.ErrDecrypt):
+	case errors.Is(err, core.ErrCorrupt), errors.Is(err, core.ErrLegacyToken), errors.Is(err, core.ErrDecrypt), errors.Is(err, errMalformedToken):
 		return exitStore
 	case errors.As(err, &inStore) && inStore.Backend != "store":
 		return exitStore
@@ -72,13 +73,18 @@ func exitCode(ctx context.Context, err error) int {
 
 // adviceOn says what the user can do about an error, where that isn't plain.
 func adviceOn(err error, s *session) string {
+	var choice *ambiguousError
 	switch {
 	case errors.Is(err, core.ErrRefreshedNotSaved):
 		return "The token is good, and is lost with this process: mend the store and sign in again if the next refresh fails."
 	case errors.Is(err, core.ErrReauthRequired):
 		return "Sign in with: graphtoken login"
+	case errors.Is(err, errMalformedToken):
+		return "Obtain another with: graphtoken refresh"
+	case errors.As(err, &choice) && len(choice.flags) > 0:
+		return "Choose with " + strings.Join(choice.flags, " and ") + "; graphtoken status shows who is there."
 	case errors.Is(err, core.ErrAmbiguous):
-		return "Name the user with --user; graphtoken status shows who is there."
+		return "Choose with --user and --authority; graphtoken status --json shows who is there."
 	case errors.Is(err, core.ErrDecrypt):
 		return "Is it another key, or another record's? --key-file and GRAPHTOKEN_KEYS name the keys; --plaintext-reads accepts a record that isn't encrypted yet."
 	case errors.Is(err, core.ErrLegacyToken), errors.Is(err, core.ErrCorrupt) && !foundByStore(err):

@@ -74,8 +74,7 @@ func (l *loginCommand) signIn(ctx context.Context, a *account.Account, c *consol
 			AuthOptions: options,
 			Port:        l.Port,
 			Open: func(address string) error {
-				c.say("Open this address in a browser on this machine:\n\n%s\n", address)
-				return nil
+				return c.showLink("Open this address in a browser on this machine:\n\n%s\n", address)
 			},
 		})
 	}
@@ -83,8 +82,11 @@ func (l *loginCommand) signIn(ctx context.Context, a *account.Account, c *consol
 	if err != nil {
 		return tokencache.Account{}, err
 	}
-	c.say("Open this address in a browser:\n\n%s\n", address)
-	c.say("When you have signed in, the browser ends at an address with a code in it.\nPaste that address here:")
+	err = c.showLink("Open this address in a browser:\n\n%s\n\n"+
+		"When you have signed in, the browser ends at an address with a code in it.\nPaste that address here:", address)
+	if err != nil {
+		return tokencache.Account{}, err
+	}
 	redirect, err := readLine(ctx, c.in)
 	if err != nil {
 		return tokencache.Account{}, err
@@ -142,10 +144,21 @@ func onlyClient(c *tokencache.Cache) (id string) {
 	return id
 }
 
-// writable finds out, before anybody signs in, that nothing can be saved.
+// writable finds out, before the provider is asked, that nothing can be saved.
 func (o *opened) writable(ctx context.Context) error {
 	if o.readOnly {
 		return &core.Error{Op: "save", Backend: "env", Key: o.key, Err: fmt.Errorf("%w: a variable ends with this command; env://%s?file=.env outlasts it", core.ErrReadOnly, o.key)}
+	}
+	if err := o.tryToSave(ctx); err != nil {
+		return err
+	}
+	return o.own() // again: where there was no directory, somebody else may have made it
+}
+
+// tryToSave does what a save would do, short of the record.
+func (o *opened) tryToSave(ctx context.Context) error {
+	if p, ok := core.As[core.Prober](o.backend); ok {
+		return p.Probe(ctx, o.key)
 	}
 	if p, ok := core.As[core.Pinger](o.backend); ok {
 		return p.Ping(ctx)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/graphtoken/graphtoken/account"
@@ -23,20 +24,52 @@ func (logoutCommand) Run(ctx context.Context, s *session, c *console) (err error
 	if err != nil {
 		return err
 	}
-	q := tokencache.Query{Username: s.User, App: s.ClientCredentials || s.User == "" && len(cache.Accounts()) == 0}
-	if q.App {
-		q.ClientID = s.ClientID
-	}
+	q := s.named()
+	q.App = q.App || s.User == "" && len(cache.Accounts()) == 0
 	if _, there := cache.AccessToken(q); q.App && !there && !s.ClientCredentials {
 		return fmt.Errorf("%w of anybody", core.ErrNotFound)
 	}
 	if cache.Ambiguous(q) {
-		return fmt.Errorf("%w: %s", core.ErrAmbiguous, strings.Join(usernames(cache), ", "))
+		return ambiguous(cache, q)
 	}
-	who, _ := cache.Account(q)
+	who := "the application"
+	if !q.App {
+		if q, err = whole(cache, q); err != nil {
+			return err
+		}
+		user, _ := cache.Account(q)
+		who = cmp.Or(user.Username, user.HomeAccountID, s.User)
+	}
 	if err := account.SignOut(ctx, o.store, o.key, q); err != nil {
 		return err
 	}
-	c.say("Signed out: %s.", cmp.Or(who.Username, s.User, "the application"))
+	c.say("Signed out: %s.", who)
 	return nil
+}
+
+// whole returns the query of the one user that q means. What is removed is the user,
+// with all tokens, and so a client or a tenant that q names must be all that there is
+// of the user's.
+func whole(c *tokencache.Cache, q tokencache.Query) (tokencache.Query, error) {
+	anyTenant := q
+	anyTenant.Tenant = ""
+	users := fitting(c, anyTenant)
+	if len(users) == 0 || len(fitting(c, q)) == 0 {
+		return q, fmt.Errorf("%w of %s", core.ErrNotFound, cmp.Or(q.Username, q.Tenant, q.Environment, "anybody"))
+	}
+	if len(fitting(c, q)) < len(users) {
+		return q, usageError(fmt.Sprintf("logout removes all of a user's tokens, and %s has some of other tenants: leave --tenant out", nameOf(users[0])))
+	}
+	its := slices.DeleteFunc(holders(c), func(h holder) bool {
+		return !slices.ContainsFunc(users, func(a tokencache.Account) bool { return strings.EqualFold(a.HomeAccountID, h.HomeAccountID) })
+	})
+	clients := distinct(its, clientOf)
+	switch {
+	case q.ClientID == "" || len(clients) == 0:
+	case !slices.ContainsFunc(clients, func(id string) bool { return strings.EqualFold(id, q.ClientID) }):
+		return q, fmt.Errorf("%w of %s for the application %s", core.ErrNotFound, nameOf(users[0]), q.ClientID)
+	case len(clients) > 1:
+		return q, usageError(fmt.Sprintf("logout removes all of a user's tokens, and %s has some of other applications: leave --client-id out", nameOf(users[0])))
+	}
+	return tokencache.Query{HomeAccountID: users[0].HomeAccountID, Environment: users[0].Environment}, nil
 }

@@ -10,16 +10,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"log/slog"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"strings"
-	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/graphtoken/graphtoken/core"
 )
 
 const description = `Sign in to Microsoft Graph, keep the tokens, hand out valid ones.
@@ -45,21 +41,9 @@ type commands struct {
 	Version kong.VersionFlag `env:"-" help:"Print the version."`
 }
 
-// console is where a command reads and writes. Secrets go nowhere but the
-// token command's out.
-type console struct {
-	in       io.Reader
-	out, err io.Writer
-	log      *slog.Logger
-}
-
-// say tells people something; programs read out.
-func (c *console) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(c.err, format+"\n", args...) // nobody is left to tell
-}
-
 func main() {
 	var cli commands
+	c := newConsole(os.Stdin, os.Stdout, os.Stderr)
 	parser, err := kong.New(&cli,
 		kong.Name("graphtoken"),
 		kong.Description(description+exitCodesHelp),
@@ -68,29 +52,24 @@ func main() {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 	)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "graphtoken:", err)
+		c.say("graphtoken: %v", err)
 		os.Exit(exitFailure)
 	}
 	command, err := parser.Parse(os.Args[1:])
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "graphtoken: %v\nSee graphtoken --help.\n", err)
+		c.say("graphtoken: %v\nSee graphtoken --help.", err)
 		os.Exit(exitUsage)
 	}
 
-	// The first interrupt ends the command in good order, which saves what was
-	// obtained; the second ends the process.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-
-	c := &console{in: os.Stdin, out: os.Stdout, err: os.Stderr, log: slog.New(slog.DiscardHandler)}
+	ctx := untilInterrupted(context.Background(), func() {
+		c.say("graphtoken %s: interrupted; ends once what is under way is saved (Ctrl-C, a second time: at once)", command.Command())
+	})
 	if cli.Verbose {
-		c.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		c.beVerbose()
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
 	err = command.Run(&cli.session, c)
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		c.say("graphtoken %s: interrupted", command.Command())
-	} else if err != nil {
+	if told := ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, core.ErrRefreshedNotSaved); err != nil && !told {
 		c.say("graphtoken %s: %v", command.Command(), err)
 		if advice := adviceOn(err, &cli.session); advice != "" {
 			c.say("%s", advice)

@@ -1,14 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -55,15 +54,14 @@ func (s *session) encrypted() bool { return s.KeyFile != "" || s.keys != "" }
 // opened is a session with its store open.
 type opened struct {
 	*session
-	store    *core.Store
-	backend  core.TokenBackend
-	name     string // the store's, as it was named
-	key      string
-	readOnly bool
-	config   account.Config
+	place
+	store  *core.Store
+	name   string // the store's, as it was named
+	config account.Config
 }
 
-// open opens the store. It does no I/O but for the files the flags name.
+// open opens the store. It does no I/O but for the files the flags name, and a
+// look at the directory that the store is in.
 func (s *session) open(c *console) (*opened, error) {
 	name, err := s.storeName()
 	if err != nil {
@@ -71,6 +69,9 @@ func (s *session) open(c *console) (*opened, error) {
 	}
 	at, err := openStore(name, s.Record)
 	if err != nil {
+		return nil, err
+	}
+	if err := at.own(); err != nil {
 		return nil, err
 	}
 	opts := []core.StoreOption{core.WithLogger(c.log)}
@@ -84,9 +85,9 @@ func (s *session) open(c *console) (*opened, error) {
 	if s.PlaintextReads {
 		opts = append(opts, core.WithPlaintextReads())
 	}
-	o := &opened{session: s, store: core.NewStore(at.backend, opts...), backend: at.backend, name: name, key: at.key, readOnly: at.readOnly}
+	o := &opened{session: s, store: core.NewStore(at.backend, opts...), place: at, name: name}
 	o.config = account.Config{
-		ClientID: s.ClientID, Authority: s.Authority, Tenant: s.Tenant, Scopes: s.Scope,
+		ClientID: s.ClientID, Authority: s.Authority, Tenant: s.Tenant, Scopes: tokencache.SplitScopes(s.Scope...),
 		Username: s.User, App: s.ClientCredentials, DisableInstanceDiscovery: !microsofts(s.Authority),
 	}
 	if o.config.HTTPClient, err = s.httpClient(); err != nil {
@@ -111,12 +112,16 @@ func (s *session) place() (place, error) {
 	if err != nil {
 		return place{}, err
 	}
-	return openStore(name, s.Record)
+	at, err := openStore(name, s.Record)
+	if err != nil {
+		return place{}, err
+	}
+	return at, at.own()
 }
 
-// closeTimeout is for what goes on after the answer: a refresh behind it, and
-// its save.
-const closeTimeout = 45 * time.Second
+// closeTimeout is for what goes on after the answer or an interrupt: a refresh,
+// which has core.DefaultRefreshTimeout, and its save, which has as long again.
+const closeTimeout = 2*core.DefaultRefreshTimeout + 15*time.Second
 
 // close waits for what is under way, whether or not the command was
 // interrupted, and tries once more to save what could not be saved; err becomes
@@ -143,35 +148,32 @@ func (o *opened) account(ctx context.Context) (*account.Account, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := o.config
+	cfg, q := o.config, o.query()
 	// A record without users is the application's own.
-	_, itsOwn := c.AccessToken(tokencache.Query{App: true, ClientID: cfg.ClientID})
-	cfg.App = cfg.App || cfg.Username == "" && len(c.Accounts()) == 0 && (itsOwn || cfg.ClientSecret != "")
-	q := tokencache.Query{Username: cfg.Username, ClientID: cfg.ClientID, App: cfg.App}
-	if c.Ambiguous(q) {
-		return nil, fmt.Errorf("%w: %s", core.ErrAmbiguous, strings.Join(usernames(c), ", "))
+	app := q
+	app.App, app.Username = true, ""
+	_, itsOwn := c.AccessToken(app)
+	if cfg.App = cfg.App || cfg.Username == "" && len(c.Accounts()) == 0 && (itsOwn || cfg.ClientSecret != ""); cfg.App {
+		q = app
 	}
-	token, _ := c.AccessToken(q)
+	if c.Ambiguous(q) {
+		return nil, ambiguous(c, q)
+	}
+	token, known := c.AccessToken(q)
+	if !known { // nothing of this tenant yet: what the user's others are for, then
+		others := q
+		others.Tenant = ""
+		token, _ = c.AccessToken(others)
+	}
 	refresh, _ := c.RefreshToken(q)
 	cfg.ClientID = cmp.Or(cfg.ClientID, token.ClientID, refresh.ClientID)
 	if cfg.ClientID == "" {
-		return nil, o.nobody(c)
+		return nil, nobody(c, q)
 	}
 	if len(cfg.Scopes) == 0 {
 		cfg.Scopes = msal.Scopes(token.Scopes...)
 	}
 	return o.newAccount(cfg)
-}
-
-// nobody is why a record gives no account.
-func (o *opened) nobody(c *tokencache.Cache) error {
-	switch {
-	case len(c.Accounts()) > 0 && o.User != "":
-		return fmt.Errorf("%w of %s; signed in: %s", core.ErrNotFound, o.User, strings.Join(usernames(c), ", "))
-	case o.User != "":
-		return fmt.Errorf("%w: %s", core.ErrReauthRequired, o.User)
-	}
-	return fmt.Errorf("%w: nobody is signed in", core.ErrReauthRequired)
 }
 
 func (o *opened) newAccount(cfg account.Config) (*account.Account, error) {
@@ -188,64 +190,89 @@ func (o *opened) newAccount(cfg account.Config) (*account.Account, error) {
 	return a, nil
 }
 
-func usernames(c *tokencache.Cache) []string {
-	var names []string
-	for _, a := range c.Accounts() {
-		names = append(names, cmp.Or(a.Username, a.HomeAccountID))
+func (s *session) secret() (tokencache.Secret, error) {
+	switch {
+	case s.ClientSecretFile == "" && s.clientSecret == "":
+		return "", nil
+	case s.ClientSecretFile == "":
+		return parseSecret("GRAPHTOKEN_CLIENT_SECRET", s.clientSecret)
 	}
-	return names
+	data, err := readNamed("--client-secret-file", s.ClientSecretFile)
+	if err != nil {
+		return "", err
+	}
+	return parseSecret("--client-secret-file "+s.ClientSecretFile, string(data))
 }
 
-func (s *session) secret() (tokencache.Secret, error) {
-	if s.ClientSecretFile == "" {
-		return tokencache.Secret(s.clientSecret), nil
-	}
-	data, err := os.ReadFile(s.ClientSecretFile)
+func parseSecret(from, text string) (tokencache.Secret, error) {
+	secret, err := account.ParseSecret(text)
 	if err != nil {
-		return "", fmt.Errorf("--client-secret-file: %w", err)
+		return "", usageError(from + ": " + err.Error())
 	}
-	secret := strings.TrimSpace(string(data))
-	if secret == "" {
-		return "", usageError("--client-secret-file " + s.ClientSecretFile + " is empty")
+	return secret, nil
+}
+
+// readNamed reads the file that a flag names. An error shows the name only where
+// something has it: a flag that wants a file of secrets is given the
+// secret itself now and then.
+func readNamed(flag, path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if err == nil {
+		return data, nil
 	}
-	return tokencache.Secret(secret), nil
+	if _, missing := os.Lstat(path); missing == nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	var cause *fs.PathError
+	if errors.As(err, &cause) {
+		err = cause.Err
+	}
+	return nil, fmt.Errorf("%s: the file it names can't be opened (its name isn't shown, it may be a secret): %w", flag, err)
 }
 
 // keyring returns nil where no keys are named.
 func (s *session) keyring() (*crypto.Keyring, error) {
-	var (
-		source io.Reader
-		from   string
-	)
+	var text, from string
 	switch {
 	case s.KeyFile != "" && s.keys != "":
 		return nil, usageError("keys come from --key-file or from GRAPHTOKEN_KEYS, not from both")
 	case s.KeyFile != "":
-		data, err := os.ReadFile(s.KeyFile)
+		data, err := readNamed("--key-file", s.KeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("--key-file: %w", err)
+			return nil, err
 		}
-		source, from = bytes.NewReader(data), s.KeyFile
+		text, from = string(data), s.KeyFile
 	case s.keys != "":
-		// One to a line is hard to write in a variable.
-		source, from = strings.NewReader(strings.NewReplacer(",", "\n", " ", "\n").Replace(s.keys)), "GRAPHTOKEN_KEYS"
+		text, from = onePerLine(s.keys), "GRAPHTOKEN_KEYS"
 	default:
 		return nil, nil
 	}
-	keys, err := crypto.ReadKeys(source)
+	keys, err := crypto.ReadKeys(strings.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", from, err)
 	}
 	return crypto.NewKeyring(keys[0], keys[1:]...)
 }
 
+// onePerLine is a text of keys as a file has it. In a variable, where line ends are
+// hard to write, commas and spaces part keys too; a comment goes to the end of
+// its line, as in a file.
+func onePerLine(keys string) string {
+	var b strings.Builder
+	for line := range strings.Lines(keys) {
+		line, _, _ = strings.Cut(line, "#")
+		b.WriteString(strings.NewReplacer(",", "\n", " ", "\n", "\t", "\n").Replace(line) + "\n")
+	}
+	return b.String()
+}
+
 func (s *session) httpClient() (*http.Client, error) {
 	if s.CA == "" {
 		return http.DefaultClient, nil
 	}
-	pem, err := os.ReadFile(s.CA)
+	pem, err := readNamed("--ca", s.CA)
 	if err != nil {
-		return nil, fmt.Errorf("--ca: %w", err)
+		return nil, err
 	}
 	roots, err := x509.SystemCertPool()
 	if err != nil {

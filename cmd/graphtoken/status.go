@@ -3,7 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -50,14 +50,15 @@ func (cmd *statusCommand) Run(ctx context.Context, s *session, c *console) (err 
 	if err != nil {
 		return err
 	}
-	r := report{Store: o.name, Key: o.key, Accounts: o.signIns(cache, time.Now())}
+	r := report{Store: redact(o.name), Key: redact(o.key), Accounts: o.signIns(cache, time.Now())}
 	if len(r.Accounts) == 0 && s.User != "" {
-		return o.nobody(cache)
+		if err := nobody(cache, s.named()); errors.Is(err, core.ErrNotFound) {
+			return err
+		}
+		return fmt.Errorf("%w of %s", core.ErrNotFound, s.User)
 	}
 	if cmd.JSON {
-		e := json.NewEncoder(c.out)
-		e.SetIndent("", "  ")
-		err = e.Encode(r)
+		err = writeJSON(c.out, r)
 	} else {
 		err = r.print(c.out, time.Now())
 	}
@@ -69,24 +70,35 @@ func (cmd *statusCommand) Run(ctx context.Context, s *session, c *console) (err 
 
 func (o *opened) signIns(c *tokencache.Cache, now time.Time) []signIn {
 	signIns := []signIn{}
-	for _, a := range c.Accounts() {
-		if o.User != "" && !strings.EqualFold(o.User, a.Username) {
-			continue
-		}
-		q := tokencache.Query{HomeAccountID: a.HomeAccountID, ClientID: o.ClientID, Tenant: a.Realm}
+	named := o.named()
+	for _, a := range fitting(c, named) {
+		q := tokencache.Query{HomeAccountID: a.HomeAccountID, ClientID: o.ClientID, Environment: a.Environment, Tenant: a.Realm}
 		in := describe(c, q, now)
+		if o.ClientID != "" && in.ClientID == "" {
+			continue // the user has nothing of this application
+		}
 		in.Username, in.HomeAccountID, in.Tenant = a.Username, a.HomeAccountID, a.Realm
 		in.Environment = a.Environment
 		signIns = append(signIns, in)
 	}
-	q := tokencache.Query{App: true, ClientID: o.ClientID}
-	if _, ok := c.AccessToken(q); ok && o.User == "" {
+	for _, h := range holders(c) {
+		if h.HomeAccountID != "" || o.User != "" {
+			continue
+		}
+		q := tokencache.Query{App: true, ClientID: h.ClientID, Environment: cmp.Or(named.Environment, h.Environment), Tenant: h.Realm}
+		token, there := c.AccessToken(q)
+		if !there || token.Environment != h.Environment || !fits(named.ClientID, h.ClientID) || !fits(named.Tenant, h.Realm) {
+			continue
+		}
 		in := describe(c, q, now)
 		in.Application, in.Refreshable = true, true // with its secret
 		signIns = append(signIns, in)
 	}
 	return signIns
 }
+
+// fits compares what a flag names, if anything, with what there is.
+func fits(want, have string) bool { return want == "" || strings.EqualFold(want, have) }
 
 // describe says what the record has for q.
 func describe(c *tokencache.Cache, q tokencache.Query, now time.Time) signIn {
@@ -110,7 +122,7 @@ func (r report) print(w io.Writer, now time.Time) error {
 		if in.Application {
 			user = "application " + in.ClientID
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", user, in.Tenant, in.expiry(now), yes(in.Refreshable), strings.Join(in.Scopes, " "))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", printable(user), printable(in.Tenant), in.expiry(now), yes(in.Refreshable), printable(strings.Join(in.Scopes, " ")))
 	}
 	return t.Flush()
 }

@@ -25,12 +25,33 @@ type place struct {
 	scheme   string
 	backend  core.TokenBackend
 	key      string
+	path     string // the file that holds the record; empty where none does
 	readOnly bool
 
 	// What the conformance command needs: what the backend claims, and a part
 	// of the same store under a name of its own.
 	claims conformance.Capabilities
 	trial  func(name string) (trial, error)
+}
+
+// own refuses a record that lies where others can write: see ownDirectory. Links to
+// it are followed, as the backends do.
+func (p place) own() error {
+	path := p.path
+	for links := 0; path != "" && links < 40; links++ {
+		if err := ownDirectory(filepath.Dir(path)); err != nil {
+			return &core.Error{Op: "open", Backend: p.scheme, Key: p.key, Err: err}
+		}
+		target, err := os.Readlink(path)
+		if err != nil {
+			return nil // no link
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
+		path = target
+	}
+	return nil
 }
 
 // coordinated is what a backend claims that several processes can share.
@@ -66,15 +87,16 @@ func openStore(store, key string) (place, error) {
 		rest, query, _ := strings.Cut(rest, "?")
 		options, err := url.ParseQuery(query)
 		if err != nil {
-			return place{}, usageError(fmt.Sprintf("--store %s: what follows the question mark can't be read", store))
+			return place{}, usageError("--store " + s.name + ": what follows the question mark can't be read")
 		}
 		rest, err = url.PathUnescape(rest)
 		if err != nil {
-			return place{}, usageError(fmt.Sprintf("--store %s: %v", store, err))
+			return place{}, usageError(fmt.Sprintf("--store %s: %v", s.name, err))
 		}
 		return s.open(rest, options, key)
 	}
-	return place{}, usageError(fmt.Sprintf("--store %s: there is no store %q; there are: %s", store, name, storesHelp()))
+	// The rest isn't shown: in many a URL of a store it has a password.
+	return place{}, usageError(fmt.Sprintf("--store: there is no kind of store %q; there are: %s", name, storesHelp()))
 }
 
 // openFile opens file:///path and file://localhost/path (RFC 8089), and
@@ -86,7 +108,7 @@ func openFile(rest string, options url.Values, key string) (place, error) {
 	if authority, ok := strings.CutPrefix(rest, "//"); ok {
 		host, path, _ := strings.Cut(authority, "/")
 		if host != "" && host != "localhost" {
-			return place{}, usageError("--store file://" + host + "/… names another machine; a relative path is file:" + authority)
+			return place{}, usageError("--store file://" + host + "/… names another machine; a relative path is file:relative/file")
 		}
 		rest = "/" + path
 		if drive := filepath.VolumeName(path); drive != "" { // file:///C:/path
@@ -117,7 +139,7 @@ func openPath(path, key string) (place, error) {
 		dir = "."
 	}
 	b, err := filesystem.New(dir, filesystem.Options{})
-	return place{scheme: "file", backend: b, key: file, claims: coordinated, trial: func(name string) (trial, error) {
+	return place{scheme: "file", backend: b, key: file, path: filepath.Join(dir, file), claims: coordinated, trial: func(name string) (trial, error) {
 		return fileTrial(filepath.Join(dir, "graphtoken-conformance-"+name)), nil
 	}}, err
 }
@@ -148,7 +170,7 @@ func openEnv(rest string, options url.Values, key string) (place, error) {
 		return place{}, usageError("--store env: has no option but file")
 	}
 	b, err := env.New(env.Options{DotEnv: file, ReadOnly: file == ""})
-	return place{scheme: "env", backend: b, key: name, readOnly: file == "", claims: coordinated, trial: func(name string) (trial, error) {
+	return place{scheme: "env", backend: b, key: name, path: file, readOnly: file == "", claims: coordinated, trial: func(name string) (trial, error) {
 		return envTrial(env.Options{Prefix: "GRAPHTOKEN_CONFORMANCE_" + name + "_", DotEnv: file})
 	}}, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
@@ -13,17 +14,29 @@ import (
 type tokenCommand struct{}
 
 func (tokenCommand) Run(ctx context.Context, s *session, c *console) error {
-	return s.obtain(ctx, c, func(ts *core.TokenSource) (tokencache.AccessToken, error) { return ts.Token(ctx) },
-		func(token tokencache.AccessToken) error {
-			_, err := fmt.Fprintln(c.out, token.Secret.Reveal())
-			return err
-		})
+	return s.obtain(ctx, c, false, func(ts *core.TokenSource) (tokencache.AccessToken, error) { return ts.Token(ctx) },
+		func(token tokencache.AccessToken) error { return c.reveal(token.Secret) })
 }
+
+// reveal prints a token, where it goes into headers and commands as it is: a line
+// break in it would begin a header of the record's making. The characters of a
+// token are RFC 6749's, appendix A.12.
+func (c *console) reveal(token tokencache.Secret) error {
+	if strings.ContainsFunc(token.Reveal(), func(r rune) bool { return r < ' ' || r > '~' }) {
+		return errMalformedToken
+	}
+	_, err := fmt.Fprintln(c.out, token.Reveal())
+	return err
+}
+
+// errMalformedToken is about the record: a provider's answer with such a token is
+// refused before it gets there.
+var errMalformedToken = errors.New("the stored access token has characters that no token has (RFC 6749 appendix A.12), and is not printed")
 
 type refreshCommand struct{}
 
 func (refreshCommand) Run(ctx context.Context, s *session, c *console) error {
-	return s.obtain(ctx, c, func(ts *core.TokenSource) (tokencache.AccessToken, error) { return ts.Refresh(ctx) },
+	return s.obtain(ctx, c, true, func(ts *core.TokenSource) (tokencache.AccessToken, error) { return ts.Refresh(ctx) },
 		func(token tokencache.AccessToken) error {
 			c.say("Refreshed: valid until %s.", token.ExpiresOn.Local().Format(time.DateTime))
 			return nil
@@ -32,8 +45,9 @@ func (refreshCommand) Run(ctx context.Context, s *session, c *console) error {
 
 // obtain gets an access token for the account meant, and shows it. One that
 // could not be saved is good all the same: it is shown, and the error goes on
-// saying so.
-func (s *session) obtain(ctx context.Context, c *console, get func(*core.TokenSource) (tokencache.AccessToken, error), show func(tokencache.AccessToken) error) (err error) {
+// saying so. If stored is true, the token is wanted in the store and nowhere else:
+// where nothing can be saved, the provider isn't asked.
+func (s *session) obtain(ctx context.Context, c *console, stored bool, get func(*core.TokenSource) (tokencache.AccessToken, error), show func(tokencache.AccessToken) error) (err error) {
 	o, err := s.open(c)
 	if err != nil {
 		return err
@@ -42,6 +56,11 @@ func (s *session) obtain(ctx context.Context, c *console, get func(*core.TokenSo
 	a, err := o.account(ctx)
 	if err != nil {
 		return err
+	}
+	if stored {
+		if err := o.writable(ctx); err != nil {
+			return err
+		}
 	}
 	token, err := get(a.TokenSource())
 	if token.Secret == "" {
@@ -55,15 +74,14 @@ func (s *session) obtain(ctx context.Context, c *console, get func(*core.TokenSo
 
 // blame tells a user who was never there from one who must sign in again.
 func (o *opened) blame(ctx context.Context, err error) error {
-	if o.User == "" || !errors.Is(err, core.ErrReauthRequired) {
+	if !errors.Is(err, core.ErrReauthRequired) {
 		return err
 	}
+	q := o.query()
+	q.Tenant = "" // a user of one tenant may be refreshed at another
 	c, _, failed := o.store.Load(ctx, o.key)
-	if failed != nil || len(c.Accounts()) == 0 {
+	if failed != nil || q.App || len(c.Accounts()) == 0 || len(fitting(c, q)) > 0 {
 		return err
 	}
-	if _, there := c.Account(tokencache.Query{Username: o.User}); there {
-		return err
-	}
-	return o.nobody(c)
+	return nobody(c, q)
 }

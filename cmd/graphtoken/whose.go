@@ -1,0 +1,172 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/graphtoken/graphtoken/adapters/msal"
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+// query is whom the flags mean, in a token cache, to a command that asks the
+// provider: without --authority that is Microsoft's public cloud.
+func (s *session) query() tokencache.Query {
+	q := s.named()
+	if q.Environment == "" {
+		q.Environment, _ = split(msal.DefaultAuthority)
+	}
+	return q
+}
+
+// named is what the flags name, and no more.
+func (s *session) named() tokencache.Query {
+	q := tokencache.Query{Username: s.User, ClientID: s.ClientID, App: s.ClientCredentials}
+	q.Environment, q.Tenant = split(s.Authority)
+	q.Tenant = cmp.Or(s.Tenant, q.Tenant)
+	if isAnyTenant(q.Tenant) {
+		q.Tenant = ""
+	}
+	return q
+}
+
+// split returns the host and the tenant of an authority, if they are there.
+func split(authority string) (environment, tenant string) {
+	u, err := url.Parse(authority)
+	if err != nil {
+		return "", "" // account.New says so
+	}
+	tenant, _, _ = strings.Cut(strings.Trim(u.Path, "/"), "/")
+	return strings.ToLower(u.Host), tenant
+}
+
+// isAnyTenant reports whether a tenant is a word for whichever is the user's own.
+func isAnyTenant(tenant string) bool {
+	return slices.Contains([]string{"common", "organizations", "consumers"}, strings.ToLower(tenant))
+}
+
+// fitting returns the users that are meant by q's name, provider and tenant.
+func fitting(c *tokencache.Cache, q tokencache.Query) []tokencache.Account {
+	return slices.DeleteFunc(c.Accounts(), func(a tokencache.Account) bool {
+		its, there := c.Account(tokencache.Query{HomeAccountID: a.HomeAccountID, Environment: cmp.Or(q.Environment, a.Environment), Tenant: a.Realm})
+		return !there || its.Environment != a.Environment ||
+			q.Username != "" && !strings.EqualFold(q.Username, a.Username) || !inTenant(a, q.Tenant)
+	})
+}
+
+// inTenant reports whether the user's account is one in this tenant. Signed in
+// through "common" and the like, it is in its home tenant, which is
+// the second part of its ID.
+func inTenant(a tokencache.Account, tenant string) bool {
+	_, home, _ := strings.Cut(a.HomeAccountID, ".")
+	return tenant == "" || strings.EqualFold(tenant, a.Realm) || isAnyTenant(a.Realm) && strings.EqualFold(tenant, home)
+}
+
+// holder is whose a token is.
+type holder struct {
+	HomeAccountID string `json:"home_account_id"` // empty: the application's own
+	ClientID      string `json:"client_id"`
+	Environment   string `json:"environment"`
+	Realm         string `json:"realm"` // refresh tokens have none
+}
+
+// holders returns whose tokens are in the record, each once and in order.
+func holders(c *tokencache.Cache) []holder {
+	data, err := c.Marshal()
+	if err != nil {
+		return nil
+	}
+	var sections struct {
+		AccessToken, RefreshToken map[string]json.RawMessage
+		IDToken                   map[string]json.RawMessage `json:"IdToken"`
+	}
+	if json.Unmarshal(data, &sections) != nil {
+		return nil // a section is null, or another's invention
+	}
+	var all []holder
+	for _, section := range []map[string]json.RawMessage{sections.AccessToken, sections.RefreshToken, sections.IDToken} {
+		for _, raw := range section {
+			var h holder
+			if json.Unmarshal(raw, &h) == nil && h.ClientID != "" {
+				all = append(all, h)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b holder) int {
+		return cmp.Or(cmp.Compare(a.HomeAccountID, b.HomeAccountID), cmp.Compare(a.ClientID, b.ClientID), cmp.Compare(a.Environment, b.Environment), cmp.Compare(a.Realm, b.Realm))
+	})
+	return slices.Compact(all)
+}
+
+// distinct returns what get finds in the elements, each once, whatever its case.
+func distinct[E any](elements []E, get func(E) string) []string {
+	var found []string
+	for _, e := range elements {
+		if text := get(e); text != "" && !slices.ContainsFunc(found, func(f string) bool { return strings.EqualFold(f, text) }) {
+			found = append(found, text)
+		}
+	}
+	return found
+}
+
+func nameOf(a tokencache.Account) string        { return cmp.Or(a.Username, a.HomeAccountID) }
+func environmentOf(a tokencache.Account) string { return a.Environment }
+func clientOf(h holder) string                  { return h.ClientID }
+
+// ambiguousError is core.ErrAmbiguous, with what there is to choose from and by
+// which flags.
+type ambiguousError struct{ choices, flags []string }
+
+func (e *ambiguousError) Error() string {
+	return core.ErrAmbiguous.Error() + ": " + strings.Join(e.choices, ", ")
+}
+
+func (e *ambiguousError) Unwrap() error { return core.ErrAmbiguous }
+
+// ambiguous says between whom q leaves the choice.
+func ambiguous(c *tokencache.Cache, q tokencache.Query) error {
+	var (
+		e         = &ambiguousError{}
+		names     []string
+		providers []string
+	)
+	if q.App {
+		own := slices.DeleteFunc(holders(c), func(h holder) bool { return h.HomeAccountID != "" })
+		providers = distinct(own, func(h holder) string { return h.Environment })
+	} else {
+		users := fitting(c, q)
+		names, providers = distinct(users, nameOf), distinct(users, environmentOf)
+	}
+	if len(names) > 1 {
+		e.choices, e.flags = append(e.choices, names...), append(e.flags, "--user")
+	}
+	if len(providers) > 1 {
+		e.choices, e.flags = append(e.choices, providers...), append(e.flags, "--authority")
+	}
+	return e
+}
+
+// nobody is why a record has nothing for q.
+func nobody(c *tokencache.Cache, q tokencache.Query) error {
+	users := c.Accounts()
+	anywhere := q
+	anywhere.Environment, anywhere.Tenant = "", ""
+	switch named := fitting(c, anywhere); {
+	case q.App || len(users) == 0:
+		return fmt.Errorf("%w: nobody is signed in", core.ErrReauthRequired)
+	case len(named) == 0:
+		return fmt.Errorf("%w of %s; signed in: %s", core.ErrNotFound, q.Username, strings.Join(distinct(users, nameOf), ", "))
+	case !slices.ContainsFunc(named, func(a tokencache.Account) bool { return at(c, a, q.Environment) }):
+		return fmt.Errorf("%w of %s; signed in at: %s (name the provider with --authority)", core.ErrNotFound, q.Environment, strings.Join(distinct(named, environmentOf), ", "))
+	}
+	return fmt.Errorf("%w: %s", core.ErrReauthRequired, cmp.Or(q.Username, "no token for the application"))
+}
+
+// at reports whether the user's account is one at this provider.
+func at(c *tokencache.Cache, a tokencache.Account, environment string) bool {
+	return slices.Contains(fitting(c, tokencache.Query{Environment: environment}), a)
+}
