@@ -28,12 +28,12 @@ Exit codes:
   0    done
   1    something else went wrong
   2    the command line is wrong
-  3    nothing is stored, no such user is in it, or several are and --user names none
+  3    nothing is stored, no such user is in it, or several are and no flag names one
   4    somebody has to sign in (again)
   5    the store is out of reach, can't be written, or can't be read: broken, or another key
   6    the identity provider is out of reach, or refuses
   7    the token is fresh and good, but could not be saved
-  130  interrupted
+  130  interrupted, or ended by SIGTERM or SIGHUP
 `
 
 // usageError is a mistake in the command line that its grammar can't find.

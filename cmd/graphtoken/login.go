@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/graphtoken/graphtoken/account"
@@ -53,18 +54,20 @@ func (l *loginCommand) Run(ctx context.Context, s *session, c *console) (err err
 		return err
 	}
 	if cfg.App {
-		if _, err := a.SignInApp(ctx); err != nil {
-			return err
+		// An interrupt doesn't throw away what was asked for, as with a user's sign-in.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), core.DefaultRefreshTimeout)
+		defer cancel()
+		_, err := a.SignInApp(ctx)
+		if err == nil || errors.Is(err, core.ErrRefreshedNotSaved) {
+			c.say("The application %s is signed in.", cfg.ClientID)
 		}
-		c.say("The application %s is signed in.", cfg.ClientID)
-		return nil
-	}
-	who, err := l.signIn(ctx, a, c)
-	if err != nil {
 		return err
 	}
-	c.say("Signed in as %s.", who.Username)
-	return nil
+	who, err := l.signIn(ctx, a, c)
+	if err == nil || errors.Is(err, core.ErrRefreshedNotSaved) { // close tries again to save
+		c.say("Signed in as %s.", cmp.Or(who.Username, who.HomeAccountID))
+	}
+	return err
 }
 
 func (l *loginCommand) signIn(ctx context.Context, a *account.Account, c *console) (tokencache.Account, error) {
@@ -130,18 +133,12 @@ func (o *opened) readable(ctx context.Context) (*tokencache.Cache, error) {
 }
 
 // onlyClient is the application whose tokens a record holds, if it is one.
-func onlyClient(c *tokencache.Cache) (id string) {
-	for _, a := range c.Accounts() {
-		q := tokencache.Query{HomeAccountID: a.HomeAccountID}
-		token, _ := c.AccessToken(q)
-		refresh, _ := c.RefreshToken(q)
-		its := cmp.Or(token.ClientID, refresh.ClientID)
-		if its != "" && id != "" && its != id {
-			return ""
-		}
-		id = cmp.Or(id, its)
+func onlyClient(c *tokencache.Cache) string {
+	users := slices.DeleteFunc(holders(c), func(h holder) bool { return h.HomeAccountID == "" })
+	if clients := distinct(users, clientOf); len(clients) == 1 {
+		return clients[0]
 	}
-	return id
+	return ""
 }
 
 // writable finds out, before the provider is asked, that nothing can be saved.
