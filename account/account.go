@@ -126,8 +126,8 @@ func (a *Account) TokenSource(scopes ...string) *core.TokenSource {
 		scopes = a.config.Scopes
 	}
 	q := a.query()
-	q.ClientID, q.Scopes = a.config.ClientID, msal.Scopes(scopes...)
-	return a.store.TokenSource(a.key, q, a.client.Refresh)
+	q.Scopes = msal.Scopes(scopes...)
+	return a.client.TokenSource(a.store, a.key, q)
 }
 
 // SignInApp signs the application itself in, and returns its access token. It
@@ -186,9 +186,9 @@ func SignOut(ctx context.Context, store *core.Store, key string, q tokencache.Qu
 // nameOf says whom a query means.
 func nameOf(q tokencache.Query) string {
 	if q.App {
-		return strings.TrimSpace("the application " + q.ClientID)
+		return strings.TrimSpace("the application " + core.Printable(q.ClientID))
 	}
-	return cmp.Or(q.Username, q.HomeAccountID, "anybody")
+	return core.Printable(cmp.Or(q.Username, q.HomeAccountID, "anybody"))
 }
 
 // query is the account in a token cache.
@@ -255,7 +255,7 @@ func (cfg Config) authority() (string, error) {
 	base := strings.TrimRight(cmp.Or(cfg.Authority, "https://login.microsoftonline.com"), "/")
 	u, err := url.Parse(base)
 	if err != nil {
-		return "", fmt.Errorf("the authority %q is not a URL", cfg.Authority)
+		return "", errors.New("the authority is not a URL") // and is not quoted: a password may be in it
 	}
 	named := strings.TrimPrefix(u.Path, "/")
 	switch {

@@ -27,7 +27,7 @@ type answer struct {
 }
 
 // Format prints nothing of the tokens.
-func (a *answer) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "a token response") }
+func (a answer) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "a token response") }
 
 // message is the JSON of a token endpoint, tokens or a refusal. A member of a
 // type that it should not have is passed over: the tokens beside it are spent

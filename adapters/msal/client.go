@@ -1,11 +1,12 @@
 // Package msal refreshes tokens through MSAL Go, Microsoft's authentication
-// library. A [Client]'s Refresh method is a [core.RefreshFunc]:
+// library. A [Client] makes token sources that it refreshes; its Refresh method is
+// a [core.RefreshFunc]:
 //
 //	client, err := msal.NewPublic(clientID, msal.WithAuthority("https://login.microsoftonline.com/common"))
 //	if err != nil {
 //		return err
 //	}
-//	source := store.TokenSource(key, tokencache.Query{Username: "ana@contoso.com", Scopes: scopes}, client.Refresh)
+//	source := client.TokenSource(store, key, tokencache.Query{Username: "ana@contoso.com", Scopes: scopes})
 //	token, err := source.Token(ctx)
 //
 // MSAL Go is used for the protocol (discovery, credentials, claims, the
@@ -29,6 +30,7 @@
 package msal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -39,6 +41,7 @@ import (
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/public"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
 // DefaultAuthority is the authority of a Client that was given none: work,
@@ -140,6 +143,15 @@ func (c *Client) Environment() string { return c.authority.host }
 // tokens are filed under.
 func (c *Client) Tenant() string { return c.authority.tenant }
 
+// TokenSource returns a source of the tokens that q means, of this client and its
+// provider, from the store's record under key, refreshed by c. Without the
+// provider in the query, a record that has only another one's tokens would give
+// those.
+func (c *Client) TokenSource(store *core.Store, key string, q tokencache.Query) *core.TokenSource {
+	q.ClientID, q.Environment = cmp.Or(q.ClientID, c.id), cmp.Or(q.Environment, c.authority.host)
+	return store.TokenSource(key, q, c.Refresh)
+}
+
 func newClient(clientID string, opts []Option) (*Client, error) {
 	o := options{authority: DefaultAuthority}
 	for _, opt := range opts {
@@ -217,10 +229,19 @@ type authority struct {
 func parseAuthority(raw string) (authority, error) {
 	u, err := url.Parse(strings.ToLower(strings.TrimRight(raw, "/")))
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || len(u.Path) < 2 || u.RawQuery != "" || u.Fragment != "" {
-		return authority{}, fmt.Errorf("msal: the authority %q is not of the form https://host/tenant", raw)
+		return authority{}, fmt.Errorf("msal: the authority %q is not of the form https://host/tenant", withoutPassword(raw))
 	}
 	tenant, _, _ := strings.Cut(u.Path[1:], "/")
 	return authority{url: u.String(), host: u.Host, tenant: tenant}, nil
+}
+
+// withoutPassword is an address that may not even parse, without what stands in
+// front of its host.
+func withoutPassword(address string) string {
+	if at := strings.LastIndex(address, "@"); at >= 0 {
+		return "…" + address[at:]
+	}
+	return address
 }
 
 // at returns the URL and the realm of the tenant, or of the authority itself

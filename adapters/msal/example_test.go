@@ -25,10 +25,10 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	source := store.TokenSource("tokens", tokencache.Query{
+	source := client.TokenSource(store, "tokens", tokencache.Query{
 		Username: "ana@contoso.com",
 		Scopes:   []string{"User.Read"},
-	}, client.Refresh)
+	})
 
 	_, err = source.Token(context.Background())
 	fmt.Println(errors.Is(err, core.ErrReauthRequired)) // nobody has signed in yet

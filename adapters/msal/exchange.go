@@ -35,7 +35,7 @@ type exchange struct {
 }
 
 // Format prints nothing of the secrets.
-func (x *exchange) Format(s fmt.State, _ rune) {
+func (x exchange) Format(s fmt.State, _ rune) {
 	_, _ = io.WriteString(s, "an exchange with "+x.authority.url)
 }
 

@@ -560,16 +560,22 @@ func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return
 
 func TestConstructorsTellWhatIsWrong(t *testing.T) {
 	for name, build := range map[string]func() (*msal.Client, error){
-		"no client ID":          func() (*msal.Client, error) { return msal.NewPublic("") },
-		"plain http":            func() (*msal.Client, error) { return msal.NewPublic("id", msal.WithAuthority("http://host/t")) },
-		"no tenant":             func() (*msal.Client, error) { return msal.NewPublic("id", msal.WithAuthority("https://host/")) },
-		"credentials in a URL":  func() (*msal.Client, error) { return msal.NewPublic("id", msal.WithAuthority("https://u:p@host/t")) },
+		"no client ID": func() (*msal.Client, error) { return msal.NewPublic("") },
+		"plain http":   func() (*msal.Client, error) { return msal.NewPublic("id", msal.WithAuthority("http://host/t")) },
+		"no tenant":    func() (*msal.Client, error) { return msal.NewPublic("id", msal.WithAuthority("https://host/")) },
+		"credentials in a URL": func() (*msal.Client, error) {
+			return msal.NewPublic("id", msal.WithAuthority("https://u:pass-canary@host/t"))
+		},
 		"an empty credential":   func() (*msal.Client, error) { return msal.NewConfidential("id", noCredential) },
 		"a query in the tenant": func() (*msal.Client, error) { return msal.NewPublic("id", msal.WithAuthority("https://host/t?x=y")) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			if c, err := build(); err == nil || c != nil {
-				t.Errorf("no error, and the client %v", c)
+			c, err := build()
+			if err == nil || c != nil {
+				t.Fatalf("no error, and the client %v", c)
+			}
+			if strings.Contains(err.Error(), "pass-canary") {
+				t.Errorf("the password shows: %v", err)
 			}
 		})
 	}

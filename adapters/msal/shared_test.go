@@ -179,3 +179,22 @@ func newMemory(t *testing.T) *memory.Backend {
 	}
 	return b
 }
+
+func TestASourceOfAClientHasNothingOfAnotherProviders(t *testing.T) {
+	store := core.NewStore(newMemory(t))
+	if _, err := store.Put(t.Context(), "k", theirs); err != nil {
+		t.Fatal(err)
+	}
+	q := tokencache.Query{Scopes: []string{"User.Read"}}
+	own := atExample(t, nil)
+	if token, err := own.TokenSource(store, "k", q).Token(t.Context()); err != nil || token.Secret.Reveal() != "theirs" {
+		t.Errorf("the provider's own client gets %q: %v", token.Secret.Reveal(), err)
+	}
+	other, err := msal.NewPublic("app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token, err := other.TokenSource(store, "k", q).Token(t.Context()); !errors.Is(err, core.ErrReauthRequired) {
+		t.Errorf("Microsoft's client gets %q: %v", token.Secret.Reveal(), err)
+	}
+}
