@@ -298,3 +298,75 @@ func TestTheNetworksErrorsAreShownInOneLine(t *testing.T) {
 		t.Errorf("the error is %q", err)
 	}
 }
+
+// A private cloud's hosts are those that Microsoft's instance discovery lists.
+func TestAnAliasByInstanceDiscoveryIsTheAuthority(t *testing.T) {
+	for endpoint, trusted := range map[string]bool{"https://sts.private.example/token": true, "https://sts.other.example/token": false} {
+		sent := false
+		provider := roundTrip(func(req *http.Request) (*http.Response, error) {
+			text := `{"token_endpoint":"` + endpoint + `","authorization_endpoint":"https://login.private.example/authorize","issuer":"https://login.private.example/t"}`
+			switch {
+			case req.Method == http.MethodPost:
+				sent, text = true, `{"access_token":"fresh","expires_in":3600}`
+			case strings.HasSuffix(req.URL.Path, "/discovery/instance"):
+				text = `{"tenant_discovery_endpoint":"https://login.private.example/t/v2.0/.well-known/openid-configuration","metadata":[
+					{"preferred_network":"other","preferred_cache":"other","aliases":["sts.other.example"]},
+					{"preferred_network":"private","preferred_cache":"private","aliases":["login.private.example","sts.private.example"]}]}`
+			}
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(text)), Request: req}, nil
+		})
+		c, err := msal.NewPublic("app", msal.WithAuthority("https://login.private.example/t"), msal.WithHTTPClient(&http.Client{Transport: provider}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cache := tokencache.New()
+		if err := cache.Put(tokencache.TokenResponse{
+			AccessToken: "stale", RefreshToken: "rt", Scope: "User.Read", ClientID: "app", Environment: "login.private.example", Tenant: "t", HomeAccountID: "uid.utid",
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second time the documents are known
+			sent = false
+			err = c.Refresh(t.Context(), cache, core.Refresh{Query: tokencache.Query{Scopes: []string{"User.Read"}}})
+			if sent != trusted || (err == nil) != trusted {
+				t.Errorf("%s: sent %v, want %v: %v", endpoint, sent, trusted, err)
+			}
+		}
+	}
+}
+
+func TestARefreshGoesToTheTenantMeant(t *testing.T) {
+	const home, guest = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+	for tenant, want := range map[string]string{"": home, home: home, guest: guest} {
+		var asked []string
+		provider := roundTrip(func(req *http.Request) (*http.Response, error) {
+			text := `{"token_endpoint":"https://idp.example.com/token","authorization_endpoint":"https://idp.example.com/authorize","issuer":"https://idp.example.com/t"}`
+			if req.Method == http.MethodPost {
+				text = `{"access_token":"fresh","expires_in":7200}`
+			} else {
+				asked = append(asked, strings.Split(req.URL.Path, "/")[1])
+			}
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(text)), Request: req}, nil
+		})
+		c, err := msal.NewPublic("app", msal.WithAuthority("https://idp.example.com/common"),
+			msal.WithHTTPClient(&http.Client{Transport: provider}), msal.WithInstanceDiscovery(false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cache := tokencache.New()
+		for _, realm := range []string{home, guest} {
+			if err := cache.Put(tokencache.TokenResponse{
+				AccessToken: "of " + realm, RefreshToken: "rt", Scope: "User.Read", ExpiresIn: 3600, ClientID: "app", Environment: "idp.example.com", Tenant: realm, HomeAccountID: "uid." + home,
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		q := tokencache.Query{Tenant: tenant, Scopes: []string{"User.Read"}}
+		if err := c.Refresh(t.Context(), cache, core.Refresh{Query: q}); err != nil {
+			t.Fatal(err)
+		}
+		if token := accessToken(t, cache, q); strings.Join(asked, " ") != want || token.Realm != want || token.Secret.Reveal() != "fresh" {
+			t.Errorf("for %q the provider is asked as %q, and the token is of %s; want %s", tenant, asked, token.Realm, want)
+		}
+	}
+}
