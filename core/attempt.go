@@ -407,9 +407,6 @@ func (a *attempt) hold(at tokencache.AccessToken, now time.Time, obtained bool) 
 	if table.maxStale > 0 {
 		t.staleAt = now.Add(table.maxStale).Round(0) // by the wall clock: a computer's sleep counts
 	}
-	if a.rejected != "" || a.claims != "" {
-		t.replacedAt = now
-	}
 	if !obtained && a.known != nil && a.known.token.Secret == at.Secret {
 		t.claims, t.obtained, t.issued, t.refreshAt, t.replacedAt = a.known.claims, a.known.obtained, a.known.issued, a.known.refreshAt, a.known.replacedAt
 		return t
@@ -421,6 +418,11 @@ func (a *attempt) hold(at tokencache.AccessToken, now time.Time, obtained bool) 
 	// when we got it, or it would be in its window at once.
 	if a.ran || t.issued.IsZero() || t.issued.After(now) {
 		t.issued = now
+	}
+	if a.rejected != "" || a.claims != "" {
+		// From when it was issued: one that was only found may be as old as the one
+		// that was refused, and be refused for the same reason.
+		t.replacedAt = t.issued
 	}
 	window := table.window
 	if table.jitter > 0 {

@@ -117,6 +117,26 @@ func TestAReplacementThatIsRefusedSoonStands(t *testing.T) {
 	})
 }
 
+// Both may have been revoked at once. The simulation found it.
+func TestATokenThatWasOnlyFoundIsReplacedWhenItIsRefusedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		p, b := newIDP(), newBackend()
+		s, other := core.NewStore(b, calm()), core.NewStore(handle(b.store), calm())
+		p.signIn(t, s, "k", "ana")
+		ts := s.TokenSource("k", ana(), p.refresh)
+		first := tokencache.Secret(mustToken(t, ts))
+		if _, err := other.TokenSource("k", ana(), p.refresh).Refresh(ctx); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		found := tokencache.Secret(mustToken(t, ts, core.Rejected(first)))
+		if got := mustToken(t, ts, core.Rejected(found)); found != "at-ana-1" || got != "at-ana-2" {
+			t.Errorf("%q, and when it was refused %q", found.Reveal(), got)
+		}
+	})
+}
+
 func TestTokensOfMachinesWhoseClocksDiffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
