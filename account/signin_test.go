@@ -147,7 +147,7 @@ func TestACodeIsRedeemedAfterItsCallerLeft(t *testing.T) {
 	}
 }
 
-func TestWhoHasLeftAlreadySpendsNoCode(t *testing.T) {
+func TestACallerThatHasLeftSpendsNoCode(t *testing.T) {
 	idp := start(t)
 	a := newAccount(t, idp, newBackend(t), account.Config{})
 	flow, redirect := begin(t, idp, a, ana)

@@ -230,7 +230,7 @@ func TestARefusalIsOneWhateverItsStatus(t *testing.T) {
 	}
 }
 
-// The JSON of an answer can hide a secret from who looks for it letter by letter.
+// A search for the letters of a secret misses one that the answer spells otherwise.
 func TestASecretIsStruckOutHoweverItIsSpelt(t *testing.T) {
 	idp := start(t, entra.Options{})
 	w, cache := newWire(idp), tokencache.New()
