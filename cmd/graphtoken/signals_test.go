@@ -3,70 +3,16 @@
 package main_test
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/graphtoken/graphtoken/core/tokencache"
 	"github.com/graphtoken/graphtoken/internal/testkit/entra"
 )
-
-// process is a command under way, whose standard error can be read as it comes.
-type process struct {
-	*exec.Cmd
-	stdin  io.WriteCloser
-	stdout bytes.Buffer
-	stderr *bufio.Reader
-	shown  bytes.Buffer // what was read of stderr
-}
-
-func (w *world) start(args ...string) *process {
-	w.t.Helper()
-	p := &process{Cmd: w.command(args...)}
-	stdin, err := p.StdinPipe()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	stderr, err := p.StderrPipe()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	p.stdin, p.stderr, p.Stdout = stdin, bufio.NewReader(io.TeeReader(stderr, &p.shown)), &p.stdout
-	if err := p.Start(); err != nil {
-		w.t.Fatal(err)
-	}
-	return p
-}
-
-// line reads the standard error up to a line that begins or goes on with text.
-func (p *process) line(t *testing.T, text string) string {
-	t.Helper()
-	for {
-		line, err := p.stderr.ReadString('\n')
-		if strings.Contains(line, text) {
-			return strings.TrimSuffix(line, "\n")
-		}
-		if err != nil {
-			t.Fatalf("no line has %q (%v):\n%s", text, err, p.shown.String())
-		}
-	}
-}
-
-// end waits for the process to end, and returns what it came to.
-func (p *process) end(w *world) result {
-	_, _ = io.Copy(io.Discard, p.stderr)
-	_ = p.Wait() // its exit code says it
-	r := result{p.stdout.String(), p.shown.String(), p.ProcessState.ExitCode()}
-	w.note(p.Args[1:], r)
-	return r
-}
 
 // What can stand between an answer of the provider and its save.
 var asking = []struct {
