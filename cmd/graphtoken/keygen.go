@@ -13,6 +13,9 @@ type keygenCommand struct {
 }
 
 func (k *keygenCommand) Run(c *console) error {
+	if redact(k.File) != k.File {
+		return usageError("keygen takes the name of the file to make, and was given a key")
+	}
 	f, err := os.OpenFile(k.File, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return usageError(k.File + " is there already; a key is never overwritten")

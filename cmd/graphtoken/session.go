@@ -241,9 +241,9 @@ func (s *session) keyring() (*crypto.Keyring, error) {
 		if err != nil {
 			return nil, err
 		}
-		text, from = string(data), s.KeyFile
+		text, from = string(data), "--key-file "+s.KeyFile
 	case s.keys != "":
-		text, from = onePerLine(s.keys), "GRAPHTOKEN_KEYS"
+		text, from = onePerLine(s.keys), "GRAPHTOKEN_KEYS (a file of keys is named by --key-file)"
 	default:
 		return nil, nil
 	}

@@ -52,13 +52,6 @@ var asking = []struct {
 	}, func(_ *testing.T, w *world) *process { return w.start("login", "--client-credentials") }, tokencache.Query{App: true}},
 }
 
-func signedIn(w *world) { w.login(ana) }
-
-func signedInAndExpired(w *world) {
-	w.login(ana)
-	w.expire(tokencache.Query{Username: ana})
-}
-
 func TestNoSignalLosesWhatTheProviderAnswered(t *testing.T) {
 	for _, signal := range []struct {
 		name string
