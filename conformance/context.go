@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"reflect"
+	"sync/atomic"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
@@ -61,6 +63,40 @@ func contexts() []testCase {
 				}
 				c.wantFree(b, key)
 			}},
+		{"abandoned-acquire", must("An Acquire whose context ends while the store grants the lease returns the lease, or leaves it free or soon free: nobody has to wait for the ttl of a lease that nobody holds."), lease,
+			func(c *trial) {
+				a, b := c.pair()
+				ttl := max(holding, 4*c.patience)
+				c.abandon(func(ctx context.Context) {
+					lease, err := c.leaser(a).Acquire(ctx, key, ttl)
+					if err == nil {
+						c.release(c.held(lease))
+					}
+					var next core.Lease
+					c.eventually(func() error {
+						next, err = c.leaser(b).Acquire(c.ctx, key, holding)
+						return err
+					}, "Acquire(%q) after one whose context ended in the middle = %v", key, err)
+					c.release(c.held(next))
+				})
+			}},
+		{"abandoned-refresh", must("A ShouldRefresh whose context ends before Refresh runs leaves no lease behind: the next refresh runs soon."), coordinates,
+			func(c *trial) {
+				a, b := c.pair()
+				ttl := max(holding, 4*c.patience)
+				c.save(a, key, text(1))
+				c.abandon(func(ctx context.Context) {
+					_, _ = a.ShouldRefresh(ctx, key, core.RefreshRequest{Seen: core.AnyVersion, LeaseTTL: ttl, Refresh: func(context.Context, core.Record) error { return core.ErrNotNeeded }})
+					runs := 0
+					_, err := b.ShouldRefresh(c.soon(), key, core.RefreshRequest{Seen: core.AnyVersion, LeaseTTL: holding, Refresh: func(context.Context, core.Record) error {
+						runs++
+						return core.ErrNotNeeded
+					}})
+					if err != nil || runs != 1 {
+						c.Errorf("ShouldRefresh after one whose context ended in the middle = %v, and ran Refresh %d times", err, runs)
+					}
+				})
+			}},
 		{"waiting", must("ShouldRefresh that waits for another's refresh returns when its deadline passes, without having run Refresh."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
@@ -85,45 +121,54 @@ func contexts() []testCase {
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.save(a, key, text(0))
-				const times = 10
-				some := func() {
-					for i := range times {
-						ctx, cancel := context.WithTimeout(c.ctx, c.patience)
-						_, _ = b.Load(ctx, key)
-						_, _ = b.Check(ctx, "absent")
-						v = c.save(a, key, text(i))
-						_, _ = b.ShouldRefresh(ctx, key, core.RefreshRequest{Seen: v, LeaseTTL: holding, Refresh: func(ctx context.Context, current core.Record) error {
-							return saveNext(ctx, b, current, text(-i))
-						}})
-						if w, ok := core.As[core.Watcher](a); ok {
-							_ = w.Wait(ctx, key, core.Absent)
+				c.wantNoneLeft(func(i int) {
+					ctx, cancel := context.WithTimeout(c.ctx, c.patience)
+					defer cancel()
+					_, _ = b.Load(ctx, key)
+					_, _ = b.Check(ctx, "absent")
+					v = c.save(a, key, text(i))
+					_, _ = b.ShouldRefresh(ctx, key, core.RefreshRequest{Seen: v, LeaseTTL: holding, Refresh: func(ctx context.Context, current core.Record) error {
+						return saveNext(ctx, b, current, text(-i))
+					}})
+					if w, ok := core.As[core.Watcher](a); ok {
+						_ = w.Wait(ctx, key, core.Absent)
+					}
+					if l, ok := core.As[core.Lister](a); ok {
+						for range l.Keys(ctx) {
+							break
 						}
-						if l, ok := core.As[core.Lister](a); ok {
-							for range l.Keys(ctx) {
-								break
-							}
-						}
-						c.delete(a, key)
-						cancel()
 					}
+					c.delete(a, key)
+				})
+			}},
+		{"goroutines-refused", must("Operations that were refused leave no goroutines behind either: ErrLeaseHeld, ErrLeaseLost, ErrConflict, ErrNotFound, ErrInvalidKey, a wait that was given up."), 0,
+			func(c *trial) {
+				a, b := c.pair()
+				old := c.save(a, key, text(0))
+				v := c.save(a, key, text(1))
+				var lost core.Lease
+				if c.want.Lease {
+					lost = c.acquire(a, "other", holding)
+					c.release(lost)
+					c.acquire(a, key, holding)
 				}
-				// A client may keep some for its connections: these come with
-				// the first operations, and their number doesn't grow.
-				some()
-				before := countGoroutines(c.label)
-				some()
-				var more int
-				deadline := time.Now().Add(c.patience)
-				for {
-					if more = countGoroutines(c.label) - before; more < times {
-						return
+				c.wantNoneLeft(func(int) {
+					_, _ = b.Load(c.ctx, "absent")
+					_, _ = b.Load(c.ctx, "no\x00key")
+					_, _ = b.Save(c.ctx, key, core.Record{Data: text(2), Version: old})
+					_, _ = b.Save(c.ctx, key, core.Record{Version: v})
+					if c.want.Lease {
+						c.wantHeld(a, key)
+						c.wantHeld(b, key)
+						_ = lost.Renew(c.ctx, holding)
+						_ = lost.Release(c.ctx)
 					}
-					if time.Now().After(deadline) {
-						break
+					if w, ok := core.As[core.Watcher](b); ok {
+						ctx, cancel := context.WithTimeout(c.ctx, time.Millisecond)
+						defer cancel()
+						_ = w.Wait(ctx, key, c.load(b, key).Version)
 					}
-					time.Sleep(10 * time.Millisecond)
-				}
-				c.Errorf("%d more goroutines after %d rounds of operations:\n%s", more, times, goroutines(c.label))
+				})
 			}},
 		{"closed", must("A handle that was closed answers, with an error or not, but doesn't panic, and its other handles go on working."), 0,
 			func(c *trial) {
@@ -157,6 +202,81 @@ func contexts() []testCase {
 				}
 			}},
 	}
+}
+
+// wantNoneLeft runs some operations again and again, and expects that they leave
+// no goroutines behind.
+func (c *trial) wantNoneLeft(some func(i int)) {
+	// A client may keep some for its connections: these come with the first
+	// operations, and their number doesn't grow.
+	const times = 10
+	for i := range times {
+		some(i)
+	}
+	before := countGoroutines(c.label)
+	for i := range times {
+		some(i)
+	}
+	deadline := time.Now().Add(c.patience)
+	for {
+		more := countGoroutines(c.label) - before
+		if more < times {
+			return
+		}
+		if time.Now().After(deadline) {
+			c.Errorf("%d more goroutines after %d rounds of operations:\n%s", more, times, goroutines(c.label))
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// abandon runs f a few times with a context that ends in the middle: right
+// after it was asked whether it has ended, or some time after f began.
+func (c *trial) abandon(f func(ctx context.Context)) {
+	begun, undisturbed := time.Now(), &ending{Context: c.ctx}
+	f(undisturbed)
+	took, questions := time.Since(begun), undisturbed.asked.Load()
+	c.often(12, 60, func(i int) {
+		ctx, cancel := context.WithCancel(c.ctx)
+		defer cancel()
+		if i%2 == 0 {
+			// The first ones in turn, since most backends ask but once or twice.
+			at := int64(i/2 + 1)
+			if questions > 6 && i >= 6 {
+				at = 1 + rand.N(questions)
+			}
+			f(&ending{Context: ctx, at: at, end: cancel})
+			return
+		}
+		timer := time.AfterFunc(rand.N(took+1), cancel)
+		defer timer.Stop()
+		f(ctx)
+	})
+}
+
+// ending is a context that ends right after it was asked for the at-th time:
+// between two steps of whoever asks.
+type ending struct {
+	context.Context
+	at    int64
+	end   context.CancelFunc
+	asked atomic.Int64
+}
+
+func (e *ending) Err() error {
+	err := e.Context.Err()
+	if e.asked.Add(1) == e.at {
+		e.end()
+	}
+	return err
+}
+
+func (e *ending) Done() <-chan struct{} {
+	if e.asked.Add(1) == e.at {
+		go e.end() // not before the asker has gone on
+	}
+	return e.Context.Done()
 }
 
 // wantNoEffect tries every method with a context that is done.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/graphtoken/graphtoken/core"
 )
@@ -35,6 +36,50 @@ func keys() []testCase {
 			distinct("CON", "con", "con.txt", "PRN", "AUX", "aux.json", "NUL", "nul.", "COM1", "com1.log", "LPT9", "CONIN$", "desktop.ini", "Thumbs.db", ".DS_Store", "PATH", "HOME", "index", "null", "undefined", "None", "true", "__proto__", "constructor", "__name__")},
 		{"long", must("A key may have 150 bytes, and each of them counts."), 0,
 			distinct(long("a"), long("b"), long("a")[1:], long("A"), strings.Repeat("/", 150), strings.Repeat(".", 150), strings.Repeat("é", 75), strings.Repeat("é", 74)+"ee", strings.Repeat("🔑", 37), strings.Repeat("x", 149)+"/", strings.Repeat("%", 150), strings.Repeat(" ", 150), strings.Repeat("a/", 75))},
+		{"long-everywhere", must("A key of 150 bytes works in every method, also beside one that differs from it in the last byte alone."), 0,
+			func(c *trial) {
+				a, b := c.pair()
+				one, other := long("a"), long("b")
+				v := c.replace(a, one, text(1), c.absent())
+				c.save(b, other, text(2))
+				v = c.replace(b, one, text(3), v)
+				if c.want.Lease {
+					lease := c.acquire(a, one, holding)
+					c.wantHeld(b, one)
+					c.wantFree(b, other)
+					if err := lease.Renew(c.ctx, holding); err != nil {
+						c.Errorf("Renew: %v", err)
+					}
+					if c.want.Watch {
+						ctx, cancel := context.WithTimeout(c.ctx, 50*time.Millisecond)
+						if err := c.watcher(b).Wait(ctx, one, v); err == nil {
+							c.Errorf("Wait(%q) = nil, though the lease is held and the version is the one seen", one)
+						}
+						cancel()
+						if err := c.watcher(b).Wait(c.soon(), other, c.load(b, other).Version); err != nil {
+							c.Errorf("Wait(%q) = %v, and its lease is free", other, err)
+						}
+					}
+					c.release(lease)
+					c.wantFree(b, one)
+				}
+				if c.want.Coordinates {
+					d, err := b.ShouldRefresh(c.soon(), one, core.RefreshRequest{Seen: v, LeaseTTL: holding, Refresh: func(ctx context.Context, current core.Record) error {
+						c.wantCurrent(current, text(3), v)
+						_, err := b.Save(ctx, one, core.Record{Data: text(4), Version: current.Version})
+						return err
+					}})
+					c.wantDecision(d, err, core.RefreshedHere, "the record is the one seen")
+					c.wantRecord(a, one, text(4))
+				}
+				c.wantRecord(a, other, text(2))
+				if c.want.List {
+					c.wantKeys(b, one, other)
+				}
+				c.delete(a, one)
+				c.wantNone(b, one)
+				c.wantRecord(b, other, text(2))
+			}},
 		{"prefixes", must("A key that begins like another is neither read nor deleted with it."), 0,
 			func(c *trial) {
 				all := []string{"token", "token1", "token10", "token-", "token.", "tokens", "toke", "t", "token/", "token/1", "token*", "token%"}

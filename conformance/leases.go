@@ -172,6 +172,23 @@ func leases() []testCase {
 					c.Errorf("Renew of a lease whose ttl has not passed: %v", err)
 				}
 			}},
+		{"long", must("A lease of an hour is held when most of it has passed, acquired or renewed, and free when all has."), lease | expires,
+			func(c *trial) {
+				a, b := c.pair()
+				if c.advance == nil {
+					c.skip("the harness's Env is no Advancer")
+				}
+				lease := c.acquire(a, key, time.Hour)
+				for range 2 {
+					c.letExpire(55 * time.Minute)
+					c.wantHeld(b, key)
+					if err := lease.Renew(c.ctx, time.Hour); err != nil {
+						c.Errorf("Renew of a lease of which five minutes are left: %v", err)
+					}
+				}
+				c.letExpire(time.Hour)
+				c.takeOver(b, key, holding)
+			}},
 		{"renewed-lasts", must("Renew makes a lease last the ttl it is given, counted from now."), lease | expires,
 			func(c *trial) {
 				a, b := c.pair()

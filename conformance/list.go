@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/graphtoken/graphtoken/core"
@@ -141,7 +142,28 @@ func (c *trial) wantKeys(b core.TokenBackend, want ...string) {
 	}
 	slices.Sort(got)
 	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		c.Errorf("Keys = %q, want %q", got, want)
+	if slices.Equal(got, want) {
+		return
 	}
+	if len(want) <= 50 && len(got) <= 100 {
+		c.Errorf("Keys = %q, want %q", got, want)
+		return
+	}
+	times := map[string]int{}
+	for _, key := range got {
+		times[key]++
+	}
+	missing, twice := []string{}, []string{}
+	for _, key := range want {
+		switch {
+		case times[key] == 0:
+			missing = append(missing, key)
+		case times[key] > 1:
+			twice = append(twice, key)
+		}
+		delete(times, key)
+	}
+	few := func(keys []string) []string { return keys[:min(len(keys), 3)] }
+	c.Errorf("Keys yields %d keys where %d are stored: %d are missing %q, %d come more than once %q, %d were never saved %q",
+		len(got), len(want), len(missing), few(missing), len(twice), few(twice), len(times), few(slices.Sorted(maps.Keys(times))))
 }

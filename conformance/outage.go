@@ -199,37 +199,41 @@ func outage() []testCase {
 				}
 			}},
 		{"corrupt", must("A damaged record is there, and is neither absent nor a record: Load answers ErrCorrupt or what is left, Check doesn't answer false, and Save and Delete mend it."), corrupts,
-			func(c *trial) {
-				a, b := c.pair()
-				for round, mend := range []func(){
-					func() { c.save(b, key, text(2)); c.wantRecord(a, key, text(2)) },
-					func() { c.delete(b, key); c.wantNone(a, key) },
-				} {
-					c.save(a, key, text(1))
-					c.save(a, "other", text(9))
-					c.corrupt(key)
-					for _, handle := range []core.TokenBackend{a, b} {
-						switch rec, err := handle.Load(c.ctx, key); {
-						case err != nil:
-							c.wantErr(err, core.ErrCorrupt, "Load of a damaged record")
-						case len(rec.Data) == 0:
-							c.Errorf("Load of a damaged record returns no data and no error, want ErrCorrupt")
-						case string(rec.Data) == string(text(1)):
-							c.Errorf("Load of a damaged record returns it as it was: it is not what is stored")
-						}
-						if ok, err := handle.Check(c.ctx, key); !ok && err == nil {
-							c.Errorf("Check of a damaged record = false, want true or an error")
-						}
-						c.wantRecord(handle, "other", text(9))
-					}
-					if c.want.CAS > CASNone {
-						if _, err := a.Save(c.ctx, key, core.Record{Data: text(3), Version: core.Absent}); err == nil {
-							c.Errorf("round %d: Save with Absent overwrites a damaged record", round)
-						}
-					}
-					mend()
-				}
-			}},
+			func(c *trial) { c.wantDamageNamed(text) }},
+	}
+}
+
+// wantDamageNamed damages records, and expects that they are neither absent nor
+// records, and can be mended.
+func (c *trial) wantDamageNamed(record func(n int) []byte) {
+	a, b := c.pair()
+	for round, mend := range []func(){
+		func() { c.save(b, key, record(2)); c.wantRecord(a, key, record(2)) },
+		func() { c.delete(b, key); c.wantNone(a, key) },
+	} {
+		c.save(a, key, record(1))
+		c.save(a, "other", text(9))
+		c.corrupt(key)
+		for _, handle := range []core.TokenBackend{a, b} {
+			switch rec, err := handle.Load(c.ctx, key); {
+			case err != nil:
+				c.wantErr(err, core.ErrCorrupt, "Load of a damaged record")
+			case len(rec.Data) == 0:
+				c.Errorf("Load of a damaged record returns no data and no error, want ErrCorrupt")
+			case string(rec.Data) == string(record(1)):
+				c.Errorf("Load of a damaged record returns it as it was: it is not what is stored")
+			}
+			if ok, err := handle.Check(c.ctx, key); !ok && err == nil {
+				c.Errorf("Check of a damaged record = false, want true or an error")
+			}
+			c.wantRecord(handle, "other", text(9))
+		}
+		if c.want.CAS > CASNone {
+			if _, err := a.Save(c.ctx, key, core.Record{Data: record(3), Version: core.Absent}); err == nil {
+				c.Errorf("round %d: Save with Absent overwrites a damaged record", round)
+			}
+		}
+		mend()
 	}
 }
 

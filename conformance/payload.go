@@ -67,32 +67,7 @@ func payload() []testCase {
 				c.wantSize(c.want.MaxSize + 1)
 			}},
 		{"whole", must("A reader beside a writer sees whole records, the one before or the one after."), 0,
-			func(c *trial) {
-				a, b := c.pair()
-				record, whole := c.uniform(20_000)
-				c.save(a, key, record(0))
-				written := make(chan struct{})
-				c.together(3, func(i int) {
-					if i == 0 {
-						defer close(written)
-						c.rounds(func(round int) { c.save(a, key, record(round+1)) })
-						return
-					}
-					for {
-						select {
-						case <-written:
-							return
-						default:
-						}
-						if data := c.load(b, key).Data; !whole(data) {
-							c.Fatalf("Load beside a Save = %s: neither the old record nor the new one", brief(data))
-						}
-						if ok, err := b.Check(c.ctx, key); err != nil || !ok {
-							c.Fatalf("Check beside a Save = %v, %v; want true", ok, err)
-						}
-					}
-				})
-			}},
+			func(c *trial) { c.wantWhole(20_000) }},
 		{"interrupted", must("A Save whose context ends in the middle leaves the old record or the new one, whole."), 0,
 			func(c *trial) {
 				a, b := c.pair()
@@ -110,6 +85,35 @@ func payload() []testCase {
 				})
 			}},
 	}
+}
+
+// wantWhole expects that readers beside a writer of records of that size see
+// whole ones.
+func (c *trial) wantWhole(size int) {
+	a, b := c.pair()
+	record, whole := c.uniform(size)
+	c.save(a, key, record(0))
+	written := make(chan struct{})
+	c.together(3, func(i int) {
+		if i == 0 {
+			defer close(written)
+			c.rounds(func(round int) { c.save(a, key, record(round+1)) })
+			return
+		}
+		for {
+			select {
+			case <-written:
+				return
+			default:
+			}
+			if data := c.load(b, key).Data; !whole(data) {
+				c.Fatalf("Load beside a Save = %s: neither the old record nor the new one", brief(data))
+			}
+			if ok, err := b.Check(c.ctx, key); err != nil || !ok {
+				c.Fatalf("Check beside a Save = %v, %v; want true", ok, err)
+			}
+		}
+	})
 }
 
 // uniform makes records that tell a torn one: each is one letter over and
@@ -144,7 +148,12 @@ func (c *trial) wantSize(size int) {
 	switch {
 	case c.want.MaxSize > 0 && size > c.want.MaxSize:
 		c.wantErr(err, core.ErrTooLarge, "Save of %d bytes, where MaxSize is %d,", size, c.want.MaxSize)
+		_, err = b.Save(c.ctx, key, core.Record{Data: data, Version: c.load(a, key).Version})
+		c.wantErr(err, core.ErrTooLarge, "Save of %d bytes over the version loaded", size)
 		c.wantRecord(b, key, text(1))
+		_, err = b.Save(c.ctx, "new", core.Record{Data: data, Version: c.absent()})
+		c.wantErr(err, core.ErrTooLarge, "Save of %d bytes under a new key", size)
+		c.wantNone(a, "new")
 	case errors.Is(err, core.ErrTooLarge):
 		c.Errorf("Save of %d bytes = %v, and MaxSize claims no such limit", size, err)
 	case err != nil:

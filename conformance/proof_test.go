@@ -2,12 +2,14 @@ package conformance
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"iter"
 	"log"
@@ -183,7 +185,7 @@ var mutants = []mutant{
 			b.load = func(ctx ctx, key string) (rec, error) {
 				r, err := b.Backend.Load(ctx, key)
 				if data, ok := saved.Load(r.Version); ok && err == nil {
-					r.Data = bytes.Clone(data.([]byte))
+					r.Data = bytes.Clone(data.(core.Data))
 				}
 				return r, err
 			}
@@ -311,7 +313,7 @@ var mutants = []mutant{
 		b.acquire = func(ctx ctx, key string, ttl time.Duration) (core.Lease, error) {
 			l, err := b.Backend.Acquire(ctx, key, ttl)
 			if err == nil {
-				_, err = b.Backend.Save(ctx, key+".lock", rec{Data: []byte("locked")})
+				_, err = b.Backend.Save(ctx, key+".lock", rec{Data: []byte("locked"), Version: core.AnyVersion})
 			}
 			return l, err
 		}
@@ -444,7 +446,7 @@ var mutants = []mutant{
 	{what: "tears: a record is written in two steps", by: "payload/whole", build: each(func(b *broken) {
 		b.save = func(ctx ctx, key string, r rec) (ver, error) {
 			if r.Version == core.AnyVersion && len(r.Data) > 1 {
-				if _, err := b.Backend.Save(ctx, key, rec{Data: r.Data[:len(r.Data)/2]}); err != nil {
+				if _, err := b.Backend.Save(ctx, key, rec{Data: r.Data[:len(r.Data)/2], Version: core.AnyVersion}); err != nil {
 					return "", err
 				}
 				runtime.Gosched()
@@ -1635,6 +1637,628 @@ var mutants = []mutant{
 	})},
 	{what: "claims expiring leases and no leases", by: "claims/consistent", want: func(w *Capabilities) { w.Lease = false }},
 
+	// versions: the zero Version
+	{what: "takes the zero Version for an overwrite", by: "versions/zero", build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			if r.Version == "" {
+				r.Version = core.AnyVersion
+			}
+			return b.Backend.Save(ctx, key, r)
+		}
+	})},
+	{what: "takes no version for a conflict", by: "versions/zero", build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			if r.Version == "" && core.ValidateKey(key) == nil && len(r.Data) > 0 {
+				return "", core.ErrConflict
+			}
+			return b.Backend.Save(ctx, key, r)
+		}
+	})},
+	{what: "takes a Save of what is stored, without a version, for a success", by: "versions/zero", build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			if was, err := b.Backend.Load(ctx, key); err == nil && r.Version == "" && bytes.Equal(was.Data, r.Data) {
+				return was.Version, nil
+			}
+			return b.Backend.Save(ctx, key, r)
+		}
+	})},
+
+	// context: what ends in the middle
+	{what: "keeps the lease of an Acquire that was cancelled before its answer came", by: "context/abandoned-acquire", build: each(func(b *broken) { b.acquire = b.abandoning })},
+	{what: "asks for the context once more when it has the lease", by: "context/abandoned-acquire", build: each(func(b *broken) {
+		b.acquire = func(c ctx, key string, ttl time.Duration) (core.Lease, error) {
+			l, err := b.Backend.Acquire(c, key, ttl)
+			if c.Err() != nil {
+				return nil, c.Err()
+			}
+			return l, err
+		}
+	})},
+	{what: "keeps the lease of a ShouldRefresh that was cancelled", by: "context/abandoned-refresh", build: each(func(b *broken) {
+		b.shouldRefresh = func(c ctx, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+			if err := core.ValidateKey(key); err != nil {
+				return 0, err
+			}
+			l, err := b.Backend.Acquire(c, key, cmp.Or(req.LeaseTTL, core.DefaultLeaseTTL))
+			if err == nil && c.Err() != nil {
+				return 0, c.Err()
+			}
+			if err == nil {
+				_ = l.Release(context.WithoutCancel(c))
+			}
+			return core.Coordinate(c, b, b, key, req)
+		}
+	})},
+	{what: "leaves a goroutine for each ErrLeaseHeld", by: "context/goroutines-refused", build: each(func(b *broken) {
+		b.acquire = func(ctx ctx, key string, ttl time.Duration) (core.Lease, error) {
+			l, err := b.Backend.Acquire(ctx, key, ttl)
+			if errors.Is(err, core.ErrLeaseHeld) {
+				go func() { time.Sleep(5 * time.Second) }()
+			}
+			return l, err
+		}
+	})},
+	{what: "leaves a goroutine for each conflict", by: "context/goroutines-refused", build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			v, err := b.Backend.Save(ctx, key, r)
+			if errors.Is(err, core.ErrConflict) {
+				go func() { time.Sleep(5 * time.Second) }()
+			}
+			return v, err
+		}
+	})},
+	{what: "leaves a goroutine for each wait that is given up", by: "context/goroutines-refused", build: each(func(b *broken) {
+		b.wait = func(c ctx, key string, seen ver) error {
+			answer := make(chan error, 1)
+			go func() {
+				bounded, cancel := context.WithTimeout(context.WithoutCancel(c), 5*time.Second)
+				defer cancel()
+				answer <- b.Backend.Wait(bounded, key, seen)
+			}()
+			select {
+			case err := <-answer:
+				return err
+			case <-c.Done():
+				return c.Err()
+			}
+		}
+	})},
+
+	// refresh: values
+	{what: "refreshes under a context of its own", by: "refresh/values", build: each(func(b *broken) {
+		b.shouldRefresh = func(c ctx, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+			if run := req.Refresh; run != nil {
+				req.Refresh = func(_ context.Context, current rec) error { return run(context.Background(), current) }
+			}
+			return core.Coordinate(c, b, b, key, req)
+		}
+	})},
+
+	// watch: who saves, and what is no change
+	{what: "is woken by saves that overwrite, alone", by: "watch/save-version", build: func() func(b *broken) {
+		var quiet sync.Map // versions that nobody is told of
+		return func(b *broken) {
+			b.save = func(ctx ctx, key string, r rec) (ver, error) {
+				v, err := b.Backend.Save(ctx, key, r)
+				if err == nil && r.Version != core.AnyVersion {
+					quiet.Store(v, true)
+				}
+				return v, err
+			}
+			b.wait = func(c ctx, key string, seen ver) error {
+				for {
+					if err := b.Backend.Wait(c, key, seen); err != nil {
+						return err
+					}
+					now, err := b.Backend.Load(c, key)
+					if _, untold := quiet.Load(now.Version); err != nil || !untold || now.Version == seen {
+						return nil
+					}
+					time.Sleep(time.Millisecond)
+				}
+			}
+		}
+	}},
+	{what: "is woken by a save that is refused", by: "watch/save-version", build: wokenBy(func(b *broken, wake func()) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			v, err := b.Backend.Save(ctx, key, r)
+			if errors.Is(err, core.ErrConflict) {
+				wake()
+			}
+			return v, err
+		}
+	})},
+	{what: "is woken by a renewal", by: "watch/renew", build: wokenBy(func(b *broken, wake func()) {
+		b.leased(func(_ string, l core.Lease) *brokenLease {
+			return &brokenLease{Lease: l, renew: func(ctx context.Context, ttl time.Duration) error {
+				defer wake()
+				return l.Renew(ctx, ttl)
+			}}
+		})
+	})},
+	{what: "is woken by another's vain Acquire", by: "watch/renew", build: wokenBy(func(b *broken, wake func()) {
+		b.acquire = func(ctx ctx, key string, ttl time.Duration) (core.Lease, error) {
+			l, err := b.Backend.Acquire(ctx, key, ttl)
+			if errors.Is(err, core.ErrLeaseHeld) {
+				wake()
+			}
+			return l, err
+		}
+	})},
+
+	// leases: long ones
+	{what: "gives leases of ten minutes at most", by: "leases/long", build: each(func(b *broken) {
+		b.acquire = func(ctx ctx, key string, ttl time.Duration) (core.Lease, error) {
+			return b.Backend.Acquire(ctx, key, min(ttl, 10*time.Minute))
+		}
+	})},
+	{what: "renews for half an hour at most", by: "leases/long", build: each(func(b *broken) {
+		b.leased(func(_ string, l core.Lease) *brokenLease {
+			return &brokenLease{Lease: l, renew: func(ctx context.Context, ttl time.Duration) error {
+				return l.Renew(ctx, min(ttl, 30*time.Minute))
+			}}
+		})
+	})},
+
+	// keys: long ones
+	{what: "takes the first 128 bytes of a key for a lease's name", by: "keys/long-everywhere", build: each(func(b *broken) {
+		b.acquire = func(ctx ctx, key string, ttl time.Duration) (core.Lease, error) {
+			if core.ValidateKey(key) == nil {
+				key = strings.ToValidUTF8(key[:min(len(key), 128)], "")
+			}
+			return b.Backend.Acquire(ctx, key, ttl)
+		}
+	})},
+	{what: "waits for the lease of the first 128 bytes of a key", by: "keys/long-everywhere", build: each(func(b *broken) {
+		b.wait = func(ctx ctx, key string, seen ver) error { return b.Backend.Wait(ctx, key[:min(len(key), 128)], seen) }
+	})},
+	{what: "can't replace under a long key", by: "keys/long-everywhere", build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			if len(key) == core.MaxKeyLen && r.Version != core.Absent && r.Version != core.AnyVersion {
+				return "", core.ErrConflict
+			}
+			return b.Backend.Save(ctx, key, r)
+		}
+	})},
+
+	// large
+	{what: "leaves what a longer record had in its second chunk", by: "large/overwrite", build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			const chunk = 64 << 10
+			if was, err := b.Backend.Load(ctx, key); err == nil && len(was.Data) > chunk && len(r.Data) == chunk/2 {
+				r.Data = append(bytes.Clone(r.Data), was.Data[chunk:]...)
+			}
+			return b.Backend.Save(ctx, key, r)
+		}
+	})},
+	{what: "lists each chunk of a large record", by: "large/overwrite", build: each(func(b *broken) {
+		b.keys = func(ctx ctx) iter.Seq2[string, error] {
+			return func(yield func(string, error) bool) {
+				for key, err := range b.Backend.Keys(ctx) {
+					r, _ := b.Backend.Load(ctx, cmp.Or(key, "-"))
+					for range len(r.Data)/(64<<10) + 1 {
+						if !yield(key, err) {
+							return
+						}
+					}
+				}
+			}
+		}
+	})},
+	{what: "doesn't delete what is large", by: "large/overwrite", build: each(func(b *broken) {
+		b.delete = func(ctx ctx, key string) error {
+			if b.holds(ctx, key, 8<<10) {
+				return nil
+			}
+			return b.Backend.Delete(ctx, key)
+		}
+	})},
+	{what: "doesn't find what is large when it checks", by: "large/overwrite", build: each(func(b *broken) {
+		b.check = func(ctx ctx, key string) (bool, error) {
+			ok, err := b.Backend.Check(ctx, key)
+			return ok && !b.holds(ctx, key, 1<<19), err
+		}
+	})},
+	{what: "doesn't compare versions above 8 KiB", by: "large/versions", build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			if len(r.Data) > 8<<10 {
+				r.Version = core.AnyVersion
+			}
+			return b.Backend.Save(ctx, key, r)
+		}
+	})},
+	{what: "doesn't compare versions where more than 64 KiB are stored", by: "large/versions", build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			if len(r.Data) > 0 && b.holds(ctx, key, 64<<10) {
+				r.Version = core.AnyVersion
+			}
+			return b.Backend.Save(ctx, key, r)
+		}
+	})},
+	{what: "makes versions of the first 8 KiB", by: "large/versions", build: digesting(func(data []byte) ver { return ver(digest(data[:min(len(data), 8<<10)])) })},
+	{what: "takes no version for an overwrite above 8 KiB", by: "large/versions", build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			if len(r.Data) > 8<<10 && r.Version == "" {
+				r.Version = core.AnyVersion
+			}
+			return b.Backend.Save(ctx, key, r)
+		}
+	})},
+	{what: "hands its memory out above 8 KiB", by: "large/slices", build: func() func(b *broken) {
+		share := aliasing()
+		return func(b *broken) {
+			share(b)
+			shared := b.load
+			b.load = func(ctx ctx, key string) (rec, error) {
+				if b.holds(ctx, key, 8<<10) {
+					return shared(ctx, key)
+				}
+				return b.Backend.Load(ctx, key)
+			}
+		}
+	}},
+	{what: "retains the slice it saves above 8 KiB", by: "large/slices", build: func() func(b *broken) {
+		var saved sync.Map
+		return func(b *broken) {
+			b.save = func(ctx ctx, key string, r rec) (ver, error) {
+				v, err := b.Backend.Save(ctx, key, r)
+				if err == nil && len(r.Data) > 8<<10 {
+					saved.Store(v, r.Data)
+				}
+				return v, err
+			}
+			b.load = func(ctx ctx, key string) (rec, error) {
+				r, err := b.Backend.Load(ctx, key)
+				if data, ok := saved.Load(r.Version); ok && err == nil {
+					r.Data = bytes.Clone(data.(core.Data))
+				}
+				return r, err
+			}
+		}
+	}},
+	{what: "gives Refresh the head of a large record", by: "large/refresh", build: each(func(b *broken) {
+		b.shouldRefresh = func(c ctx, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+			if run := req.Refresh; run != nil {
+				req.Refresh = func(ctx context.Context, current rec) error {
+					current.Data = current.Data[:min(len(current.Data), 64<<10)]
+					return run(ctx, current)
+				}
+			}
+			return core.Coordinate(c, b, b, key, req)
+		}
+	})},
+	{what: "refreshes large records without a look at Seen", by: "large/refresh", build: each(func(b *broken) {
+		b.shouldRefresh = func(c ctx, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+			if b.holds(c, key, 8<<10) {
+				req.Seen = core.AnyVersion
+			}
+			return core.Coordinate(c, b, b, key, req)
+		}
+	})},
+	{what: "writes a large record anew to lease it", by: "large/leases", build: each(func(b *broken) {
+		b.acquire = func(ctx ctx, key string, ttl time.Duration) (core.Lease, error) {
+			l, err := b.Backend.Acquire(ctx, key, ttl)
+			if err == nil && b.holds(ctx, key, 8<<10) {
+				r, _ := b.Backend.Load(ctx, key)
+				_, _ = b.Backend.Save(ctx, key, r)
+			}
+			return l, err
+		}
+	})},
+	{what: "wakes nobody for a large record", by: "large/watch", build: each(func(b *broken) {
+		b.wait = func(c ctx, key string, seen ver) error {
+			for {
+				if err := b.Backend.Wait(c, key, seen); err != nil || !b.holds(c, key, 8<<10) {
+					return err
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}
+	})},
+	{what: "swallows the outage that meets a large Save", by: "large/refused", build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			v, err := b.Backend.Save(ctx, key, r)
+			if errors.Is(err, reference.ErrOutage) && len(r.Data) > 64<<10 {
+				return "accepted", nil
+			}
+			return v, err
+		}
+	})},
+	{what: "saves what is large though it is cancelled", by: "large/refused", build: each(func(b *broken) {
+		b.save = func(c ctx, key string, r rec) (ver, error) {
+			v, err := b.Backend.Save(c, key, r)
+			if errors.Is(err, context.Canceled) && len(r.Data) > 8<<10 {
+				_, _ = b.Backend.Save(context.WithoutCancel(c), key, r)
+			}
+			return v, err
+		}
+	})},
+	{what: "calls a damaged large record absent", by: "large/damaged", build: func() func(b *broken) {
+		var sizes sync.Map
+		return func(b *broken) {
+			b.save = func(ctx ctx, key string, r rec) (ver, error) {
+				sizes.Store(key, len(r.Data))
+				return b.Backend.Save(ctx, key, r)
+			}
+			b.load = func(ctx ctx, key string) (rec, error) {
+				r, err := b.Backend.Load(ctx, key)
+				if size, _ := sizes.Load(key); errors.Is(err, core.ErrCorrupt) && size.(int) > 8<<10 {
+					err = core.ErrNotFound
+				}
+				return r, err
+			}
+		}
+	}},
+	{what: "writes more than 64 KiB in two steps", by: "large/whole", build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			if r.Version == core.AnyVersion && len(r.Data) > 64<<10 {
+				if _, err := b.Backend.Save(ctx, key, rec{Data: r.Data[:64<<10], Version: core.AnyVersion}); err != nil {
+					return "", err
+				}
+				runtime.Gosched()
+			}
+			return b.Backend.Save(ctx, key, r)
+		}
+	})},
+	{what: "reads the data of a large record, and then its version", by: "large/read-concurrent", build: each(func(b *broken) {
+		b.load = func(ctx ctx, key string) (rec, error) {
+			r, err := b.Backend.Load(ctx, key)
+			if err == nil && len(r.Data) > 8<<10 {
+				runtime.Gosched()
+				if now, loaded := b.Backend.Load(ctx, key); loaded == nil {
+					r.Version = now.Version
+				}
+			}
+			return r, err
+		}
+	})},
+	{what: "looks first and replaces then what is large", by: "large/concurrent", build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			if len(r.Data) > 8<<10 {
+				return b.twoSteps(ctx, key, r)
+			}
+			return b.Backend.Save(ctx, key, r)
+		}
+	})},
+	{what: "quotes what is large when it can't save it", by: "large/errors", build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			v, err := b.Backend.Save(ctx, key, r)
+			if err != nil && len(r.Data) > 8<<10 {
+				err = fmt.Errorf("%w: the request was %s", err, []byte(r.Data[:1000]))
+			}
+			return v, err
+		}
+	})},
+	{what: "refuses too large data only when it overwrites", by: "payload/max-size", size: 1000, build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			v, err := b.Backend.Save(ctx, key, r)
+			if errors.Is(err, core.ErrTooLarge) && r.Version != core.AnyVersion {
+				err = core.ErrConflict
+			}
+			return v, err
+		}
+	}), want: func(w *Capabilities) { w.MaxSize = 1000 }},
+
+	// many
+	{what: "holds 256 records, and drops the oldest", by: "many/records", build: func() func(b *broken) {
+		var mu sync.Mutex
+		var order []string
+		return func(b *broken) {
+			b.save = func(ctx ctx, key string, r rec) (ver, error) {
+				v, err := b.Backend.Save(ctx, key, r)
+				mu.Lock()
+				defer mu.Unlock()
+				if err == nil && !slices.Contains(order, key) {
+					if order = append(order, key); len(order) > 256 {
+						_ = b.Backend.Delete(ctx, order[0])
+						order = order[1:]
+					}
+				}
+				return v, err
+			}
+		}
+	}},
+	{what: "finds the first 1,000 records only when it checks", by: "many/records", build: func() func(b *broken) {
+		var mu sync.Mutex
+		known := map[string]int{}
+		return func(b *broken) {
+			b.save = func(ctx ctx, key string, r rec) (ver, error) {
+				v, err := b.Backend.Save(ctx, key, r)
+				mu.Lock()
+				defer mu.Unlock()
+				if _, ok := known[key]; err == nil && !ok {
+					known[key] = len(known)
+				}
+				return v, err
+			}
+			b.check = func(ctx ctx, key string) (bool, error) {
+				ok, err := b.Backend.Check(ctx, key)
+				mu.Lock()
+				defer mu.Unlock()
+				return ok && known[key] < 1000, err
+			}
+		}
+	}},
+	{what: "deletes 100 records, and then none", by: "many/records", build: each(func(b *broken) {
+		var deleted atomic.Int32
+		b.delete = func(ctx ctx, key string) error {
+			if deleted.Add(1) > 100 {
+				return nil
+			}
+			return b.Backend.Delete(ctx, key)
+		}
+	})},
+	{what: "lists the first page of 100", by: "many/keys-100", build: listing(func(keys []string) ([]string, error) { return keys[:min(len(keys), 100)], nil })},
+	{what: "lists the first two pages of 100", by: "many/keys-100", build: listing(func(keys []string) ([]string, error) { return keys[:min(len(keys), 200)], nil })},
+	{what: "asks for a page after a last one that was full", by: "many/keys-100", build: listing(func(keys []string) ([]string, error) {
+		if len(keys) == 100 {
+			return nil, errors.New("no such page")
+		}
+		return keys, nil
+	})},
+	{what: "lists the last key of a page of 100 again on the next one", by: "many/keys-100", build: listing(func(keys []string) ([]string, error) {
+		if len(keys) > 100 {
+			keys = slices.Insert(keys, 100, keys[99])
+		}
+		return keys, nil
+	})},
+	{what: "lists the first page of 1,000", by: "many/keys-1000", build: listing(func(keys []string) ([]string, error) { return keys[:min(len(keys), 1000)], nil })},
+	{what: "lists nothing where 1,000 records fill a page", by: "many/keys-1000", build: listing(func(keys []string) ([]string, error) {
+		if len(keys) == 1000 {
+			keys = nil
+		}
+		return keys, nil
+	})},
+	{what: "lists the first two pages of 1,000", by: "many/keys-1000", build: listing(func(keys []string) ([]string, error) { return keys[:min(len(keys), 2000)], nil })},
+	{what: "stops at the end of a page when its context has ended, and doesn't say so", by: "many/keys-interrupted", build: each(func(b *broken) {
+		b.keys = func(c ctx) iter.Seq2[string, error] {
+			return func(yield func(string, error) bool) {
+				n := 0
+				for key, err := range b.Backend.Keys(c) {
+					if n++; n%100 == 0 && c.Err() != nil {
+						return
+					}
+					if !yield(key, err) {
+						return
+					}
+				}
+			}
+		}
+	})},
+	{what: "has a hundred leases to give", by: "many/leases", build: func() func(b *broken) {
+		var given atomic.Int32
+		return func(b *broken) {
+			b.leased(func(_ string, l core.Lease) *brokenLease {
+				given.Add(1)
+				return &brokenLease{Lease: l, release: func(ctx context.Context) error { given.Add(-1); return l.Release(ctx) }}
+			})
+			limited := b.acquire
+			b.acquire = func(ctx ctx, key string, ttl time.Duration) (core.Lease, error) {
+				if given.Load() >= 100 {
+					return nil, core.ErrLeaseHeld
+				}
+				return limited(ctx, key, ttl)
+			}
+		}
+	}},
+	{what: "keeps leases in 128 slots, by the key's hash", by: "many/leases", build: each(func(b *broken) {
+		b.acquire = func(ctx ctx, key string, ttl time.Duration) (core.Lease, error) {
+			if core.ValidateKey(key) == nil {
+				h := fnv.New32a()
+				_, _ = io.WriteString(h, key)
+				key = fmt.Sprint("slot-", h.Sum32()%128)
+			}
+			return b.Backend.Acquire(ctx, key, ttl)
+		}
+	})},
+	{what: "renews ten times at most", by: "many/renewals", build: renewing(10)},
+	{what: "renews a hundred times at most", by: "many/renewals", build: renewing(100)},
+	{what: "leases one key ten times at most", by: "many/acquires", build: acquiring(10)},
+	{what: "leases one key a hundred times at most", by: "many/acquires", build: acquiring(100)},
+	{what: "counts versions in one byte", by: "many/versions", build: func() func(b *broken) {
+		var mu sync.Mutex
+		count := 0
+		numbers := map[ver]ver{}
+		return func(b *broken) {
+			b.load = func(ctx ctx, key string) (rec, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				r, err := b.Backend.Load(ctx, key)
+				r.Version = numbers[r.Version]
+				return r, err
+			}
+			b.save = func(ctx ctx, key string, r rec) (ver, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if was, err := b.Backend.Load(ctx, key); err == nil && numbers[was.Version] == r.Version {
+					r.Version = was.Version
+				}
+				v, err := b.Backend.Save(ctx, key, r)
+				if err == nil {
+					count++
+					numbers[v] = ver(fmt.Sprint("n", count%256))
+				}
+				return numbers[v], err
+			}
+		}
+	}},
+	{what: "has a hundred versions of a record", by: "many/versions", build: func() func(b *broken) {
+		var saves sync.Map
+		return func(b *broken) {
+			b.save = func(ctx ctx, key string, r rec) (ver, error) {
+				n, _ := saves.LoadOrStore(key, new(atomic.Int32))
+				if n.(*atomic.Int32).Add(1) > 100 {
+					return "", errors.New("too many versions")
+				}
+				return b.Backend.Save(ctx, key, r)
+			}
+		}
+	}},
+	{what: "refreshes eight keys at one time, and no more", by: "many/refreshes", build: func() func(b *broken) {
+		places := make(chan struct{}, 8)
+		return func(b *broken) {
+			b.shouldRefresh = func(c ctx, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+				select {
+				case places <- struct{}{}:
+				case <-c.Done():
+					return 0, c.Err()
+				}
+				defer func() { <-places }()
+				return core.Coordinate(c, b, b, key, req)
+			}
+		}
+	}},
+	{what: "wakes 64 waiters", by: "many/waiters", build: func() func(b *broken) {
+		var waiters atomic.Int32
+		return func(b *broken) {
+			b.wait = func(c ctx, key string, seen ver) error {
+				if waiters.Add(1) > 64 {
+					<-c.Done()
+					return c.Err()
+				}
+				defer waiters.Add(-1)
+				return b.Backend.Wait(c, key, seen)
+			}
+		}
+	}},
+	{what: "wakes a waiter three times", by: "many/waits", build: each(func(b *broken) {
+		var waits atomic.Int32
+		b.wait = func(c ctx, key string, seen ver) error {
+			if waits.Add(1) > 3 {
+				<-c.Done()
+				return c.Err()
+			}
+			return b.Backend.Wait(c, key, seen)
+		}
+	})},
+	{what: "keeps the leases of its third and later handles to itself", by: "many/handles", build: func() func(b *broken) {
+		handles := 0
+		return func(b *broken) {
+			if handles++; handles > 2 {
+				b.acquire = new(core.LocalLeases).Acquire
+			}
+		}
+	}},
+	{what: "doesn't compare versions through its tenth handle", by: "many/handles", build: func() func(b *broken) {
+		handles := 0
+		return func(b *broken) {
+			if handles++; handles == 10 {
+				b.save = b.ignoreVersions
+			}
+		}
+	}},
+	{what: "serves 32 callers at one time, and answers the others absent", by: "many/callers", build: each(func(b *broken) {
+		var callers atomic.Int32
+		b.load = func(ctx ctx, key string) (rec, error) {
+			defer callers.Add(-1)
+			if callers.Add(1) > 32 {
+				return rec{}, core.ErrNotFound
+			}
+			time.Sleep(200 * time.Microsecond)
+			return b.Backend.Load(ctx, key)
+		}
+	})},
+
 	// model
 	{what: "loses one save in seventeen", by: "model/sequence", build: func() func(b *broken) {
 		var saves atomic.Int32
@@ -1682,6 +2306,82 @@ func (b *broken) twoSteps(ctx context.Context, key string, r rec) (ver, error) {
 		runtime.Gosched()
 	}
 	return b.Backend.Save(ctx, key, r)
+}
+
+// holds says whether more than size bytes are stored.
+func (b *broken) holds(ctx context.Context, key string, size int) bool {
+	r, err := b.Backend.Load(ctx, key)
+	return err == nil && len(r.Data) > size
+}
+
+// abandoning has an answer come a moment after the store granted the lease: who
+// has left by then leaves the lease.
+func (b *broken) abandoning(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
+	l, err := b.Backend.Acquire(ctx, key, ttl)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-time.After(time.Millisecond):
+		return l, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// wokenBy has waiters return at what is no change.
+func wokenBy(breaks func(b *broken, wake func())) func() func(b *broken) {
+	return func() func(b *broken) {
+		var wakes atomic.Int64
+		return func(b *broken) {
+			breaks(b, func() { wakes.Add(1) })
+			b.wait = func(c ctx, key string, seen ver) error {
+				before := wakes.Load()
+				for c.Err() == nil && wakes.Load() == before {
+					bounded, cancel := context.WithTimeout(c, time.Millisecond)
+					err := b.Backend.Wait(bounded, key, seen)
+					timedOut := bounded.Err() != nil
+					cancel()
+					if err == nil || !timedOut {
+						return err
+					}
+				}
+				return c.Err()
+			}
+		}
+	}
+}
+
+// renewing has every lease renewed so often and no more.
+func renewing(most int32) func() func(b *broken) {
+	return each(func(b *broken) {
+		b.leased(func(_ string, l core.Lease) *brokenLease {
+			var n atomic.Int32
+			return &brokenLease{Lease: l, renew: func(ctx context.Context, ttl time.Duration) error {
+				if n.Add(1) > most {
+					return core.ErrLeaseLost
+				}
+				return l.Renew(ctx, ttl)
+			}}
+		})
+	})
+}
+
+// acquiring has every key leased so often and no more.
+func acquiring(most int32) func() func(b *broken) {
+	return func() func(b *broken) {
+		var given sync.Map
+		return func(b *broken) {
+			b.acquire = func(ctx ctx, key string, ttl time.Duration) (core.Lease, error) {
+				l, err := b.Backend.Acquire(ctx, key, ttl)
+				if n, _ := given.LoadOrStore(key, new(atomic.Int32)); err == nil && n.(*atomic.Int32).Add(1) > most {
+					_ = l.Release(ctx)
+					return nil, core.ErrLeaseHeld
+				}
+				return l, err
+			}
+		}
+	}
 }
 
 func (b *broken) waitForLease(ctx context.Context, key string, _ ver) error {
@@ -1893,6 +2593,8 @@ func TestEveryBrokenBackendIsCaughtByTheCaseNamedForIt(t *testing.T) {
 			}
 			if c := p.report.Cases[i]; c.Outcome != Failed {
 				t.Errorf("a backend that %s is not caught by %s: it is %s, %s", m.what, m.by, c.Outcome, c.Detail)
+			} else {
+				t.Logf("%s: %s", m.by, c.Detail)
 			}
 			if *whole {
 				for _, c := range p.report.Cases {

@@ -23,7 +23,7 @@ const canary = "CANARY0refresh0token0that0nobody0may0print0CANARY"
 func redaction() []testCase {
 	return []testCase{
 		{"errors", must("No error shows a record's data."), 0,
-			func(c *trial) { c.provoke(func(what string, err error) { c.wantNoSecret(what, err, true) }) }},
+			func(c *trial) { c.provoke(secret, func(what string, err error) { c.wantNoSecret(what, err, true) }) }},
 		{"handles", must("Printing a handle or a lease shows no record's data."), 0,
 			func(c *trial) {
 				a := c.open()
@@ -38,7 +38,7 @@ func redaction() []testCase {
 			func(c *trial) {
 				logged := captureLogs()
 				defer logged.stop()
-				c.provoke(func(string, error) {})
+				c.provoke(secret, func(string, error) {})
 				logged.stop()
 				c.wantNoSecret("the log", logged.String(), true)
 			}},
@@ -51,7 +51,7 @@ func secret(n int) []byte {
 
 // provoke does with secret records what can be done, well and badly, and hands
 // every error to seen.
-func (c *trial) provoke(seen func(what string, err error)) {
+func (c *trial) provoke(secret func(n int) []byte, seen func(what string, err error)) {
 	a, b := c.pair()
 	save := func(what string, ctx context.Context, key string, rec core.Record) {
 		_, err := a.Save(ctx, key, rec)

@@ -273,6 +273,23 @@ func refresh() []testCase {
 				c.wantRecord(b, key, text(2))
 				c.wantFreed(b)
 			}},
+		{"values", must("Refresh's context carries the values of its caller's: a trace, a tenant."), coordinates,
+			func(c *trial) {
+				a, b := c.pair()
+				type mark struct{}
+				seen := c.save(a, key, text(1))
+				for i, handle := range []core.TokenBackend{a, b} {
+					ctx := context.WithValue(c.ctx, mark{}, i+1)
+					d, err := handle.ShouldRefresh(ctx, key, core.RefreshRequest{Seen: seen, LeaseTTL: holding, Refresh: func(ctx context.Context, current core.Record) error {
+						if got := ctx.Value(mark{}); got != i+1 {
+							c.Errorf("a value that the caller's context has is %v in Refresh's, want %d", got, i+1)
+						}
+						return saveNext(ctx, handle, current, text(i+2))
+					}})
+					c.wantDecision(d, err, core.RefreshedHere, "the record is the one seen")
+					seen = c.load(handle, key).Version
+				}
+			}},
 		{"again", must("Refresh never runs twice for one version: whoever comes later with the same Seen finds the record changed."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()

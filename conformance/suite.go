@@ -37,6 +37,8 @@ func suite() []group {
 		{"list", list()},
 		{"store", store()},
 		{"outage", outage()},
+		{"large", large()},
+		{"many", many()},
 		{"redaction", redaction()},
 		{"model", model()},
 	}

@@ -267,6 +267,80 @@ func (c *trial) rounds(f func(round int)) {
 	}
 }
 
+// enough bounds what a case spends on numbers alone. A store that takes long
+// for each call is tried with less, and the case says so.
+func (c *trial) enough() time.Duration { return min(c.patience/5, time.Second) }
+
+// often runs f most times, one after the other. It stops early once it has run
+// least times and had enough time, and returns how often it ran.
+func (c *trial) often(least, most int, f func(i int)) int {
+	begun := time.Now()
+	for i := range most {
+		if i >= least && time.Since(begun) > c.enough() {
+			c.Logf("tried %d times instead of %d: the store takes long", i, most)
+			return i
+		}
+		if f(i); c.Failed() || c.ctx.Err() != nil {
+			return i
+		}
+	}
+	return most
+}
+
+// spread runs f for each number from first up to before end, in a few goroutines.
+// It stops early once so much time has passed; it has run f for all numbers
+// below the one that it returns.
+func (c *trial) spread(first, end int, within time.Duration, f func(i int)) int {
+	begun := time.Now()
+	return c.share(first, end, func() bool { return time.Since(begun) < within }, f)
+}
+
+// all is spread that takes the time it needs. What failed ends the case.
+func (c *trial) all(n int, f func(i int)) {
+	c.share(0, n, func() bool { return true }, f)
+}
+
+func (c *trial) share(first, end int, goOn func() bool, f func(i int)) int {
+	var mu sync.Mutex
+	next := first
+	take := func() (int, bool) {
+		if c.ctx.Err() != nil || c.Failed() || !goOn() {
+			return 0, false
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if next == end {
+			return 0, false
+		}
+		next++
+		return next - 1, true
+	}
+	c.together(8, func(int) {
+		for i, ok := take(); ok; i, ok = take() {
+			f(i)
+		}
+	})
+	if c.Failed() {
+		runtime.Goexit()
+	}
+	return next
+}
+
+// crowd is most on a store that answers at once, and least on one that takes
+// longer: there so many callers would be a burden to others.
+func (c *trial) crowd(b core.TokenBackend, least, most int) int {
+	const looks, quick = 5, 5 * time.Millisecond
+	begun := time.Now()
+	for range looks {
+		_, _ = b.Check(c.ctx, key)
+	}
+	if time.Since(begun) > looks*quick {
+		c.Logf("tried with %d at one time instead of %d: the store takes long", least, most)
+		return least
+	}
+	return most
+}
+
 // The T of a case.
 
 func (c *trial) Helper()                  {}
@@ -298,6 +372,14 @@ func (c *trial) Errorf(format string, args ...any) {
 
 func (c *trial) Fatalf(format string, args ...any) {
 	c.Errorf(format, args...)
+	runtime.Goexit()
+}
+
+// skip ends the case as one that can't be tried here.
+func (c *trial) skip(format string, args ...any) {
+	c.mu.Lock()
+	c.skipped = fmt.Sprintf(format, args...)
+	c.mu.Unlock()
 	runtime.Goexit()
 }
 

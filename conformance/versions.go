@@ -62,6 +62,27 @@ func versions() []testCase {
 				c.replace(a, key, text(3), core.Absent)
 				c.wantRecord(b, key, text(3))
 			}},
+		{"zero", must("The zero Version is Absent: Save of a Record that names no version creates, and never overwrites."), detects,
+			func(c *trial) {
+				a, b := c.pair()
+				saved, err := a.Save(c.ctx, key, core.Record{Data: text(1)})
+				if err != nil {
+					c.Fatalf("Save of a Record without a version, where nothing is stored: %v", err)
+				}
+				c.wantUntouched(b, saved, text(1))
+				for _, handle := range []core.TokenBackend{a, b} {
+					for _, data := range [][]byte{text(2), text(1)} {
+						_, err := handle.Save(c.ctx, key, core.Record{Data: data})
+						c.wantErr(err, core.ErrConflict, "Save of a Record without a version, over a record,")
+						c.wantUntouched(b, saved, text(1))
+					}
+				}
+				c.delete(a, key)
+				if _, err := b.Save(c.ctx, key, core.Record{Data: text(3)}); err != nil {
+					c.Errorf("Save of a Record without a version, after a Delete: %v", err)
+				}
+				c.wantRecord(a, key, text(3))
+			}},
 		{"replace", must("Save with the stored version replaces it, through whichever handle it was loaded."), detects,
 			func(c *trial) {
 				a, b := c.pair()
@@ -153,38 +174,12 @@ func versions() []testCase {
 				})
 			}},
 		{"read-concurrent", must("Load answers data and version that belong together, also beside writers."), enforced,
-			func(c *trial) {
-				a, b := c.pair()
-				c.save(a, key, text(-1))
-				c.rounds(func(round int) {
-					const writers, readers = 2, 4
-					var saved [writers]core.Version
-					var loaded [readers]core.Record
-					c.together(writers+readers, func(i int) {
-						handle := []core.TokenBackend{a, b}[i%2]
-						if i < writers {
-							saved[i] = c.save(handle, key, text(round*10+i))
-						} else {
-							loaded[i-writers] = c.load(handle, key)
-						}
-					})
-					if c.Failed() {
-						return
-					}
-					for _, rec := range loaded {
-						for i, v := range saved {
-							if data := text(round*10 + i); (rec.Version == v) != bytes.Equal(rec.Data, data) {
-								c.Errorf("Load = %s under version %s, and version %s is of %s", brief(rec.Data), show(rec.Version), show(v), brief(data))
-							}
-						}
-					}
-				})
-			}},
+			func(c *trial) { c.readBesideWriters(text) }},
 		{"concurrent-create", must("Of many that save with Absent at one time one succeeds and its record stays; the others get ErrConflict."), enforced,
 			func(c *trial) {
 				a, b := c.pair()
 				c.rounds(func(round int) {
-					c.oneWinner([]core.TokenBackend{a, b}, fmt.Sprintf("new-%d", round), core.Absent, round)
+					c.oneWinner([]core.TokenBackend{a, b}, fmt.Sprintf("new-%d", round), core.Absent, func(i int) []byte { return text(100*round + i) })
 				})
 			}},
 		{"concurrent-replace", must("Of N that replace one version at one time one succeeds and its record stays; N-1 get ErrConflict."), enforced,
@@ -192,7 +187,7 @@ func versions() []testCase {
 				a, b := c.pair()
 				v := c.save(a, key, text(-1))
 				c.rounds(func(round int) {
-					v = c.oneWinner([]core.TokenBackend{a, b}, key, v, round)
+					v = c.oneWinner([]core.TokenBackend{a, b}, key, v, func(i int) []byte { return text(100*round + i) })
 				})
 			}},
 		{"no-lost-update", must("Writers that load, edit, save with the version and start over on ErrConflict lose none of their edits."), enforced,
@@ -243,12 +238,41 @@ func (c *trial) wantUntouched(b core.TokenBackend, v core.Version, data []byte) 
 	}
 }
 
+// readBesideWriters expects that the data and the version of a Load belong
+// together. Records are told apart by their number.
+func (c *trial) readBesideWriters(record func(n int) []byte) {
+	a, b := c.pair()
+	c.save(a, key, record(-1))
+	c.rounds(func(round int) {
+		const writers, readers = 2, 4
+		var saved [writers]core.Version
+		var loaded [readers]core.Record
+		c.together(writers+readers, func(i int) {
+			handle := []core.TokenBackend{a, b}[i%2]
+			if i < writers {
+				saved[i] = c.save(handle, key, record(round*10+i))
+			} else {
+				loaded[i-writers] = c.load(handle, key)
+			}
+		})
+		if c.Failed() {
+			return
+		}
+		for _, rec := range loaded {
+			for i, v := range saved {
+				if data := record(round*10 + i); (rec.Version == v) != bytes.Equal(rec.Data, data) {
+					c.Errorf("Load = %s under version %s, and version %s is of %s", brief(rec.Data), show(rec.Version), show(v), brief(data))
+				}
+			}
+		}
+	})
+}
+
 // oneWinner has many save over v at one time, and returns the winner's version.
-func (c *trial) oneWinner(handles []core.TokenBackend, key string, v core.Version, round int) core.Version {
+// No record may have been stored before: a digest couldn't tell them apart.
+func (c *trial) oneWinner(handles []core.TokenBackend, key string, v core.Version, record func(i int) []byte) core.Version {
 	got := make([]core.Version, 8)
 	errs := make([]error, len(got))
-	// Never data that were stored before: a digest couldn't tell them apart.
-	record := func(i int) []byte { return text(100*round + i) }
 	c.together(len(got), func(i int) {
 		got[i], errs[i] = handles[i%len(handles)].Save(c.ctx, key, core.Record{Data: record(i), Version: v})
 	})

@@ -68,6 +68,44 @@ func watch() []testCase {
 				c.wantWoken(waiting[0], "the record was saved")
 				c.wantWoken(waiting[1], "the record was saved")
 			}},
+		{"save-version", must("A Save with a version wakes those who wait, as one with AnyVersion does; one that is refused doesn't."), needs | lease | detects,
+			func(c *trial) {
+				a, b := c.pair()
+				c.acquire(a, key, holding)
+				waiting := []<-chan error{c.waiting(a, core.Absent), c.waiting(b, core.Absent)}
+				c.wantAsleep(waiting)
+				c.wantConflict(a, "no-such-version", "a version nobody made up")
+				c.wantAsleep(waiting)
+				v := c.replace(a, key, text(1), core.Absent)
+				c.wantWoken(waiting[0], "the record was created")
+				c.wantWoken(waiting[1], "the record was created")
+				waiting = []<-chan error{c.waiting(a, v), c.waiting(b, v)}
+				c.wantAsleep(waiting)
+				c.wantConflict(b, core.Absent, "Absent, over a record,")
+				c.wantAsleep(waiting)
+				c.replace(b, key, text(2), v)
+				c.wantWoken(waiting[0], "the record was replaced")
+				c.wantWoken(waiting[1], "the record was replaced")
+			}},
+		{"renew", must("A renewed lease wakes nobody: it is held, and the version is the one seen."), needs | lease,
+			func(c *trial) {
+				a, b := c.pair()
+				v := c.save(a, key, text(1))
+				lease := c.acquire(a, key, holding)
+				waiting := []<-chan error{c.waiting(a, v), c.waiting(b, v)}
+				for range 3 {
+					c.wantAsleep(waiting)
+					if err := lease.Renew(c.ctx, holding); err != nil {
+						c.Errorf("Renew of a held lease: %v", err)
+					}
+				}
+				c.wantAsleep(waiting)
+				c.wantHeld(b, key)
+				c.wantAsleep(waiting)
+				c.release(lease)
+				c.wantWoken(waiting[0], "the lease was released")
+				c.wantWoken(waiting[1], "the lease was released")
+			}},
 		{"delete", must("A Delete wakes those who wait."), needs | lease,
 			func(c *trial) {
 				a, b := c.pair()

@@ -39,7 +39,7 @@ func TestConformanceWithARecoveryWindow(t *testing.T) {
 	t.Parallel()
 	const same = "how a secret is deleted makes no difference"
 	conform(t, awssecrets.Options{RecoveryWindow: 7}, map[string]string{
-		"claims": same, "keys": same, "payload": same, "leases": same, "watch": same, "refresh": same, "redaction": same,
+		"claims": same, "keys": same, "payload": same, "leases": same, "watch": same, "refresh": same, "redaction": same, "large": same, "many": same,
 	})
 }
 
