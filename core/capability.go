@@ -15,7 +15,9 @@ type Leaser interface {
 	// A lease whose holder let it expire, or died where the store notices
 	// deaths, is free. Leases need no record, and saving needs no lease. As
 	// with a TokenBackend's methods, a ctx that is done and an invalid key
-	// have no effect but an error.
+	// have no effect but an error. A ctx that ends while the store grants the
+	// lease leaves none behind until its ttl: Acquire returns the lease, or
+	// sees to it that it is released soon ([Origin.Acquire] does that).
 	Acquire(ctx context.Context, key string, ttl time.Duration) (Lease, error)
 }
 
