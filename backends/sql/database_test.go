@@ -154,6 +154,14 @@ func (w *wire) ExecContext(ctx context.Context, query string, args ...any) (stds
 	return done, err
 }
 
+// BeginTx is what *sql.DB has, and a gorm.ConnPool may not.
+func (w *wire) BeginTx(ctx context.Context, o *stdsql.TxOptions) (*stdsql.Tx, error) {
+	if err := w.pass(); err != nil {
+		return nil, err
+	}
+	return w.ConnPool.(gorm.TxBeginner).BeginTx(ctx, o)
+}
+
 func (w *wire) QueryContext(ctx context.Context, query string, args ...any) (*stdsql.Rows, error) {
 	if err := w.pass(); err != nil {
 		return nil, err

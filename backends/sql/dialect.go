@@ -24,6 +24,11 @@ type dialect struct {
 	// wait for a lease must not get in the way of those who save.
 	held string
 
+	// commits fails in a session that doesn't commit each statement by itself, and
+	// is a condition that holds in any other: see run. Empty where there is no such
+	// session.
+	commits string
+
 	// Writes that insert the row or change it. Their parts run one after the
 	// other until one of them changes a row.
 	overwrite, create, acquire []string
@@ -67,6 +72,10 @@ var dialects = map[string]dialect{
 		// UTC, since UNIX_TIMESTAMP(NOW(6)) goes back an hour when summer time
 		// ends. Not SYSDATE: it can't be replicated by statements.
 		now: `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))`,
+		// An integer out of range is an error, also with IGNORE and whatever the
+		// sql_mode, before a row is looked at:
+		// https://dev.mysql.com/doc/refman/8.4/en/out-of-range-and-overflow.html
+		commits: `9223372036854775807 + (1 - @@autocommit) > 0`,
 
 		// VALUES(data) is deprecated in MySQL since 8.0.20 in favour of a name
 		// for the new row, which MariaDB doesn't know.
@@ -112,8 +121,9 @@ var upsert = dialect{
 
 // statement is one as the driver takes it.
 type statement struct {
-	text   string
-	params []string // whose argument stands at each placeholder
+	text    string
+	guarded string   // the same, with the dialect's condition commits
+	params  []string // whose argument stands at each placeholder
 }
 
 // statements are what a Backend says to its database.
@@ -143,7 +153,9 @@ type statements struct {
 // said on the channel.
 func (d dialect) statements(table string, notify bool) statements {
 	one := func(text string) statement {
-		return d.statement(strings.NewReplacer("{table}", table, "{now}", d.now, "{saved}", cmp.Or(d.saved, d.now)).Replace(text))
+		s := d.statement(strings.NewReplacer("{table}", table, "{now}", d.now, "{saved}", cmp.Or(d.saved, d.now)).Replace(text))
+		s.guarded = d.guard(s.text)
+		return s
 	}
 	all := func(parts ...string) (filled []statement) {
 		for _, part := range parts {
@@ -162,7 +174,7 @@ func (d dialect) statements(table string, notify bool) statements {
 	}
 	const mine = ` WHERE record_key = @key AND lease_owner = @owner AND lease_until > {now}`
 	s := statements{
-		createTable: statement{text: d.definition(table)},
+		createTable: statement{text: d.definition(table), guarded: d.definition(table)}, // commits by itself
 
 		load:  one(`SELECT data, version, modified FROM {table} WHERE record_key = @key AND data IS NOT NULL`),
 		check: one(`SELECT 1 FROM {table} WHERE record_key = @key AND data IS NOT NULL`),
@@ -205,7 +217,19 @@ func (d dialect) statement(text string) statement {
 		}
 		return "?"
 	})
-	return statement{text, params}
+	return statement{text: text, params: params}
+}
+
+// guard puts the condition commits into a statement. A row that is inserted has
+// the condition, which is 1, multiply one of its values.
+func (d dialect) guard(text string) string {
+	switch {
+	case d.commits == "":
+		return text
+	case strings.Contains(text, " WHERE "):
+		return strings.Replace(text, " WHERE ", " WHERE "+d.commits+" AND ", 1)
+	}
+	return strings.Replace(text, d.now, "("+d.commits+") * "+d.now, 1)
 }
 
 // definition is the DDL file's statement, for another table.

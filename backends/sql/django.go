@@ -34,9 +34,9 @@ func readDjango(ctx context.Context, db *gorm.DB, table string) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	newest := statement{text: `SELECT token FROM ` + db.Statement.Quote(table) + ` ORDER BY created_at DESC LIMIT 1`}
+	newest := `SELECT token FROM ` + db.Statement.Quote(table) + ` WHERE 1 = 1 ORDER BY created_at DESC LIMIT 1`
 	var data []byte
-	found, err := b.first(ctx, nil, newest, &data)
+	found, err := b.first(ctx, nil, statement{text: newest, guarded: dialects[db.Name()].guard(newest)}, &data)
 	switch {
 	case err != nil:
 		return nil, err

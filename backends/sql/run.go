@@ -28,8 +28,8 @@ func (s statement) arguments(a args) []any {
 // row, and reports whether one did.
 func (b *Backend) change(ctx context.Context, a args, statements ...statement) (changed bool, err error) {
 	for _, s := range statements {
-		err := b.attempt(ctx, func() error {
-			done, err := b.pool.ExecContext(ctx, s.text, s.arguments(a)...)
+		err := b.attempt(ctx, func(on session) error {
+			done, err := on.ExecContext(ctx, on.text(s), s.arguments(a)...)
 			if err != nil {
 				return err
 			}
@@ -46,8 +46,8 @@ func (b *Backend) change(ctx context.Context, a args, statements ...statement) (
 
 // first reads the first row, if there is one.
 func (b *Backend) first(ctx context.Context, a args, s statement, row ...any) (found bool, err error) {
-	err = b.attempt(ctx, func() error {
-		rows, err := b.pool.QueryContext(ctx, s.text, s.arguments(a)...)
+	err = b.attempt(ctx, func(on session) error {
+		rows, err := on.QueryContext(ctx, on.text(s), s.arguments(a)...)
 		if err != nil {
 			return err
 		}
@@ -65,9 +65,9 @@ func (b *Backend) first(ctx context.Context, a args, s statement, row ...any) (f
 
 // column reads the only column of all rows.
 func (b *Backend) column(ctx context.Context, a args, s statement) (all []string, err error) {
-	err = b.attempt(ctx, func() error {
+	err = b.attempt(ctx, func(on session) error {
 		all = nil
-		rows, err := b.pool.QueryContext(ctx, s.text, s.arguments(a)...)
+		rows, err := on.QueryContext(ctx, on.text(s), s.arguments(a)...)
 		if err != nil {
 			return err
 		}
@@ -89,10 +89,10 @@ const attempts = 4
 
 // attempt runs a statement, again if the database did nothing of it and says
 // that it is worth another try.
-func (b *Backend) attempt(ctx context.Context, run func() error) error {
+func (b *Backend) attempt(ctx context.Context, do func(session) error) error {
 	var err error
 	for range attempts {
-		err = run()
+		err = b.run(ctx, do)
 		if err == nil || ctx.Err() != nil || !b.givenUp(err) {
 			break
 		}
@@ -108,6 +108,77 @@ func (b *Backend) attempt(ctx context.Context, run func() error) error {
 		return errTable
 	}
 	return err
+}
+
+// session is where a statement is executed.
+type session struct {
+	gorm.ConnPool
+	transaction bool
+}
+
+func (on session) text(s statement) string {
+	if on.transaction {
+		return s.text
+	}
+	return s.guarded
+}
+
+// run executes a statement that shall be committed when run returns.
+//
+// A session of MySQL or MariaDB can have autocommit off (autocommit=0 in the DSN,
+// the server's init_connect, a SET that somebody executed on a pooled
+// connection). There a write succeeds and is never committed, and a read shows
+// what there was when the session was first used. Sessions of one pool may
+// differ, and poolers exchange them, so that each statement tells by failing, and
+// is then executed in a transaction, as all later ones are.
+func (b *Backend) run(ctx context.Context, do func(session) error) error {
+	if !b.transacts.Load() {
+		err := do(session{ConnPool: b.pool})
+		if !uncommitted(err) {
+			return err
+		}
+		b.transacts.Store(true)
+	}
+	tx, err := b.begin(ctx)
+	if err != nil {
+		return err
+	}
+	if err := do(session{tx, true}); err != nil {
+		_ = tx.Rollback()
+		return err
+	}
+	return tx.Commit()
+}
+
+// uncommitted reports the error of a dialect's condition commits: MySQL's
+// ER_DATA_OUT_OF_RANGE.
+func uncommitted(err error) bool {
+	return err != nil && isMySQL(err, 1690) && strings.Contains(err.Error(), "autocommit")
+}
+
+var errUncommitted = errors.New("the session's autocommit is off, and its pool begins no transactions: connect with autocommit on")
+
+type transaction interface {
+	gorm.ConnPool
+	gorm.TxCommitter
+}
+
+func (b *Backend) begin(ctx context.Context) (transaction, error) {
+	var begun any
+	var err error
+	switch pool := b.pool.(type) {
+	case gorm.TxBeginner:
+		begun, err = pool.BeginTx(ctx, nil)
+	case gorm.ConnPoolBeginner:
+		begun, err = pool.BeginTx(ctx, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if tx, ok := begun.(transaction); ok {
+		return tx, nil
+	}
+	return nil, errUncommitted
 }
 
 // givenUp reports errors of statements that had no effect, because another was

@@ -35,6 +35,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"gorm.io/gorm"
@@ -78,6 +79,8 @@ type Backend struct {
 	prefix string
 	sql    statements
 	wakes  wakes
+
+	transacts atomic.Bool // a session was met that doesn't commit by itself
 }
 
 var (

@@ -455,7 +455,7 @@ func TestAnothersContextIsNoneOfOurs(t *testing.T) {
 // MySQL lacks, and no name for an inserted row, which MariaDB lacks.
 func TestMySQLIsToldWhatMariaDBHasToo(t *testing.T) {
 	said := fmt.Sprint(dialects["mysql"].statements("t", false))
-	if found := regexp.MustCompile(`(?i)returning|as new|on conflict|\$1|@`).FindString(said); found != "" {
+	if found := regexp.MustCompile(`(?i)returning|as new|on conflict|\$1|[^@]@[^@]`).FindString(said); found != "" {
 		t.Errorf("there is %q in\n%s", found, said)
 	}
 	if !strings.Contains(said, "INSERT IGNORE INTO t ") {
