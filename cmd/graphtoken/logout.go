@@ -27,7 +27,7 @@ func (logoutCommand) Run(ctx context.Context, s *session, c *console) (err error
 	q := s.named()
 	q.App = q.App || s.User == "" && len(cache.Accounts()) == 0
 	if _, there := cache.AccessToken(q); q.App && !there && !s.ClientCredentials {
-		return fmt.Errorf("%w of anybody", core.ErrNotFound)
+		return fmt.Errorf("%w of %s", core.ErrNotFound, whom(q))
 	}
 	if cache.Ambiguous(q) {
 		return ambiguous(cache, q)
@@ -55,7 +55,7 @@ func whole(c *tokencache.Cache, q tokencache.Query) (tokencache.Query, error) {
 	anyTenant.Tenant = ""
 	users := fitting(c, anyTenant)
 	if len(users) == 0 || len(fitting(c, q)) == 0 {
-		return q, fmt.Errorf("%w of %s", core.ErrNotFound, cmp.Or(q.Username, q.Tenant, q.Environment, "anybody"))
+		return q, fmt.Errorf("%w of %s", core.ErrNotFound, whom(q))
 	}
 	if len(fitting(c, q)) < len(users) {
 		return q, usageError(fmt.Sprintf("logout removes all of a user's tokens, and %s has some of other tenants: leave --tenant out", nameOf(users[0])))
@@ -67,7 +67,7 @@ func whole(c *tokencache.Cache, q tokencache.Query) (tokencache.Query, error) {
 	switch {
 	case q.ClientID == "" || len(clients) == 0:
 	case !slices.ContainsFunc(clients, func(id string) bool { return strings.EqualFold(id, q.ClientID) }):
-		return q, fmt.Errorf("%w of %s for the application %s", core.ErrNotFound, nameOf(users[0]), q.ClientID)
+		return q, fmt.Errorf("%w of %s", core.ErrNotFound, whom(q))
 	case len(clients) > 1:
 		return q, usageError(fmt.Sprintf("logout removes all of a user's tokens, and %s has some of other applications: leave --client-id out", nameOf(users[0])))
 	}

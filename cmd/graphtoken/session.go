@@ -247,7 +247,7 @@ func (s *session) keyring() (*crypto.Keyring, error) {
 	default:
 		return nil, nil
 	}
-	keys, err := crypto.ReadKeys(strings.NewReader(text))
+	keys, err := crypto.ReadKeys(strings.NewReader(strings.TrimPrefix(text, "\ufeff"))) // editors begin files with a mark
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", from, err)
 	}

@@ -109,6 +109,7 @@ func TestTheFileOfKeygenIsGoodAsAVariable(t *testing.T) {
 	for _, keys := range []string{
 		string(text),
 		strings.ReplaceAll(string(text), "\n", "\r\n"),
+		"\ufeff" + strings.Fields(string(text))[4],
 		string(more) + string(text),
 		strings.Fields(string(more))[4] + ", " + strings.Fields(string(text))[4] + " # both",
 	} {

@@ -55,7 +55,7 @@ func (cmd *statusCommand) Run(ctx context.Context, s *session, c *console) (err 
 		if err := nobody(cache, s.named()); errors.Is(err, core.ErrNotFound) {
 			return err
 		}
-		return fmt.Errorf("%w of %s", core.ErrNotFound, s.User)
+		return fmt.Errorf("%w of %s", core.ErrNotFound, whom(s.named()))
 	}
 	if cmd.JSON {
 		err = writeJSON(c.out, r)
@@ -63,7 +63,7 @@ func (cmd *statusCommand) Run(ctx context.Context, s *session, c *console) (err 
 		err = r.print(c.out, time.Now())
 	}
 	if err == nil && len(r.Accounts) == 0 {
-		return fmt.Errorf("%w of anybody", core.ErrNotFound)
+		return fmt.Errorf("%w of %s", core.ErrNotFound, whom(s.named()))
 	}
 	return err
 }

@@ -34,6 +34,22 @@ func (s *session) named() tokencache.Query {
 	return q
 }
 
+// whom says who is meant by q.
+func whom(q tokencache.Query) string {
+	who := cmp.Or(q.Username, "anybody")
+	if q.App {
+		who = "the application"
+	}
+	for _, limit := range []struct{ by, value string }{
+		{" with the client ID ", q.ClientID}, {" in the tenant ", q.Tenant}, {" at ", q.Environment},
+	} {
+		if limit.value != "" {
+			who += limit.by + limit.value
+		}
+	}
+	return who
+}
+
 // split returns the host and the tenant of an authority, if they are there.
 func split(authority string) (environment, tenant string) {
 	u, err := url.Parse(authority)
