@@ -308,3 +308,41 @@ func (s *stumbling) Save(ctx context.Context, key string, rec core.Record) (core
 	}
 	return s.backend.Save(ctx, key, rec)
 }
+
+// The simulation found what happens otherwise: laid over what others made of the
+// record since, by machines whose clocks differ, a spent refresh token came back.
+func TestWhatIsStoredIsNotUnsavedThoughTheAnswerWasLost(t *testing.T) {
+	ctx := context.Background()
+	p, b := newIDP(), &mute{backend: newBackend()}
+	s := core.NewStore(b, calm())
+	p.signIn(t, s, "k", "ana")
+	ts := s.TokenSource("k", ana(), p.refresh)
+	b.lost = true
+	if _, err := ts.Refresh(ctx); !errors.Is(err, core.ErrRefreshedNotSaved) {
+		t.Fatalf("%v although no answer came", err)
+	}
+	b.lost = false
+	_, v, err := s.Load(ctx, "k")
+	rec, _ := b.backend.Load(ctx, "k")
+	if err != nil || v != rec.Version {
+		t.Errorf("version %q, which is not the stored one: %v", v, err)
+	}
+	saves := b.count("save")
+	if err := s.Flush(ctx); err != nil || b.count("save") != saves {
+		t.Errorf("%d more saves, %v", b.count("save")-saves, err)
+	}
+}
+
+// mute saves, and its answers get lost.
+type mute struct {
+	*backend
+	lost bool
+}
+
+func (m *mute) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
+	v, err := m.backend.Save(ctx, key, rec)
+	if err == nil && m.lost {
+		return "", errOutage
+	}
+	return v, err
+}

@@ -182,10 +182,22 @@ func (s *Store) open(ctx context.Context, key string, rec Record) (contents, err
 		return contents{}, err
 	}
 	c := contents{stored: stored, cache: stored, version: rec.Version, unsaved: s.unsaved.of(key)}
-	if c.unsaved != nil {
-		c.cache = c.unsaved.over(stored)
+	if c.unsaved == nil {
+		return c, nil
+	}
+	c.cache = c.unsaved.over(stored)
+	// A save whose answer was lost may have happened. What is stored is unsaved no
+	// longer: later it would be laid over what others make of it.
+	if sameCache(c.cache, stored) && s.unsaved.settle(key, c.unsaved) {
+		c.cache, c.unsaved = stored, nil
 	}
 	return c, nil
+}
+
+func sameCache(a, b *tokencache.Cache) bool {
+	x, errA := a.Marshal()
+	y, errB := b.Marshal()
+	return errA == nil && errB == nil && string(x) == string(y)
 }
 
 // write saves c under version v.
