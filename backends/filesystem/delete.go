@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
 // Check implements [core.TokenBackend]. A file is a record, even a broken one.
@@ -29,7 +31,8 @@ func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 
 // Delete implements [core.TokenBackend]. The file is gone for good when it
 // returns; where the record is a symbolic link, the file it leads to is
-// deleted and the link stays.
+// deleted and the link stays. A file that can be written and not removed, such as
+// a mount point, is an error: an empty one would be a broken record.
 func (b *Backend) Delete(ctx context.Context, key string) error {
 	if err := b.admit(ctx, "delete", key); err != nil {
 		return err
@@ -45,24 +48,30 @@ func (b *Backend) delete(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	if absent(at.record()) && absent(tempFile(at.dir, at.stripe())) {
+	if absent(at.record()) && absent(tempFile(at.home, at.stripe())) {
 		return nil // without making a lock file, or even the directory
 	}
-	guard, err := b.lock(ctx, at)
+	at, guard, err := b.lockKey(ctx, key)
 	if err != nil {
 		return err
 	}
 	defer guard.unlock()
+	root, err := os.OpenRoot(at.dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
 	// What a killed save left holds tokens too.
-	for _, path := range []string{guard.temp, at.record()} {
-		if err := remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	if err := guard.helpers.Remove(guard.temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := atomicfile.Remove(root, at.name); err != nil {
+		return err
 	}
 	if held, err := b.leaseHeld(at); err == nil && !held {
-		_ = remove(at.lease()) // a dead holder's; the next one would replace it
+		_ = removeLease(guard.helpers, at) // a dead holder's; the next one would replace it
 	}
-	return syncDir(at.dir)
+	return nil
 }
 
 func absent(path string) bool {

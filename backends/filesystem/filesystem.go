@@ -21,7 +21,8 @@
 //	.graphtoken/temp-1f                the next record, before it is renamed
 //	.graphtoken/leases/o365_token.txt  who refreshes the record, and until when
 //
-// Lock files stay; their number is bounded. A temporary that a killed process
+// Lock files stay; their number is bounded. One that somebody removes is made
+// again, and the lock on the old one doesn't count. A temporary that a killed process
 // left behind goes with the next save under the same lock, and with the first
 // save of every Backend. A lease file goes with its lease; a dead holder's is
 // replaced by the next one.
@@ -63,15 +64,17 @@ type Options struct {
 // Backend is a [core.TokenBackend] over a directory. Any number of Backends,
 // in any number of processes, can share one.
 type Backend struct {
-	dir    string
-	prefix string
-	naming core.Naming
+	dir     string
+	prefix  string
+	namings map[bool]core.Naming // by whether the directory folds case
+	casing  atomic.Int32         // a casing
 
 	noFileLocks atomic.Bool
 	queues      [stripes]chan struct{} // this Backend's own line in front of each lock file
 	sweep       sync.Once
+	claims      seenClaims
 
-	now func() time.Time // what leases expire by
+	now func() time.Time // by both of its readings leases expire
 }
 
 var (
@@ -80,6 +83,7 @@ var (
 	_ core.Watcher      = (*Backend)(nil)
 	_ core.Lister       = (*Backend)(nil)
 	_ core.Pinger       = (*Backend)(nil)
+	_ core.Prober       = (*Backend)(nil)
 )
 
 // New returns the backend of a directory, which the first Save makes if it
@@ -95,8 +99,11 @@ func New(dir string, o Options) (*Backend, error) {
 	b := &Backend{
 		dir:    filepath.Clean(dir),
 		prefix: o.Prefix,
-		naming: newNaming(o.Prefix),
 		now:    time.Now,
+		namings: map[bool]core.Naming{
+			false: newNaming(o.Prefix, false),
+			true:  newNaming(o.Prefix, true),
+		},
 	}
 	b.noFileLocks.Store(o.NoFileLocks)
 	for i := range b.queues {

@@ -16,8 +16,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"github.com/graphtoken/graphtoken/core"
 )
 
@@ -44,6 +42,8 @@ func save(t testing.TB, b *Backend, key string, data []byte, v core.Version) cor
 	}
 	return v
 }
+
+func leaseFile(at place) string { return helperFile(at.home, filepath.Join(leases, at.as)) }
 
 // wantFiles checks what lies in dir and below, lock files left out.
 func wantFiles(t testing.TB, dir string, want ...string) {
@@ -334,7 +334,7 @@ func TestDeleteLeavesNothing(t *testing.T) {
 	at, _ := b.place("k")
 	for path, data := range map[string]string{
 		tempFile(dir, at.stripe()): "half",
-		at.lease():                 "\x00dead 99999999999999999999 locked  \n",
+		leaseFile(at):              "\x00dead 99999999999999999999 locked  \n",
 	} {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
@@ -373,15 +373,18 @@ func TestAStuckSaverIsWaitedForOnlySoLong(t *testing.T) {
 		b := open(t, dir, Options{})
 		save(t, b, "k", record(1, 0), core.Absent)
 		at, _ := b.place("k")
-		stuck := flock.New(lockFile(dir, at.stripe()))
-		if ok, err := stuck.TryLock(); !ok || err != nil {
-			t.Fatal(ok, err)
+		stuck, err := os.OpenFile(lockFile(dir, at.stripe()), os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
 		}
 		defer stuck.Close()
+		if ok, err := lockFileNow(stuck, true); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
 
 		began := time.Now()
-		_, err := b.Save(t.Context(), "k", core.Record{Data: record(2, 0), Version: core.AnyVersion})
-		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) < lockPatience || !strings.Contains(err.Error(), stuck.Path()) {
+		_, err = b.Save(t.Context(), "k", core.Record{Data: record(2, 0), Version: core.AnyVersion})
+		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) < lockPatience || !strings.Contains(err.Error(), stuck.Name()) {
 			t.Errorf("Save after %v = %v", time.Since(began), err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -404,7 +407,8 @@ func TestALockOfExistenceIsBrokenOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(stuck.temp, record(1, 0), 0o600); err != nil {
+		late := helperFile(dir, stuck.temp)
+		if err := os.WriteFile(late, record(1, 0), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
@@ -413,7 +417,7 @@ func TestALockOfExistenceIsBrokenOnce(t *testing.T) {
 			t.Errorf("broken after %v", waited)
 		}
 		// The stuck one goes on: too late.
-		if err := rename(stuck.temp, at.record()); err == nil {
+		if err := os.Rename(late, at.record()); err == nil {
 			t.Error("the late save succeeded")
 		}
 		next, err := open(t, dir, Options{NoFileLocks: true}).lock(t.Context(), at)

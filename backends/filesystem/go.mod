@@ -2,15 +2,12 @@ module github.com/graphtoken/graphtoken/backends/filesystem
 
 go 1.25.0
 
-require (
-	github.com/gofrs/flock v0.13.1
-	github.com/graphtoken/graphtoken/core v0.1.0
-)
+require github.com/graphtoken/graphtoken/core v0.1.0
 
 require (
 	github.com/graphtoken/graphtoken/conformance v0.1.0
 	github.com/graphtoken/graphtoken/internal/testkit v0.1.0
-	golang.org/x/sys v0.47.0 // indirect
+	golang.org/x/sys v0.47.0
 )
 
 replace (

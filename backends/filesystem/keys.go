@@ -9,15 +9,10 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/graphtoken/graphtoken/core"
 )
-
-// helpers is the directory, beside the records, of everything that is no
-// record.
-const helpers = ".graphtoken"
 
 // maxName is the longest file name of every file system in use.
 const maxName = 255
@@ -66,11 +61,15 @@ func (b *Backend) eachKey(ctx context.Context, yield func(string, error) bool) e
 }
 
 func (b *Backend) keyOf(entry fs.DirEntry) (key string, ok bool) {
-	name, ok := strings.CutPrefix(entry.Name(), b.prefix)
-	if !ok {
+	name := entry.Name()
+	naming := b.naming(true)
+	if naming.FoldsCase && len(name) >= len(b.prefix) && strings.EqualFold(name[:len(b.prefix)], b.prefix) {
+		name = b.prefix + unfolded(name[len(b.prefix):])
+	}
+	if name, ok = strings.CutPrefix(name, b.prefix); !ok {
 		return "", false
 	}
-	if key, ok = b.naming.Key(name); !ok || b.fits(key) != nil {
+	if key, ok = naming.Key(name); !ok || b.fits(key) != nil {
 		return "", false
 	}
 	switch entry.Type() {
@@ -83,10 +82,10 @@ func (b *Backend) keyOf(entry fs.DirEntry) (key string, ok bool) {
 	return "", false
 }
 
-func newNaming(prefix string) core.Naming {
+func newNaming(prefix string, foldsCase bool) core.Naming {
 	return core.Naming{
 		Escape:    '%',
-		FoldsCase: runtime.GOOS == "windows" || runtime.GOOS == "darwin" || runtime.GOOS == "ios",
+		FoldsCase: foldsCase,
 		// Never less than what Naming needs to name every key; where that and
 		// a long prefix exceed maxName, fits says so.
 		Limit: max(maxName-len(prefix), longestEscape),
@@ -111,7 +110,9 @@ func (b *Backend) fits(key string) error {
 	return nil
 }
 
-func (b *Backend) fileName(key string) string { return b.prefix + b.naming.Name(key) }
+func (b *Backend) fileName(key string) string {
+	return b.prefix + b.naming(hasUpper(key)).Name(key)
+}
 
 // validatePrefix refuses what can't begin a file name on some system, so that
 // a directory that moves to another stays readable.

@@ -12,9 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
 // Acquire implements [core.Leaser]. The lease is a file, locked for as long as
@@ -23,7 +22,8 @@ import (
 // its expiry, and then the successor makes a new file, since the old one stays
 // locked. Where files can't be locked, a lease is free at its expiry only.
 //
-// Saving needs no lease and respects none.
+// Expiries count by a clock that nobody sets; see README. Saving needs no lease and
+// respects none. When ctx ends in between, nothing is kept.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
 	if err := b.admit(ctx, "acquire", key); err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func (b *Backend) acquire(ctx context.Context, key string, ttl time.Duration) (*
 	if held, err := b.leaseHeld(at); held || err != nil {
 		return nil, heldOr(err)
 	}
-	guard, err := b.lock(ctx, at)
+	at, guard, err := b.lockKey(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -53,9 +53,16 @@ func (b *Backend) acquire(ctx context.Context, key string, ttl time.Duration) (*
 	if held, err := b.leaseHeld(at); held || err != nil {
 		return nil, heldOr(err)
 	}
-	l := &lease{b: b, key: key, at: at, claim: claim{owner: newOwner(), expires: b.now().Add(ttl)}}
-	if err := l.take(ctx); err != nil {
-		l.lock.Close()
+	l := &lease{b: b, key: key, at: at, claim: claim{owner: newOwner(), expires: b.moment().add(ttl), ttl: ttl}}
+	err = l.take(ctx, guard.helpers)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		if l.file != nil {
+			_ = l.file.Close()
+			_ = removeLease(guard.helpers, at)
+		}
 		return nil, err
 	}
 	living.add(l)
@@ -74,19 +81,19 @@ type lease struct {
 	b    *Backend
 	key  string
 	at   place
-	lock *flock.Flock // on the lease file while the lease is believed held
+	file *os.File // the lease file, locked while the lease is believed held
 
 	claim claim // its expiry is guarded by living
 }
 
 // Renew implements [core.Lease].
 func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
-	err := l.whileMine(ctx, func() error {
-		expires := l.b.now().Add(ttl)
-		if err := writeClaim(l.at.lease(), claim{l.claim.owner, expires, l.claim.locked}); err != nil {
+	err := l.whileMine(ctx, func(helpers *os.Root) error {
+		renewed := claim{l.claim.owner, l.b.moment().add(ttl), ttl, l.claim.locked}
+		if err := writeClaim(helpers, l.at, renewed); err != nil {
 			return err
 		}
-		living.extend(l, expires)
+		living.extend(l, renewed)
 		return nil
 	})
 	if err != nil {
@@ -97,9 +104,9 @@ func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
 
 // Release implements [core.Lease].
 func (l *lease) Release(ctx context.Context) error {
-	err := l.whileMine(ctx, func() error {
+	err := l.whileMine(ctx, func(helpers *os.Root) error {
 		l.abandon() // first, because Windows removes no open file
-		return remove(l.at.lease())
+		return removeLease(helpers, l.at)
 	})
 	if err != nil {
 		return fail("release", l.key, err)
@@ -109,7 +116,7 @@ func (l *lease) Release(ctx context.Context) error {
 
 // whileMine does what only the holder may, while nobody can take the lease
 // over, or returns ErrLeaseLost and clears away what is left of it.
-func (l *lease) whileMine(ctx context.Context, do func() error) error {
+func (l *lease) whileMine(ctx context.Context, do func(helpers *os.Root) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -118,94 +125,160 @@ func (l *lease) whileMine(ctx context.Context, do func() error) error {
 		return err
 	}
 	defer guard.unlock()
-	stored, err := readClaim(l.at.lease())
+	stored, err := readClaim(guard.helpers, l.at)
 	mine := err == nil && stored.owner == l.claim.owner
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
-	case mine && l.b.now().Before(stored.expires):
-		return do()
+	case mine && l.b.moment().before(stored.expires):
+		return do(guard.helpers)
 	}
 	l.abandon()
 	if mine {
-		_ = remove(l.at.lease()) // expired, and nobody wanted it
+		_ = removeLease(guard.helpers, l.at) // expired, and nobody wanted it
 	}
 	return core.ErrLeaseLost
 }
 
 // take makes the lease file. The caller holds the guard and knows that the
 // lease is free, whatever file is there.
-func (l *lease) take(ctx context.Context) error {
-	path := l.at.lease()
+func (l *lease) take(ctx context.Context, helpers *os.Root) error {
+	dir, err := openBelow(helpers, leases)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := makeBelow(helpers, leases); err != nil {
+			return err
+		}
+		dir, err = openBelow(helpers, leases)
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
 	// The old file may be locked by one who sleeps, and is not reused.
-	err := os.Remove(path)
+	err = dir.Remove(l.at.as)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		// Windows removes no file that the sleeper has open. The new claim
 		// goes into the old file then, and the lock on it, which is the
 		// sleeper's, doesn't count.
-		l.lock = flock.New(path)
-		return writeClaim(path, l.claim)
-	}
-	l.lock = flock.New(path, flock.SetFlag(os.O_RDWR|os.O_CREATE))
-	for {
-		err = nil
-		if !l.b.noFileLocks.Load() {
-			l.claim.locked, err = l.tryLock(ctx)
-		}
-		if err == nil {
-			err = writeClaim(path, l.claim)
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
+		if l.file, err = openHelper(dir, l.at.as, os.O_RDWR); err != nil {
 			return err
 		}
-		if err := makeDir(filepath.Dir(path)); err != nil {
+		return writeClaimTo(l.file, l.claim)
+	}
+	if l.file, err = createHelper(dir, l.at.as); err != nil {
+		return err
+	}
+	if !l.b.noFileLocks.Load() {
+		if l.claim.locked, err = l.tryLock(ctx); err != nil {
 			return err
 		}
 	}
+	return writeClaimTo(l.file, l.claim)
 }
 
 // tryLock locks the new lease file, where files can be locked. Whoever looks
 // for a dead holder in that moment is in the way, but not for long.
 func (l *lease) tryLock(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	patience, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
-	ok, err := l.lock.TryLockContext(ctx, 200*time.Microsecond)
-	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, context.DeadlineExceeded) {
-		return false, nil // then the expiry alone counts
+	for {
+		ok, err := lockFileNow(l.file, true)
+		switch {
+		case errors.Is(err, errors.ErrUnsupported):
+			return false, nil // then the expiry alone counts
+		case ok || err != nil:
+			return ok, err
+		}
+		if sleep(patience, 200*time.Microsecond) != nil {
+			return false, ctx.Err()
+		}
 	}
-	return ok, err
 }
 
 // leaseHeld reports whether somebody holds the lease. It needs no guard: what
 // it reads while the file changes hands is settled under the guard.
-func (b *Backend) leaseHeld(at place) (bool, error) {
-	stored, err := readClaim(at.lease())
+func (b *Backend) leaseHeld(at place) (held bool, err error) {
+	file, err := openLease(at)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errReplaced):
 		return false, nil
 	case err != nil:
 		return false, err
-	case !b.now().Before(stored.expires):
+	}
+	defer file.Close()
+	stored := claimIn(file)
+	now := b.moment()
+	switch {
+	case !now.before(stored.expires):
+		return false, nil
+	case (now.boot == "" || now.boot != stored.expires.boot) && b.seenLongEnough(at, stored, now):
 		return false, nil
 	case !stored.locked:
 		return true, nil
 	}
 	// A holder that lives has it locked; those who only look share it.
-	look := flock.New(at.lease(), flock.SetFlag(os.O_RDONLY))
-	defer look.Close()
-	dead, err := look.TryRLock()
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
+	dead, err := lockFileNow(file, false)
 	return !dead, err
 }
 
-// claim is what a lease file says: "<owner> <expiry in ns since 1970> <locked
-// or unlocked>". It is written under the guard, over the one before and of the
-// same length.
+// openLease opens the lease file to be read.
+func openLease(at place) (*os.File, error) {
+	root, err := openHelpers(at.home)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	dir, err := openBelow(root, leases)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return openHelper(dir, at.as, os.O_RDONLY)
+}
+
+func removeLease(helpers *os.Root, at place) error {
+	return atomicfile.Patiently(func() error { return helpers.Remove(filepath.Join(leases, at.as)) })
+}
+
+// seenLongEnough bounds by this Backend's own clock how long a claim is believed
+// whose expiry only the wall clock tells: nobody holds a lease for longer than its
+// ttl without writing a new claim, whatever was done to the clock since.
+func (b *Backend) seenLongEnough(at place, c claim, now moment) bool {
+	b.claims.mu.Lock()
+	defer b.claims.mu.Unlock()
+	seen, ok := b.claims.seen[at]
+	if !ok || seen.owner != c.owner || !seen.expires.wall.Equal(c.expires.wall) {
+		if b.claims.seen == nil || len(b.claims.seen) >= maxSeenClaims {
+			b.claims.seen = make(map[place]seenClaim)
+		}
+		b.claims.seen[at] = seenClaim{c, now}
+		return false
+	}
+	return now.up-seen.since.up >= c.ttl
+}
+
+// seenClaims are claims of other boots, and when this Backend saw each first.
+type seenClaims struct {
+	mu   sync.Mutex
+	seen map[place]seenClaim
+}
+
+type seenClaim struct {
+	claim
+	since moment
+}
+
+// maxSeenClaims bounds them. Whoever is forgotten is waited for anew.
+const maxSeenClaims = 1000
+
+// claim is what a lease file says, in fields between spaces: the owner; the expiry
+// in ns since 1970; "locked" or "unlocked"; which boot, or "-"; the expiry in ns
+// since then; the ttl in ns. It is written under the guard, over the one before:
+// one line counts.
 type claim struct {
 	owner   string
-	expires time.Time
+	expires moment
+	ttl     time.Duration
 	locked  bool // the holder has the file locked; else the expiry alone counts
 }
 
@@ -213,41 +286,61 @@ type claim struct {
 // could read it.
 const claimOffset = 1
 
-func writeClaim(path string, c claim) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+func writeClaim(helpers *os.Root, at place, c claim) error {
+	f, err := openHelper(helpers, filepath.Join(leases, at.as), os.O_WRONLY)
 	if err != nil {
 		return err
 	}
-	kind := "unlocked"
-	if c.locked {
-		kind = "locked  "
-	}
-	_, err = f.WriteAt(fmt.Appendf(nil, "%s %020d %s\n", c.owner, c.expires.UnixNano(), kind), claimOffset)
+	err = writeClaimTo(f, c)
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
 	return err
 }
 
+func writeClaimTo(f *os.File, c claim) error {
+	kind, boot := "unlocked", c.expires.boot
+	if c.locked {
+		kind = "locked  "
+	}
+	if boot == "" {
+		boot = "-"
+	}
+	_, err := f.WriteAt(fmt.Appendf(nil, "%s %020d %s %s %020d %020d\n", c.owner, c.expires.wall.UnixNano(), kind, boot, c.expires.up, c.ttl), claimOffset)
+	return err
+}
+
 // readClaim returns an expired claim for a file that holds none: its maker
 // died before it wrote, or is about to write.
-func readClaim(path string) (claim, error) {
-	f, err := openToRead(path)
+func readClaim(helpers *os.Root, at place) (claim, error) {
+	f, err := openHelper(helpers, filepath.Join(leases, at.as), os.O_RDONLY)
+	if errors.Is(err, errReplaced) {
+		err = fs.ErrNotExist
+	}
 	if err != nil {
 		return claim{}, err
 	}
 	defer f.Close()
-	var buf [128]byte
+	return claimIn(f), nil
+}
+
+func claimIn(f *os.File) claim {
+	var buf [256]byte
 	n, _ := f.ReadAt(buf[:], claimOffset)
-	fields := strings.Fields(string(buf[:n]))
-	if len(fields) != 3 {
-		return claim{}, nil
+	line, _, _ := strings.Cut(string(buf[:n]), "\n")
+	fields := strings.Fields(line)
+	if len(fields) != 6 {
+		return claim{}
 	}
-	ns, err := strconv.ParseInt(fields[1], 10, 64)
-	if err != nil {
-		return claim{}, nil
+	var ns [3]int64
+	for i, field := range []string{fields[1], fields[4], fields[5]} {
+		var err error
+		if ns[i], err = strconv.ParseInt(field, 10, 64); err != nil {
+			return claim{}
+		}
 	}
-	return claim{owner: fields[0], expires: time.Unix(0, ns), locked: fields[2] == "locked"}, nil
+	expires := moment{time.Unix(0, ns[0]), strings.TrimPrefix(fields[3], "-"), time.Duration(ns[1])}
+	return claim{fields[0], expires, time.Duration(ns[2]), fields[2] == "locked"}
 }
 
 // living are the unexpired leases of this process. They are remembered so that
@@ -266,10 +359,10 @@ func (s *leaseSet) add(l *lease) {
 	s.of[l] = struct{}{}
 }
 
-func (s *leaseSet) extend(l *lease, expires time.Time) {
+func (s *leaseSet) extend(l *lease, renewed claim) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l.claim.expires = expires
+	l.claim = renewed
 }
 
 // abandon closes the lease file, and with it unlocks it.
@@ -277,7 +370,7 @@ func (l *lease) abandon() {
 	living.mu.Lock()
 	defer living.mu.Unlock()
 	delete(living.of, l)
-	_ = l.lock.Close()
+	_ = l.file.Close()
 }
 
 // abandonExpired closes the files of leases that were neither renewed nor
@@ -286,9 +379,9 @@ func abandonExpired() {
 	living.mu.Lock()
 	defer living.mu.Unlock()
 	for l := range living.of {
-		if l.b.now().Sub(l.claim.expires) > time.Minute {
+		if l.claim.expires.add(time.Minute).before(l.b.moment()) {
 			delete(living.of, l)
-			_ = l.lock.Close()
+			_ = l.file.Close()
 		}
 	}
 }

@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
 // rereads are the pauses before a broken file is read again: programs that
@@ -21,7 +21,9 @@ var rereads = []time.Duration{time.Millisecond, 3 * time.Millisecond, 6 * time.M
 
 // Load implements [core.TokenBackend]. It takes no lock: a record is replaced
 // as a whole. A file that is empty, or a plain record that ends too early, is
-// core.ErrCorrupt once it has stayed so for 10 ms; the error names the file.
+// core.ErrCorrupt once it has stayed so for 10 ms; the error names the file. Of a
+// file that is written in place by this package, or was when its writer died, the
+// whole content counts, the one before or the one after.
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 	if err := b.admit(ctx, "load", key); err != nil {
 		return core.Record{}, err
@@ -43,21 +45,22 @@ func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 	return rec, nil
 }
 
-// read opens, asks for the size, reads once and closes: a call less than
-// os.ReadFile, which pays for the digest.
+// read takes as many calls as os.ReadFile.
 func read(path string) (core.Record, error) {
 	f, info, err := openRegular(path)
 	if err != nil {
 		return core.Record{}, err
 	}
 	defer f.Close()
-	data := make([]byte, info.Size())
-	n, err := io.ReadFull(f, data)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	data, info, err := atomicfile.Read(f, info)
+	if err != nil && !errors.Is(err, atomicfile.ErrTorn) {
 		return core.Record{}, err
 	}
-	data = data[:n] // less, if somebody truncated it just now
-	if flaw := flawOf(data); flaw != "" {
+	flaw := flawOf(data)
+	if err != nil {
+		flaw = err.Error()
+	}
+	if flaw != "" {
 		return core.Record{}, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("%w: %s", core.ErrCorrupt, flaw)}
 	}
 	return core.Record{Data: data, Version: versionOf(data), Modified: info.ModTime()}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -11,16 +12,16 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
 // guard is the short lock under which a record, its temporary and its lease
 // file change. It is no lease: who saves holds it for the length of one save.
 type guard struct {
-	temp   string // the holder's own, for the next record
-	unlock func()
+	helpers *os.Root // of the place it was taken for, until unlock
+	temp    string   // the holder's own name in there, for the next record
+	unlock  func()
 }
 
 // lockPatience bounds the wait for a lock whose holder neither finishes nor
@@ -29,12 +30,40 @@ type guard struct {
 // meanwhile.
 const lockPatience = 30 * time.Second
 
+// lockKey takes the lock of the key's place. Only once the directory is there can
+// be told whether it takes two names for one, and so which is the key's.
+func (b *Backend) lockKey(ctx context.Context, key string) (place, guard, error) {
+	for {
+		name := b.fileName(key)
+		at, err := b.placeOf(name)
+		if err != nil {
+			return place{}, guard{}, err
+		}
+		g, err := b.lock(ctx, at)
+		if err != nil {
+			return place{}, guard{}, err
+		}
+		if !hasUpper(key) {
+			return at, g, nil
+		}
+		if err = b.lookAtCase(); err == nil && b.fileName(key) == name {
+			return at, g, nil
+		}
+		g.unlock()
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return place{}, guard{}, err
+		}
+	}
+}
+
 // lock takes the lock of the place's stripe, and makes the directory for it if
 // it is missing.
 func (b *Backend) lock(ctx context.Context, at place) (guard, error) {
 	stripe := at.stripe()
-	path := lockFile(at.dir, stripe)
-	patience := &fs.PathError{Op: "lock", Path: path, Err: fmt.Errorf("still held after %v: %w", lockPatience, os.ErrDeadlineExceeded)}
+	patience := &fs.PathError{Op: "lock", Path: lockFile(at.home, stripe), Err: fmt.Errorf("still held after %v: %w", lockPatience, os.ErrDeadlineExceeded)}
 	ctx, cancel := context.WithTimeoutCause(ctx, lockPatience, patience)
 	defer cancel()
 
@@ -46,16 +75,16 @@ func (b *Backend) lock(ctx context.Context, at place) (guard, error) {
 		return guard{}, cause(ctx)
 	}
 	exclusive := b.noFileLocks.Load()
-	try := lockOf(at.dir, stripe, exclusive)
+	try := lockOf(at.home, stripe, exclusive)
 	g, err := poll(ctx, func() (guard, bool, error) {
 		g, ok, err := try()
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return guard{}, false, makeDir(filepath.Dir(path))
+			return guard{}, false, makeHelpers(at.home, !exclusive)
 		case errors.Is(err, errors.ErrUnsupported) && !exclusive:
 			exclusive = true
 			b.noFileLocks.Store(true)
-			try = lockOf(at.dir, stripe, exclusive)
+			try = lockOf(at.home, stripe, exclusive)
 			return guard{}, false, nil
 		}
 		return g, ok, err
@@ -73,12 +102,29 @@ func (b *Backend) lock(ctx context.Context, at place) (guard, error) {
 }
 
 // lockOf returns what tries once to take the lock of a stripe.
-func lockOf(dir string, stripe int, exclusive bool) func() (guard, bool, error) {
-	path, temp := lockFile(dir, stripe), tempFile(dir, stripe)
+func lockOf(home string, stripe int, exclusive bool) func() (guard, bool, error) {
+	attempt := tryFileLock
 	if exclusive {
-		return tryExclusiveFile(path, temp)
+		attempt = tryExclusiveFile()
 	}
-	return tryFileLock(path, temp)
+	return func() (g guard, ok bool, err error) {
+		root, err := openHelpers(home)
+		if err != nil {
+			return guard{}, false, err
+		}
+		g, ok, err = attempt(root, stripe)
+		if !ok || err != nil {
+			root.Close()
+			return guard{}, false, err
+		}
+		unlock := g.unlock
+		g.helpers = root
+		g.unlock = func() {
+			unlock()
+			root.Close()
+		}
+		return g, true, nil
+	}
 }
 
 // poll asks try, at once and then less and less often, until it succeeds,
@@ -109,15 +155,92 @@ func cause(ctx context.Context) error {
 // tryFileLock locks by the operating system, which unlocks when the holder
 // dies. The holders of one lock share a temporary, so that each save clears
 // away what a killed one left.
-func tryFileLock(path, temp string) func() (guard, bool, error) {
-	return func() (guard, bool, error) {
-		lock := flock.New(path)
-		ok, err := lock.TryLock()
-		if !ok || err != nil {
-			return guard{}, false, err
-		}
-		return guard{temp: temp, unlock: func() { _ = lock.Close() }}, true, nil
+//
+// Somebody may remove lock files: cleaners of old, empty files do. The lock on a
+// removed file is one that nobody else looks for. So whoever holds a lock also
+// shares a lock on the directory, taken first; and lock files are made by a process
+// that has the directory's lock for itself. Thus all who hold a lock at the same
+// moment have found the same file.
+func tryFileLock(root *os.Root, stripe int) (guard, bool, error) {
+	dir, err := root.Open(".")
+	if err != nil {
+		return guard{}, false, atomicfile.Located(root, err)
 	}
+	f, err := lockStripe(root, dir, lockName(stripe))
+	if f == nil {
+		dir.Close()
+		return guard{}, false, err
+	}
+	return guard{temp: tempName(stripe), unlock: func() {
+		_ = f.Close()
+		_ = dir.Close()
+	}}, true, nil
+}
+
+// lockStripe returns the locked file, or nil where somebody else has it.
+func lockStripe(root *os.Root, dir *os.File, name string) (*os.File, error) {
+	if ok, err := lockDirectoryNow(dir, false); !ok && err == nil {
+		return nil, nil
+	}
+	f, err := openHelper(root, name, os.O_RDWR)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = makeLockFile(root, dir, name)
+	}
+	if f == nil || err != nil {
+		return nil, notReplaced(err)
+	}
+	ok, err := lockFileNow(f, true)
+	if ok {
+		err = stillNamed(root, name, f)
+	}
+	if !ok || err != nil {
+		f.Close()
+		return nil, notReplaced(err)
+	}
+	return f, nil
+}
+
+// notReplaced is nil for a file that another one has replaced, or nobody yet: the
+// caller tries again.
+func notReplaced(err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errReplaced) || errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// makeLockFile makes a missing lock file and returns it, with the directory shared
+// again; or nil, where somebody holds a lock right now.
+func makeLockFile(root *os.Root, dir *os.File, name string) (*os.File, error) {
+	if ok, err := lockDirectoryNow(dir, true); !ok && err == nil {
+		return nil, nil
+	}
+	f, err := createHelper(root, name)
+	if err != nil {
+		return nil, err
+	}
+	// For a moment the directory is unlocked, and the file can be replaced: the caller
+	// looks for that once all is locked.
+	if ok, err := lockDirectoryNow(dir, false); !ok && err == nil {
+		f.Close()
+		return nil, nil
+	}
+	return f, nil
+}
+
+// makeLockFiles makes all lock files in a new directory: whoever makes one later
+// has to wait until nobody holds any.
+func makeLockFiles(root *os.Root) error {
+	for stripe := range stripes {
+		f, err := createHelper(root, lockName(stripe))
+		if err == nil {
+			err = f.Close()
+		}
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // brokenAfter is how long an unchanged lock of existence is believed. No save
@@ -128,57 +251,68 @@ const brokenAfter = 10 * time.Second
 // unchanged for brokenAfter, by the clock of the one who waits, is broken, and
 // its holder's temporary removed with it: should the holder live, its rename
 // finds nothing, and fails instead of replacing what was saved meanwhile.
-func tryExclusiveFile(path, temp string) func() (guard, bool, error) {
-	path += ".held"
+func tryExclusiveFile() func(root *os.Root, stripe int) (guard, bool, error) {
 	owner := newOwner()
 	var seen string
 	var since time.Time
-	return func() (guard, bool, error) {
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	return func(root *os.Root, stripe int) (guard, bool, error) {
+		held, temp := lockName(stripe)+".held", tempName(stripe)
+		f, err := createHelper(root, held)
 		if err == nil {
 			_, err = f.WriteString(owner)
 			if closeErr := f.Close(); err == nil {
 				err = closeErr
 			}
 			if err != nil {
-				os.Remove(path)
+				root.Remove(held)
 				return guard{}, false, err
 			}
-			return guard{temp: temp + "." + owner, unlock: func() { removeIf(path, owner) }}, true, nil
+			return guard{temp: temp + "." + owner, unlock: func() { removeIf(root, held, owner) }}, true, nil
 		}
 		if !errors.Is(err, fs.ErrExist) {
 			return guard{}, false, err
 		}
-		holder, err := os.ReadFile(path)
+		holder, err := readHelper(root, held)
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, errReplaced):
 			return guard{}, false, nil
 		case err != nil:
 			return guard{}, false, err
-		case since.IsZero() || string(holder) != seen:
-			seen, since = string(holder), time.Now()
+		case since.IsZero() || holder != seen:
+			seen, since = holder, time.Now()
 		case time.Since(since) >= brokenAfter:
-			os.Remove(temp + "." + seen)
-			removeIf(path, seen)
+			root.Remove(temp + "." + seen)
+			removeIf(root, held, seen)
 			since = time.Time{}
 		}
 		return guard{}, false, nil
 	}
 }
 
+// readHelper reads a small file of the helpers.
+func readHelper(root *os.Root, name string) (string, error) {
+	f, err := openHelper(root, name, os.O_RDONLY)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, 256))
+	return string(data), err
+}
+
 // removeIf removes the lock if it is still owner's. It moves it aside first:
 // of several who break a lock, one gets it, and sees what it got.
-func removeIf(path, owner string) {
-	aside := path + "." + newOwner()
-	if os.Rename(path, aside) != nil {
+func removeIf(root *os.Root, held, owner string) {
+	aside := held + "." + newOwner()
+	if root.Rename(held, aside) != nil {
 		return
 	}
-	if got, err := os.ReadFile(aside); err == nil && string(got) != owner {
+	if got, err := readHelper(root, aside); err == nil && got != owner {
 		// Somebody broke it before us, and somebody else holds it: give it
 		// back, unless a third one was quicker.
-		_ = os.Link(aside, path)
+		_ = root.Link(aside, held)
 	}
-	os.Remove(aside)
+	root.Remove(aside)
 }
 
 // newOwner is a name that nobody else has.
@@ -189,8 +323,13 @@ func newOwner() string {
 // sweepTemps removes what killed saves left, for a caller who holds the lock of
 // stripe own and has no temporary yet. Whatever is in use under other locks, or
 // can't be removed, is left to others.
-func (b *Backend) sweepTemps(dir string, own int) {
-	entries, err := os.ReadDir(place{dir, ""}.in(helpers))
+func (b *Backend) sweepTemps(g guard, home string, own int) {
+	dir, err := g.helpers.Open(".")
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	entries, err := dir.ReadDir(-1)
 	if err != nil {
 		return
 	}
@@ -199,14 +338,13 @@ func (b *Backend) sweepTemps(dir string, own int) {
 		if _, err := fmt.Sscanf(entry.Name(), "temp-%02x", &stripe); err != nil || stripe >= stripes {
 			continue
 		}
-		temp := place{dir, ""}.in(helpers, entry.Name())
 		if stripe == own {
-			os.Remove(temp)
+			g.helpers.Remove(entry.Name())
 			continue
 		}
-		if g, ok, err := lockOf(dir, stripe, b.noFileLocks.Load())(); ok && err == nil {
-			os.Remove(temp)
-			g.unlock()
+		if other, ok, err := lockOf(home, stripe, b.noFileLocks.Load())(); ok && err == nil {
+			g.helpers.Remove(entry.Name())
+			other.unlock()
 		}
 	}
 }
@@ -217,4 +355,13 @@ func readOnly(err error) error {
 		return fmt.Errorf("%w: %w", core.ErrReadOnly, err)
 	}
 	return err
+}
+
+// tempIn is the temporary's name below the record's directory, or empty where
+// its helpers lie in another one.
+func (g guard) tempIn(at place) string {
+	if at.home != at.dir {
+		return ""
+	}
+	return filepath.Join(helpers, g.temp)
 }

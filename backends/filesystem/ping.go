@@ -2,12 +2,20 @@ package filesystem
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
+
+	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
 // Ping implements [core.Pinger]. It does what a Save does short of the record:
-// makes the directory if it is missing, takes a lock, writes a temporary and
-// removes it.
+// makes the directory if it is missing, takes a lock, writes a temporary, has it
+// take a name in the directory, and removes it. Then it tries whether the records
+// that are there could be saved, up to a thousand of them.
+//
+// It also returns an error, core.ErrUnsafeDirectory, where other users can write
+// to the directory or own it. No other method refuses such a directory.
 func (b *Backend) Ping(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fail("ping", "", err)
@@ -18,14 +26,109 @@ func (b *Backend) Ping(ctx context.Context) error {
 	return nil
 }
 
-func (b *Backend) ping(ctx context.Context) error {
-	guard, err := b.lock(ctx, place{b.dir, ""})
+// Probe implements [core.Prober]: it does all that a Save of the key would do,
+// short of the record's content. Where it returns nil, Save replaces the record or,
+// where that can't be had, writes it in place.
+func (b *Backend) Probe(ctx context.Context, key string) error {
+	if err := b.admit(ctx, "probe", key); err != nil {
+		return err
+	}
+	if err := b.probe(ctx, key); err != nil {
+		return fail("probe", key, err)
+	}
+	return nil
+}
+
+func (b *Backend) probe(ctx context.Context, key string) error {
+	at, guard, err := b.lockKey(ctx, key)
 	if err != nil {
 		return err
 	}
 	defer guard.unlock()
-	if err := writeDurably(guard.temp, []byte("ping")); err != nil {
+	return probeAt(at, guard)
+}
+
+func probeAt(at place, g guard) error {
+	root, err := os.OpenRoot(at.dir)
+	if err != nil {
 		return err
 	}
-	return os.Remove(guard.temp)
+	defer root.Close()
+	return atomicfile.Probe(root, atomicfile.Replacement{Name: at.name, Temp: g.tempIn(at)})
+}
+
+// noRecord names no record: no key has such a name.
+const noRecord = "%ping"
+
+// maxProbes bounds how many records Ping tries.
+const maxProbes = 1000
+
+func (b *Backend) ping(ctx context.Context) error {
+	if err := b.checkDirectory(); err != nil {
+		return err
+	}
+	if err := b.pingDirectory(ctx); err != nil {
+		return err
+	}
+	if err := b.lookAtCase(); err != nil {
+		return err
+	}
+	return b.pingRecords(ctx)
+}
+
+// checkDirectory looks at what others may do to the directory, if there is one.
+func (b *Backend) checkDirectory() error {
+	for _, dir := range []string{b.dir, placeIn(b.dir, "").in(helpers)} {
+		if err := atomicfile.CheckDirectory(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Backend) pingDirectory(ctx context.Context) error {
+	at := placeIn(b.dir, noRecord)
+	guard, err := b.lock(ctx, at)
+	if err != nil {
+		return err
+	}
+	defer guard.unlock()
+	return probeAt(at, guard)
+}
+
+func (b *Backend) pingRecords(ctx context.Context) error {
+	root, err := os.OpenRoot(b.dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	probes := 0
+	var probeErr error
+	err = b.eachKey(ctx, func(key string, _ error) bool {
+		probes++
+		probeErr = b.pingRecord(ctx, root, key)
+		return probeErr == nil && probes < maxProbes
+	})
+	switch {
+	case probeErr != nil:
+		return probeErr
+	case errors.Is(err, fs.ErrPermission):
+		return nil // a directory may be writable and not listable
+	}
+	return err
+}
+
+// pingRecord writes no temporary, but where the record is a link.
+func (b *Backend) pingRecord(ctx context.Context, root *os.Root, key string) error {
+	at, err := b.place(key)
+	switch {
+	case err != nil:
+	case at.dir != b.dir:
+		if err = atomicfile.CheckDirectory(at.dir); err == nil {
+			err = b.probe(ctx, key)
+		}
+	default:
+		err = atomicfile.ProbeFile(root, at.name)
+	}
+	return origin.Fail("probe", key, readOnly(err))
 }

@@ -12,19 +12,31 @@ import (
 // place is where a record lies: what its name in the Backend's directory
 // comes to once symbolic links are followed. Its helper files lie in the same
 // directory, so that a rename stays on one file system, and so that those who
-// come by the link and those who come by the file meet at the same lock.
-type place struct{ dir, name string }
+// come by the link and those who come by the file meet at the same lock. Where
+// that directory can't be written, they lie beside the link.
+type place struct {
+	dir, name string // of the record
+	home, as  string // of its helper files
+}
+
+func placeIn(dir, name string) place { return place{dir, name, dir, name} }
 
 // maxLinks is how many links in a row are followed, as on Linux.
 const maxLinks = 40
 
 // place follows the record's links. A last link that leads nowhere is fine:
 // Save makes what it names.
-func (b *Backend) place(key string) (place, error) {
-	at := place{b.dir, b.fileName(key)}
+func (b *Backend) place(key string) (place, error) { return b.placeOf(b.fileName(key)) }
+
+func (b *Backend) placeOf(name string) (place, error) {
+	link := placeIn(b.dir, name)
+	at := link
 	for range maxLinks {
 		info, err := os.Lstat(at.record())
 		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode()&fs.ModeSymlink == 0 {
+			if at != link && !canHoldHelpers(at.dir) {
+				at.home, at.as = link.home, link.as
+			}
 			return at, nil
 		}
 		if err != nil {
@@ -39,16 +51,24 @@ func (b *Backend) place(key string) (place, error) {
 			// directory itself may be a link.
 			target = at.dir + string(filepath.Separator) + target
 		}
-		dir, name := filepath.Split(target)
-		at = place{dir, name}
+		at = placeIn(filepath.Split(target))
 	}
-	return place{}, &fs.PathError{Op: "open", Path: filepath.Join(b.dir, b.fileName(key)), Err: errors.New("too many links")}
+	return place{}, &fs.PathError{Op: "open", Path: link.record(), Err: errors.New("too many links")}
+}
+
+// canHoldHelpers reports whether this process may make helper files there. That is
+// the same for all processes of one user.
+func canHoldHelpers(dir string) bool {
+	err := mayWrite(placeIn(dir, "").in(helpers))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = mayWrite(dir)
+	}
+	return err == nil || errors.Is(err, fs.ErrNotExist)
 }
 
 func (p place) record() string { return p.in(p.name) }
-func (p place) lease() string  { return p.in(helpers, "leases", p.name) }
 
-// in is a path below the directory; see place about filepath.Join.
+// in is a path below the record's directory; see place about filepath.Join.
 func (p place) in(names ...string) string {
 	return p.dir + string(filepath.Separator) + filepath.Join(names...)
 }
@@ -61,14 +81,15 @@ const stripes = 64
 
 func (p place) stripe() int {
 	h := fnv.New32a()
-	h.Write([]byte(p.name))
+	h.Write([]byte(p.as))
 	return int(h.Sum32() % stripes)
 }
 
-// lockFile is the lock of one stripe, temp where those who hold it write.
-func lockFile(dir string, stripe int) string { return stripeFile(dir, "lock", stripe) }
-func tempFile(dir string, stripe int) string { return stripeFile(dir, "temp", stripe) }
+// lockFile is the lock of one stripe, tempFile where those who hold it write.
+func lockFile(dir string, stripe int) string { return helperFile(dir, lockName(stripe)) }
+func tempFile(dir string, stripe int) string { return helperFile(dir, tempName(stripe)) }
 
-func stripeFile(dir, kind string, stripe int) string {
-	return place{dir, ""}.in(helpers, fmt.Sprintf("%s-%02x", kind, stripe))
-}
+func helperFile(dir, name string) string { return placeIn(dir, "").in(helpers, name) }
+
+func lockName(stripe int) string { return fmt.Sprintf("lock-%02x", stripe) }
+func tempName(stripe int) string { return fmt.Sprintf("temp-%02x", stripe) }

@@ -1,35 +1,43 @@
-//go:build !windows
+//go:build unix
 
 package filesystem
 
 import (
 	"errors"
+	"io/fs"
 	"os"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
-// openToRead doesn't wait for the other end of a pipe.
-func openToRead(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-}
+// openNow is the flag that doesn't wait for the other end of a pipe.
+const openNow = unix.O_NONBLOCK
 
-// syncDir makes a rename in the directory last.
-func syncDir(path string) error {
-	dir, err := os.Open(path)
+func openToRead(path string) (*os.File, error) { return os.OpenFile(path, os.O_RDONLY|openNow, 0) }
+
+// syncDir makes new names in the directory last.
+func syncDir(root *os.Root) error {
+	dir, err := root.Open(".")
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
 	err = dir.Sync()
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
 		return nil // a file system that has no such thing, as some in user space
 	}
 	return err
 }
 
-func rename(from, to string) error { return os.Rename(from, to) }
+func lockDirectoryNow(dir *os.File, alone bool) (bool, error) { return lockFileNow(dir, alone) }
 
-func remove(path string) error { return os.Remove(path) }
+// mayWrite returns nil where this process may make and remove files in a directory.
+func mayWrite(dir string) error {
+	if err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+		return &fs.PathError{Op: "access", Path: dir, Err: err}
+	}
+	return nil
+}
 
 // reservedByOS reports names that the operating system keeps for itself.
 func reservedByOS(string) bool { return false }

@@ -4,44 +4,54 @@ import (
 	"errors"
 	"os"
 	"strings"
-	"syscall"
-	"time"
+
+	"golang.org/x/sys/windows"
+
+	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
+const openNow = 0
+
 func openToRead(path string) (f *os.File, err error) {
-	err = patiently(func() error {
+	err = atomicfile.Patiently(func() error {
 		f, err = os.Open(path)
 		return err
 	})
 	return f, err
 }
 
-// syncDir does nothing: Windows can't flush a directory, and NTFS journals a
-// rename.
-func syncDir(string) error { return nil }
+// syncDir does nothing: Windows can't flush a directory, and NTFS journals new
+// names.
+func syncDir(*os.Root) error { return nil }
 
-func rename(from, to string) error {
-	return patiently(func() error { return os.Rename(from, to) })
-}
-
-func remove(path string) error {
-	return patiently(func() error { return os.Remove(path) })
-}
-
-// patiently tries again while another process, a reader or a virus scanner,
-// has the file open: Windows replaces no open file, and opens none that is
-// being replaced.
-func patiently(try func() error) error {
-	const sharingViolation, lockViolation = syscall.Errno(32), syscall.Errno(33)
-	err := try()
-	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); err = try() {
-		if !errors.Is(err, sharingViolation) && !errors.Is(err, lockViolation) && !errors.Is(err, syscall.ERROR_ACCESS_DENIED) {
-			return err
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
+// mayWrite asks whether the directory is there: for the rest one has to try.
+func mayWrite(dir string) error {
+	_, err := os.Stat(dir)
 	return err
 }
+
+// lockFileNow locks the first byte of the file, for one or for several, unless
+// somebody else has.
+func lockFileNow(f *os.File, exclusive bool) (locked bool, err error) {
+	flags := uint32(windows.LOCKFILE_FAIL_IMMEDIATELY)
+	if exclusive {
+		flags |= windows.LOCKFILE_EXCLUSIVE_LOCK
+	}
+	err = windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, new(windows.Overlapped))
+	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) || errors.Is(err, windows.ERROR_IO_PENDING) {
+		return false, nil
+	}
+	if err != nil {
+		return false, &os.PathError{Op: "lock", Path: f.Name(), Err: err}
+	}
+	return true, nil
+}
+
+// lockDirectoryNow does nothing: Windows removes no open file, as a held lock is.
+func lockDirectoryNow(*os.File, bool) (bool, error) { return true, nil }
+
+// sinceBoot: Windows has no number that tells one run of a machine from another.
+func sinceBoot() (boot string, up int64) { return "", 0 }
 
 // reservedByOS reports the names that mean devices, with whatever extension,
 // and those that Windows shortens.

@@ -59,7 +59,7 @@ func TestModesOfWhatWasThere(t *testing.T) {
 	}
 	save(t, open(t, dir, Options{}), "k", record(1, 0), versionOf([]byte("{}")))
 	wantMode(t, dir, 0o755)
-	wantMode(t, path, 0o600)
+	wantMode(t, path, 0o644)
 }
 
 func TestALinkIsWrittenThrough(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
 // digest makes the version of a record from its content: its length and two
@@ -54,7 +55,7 @@ const chunkSize = 64 << 10
 var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 
 // storedVersion is the version of the file, or Absent. It keeps no more than a
-// chunk of the record in memory.
+// chunk of the record in memory, but where it is being written in place.
 func storedVersion(path string) (core.Version, error) {
 	f, _, err := openRegular(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -68,13 +69,50 @@ func storedVersion(path string) (core.Version, error) {
 	defer chunks.Put(chunk)
 	var d digest
 	for {
-		n, err := f.Read(chunk[:])
+		n, err := io.ReadFull(f, chunk[:])
+		if isMarked(chunk[:n], d.size == 0) {
+			return markedVersion(path)
+		}
 		d.write(chunk[:n])
-		if err == io.EOF {
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
 			return d.version(), nil
 		}
 		if err != nil {
 			return "", err
 		}
 	}
+}
+
+// isMarked reports whether a chunk, at a multiple of its size, has a mark of a
+// write in place.
+func isMarked(chunk []byte, first bool) bool {
+	const step = 4096
+	at := 0
+	if first {
+		at = step
+	}
+	for ; at < len(chunk); at += step {
+		if atomicfile.Marked(chunk[at:]) {
+			return true
+		}
+	}
+	return false
+}
+
+// markedVersion is the version of a file that is being written in place, or was
+// when its writer died. Of one that has no whole copy, it is the version of all of it.
+func markedVersion(path string) (core.Version, error) {
+	f, info, err := openRegular(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	data, _, err := atomicfile.Read(f, info)
+	if errors.Is(err, atomicfile.ErrTorn) {
+		data, err = io.ReadAll(f)
+	}
+	if err != nil {
+		return "", err
+	}
+	return versionOf(data), nil
 }

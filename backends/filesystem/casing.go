@@ -1,0 +1,130 @@
+package filesystem
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// Whether names that differ in case are one is a property of each directory: ext4
+// and NTFS have a flag for it, Linux mounts FAT, and macOS file systems of both
+// kinds. So it is found out, by asking for a name that is there in the other case.
+
+// casing says what is known of the Backend's directory.
+type casing int32
+
+const (
+	casingUnknown casing = iota
+	casingKept
+	casingFolded
+)
+
+// naming returns the names of keys. Those without upper case have the same name
+// either way, and cost no look.
+func (b *Backend) naming(upper bool) core.Naming {
+	if !upper {
+		return b.namings[false]
+	}
+	if casing(b.casing.Load()) == casingUnknown {
+		_ = b.lookAtCase() // the caller meets the same error
+	}
+	switch casing(b.casing.Load()) {
+	case casingKept:
+		return b.namings[false]
+	case casingFolded:
+		return b.namings[true]
+	}
+	// There is no directory, or nothing in it, yet.
+	return b.namings[runtime.GOOS == "windows" || runtime.GOOS == "darwin" || runtime.GOOS == "ios"]
+}
+
+// lookAtCase finds out what the directory does. Whoever has locked it has made
+// its helpers, which tell.
+func (b *Backend) lookAtCase() error {
+	found, err := casingOf(b.dir)
+	if err == nil && found != casingUnknown {
+		b.casing.Store(int32(found))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func casingOf(dir string) (casing, error) {
+	if found, err := casingBy(dir, helpers); found != casingUnknown || err != nil {
+		return found, err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return casingUnknown, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(1024)
+	if err != nil {
+		return casingUnknown, nil // empty
+	}
+	for _, name := range names {
+		if other := swapCase(name); other != name {
+			if slices.Contains(names, other) {
+				return casingKept, nil
+			}
+			return casingBy(dir, name)
+		}
+	}
+	return casingUnknown, nil
+}
+
+// casingBy asks for a name, and for the same in the other case.
+func casingBy(dir, name string) (casing, error) {
+	this, err := os.Lstat(placeIn(dir, name).record())
+	if errors.Is(err, fs.ErrNotExist) {
+		return casingUnknown, nil
+	}
+	if err != nil {
+		return casingUnknown, err
+	}
+	other, err := os.Lstat(placeIn(dir, swapCase(name)).record())
+	switch {
+	case err == nil && os.SameFile(this, other):
+		return casingFolded, nil
+	case err == nil || errors.Is(err, fs.ErrNotExist):
+		return casingKept, nil
+	}
+	return casingUnknown, err
+}
+
+func hasUpper(s string) bool {
+	return strings.ContainsFunc(s, func(c rune) bool { return 'A' <= c && c <= 'Z' })
+}
+
+// swapCase exchanges upper and lower case in ASCII: keys have no other letters in
+// their names.
+func swapCase(s string) string {
+	return strings.Map(func(c rune) rune {
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' {
+			return c ^ ' '
+		}
+		return c
+	}, s)
+}
+
+// unfolded returns the name as Naming made it, of one that the directory may have
+// changed: some that fold case list all names in lower case.
+func unfolded(name string) string {
+	name = strings.ToLower(name)
+	if strings.HasPrefix(name, "%%") {
+		return name
+	}
+	parts := strings.Split(name, "%")
+	for i, part := range parts[1:] {
+		n := min(2, len(part))
+		parts[i+1] = strings.ToUpper(part[:n]) + part[n:]
+	}
+	return strings.Join(parts, "%")
+}

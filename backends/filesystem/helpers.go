@@ -1,0 +1,176 @@
+package filesystem
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/graphtoken/graphtoken/core/atomicfile"
+)
+
+// helpers is the directory, beside the records, of everything that is no record;
+// leases is the directory of lease files below it.
+//
+// All below is opened relative to its directory, and no link is followed: where
+// others can write too, a link would have this process lock, write and delete its
+// own user's files.
+const helpers, leases = ".graphtoken", "leases"
+
+// openHelpers opens the helpers of a directory.
+func openHelpers(home string) (*os.Root, error) {
+	root, err := os.OpenRoot(home)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return openBelow(root, helpers)
+}
+
+// openBelow opens a directory below another one, and no link to one.
+func openBelow(root *os.Root, name string) (*os.Root, error) {
+	named, err := root.Lstat(name)
+	if err != nil {
+		return nil, atomicfile.Located(root, err)
+	}
+	if !named.IsDir() {
+		return nil, planted(root, name, "directory")
+	}
+	below, err := root.OpenRoot(name)
+	if err != nil {
+		return nil, atomicfile.Located(root, err)
+	}
+	if opened, err := below.Stat("."); err != nil || !os.SameFile(named, opened) {
+		below.Close()
+		return nil, planted(root, name, "directory")
+	}
+	return below, nil
+}
+
+// openHelper opens a file of the helpers, and no link to one.
+func openHelper(root *os.Root, name string, flags int) (*os.File, error) {
+	f, err := root.OpenFile(name, flags|openNow, 0)
+	if err != nil {
+		if named, lstatErr := root.Lstat(name); lstatErr == nil && !named.Mode().IsRegular() {
+			return nil, planted(root, name, "file")
+		}
+		return nil, atomicfile.Located(root, err)
+	}
+	if err := stillNamed(root, name, f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// errReplaced: another file has the name by now.
+var errReplaced = errors.New("replaced meanwhile")
+
+// stillNamed returns nil if f is the regular file of that name, and
+// fs.ErrNotExist or errReplaced if it was until a moment ago.
+func stillNamed(root *os.Root, name string, f *os.File) error {
+	named, err := root.Lstat(name)
+	if err != nil {
+		return atomicfile.Located(root, err)
+	}
+	if !named.Mode().IsRegular() {
+		return planted(root, name, "file")
+	}
+	opened, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(named, opened) {
+		return errReplaced
+	}
+	return nil
+}
+
+func planted(root *os.Root, name, kind string) error {
+	return &fs.PathError{Op: "open", Path: filepath.Join(root.Name(), name), Err: fmt.Errorf("not a %s, and not made by graphtoken: look at it, and remove it", kind)}
+}
+
+// createHelper makes a file of the helpers that isn't there.
+func createHelper(root *os.Root, name string) (*os.File, error) {
+	f, err := root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, atomicfile.Located(root, err)
+	}
+	if err := atomicfile.Adopt(root, f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// makeHelpers makes what is missing: the directory, and its helpers with their
+// lock files, unless files aren't locked.
+func makeHelpers(home string, lockFiles bool) error {
+	if err := makeDir(home); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(home)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	made, err := makeBelow(root, helpers)
+	if err != nil || !made || !lockFiles {
+		return err
+	}
+	below, err := openBelow(root, helpers)
+	if err != nil {
+		return err
+	}
+	defer below.Close()
+	return makeLockFiles(below)
+}
+
+// makeDir makes a directory and those above it, for their owner alone, and
+// makes them last.
+func makeDir(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && !info.IsDir():
+		return &fs.PathError{Op: "open", Path: path, Err: errors.New("not a directory")}
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	above := filepath.Dir(path)
+	if above == path {
+		return err
+	}
+	if err := makeDir(above); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(above)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	_, err = makeBelow(root, filepath.Base(path))
+	return err
+}
+
+// makeBelow makes a directory, unless it is there, and makes it last.
+func makeBelow(root *os.Root, name string) (made bool, err error) {
+	err = root.Mkdir(name, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		// A link to nowhere, say, must not send the caller here again.
+		_, err = root.Stat(name)
+		return false, atomicfile.Located(root, err)
+	}
+	if err != nil {
+		return false, atomicfile.Located(root, err)
+	}
+	dir, err := root.Open(name)
+	if err != nil {
+		return false, atomicfile.Located(root, err)
+	}
+	defer dir.Close()
+	if err := atomicfile.Adopt(root, dir); err != nil {
+		return false, err
+	}
+	return true, syncDir(root)
+}

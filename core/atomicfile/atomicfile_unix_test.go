@@ -1,0 +1,252 @@
+//go:build unix
+
+package atomicfile
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// directory returns a new directory with one file in it.
+func directory(t *testing.T, content string, mode fs.FileMode) (*os.Root, string) {
+	t.Helper()
+	path := t.TempDir()
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
+	if content != "" {
+		if err := os.WriteFile(filepath.Join(path, "f"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(filepath.Join(path, "f"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root, path
+}
+
+func wantContent(t *testing.T, path, want string) {
+	t.Helper()
+	if got, err := os.ReadFile(path); err != nil || string(got) != want {
+		t.Errorf("%s is %q, %v; want %q", path, got, err, want)
+	}
+}
+
+func TestAFileKeepsItsOwnerAndMode(t *testing.T) {
+	for _, mode := range []fs.FileMode{0o600, 0o640, 0o644, 0o400} {
+		root, path := directory(t, "old", mode)
+		file := filepath.Join(path, "f")
+		uid, gid := os.Geteuid(), os.Getegid()
+		if uid == 0 {
+			uid, gid = 1000, 1001
+			if err := os.Chown(file, uid, gid); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			t.Log("this is not root: another user's file is not tried")
+		}
+		if err := Replace(t.Context(), root, Replacement{Name: "f", Temp: "temp", Data: []byte("new")}); err != nil {
+			t.Fatal(err)
+		}
+		wantContent(t, file, "new")
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := owner(info); got != (ids{uint32(uid), uint32(gid)}) || info.Mode().Perm() != mode {
+			t.Errorf("a file of %d:%d with mode %04o became %d:%d's, %04o", uid, gid, mode, got.uid, got.gid, info.Mode().Perm())
+		}
+	}
+}
+
+func TestWhatRootMakesBelongsToTheDirectorysOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	root, path := directory(t, "", 0)
+	if err := os.Chown(path, 1000, 1001); err != nil {
+		t.Fatal(err)
+	}
+	if err := Replace(t.Context(), root, Replacement{Name: "f", Temp: "temp", Data: []byte("new")}); err != nil {
+		t.Fatal(err)
+	}
+	info, err := root.Lstat("f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := owner(info); got != (ids{1000, 1001}) || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file is %v's, %v", got, info.Mode())
+	}
+}
+
+func TestWithoutATemporaryAFileIsWrittenInPlace(t *testing.T) {
+	root, path := directory(t, "old", 0o600)
+	before, _ := root.Lstat("f")
+	if err := Probe(root, Replacement{Name: "f"}); err != nil {
+		t.Error(err)
+	}
+	if err := Replace(t.Context(), root, Replacement{Name: "f", Data: []byte("a longer one")}); err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, filepath.Join(path, "f"), "a longer one")
+	if after, _ := root.Lstat("f"); !os.SameFile(before, after) {
+		t.Error("it is another file")
+	}
+	if err := Replace(t.Context(), root, Replacement{Name: "new", Data: []byte("x")}); err == nil {
+		t.Error("a new file was made")
+	}
+	if err := Probe(root, Replacement{Name: "new"}); err == nil {
+		t.Error("Probe says that a new file could be made")
+	}
+}
+
+func TestAPlantedTemporaryIsNotFollowed(t *testing.T) {
+	root, path := directory(t, "old", 0o600)
+	victim := filepath.Join(t.TempDir(), "victim")
+	if err := os.WriteFile(victim, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(victim, filepath.Join(path, "temp")); err != nil {
+		t.Fatal(err)
+	}
+	if err := Replace(t.Context(), root, Replacement{Name: "f", Temp: "temp", Data: []byte("new")}); err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, victim, "mine")
+	wantContent(t, filepath.Join(path, "f"), "new")
+}
+
+func TestProbeChangesNothing(t *testing.T) {
+	root, path := directory(t, "old", 0o400)
+	before, _ := root.Lstat("f")
+	if err := Probe(root, Replacement{Name: "f", Temp: "temp"}); err != nil {
+		t.Error(err)
+	}
+	if err := ProbeFile(root, "f"); err != nil {
+		t.Error(err)
+	}
+	after, _ := root.Lstat("f")
+	if !os.SameFile(before, after) || !before.ModTime().Equal(after.ModTime()) {
+		t.Error("the file was touched")
+	}
+	entries, _ := os.ReadDir(path)
+	if len(entries) != 1 {
+		t.Errorf("the directory holds %v", entries)
+	}
+}
+
+func TestADirectoryOfOthersIsUnsafe(t *testing.T) {
+	_, path := directory(t, "", 0)
+	tests := []struct {
+		state  string
+		mode   fs.FileMode
+		uid    int
+		unsafe bool
+	}{
+		{"its owner's alone", 0o700, os.Geteuid(), false},
+		{"others can read it", 0o755, os.Geteuid(), false},
+		{"its group can write", 0o770, os.Geteuid(), true},
+		{"all can write", 0o777, os.Geteuid(), true},
+		{"all can write, and remove only what is theirs", 0o777 | fs.ModeSticky, os.Geteuid(), true},
+		{"another user's", 0o700, 1000, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.state, func(t *testing.T) {
+			if err := os.Chown(path, tt.uid, -1); err != nil {
+				t.Skip("needs root: ", err)
+			}
+			if err := os.Chmod(path, tt.mode); err != nil {
+				t.Fatal(err)
+			}
+			if err := CheckDirectory(path); errors.Is(err, core.ErrUnsafeDirectory) != tt.unsafe {
+				t.Errorf("CheckDirectory = %v", err)
+			}
+		})
+	}
+}
+
+func TestAReaderBesideAWriterInPlaceReadsWholeContents(t *testing.T) {
+	root, path := directory(t, string(contentOf('a', 3*block)), 0o600)
+	stop := make(chan struct{})
+	done := make(chan error)
+	go func() {
+		var err error
+		for i := 0; err == nil; i++ {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			default:
+			}
+			err = Replace(t.Context(), root, Replacement{Name: "f", Data: contentOf("ab"[i%2], 3*block)})
+		}
+		done <- err
+	}()
+	changes, last := 0, byte(0)
+	for range 3000 {
+		f, err := os.Open(filepath.Join(path, "f"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := f.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, _, err := Read(f, info)
+		f.Close()
+		if errors.Is(err, errRestless) {
+			continue
+		}
+		if err != nil || len(data) != 3*block || string(data) != string(contentOf(data[0], 3*block)) {
+			t.Fatalf("%d bytes, %v", len(data), err)
+		}
+		if data[0] != last {
+			changes, last = changes+1, data[0]
+		}
+	}
+	close(stop)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if changes < 3 {
+		t.Errorf("the content changed %d times: the test proves nothing", changes)
+	}
+}
+
+func TestWritersInPlaceWaitForEachOther(t *testing.T) {
+	root, path := directory(t, "old", 0o600)
+	other, err := os.OpenFile(filepath.Join(path, "f"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(other.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan string, 1)
+	done := make(chan error)
+	go func() {
+		done <- Replace(t.Context(), root, Replacement{Name: "f", Data: []byte("new"), Confirm: func(stored []byte) error {
+			asked <- string(stored)
+			return nil
+		}})
+	}()
+	if _, err := other.WriteString("OLD"); err != nil {
+		t.Fatal(err)
+	}
+	other.Close()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if stored := <-asked; stored != "OLD" {
+		t.Errorf("asked about %q", stored)
+	}
+	wantContent(t, filepath.Join(path, "f"), "new")
+}

@@ -1,0 +1,32 @@
+package atomicfile
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// isMountPoint compares the mounts that the file and its directory are on: a file
+// bound over another one is on a mount of its own. It is false where that can't
+// be found out.
+func isMountPoint(dir *os.Root, name string) bool {
+	of, under := mountID(dir, name), mountID(dir, ".")
+	return of != nil && under != nil && !bytes.Equal(of, under)
+}
+
+// mountID is what /proc says of an open file (proc_pid_fdinfo(5)).
+func mountID(dir *os.Root, name string) []byte {
+	f, err := dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	info, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", f.Fd()))
+	if err != nil {
+		return nil
+	}
+	_, id, _ := bytes.Cut(info, []byte("mnt_id:"))
+	id, _, _ = bytes.Cut(id, []byte("\n"))
+	return bytes.TrimSpace(id)
+}

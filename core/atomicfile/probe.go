@@ -1,0 +1,94 @@
+package atomicfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+)
+
+// room is how much a file may grow from one content to the next, for Probe.
+const room = 8 << 10
+
+// Probe tries whether Replace would find a way, without changing the file: it
+// writes a temporary of the file's size and a little more, has it take another
+// name in the directory, and removes it. Of r, it needs Name and Temp.
+func Probe(dir *os.Root, r Replacement) error {
+	old, err := lstatRegular(dir, r.Name)
+	if err != nil {
+		return err
+	}
+	refusal := probeReplace(dir, r, old)
+	switch {
+	case old == nil, refusal != nil && !isRefusal(refusal):
+		return refusal
+	case refusal == nil:
+		refusal = kept(dir, r.Name, old)
+	}
+	if err := probeInPlace(dir, r.Name, refusal); err != nil {
+		if refusal == nil {
+			return err
+		}
+		return bothReasons(refusal, err)
+	}
+	return nil
+}
+
+// ProbeFile is Probe without the temporary: it opens the file to be written, and
+// finds what keeps another one from taking its name.
+func ProbeFile(dir *os.Root, name string) error {
+	old, err := lstatRegular(dir, name)
+	if err != nil || old == nil {
+		return err
+	}
+	return probeInPlace(dir, name, kept(dir, name, old))
+}
+
+func probeReplace(dir *os.Root, r Replacement, old fs.FileInfo) error {
+	if r.Temp == "" {
+		return errNoTemp
+	}
+	size := int64(room)
+	if old != nil {
+		size += old.Size()
+	}
+	if err := writeTemp(dir, r.Temp, make([]byte, size), old); err != nil {
+		return err
+	}
+	// No key of a backend has such a name.
+	other := fmt.Sprintf("%%probe-%016x", rand.Uint64())
+	err := rename(dir, r.Temp, other)
+	if err == nil {
+		return remove(dir, other)
+	}
+	_ = remove(dir, r.Temp)
+	return err
+}
+
+// probeInPlace opens the file to be written. Where another one may take its name,
+// it needs not be writable; but a file that nobody may change, whatever the mode,
+// keeps its name too, and opening it tells.
+func probeInPlace(dir *os.Root, name string, refusal error) error {
+	f, err := dir.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		if refusal == nil && isDeniedByMode(err) {
+			return nil
+		}
+		return Located(dir, err)
+	}
+	defer f.Close()
+	if refusal == nil {
+		return nil
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if free, known := freeSpace(f); known && free < 2*(info.Size()+room)+4*block {
+		return &fs.PathError{Op: "write", Path: f.Name(), Err: errFull}
+	}
+	return nil
+}
+
+var errMountPoint = errors.New("it is a mount point")

@@ -1,0 +1,76 @@
+package atomicfile
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// Read returns the content of an open file that nobody has read from yet, and what
+// the file was like then. info is f's own. A file that is written in place
+// meanwhile, or was when its writer died, is read so often that the content is
+// whole: the one before, or the one after. Without such writers a reading costs
+// one Stat more than the bytes.
+func Read(f *os.File, info fs.FileInfo) ([]byte, fs.FileInfo, error) {
+	raw, err := readAt(f, info.Size())
+	if err != nil {
+		return nil, nil, err
+	}
+	for try := 0; ; try++ {
+		now, err := f.Stat()
+		if err != nil {
+			return nil, nil, err
+		}
+		if now.Size() == info.Size() && now.ModTime().Equal(info.ModTime()) && int64(len(raw)) == now.Size() && atRest(now.ModTime()) {
+			break
+		}
+		// It changed, or may have within one tick of the file system's clock. What
+		// is read twice alike isn't half of one content and half of another: by
+		// the second time, the other one has its mark or is there as a whole.
+		again, err := readAt(f, now.Size())
+		if err != nil {
+			return nil, nil, err
+		}
+		same := bytes.Equal(raw, again)
+		raw, info = again, now
+		if same {
+			break
+		}
+		if try == restless {
+			return nil, nil, &fs.PathError{Op: "read", Path: f.Name(), Err: errRestless}
+		}
+		if try > 2 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	data, err := Content(raw)
+	return data, info, err
+}
+
+// restless is how often a file is read that changes all the time.
+const restless = 50
+
+var errRestless = errors.New("it is written all the time, and so can't be read as a whole")
+
+func readAt(f *os.File, size int64) ([]byte, error) {
+	raw := make([]byte, size)
+	n, err := f.ReadAt(raw, 0)
+	if err == io.EOF {
+		err = nil // somebody truncated it just now
+	}
+	return raw[:n], err
+}
+
+// atRest reports whether the file system's clock has ticked since: a change that
+// comes now will have another date. Linux ticks at least 100 times a second; some
+// file systems, such as FAT, keep even seconds only.
+func atRest(modified time.Time) bool {
+	tick := 15 * time.Millisecond
+	if modified.Nanosecond() == 0 {
+		tick = 2500 * time.Millisecond
+	}
+	return time.Since(modified) > tick
+}

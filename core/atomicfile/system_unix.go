@@ -1,0 +1,127 @@
+//go:build unix
+
+package atomicfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// Patiently does try, on Windows again while another process has the file open.
+func Patiently(try func() error) error { return try() }
+
+// syncDir makes a rename in the directory last.
+func syncDir(dir *os.Root) error {
+	d, err := dir.Open(".")
+	if errors.Is(err, fs.ErrPermission) {
+		return nil // one that can be written and not read: it can't be had
+	}
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	err = d.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		return nil // a file system that has no such thing, as some in user space
+	}
+	return err
+}
+
+// isRefusalBySystem: mount points are busy (or lie, for a rename, on another
+// device); directories, sticky ones and immutable files deny.
+func isRefusalBySystem(err error) bool {
+	return errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EXDEV) || errors.Is(err, syscall.EROFS) ||
+		errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES)
+}
+
+// isDeniedByMode: an immutable file is EPERM, a read-only mount EROFS.
+func isDeniedByMode(err error) bool { return errors.Is(err, syscall.EACCES) }
+
+var errFull = syscall.ENOSPC
+
+// inherit gives the new file the old one's owner and mode; without an old one,
+// root gives it to whoever has the directory.
+func inherit(dir *os.Root, f *os.File, old fs.FileInfo) error {
+	if old == nil {
+		return Adopt(dir, f)
+	}
+	mine, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	want, mode := owner(old), old.Mode().Perm()
+	chowned, err := chown(f, owner(mine), want)
+	if err != nil {
+		return err
+	}
+	if chowned || mine.Mode().Perm() != mode {
+		return f.Chmod(mode)
+	}
+	return nil
+}
+
+// Adopt gives a file or directory that root has just made in dir to whoever has
+// dir, who could not use it otherwise. For other users it does nothing.
+func Adopt(dir *os.Root, made *os.File) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	parent, err := dir.Stat(".")
+	if err != nil {
+		return err
+	}
+	mine, err := made.Stat()
+	if err != nil {
+		return err
+	}
+	_, err = chown(made, owner(mine), owner(parent))
+	return err
+}
+
+func chown(f *os.File, from, to ids) (done bool, err error) {
+	if from == to {
+		return false, nil
+	}
+	err = f.Chown(int(to.uid), int(to.gid))
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) { // EINVAL: a user namespace doesn't know the user
+		return false, errOwner
+	}
+	return err == nil, err
+}
+
+type ids struct{ uid, gid uint32 }
+
+func owner(info fs.FileInfo) ids {
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		return ids{s.Uid, s.Gid}
+	}
+	return ids{}
+}
+
+// kept returns what keeps the name for the file that has it, or would take the
+// file from its owner.
+func kept(dir *os.Root, name string, file fs.FileInfo) error {
+	if me := uint32(os.Geteuid()); me != 0 && me != owner(file).uid {
+		return errOwner
+	}
+	if isMountPoint(dir, name) {
+		return errMountPoint
+	}
+	return nil
+}
+
+func unsafe(info fs.FileInfo) string {
+	uid, me := owner(info).uid, uint32(os.Geteuid())
+	switch perm := info.Mode().Perm(); {
+	case perm&0o002 != 0:
+		return fmt.Sprintf("has mode %04o: every user can write there; use a directory of your own, or chmod go-w", perm)
+	case perm&0o020 != 0:
+		return fmt.Sprintf("has mode %04o: its group can write there; use a directory of your own, or chmod g-w", perm)
+	case uid != me && uid != 0:
+		return fmt.Sprintf("belongs to the user with the number %d, and this process is %d's: run it as that user", uid, me)
+	}
+	return ""
+}

@@ -1,0 +1,47 @@
+package atomicfile
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+)
+
+// Patiently does try again while another process, a reader or a virus scanner,
+// has the file open: Windows replaces no open file, and opens none that is
+// being replaced.
+func Patiently(try func() error) error {
+	const sharingViolation, lockViolation = syscall.Errno(32), syscall.Errno(33)
+	err := try()
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); err = try() {
+		if !errors.Is(err, sharingViolation) && !errors.Is(err, lockViolation) && !errors.Is(err, syscall.ERROR_ACCESS_DENIED) {
+			return err
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	return err
+}
+
+// syncDir does nothing: Windows can't flush a directory, and NTFS journals a
+// rename.
+func syncDir(*os.Root) error { return nil }
+
+func isRefusalBySystem(error) bool { return false }
+
+func isDeniedByMode(err error) bool { return errors.Is(err, fs.ErrPermission) }
+
+const errFull = syscall.Errno(112) // ERROR_DISK_FULL
+
+// Adopt does nothing: a file on Windows belongs to whom its directory says.
+func Adopt(*os.Root, *os.File) error { return nil }
+
+func inherit(*os.Root, *os.File, fs.FileInfo) error { return nil }
+
+func kept(*os.Root, string, fs.FileInfo) error { return nil }
+
+func unsafe(fs.FileInfo) string { return "" }
+
+func tryLock(*os.File) (bool, error) { return true, nil }
+
+func freeSpace(*os.File) (bytes int64, known bool) { return 0, false }
