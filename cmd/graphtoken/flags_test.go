@@ -223,6 +223,21 @@ func TestLogoutPassesNoApplicationOver(t *testing.T) {
 	w.fails(3, "status")
 }
 
+func TestALoginTakesTheApplicationOfTheSameProvider(t *testing.T) {
+	w := newWorld(t)
+	w.hold(entry{bo, microsoft, "common", "app-of-microsoft", "a"})
+	if r := w.fails(2, "login"); !strings.Contains(r.err, "--client-id") {
+		t.Errorf("login without an application: %s", r.err)
+	}
+	w.login(ana)
+	p := w.start("login")
+	if address := p.line(t, "https://"); !strings.Contains(address, entra.PublicClient) {
+		t.Errorf("the address is %s", address)
+	}
+	p.stdin.Close()
+	p.end(w)
+}
+
 func TestScopesGivenAsOneTextAreSplit(t *testing.T) {
 	for _, text := range []string{"User.Read Mail.Read", "User.Read, Mail.Read", " User.Read\tMail.Read ,", " "} {
 		for _, variable := range []bool{false, true} {

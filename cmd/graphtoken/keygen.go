@@ -14,7 +14,7 @@ type keygenCommand struct {
 
 func (k *keygenCommand) Run(c *console) error {
 	if redact(k.File) != k.File {
-		return usageError("keygen takes the name of the file to make, and was given a key")
+		return usageError("keygen takes the name of the file to make, and was given a secret")
 	}
 	f, err := os.OpenFile(k.File, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {

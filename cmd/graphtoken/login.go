@@ -43,7 +43,7 @@ func (l *loginCommand) Run(ctx context.Context, s *session, c *console) (err err
 	cfg := o.config
 	cfg.RedirectURL = l.RedirectURL
 	if cfg.ClientID == "" {
-		cfg.ClientID = onlyClient(cache)
+		cfg.ClientID = onlyClient(cache, s.query().Environment)
 	}
 	a, err := o.newAccount(cfg)
 	if err != nil {
@@ -132,10 +132,12 @@ func (o *opened) readable(ctx context.Context) (*tokencache.Cache, error) {
 	return c, err
 }
 
-// onlyClient is the application whose tokens a record holds, if it is one.
-func onlyClient(c *tokencache.Cache) string {
-	users := slices.DeleteFunc(holders(c), func(h holder) bool { return h.HomeAccountID == "" })
-	if clients := distinct(users, clientOf); len(clients) == 1 {
+// onlyClient is the application whose users' tokens of a provider a record holds, if
+// it is one: to another provider, the ID means nothing.
+func onlyClient(c *tokencache.Cache, environment string) string {
+	users := fitting(c, tokencache.Query{Environment: environment})
+	its := slices.DeleteFunc(holders(c), func(h holder) bool { return !h.isOneOf(c, users) })
+	if clients := distinct(its, clientOf); len(clients) == 1 {
 		return clients[0]
 	}
 	return ""

@@ -60,9 +60,7 @@ func whole(c *tokencache.Cache, q tokencache.Query) (tokencache.Query, error) {
 	if len(fitting(c, q)) < len(users) {
 		return q, usageError(fmt.Sprintf("logout removes all of a user's tokens, and %s has some of other tenants: leave --tenant out", nameOf(users[0])))
 	}
-	its := slices.DeleteFunc(holders(c), func(h holder) bool {
-		return !slices.ContainsFunc(users, func(a tokencache.Account) bool { return strings.EqualFold(a.HomeAccountID, h.HomeAccountID) })
-	})
+	its := slices.DeleteFunc(holders(c), func(h holder) bool { return !h.isOneOf(c, users) })
 	clients := distinct(its, clientOf)
 	switch {
 	case q.ClientID == "" || len(clients) == 0:

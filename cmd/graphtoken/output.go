@@ -69,22 +69,26 @@ type link string
 
 // printable is how a command shows text that it didn't write itself: names and
 // scopes from records, errors of providers and stores, values of flags. It is one
-// line that a terminal has nothing to obey in, and has no key and no password of a
-// URL in it.
+// line that a terminal has nothing to obey in, and has no key, no token and no
+// password of a URL in it.
 func printable(text string) string {
 	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ") // errors.Join's
 	return redact(core.Printable(text))
 }
 
-// What flags and variables may be given by mistake: a key, and a URL with a
-// password. Neither looks like anything that has to be shown.
+// What flags and variables may be given by mistake: a key, a token (a JWT, RFC 7519
+// section 3.1), and a URL with a password. None looks like anything that has to be
+// shown.
 var (
 	keyText  = regexp.MustCompile(`gtkey1_[A-Za-z0-9_-]*`)
+	jwt      = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}[A-Za-z0-9._-]*`)
 	userInfo = regexp.MustCompile(`://[^\s"']*@`)
 )
 
 func redact(text string) string {
-	return userInfo.ReplaceAllString(keyText.ReplaceAllString(text, "gtkey1_…"), "://…@")
+	text = keyText.ReplaceAllString(text, "gtkey1_…")
+	text = jwt.ReplaceAllString(text, "eyJ…")
+	return userInfo.ReplaceAllString(text, "://…@")
 }
 
 // redactor redacts what is written, which slog's handlers do a line at a time; the

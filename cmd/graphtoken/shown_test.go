@@ -26,6 +26,8 @@ func TestASecretInTheWrongPlaceIsNotShown(t *testing.T) {
 		{"a client secret with a slash in it", []string{"token", "--client-secret-file", password + "/x"}, ""},
 		{"a key as the store", []string{"token", "--store", "KEY"}, ""},
 		{"a key as the store's directory", []string{"login", "--client-id", "x", "--store", "blocked/KEY/x"}, ""},
+		{"a token as the store", []string{"login", "--client-id", "x", "--store", "blocked/TOKEN/x"}, ""},
+		{"a token as the record", []string{"token", "--store", "file:store/", "--record", "TOKEN"}, ""},
 		{"a key as the record", []string{"token", "--store", "file:store/", "--record", "KEY"}, ""},
 		{"a key as the record, in the log", []string{"token", "--verbose", "--store", "file:store/", "--record", "KEY"}, ""},
 		{"a key as an argument", []string{"status", "KEY"}, ""},
@@ -53,7 +55,9 @@ func TestASecretInTheWrongPlaceIsNotShown(t *testing.T) {
 			w.secrets[key[len(key)/2:]] = true
 			w.secrets[key[8:20]] = true
 			w.secrets[password] = true
-			give := strings.NewReplacer("KEY", key, "HALF", key[:20])
+			const token = "eyJ0eXAiOiJKV1QifQ.eyJhdWQiOiJjYW5hcnkifQ.c2lnbmVk"
+			w.secrets[token[20:]] = true
+			give := strings.NewReplacer("KEY", key, "HALF", key[:20], "TOKEN", token)
 			var args []string
 			for _, a := range c.args {
 				args = append(args, give.Replace(a))

@@ -90,6 +90,15 @@ type holder struct {
 	Realm         string `json:"realm"` // refresh tokens have none
 }
 
+// isOneOf reports whether the tokens are one of these users'. Tokens and account may
+// name the provider by two of its aliases.
+func (h holder) isOneOf(c *tokencache.Cache, users []tokencache.Account) bool {
+	a, ok := c.Account(tokencache.Query{HomeAccountID: h.HomeAccountID, Environment: h.Environment})
+	return ok && h.HomeAccountID != "" && slices.ContainsFunc(users, func(u tokencache.Account) bool {
+		return u.HomeAccountID == a.HomeAccountID && u.Environment == a.Environment
+	})
+}
+
 // holders returns whose tokens are in the record, each once and in order.
 func holders(c *tokencache.Cache) []holder {
 	data, err := c.Marshal()

@@ -1,7 +1,7 @@
 // Command entra serves the imitation of Microsoft Entra and Microsoft Graph on
 // 127.0.0.1, for people who want to try a client by hand:
 //
-//	go run ./internal/testkit/cmd/entra --ca /tmp/ca.pem --strict --lifetime 10m
+//	go run ./internal/testkit/cmd/entra --ca ca.pem --strict --lifetime 10m
 //
 // It prints what such a client has to be told, then one line per token request, until
 // it is interrupted. /testkit/ on the same port steers it: see the package entra.
