@@ -161,15 +161,16 @@ func (a *attempt) finish() {
 }
 
 func (a *attempt) run(ctx context.Context) (*heldToken, error) {
-	leave, err := a.table.store.gates.enter(ctx, a.record.key)
+	store := a.table.store
+	within, err := processGates.enter(ctx, store.gate(a.record.key))
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
-	if t, err := a.prepare(a.table.store.now()); t != nil || err != nil {
+	defer within.leave()
+	if t, err := a.prepare(store.now()); t != nil || err != nil {
 		return t, err
 	}
-	return a.obtain(ctx)
+	return a.obtain(ctx, within)
 }
 
 // prepare returns the token that meets the requirements already, if another
@@ -201,9 +202,9 @@ func (a *attempt) prepare(now time.Time) (*heldToken, error) {
 // but not the token it is after.
 const maxRounds = 100
 
-func (a *attempt) obtain(ctx context.Context) (*heldToken, error) {
+func (a *attempt) obtain(ctx context.Context, within *passage) (*heldToken, error) {
 	store, key, query := a.table.store, a.record.key, a.source.query
-	found, err := store.read(ctx, key)
+	found, err := a.read(ctx, within)
 	if err != nil {
 		return a.withoutStore(err)
 	}
@@ -242,6 +243,15 @@ func (a *attempt) obtain(ctx context.Context) (*heldToken, error) {
 		}
 		found, notSaved = next, err
 	}
+}
+
+// read returns the record, as somebody in this process has found it since the
+// attempt began, or else as it is stored.
+func (a *attempt) read(ctx context.Context, within *passage) (contents, error) {
+	if rec, ok := within.handedOver(); ok {
+		return a.table.store.open(ctx, a.record.key, rec)
+	}
+	return a.table.store.read(ctx, a.record.key)
 }
 
 // withoutStore serves a token that is not saved yet while the store can't be
@@ -359,7 +369,7 @@ func (a *attempt) dropRefused(c *tokencache.Cache, before tokencache.AccessToken
 		}
 		c.DropSecret(after.Secret)
 	}
-	if a.rejected != given {
+	if a.rejected != "" && a.rejected != given {
 		c.DropSecret(a.rejected)
 	}
 	return given

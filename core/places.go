@@ -11,8 +11,10 @@ import (
 type places struct {
 	mu         sync.Mutex
 	taken      int
+	left       int      // counts those that left
 	callers    []func() // wait for a place, and somebody waits for them
 	background []func()
+	watched    bool // checkProgress is to run
 }
 
 const (
@@ -20,20 +22,16 @@ const (
 	// application, and far less than what makes a store's clients queue.
 	maxAttempts = 256
 
-	// placeTime is how long an attempt keeps its place. One that takes longer
-	// waits for a provider that doesn't answer, or for another process: that must
-	// not hold up the tokens of other users.
-	placeTime = time.Second
+	// stallTime is how long those that wait bear that no attempt ends. The
+	// provider doesn't answer then, or another process doesn't refresh what they
+	// wait for: that must not hold up the tokens of other users.
+	stallTime = time.Second
 )
 
 // start runs attempt in a goroutine of its own as soon as there is a place.
 func (p *places) start(background bool, attempt func()) {
 	run := func() {
-		var once sync.Once
-		leave := func() { once.Do(p.leave) }
-		timer := time.AfterFunc(placeTime, leave)
-		defer timer.Stop()
-		defer leave()
+		defer p.leave()
 		attempt()
 	}
 	p.mu.Lock()
@@ -42,25 +40,65 @@ func (p *places) start(background bool, attempt func()) {
 	case p.taken < maxAttempts:
 		p.taken++
 		go run()
+		return
 	case background:
 		p.background = append(p.background, run)
 	default:
 		p.callers = append(p.callers, run)
 	}
+	p.watch()
 }
 
 // leave hands a place on.
 func (p *places) leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.left++
+	p.taken--
+	if p.taken < maxAttempts {
+		p.startNext()
+	}
+}
+
+// startNext starts one that waits, and reports whether there was one. Those that
+// somebody waits for come first.
+func (p *places) startNext() bool {
 	for _, queue := range []*[]func(){&p.callers, &p.background} {
 		if len(*queue) > 0 {
 			next := (*queue)[0]
 			(*queue)[0] = nil
 			*queue = (*queue)[1:]
+			p.taken++
 			go next()
-			return
+			return true
 		}
 	}
-	p.taken--
+	return false
+}
+
+// watch has checkProgress run as long as anybody waits.
+func (p *places) watch() {
+	if p.watched {
+		return
+	}
+	p.watched = true
+	left := p.left
+	time.AfterFunc(stallTime, func() { p.checkProgress(left) })
+}
+
+// checkProgress starts as many again where nobody has left since it looked last.
+func (p *places) checkProgress(left int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.watched = false
+	if p.left == left {
+		for range maxAttempts {
+			if !p.startNext() {
+				break
+			}
+		}
+	}
+	if len(p.callers)+len(p.background) > 0 {
+		p.watch()
+	}
 }

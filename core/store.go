@@ -29,7 +29,7 @@ type Store struct {
 	leaseTTL       time.Duration
 
 	work    work       // what Flush waits for
-	gates   gates      // one refresh of a record at a time
+	place   any        // see Locator
 	unsaved overlay    // tokens that could not be saved yet
 	tokens  tokenTable // what is kept in the process for the token sources
 }
@@ -42,6 +42,10 @@ func NewStore(b TokenBackend, opts ...StoreOption) *Store {
 		now:            time.Now,
 		refreshTimeout: DefaultRefreshTimeout,
 		leaseTTL:       DefaultLeaseTTL,
+		place:          placeOf(b),
+	}
+	if s.place == nil {
+		s.place = s
 	}
 	s.tokens.init(s)
 	for _, o := range opts {
@@ -169,11 +173,17 @@ func (s *Store) read(ctx context.Context, key string) (contents, error) {
 }
 
 func (s *Store) load(ctx context.Context, key string) (Record, error) {
-	start := s.now()
+	start, asked := s.now(), time.Now()
 	rec, err := loadOrAbsent(ctx, s.backend, key)
 	s.observe(ctx, EventLoad, key, start, err)
+	if err == nil {
+		processGates.note(s.gate(key), rec, asked)
+	}
 	return rec, err
 }
+
+// gate names the gate of a record.
+func (s *Store) gate(key string) gateID { return gateID{s.place, key} }
 
 // open decrypts and parses a record, and lays over it what is unsaved.
 func (s *Store) open(ctx context.Context, key string, rec Record) (contents, error) {
@@ -206,9 +216,12 @@ func (s *Store) write(ctx context.Context, key string, c *tokencache.Cache, v Ve
 	if err != nil {
 		return "", s.fail("save", key, err)
 	}
-	start := s.now()
+	start, asked := s.now(), time.Now()
 	v, err = s.backend.Save(ctx, key, Record{Data: data, Version: v})
 	s.observe(ctx, EventSave, key, start, err)
+	if err == nil {
+		processGates.note(s.gate(key), Record{Data: data, Version: v}, asked)
+	}
 	return v, err
 }
 

@@ -36,12 +36,12 @@ func (s *Store) Refresh(ctx context.Context, key string, seen Version, fn func(c
 		defer end()
 		r := result{err: errNoReturn}
 		defer func() { done <- r }()
-		leave, err := s.gates.enter(ctx, key)
+		within, err := processGates.enter(ctx, s.gate(key))
 		if err != nil {
 			r.err = err
 			return
 		}
-		defer leave()
+		defer within.leave()
 		r.record, _, r.err = s.refresh(ctx, key, seen, fn)
 		if r.record.cache != nil {
 			s.tokens.forget(key)

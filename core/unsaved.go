@@ -179,9 +179,9 @@ func (s *Store) Flush(ctx context.Context) error {
 
 // saveUnsaved saves what is unsaved of key, or says that it still is.
 func (s *Store) saveUnsaved(ctx context.Context, key string) error {
-	leave, err := s.gates.enter(ctx, key)
+	within, err := processGates.enter(ctx, s.gate(key))
 	if err == nil {
-		defer leave()
+		defer within.leave()
 		var c contents
 		if c, err = s.read(ctx, key); err == nil && c.unsaved != nil {
 			_, err = s.commit(ctx, key, c, c.cache)

@@ -1,0 +1,298 @@
+// Package storm has the tokens of many users expire at once, as a web service
+// sees it after a deployment or an outage: every user has a record of their own,
+// and every store of several is asked for every user's token at one time. The
+// provider gives single-use refresh tokens.
+//
+// A storm is judged by what the provider allows: for n users no less than n ×
+// [Latency] ÷ [AtOnce].
+package storm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+// Options says how hard it blows.
+type Options struct {
+	Users    int
+	Stores   int  // in this process, each over a backend of its own
+	Shuffled bool // each store is asked for the users in an order of its own
+	LeaseTTL time.Duration
+}
+
+// Result is what came of it.
+type Result struct {
+	Wall, Ideal time.Duration
+	Refreshes   int            // that the provider was asked for
+	Spent       int            // refresh tokens that were presented again
+	Failed      int            // calls of Token
+	Errors      map[string]int // what they said
+	Calls       map[string]int64
+	PeakMB      int // of the heap and the stacks
+}
+
+// Ratio is how many times longer it took than the provider needs.
+func (r Result) Ratio() float64 { return float64(r.Wall) / float64(r.Ideal) }
+
+func (r Result) String() string {
+	var calls []string
+	total := int64(0)
+	for _, op := range slices.Sorted(maps.Keys(r.Calls)) {
+		total += r.Calls[op]
+		calls = append(calls, fmt.Sprintf("%.1f %s", float64(r.Calls[op])/float64(max(r.Refreshes, 1)), op))
+	}
+	return fmt.Sprintf("%.2f × the ideal %v; %d refreshes, %d spent, %d failed calls %v; %.1f calls per refresh (%s); %d MB",
+		r.Ratio(), r.Ideal, r.Refreshes, r.Spent, r.Failed, r.Errors, float64(total)/float64(max(r.Refreshes, 1)), strings.Join(calls, ", "), r.PeakMB)
+}
+
+// Run signs the users in through the first backend, with tokens that have expired,
+// and then asks for all of them at once. open returns one more backend over the
+// same records.
+func Run(t testing.TB, o Options, open func() core.TokenBackend) Result {
+	t.Helper()
+	ctx := t.Context()
+	p := NewProvider()
+	counts := newCounts()
+	var stores []*core.Store
+	for range o.Stores {
+		stores = append(stores, core.NewStore(counts.over(open()), core.WithLeaseTTL(o.LeaseTTL)))
+	}
+	SignIn(t, p, open(), o.Users)
+	counts.reset()
+
+	var mu sync.Mutex
+	r := Result{Ideal: Ideal(o.Users), Errors: make(map[string]int)}
+	watch := watchMemory()
+	var ready, done sync.WaitGroup
+	start := make(chan struct{})
+	for n, s := range stores {
+		for _, user := range order(o.Users, o.Shuffled, n) {
+			ready.Add(1)
+			done.Add(1)
+			go func() {
+				defer done.Done()
+				ready.Done()
+				<-start
+				if err := ask(ctx, s, user, p.Refresh); err != nil {
+					mu.Lock()
+					r.Failed++
+					r.Errors[err.Error()]++
+					mu.Unlock()
+				}
+			}()
+		}
+	}
+	ready.Wait()
+	began := time.Now()
+	close(start)
+	done.Wait()
+	r.Wall = time.Since(began)
+	for _, s := range stores {
+		if err := s.Flush(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+	r.PeakMB = watch()
+	r.Refreshes, r.Spent = p.Refreshes()
+	r.Calls = counts.all()
+	return r
+}
+
+// SignIn keeps a first token of every user, which has expired.
+func SignIn(t testing.TB, p *Provider, b core.TokenBackend, users int) {
+	t.Helper()
+	s := core.NewStore(b)
+	var all sync.WaitGroup
+	places := make(chan struct{}, 8)
+	for _, user := range order(users, false, 0) {
+		all.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			r := p.signIn(user)
+			r.RefreshToken += ".0"
+			if _, err := s.Put(t.Context(), user, r); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// Ideal is what the provider alone needs.
+func Ideal(users int) time.Duration { return time.Duration(users) * Latency / AtOnce }
+
+func ask(ctx context.Context, s *core.Store, user string, f core.RefreshFunc) error {
+	q := tokencache.Query{HomeAccountID: user + "." + tenant, ClientID: clientID, Scopes: []string{"User.Read"}}
+	at, err := s.TokenSource(user, q, f).Token(ctx)
+	if err == nil && !time.Now().Before(at.ExpiresOn) {
+		err = errors.New("an expired token was served")
+	}
+	return err
+}
+
+// order is the users' names, by store.
+func order(users int, shuffled bool, store int) []string {
+	names := make([]string, users)
+	for i := range names {
+		names[i] = fmt.Sprintf("u%05d", i)
+	}
+	if shuffled {
+		rand.New(rand.NewPCG(7, uint64(store))).Shuffle(users, func(i, j int) { names[i], names[j] = names[j], names[i] })
+	}
+	return names
+}
+
+// watchMemory returns a function that tells the most memory that was in use until
+// it is called.
+func watchMemory() (peak func() int) {
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	var most uint64
+	go func() {
+		defer close(stopped)
+		for tick := time.NewTicker(50 * time.Millisecond); ; {
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			most = max(most, m.HeapInuse+m.StackInuse)
+			select {
+			case <-tick.C:
+			case <-stop:
+				tick.Stop()
+				return
+			}
+		}
+	}()
+	return func() int {
+		close(stop)
+		<-stopped
+		return int(most >> 20)
+	}
+}
+
+// counts counts the calls of several backends.
+type counts struct {
+	ops map[string]*atomic.Int64
+}
+
+func newCounts() *counts {
+	c := &counts{ops: make(map[string]*atomic.Int64)}
+	for _, op := range []string{"load", "save", "check", "delete", "acquire", "renew", "release", "wait"} {
+		c.ops[op] = new(atomic.Int64)
+	}
+	return c
+}
+
+func (c *counts) reset() {
+	for _, n := range c.ops {
+		n.Store(0)
+	}
+}
+
+func (c *counts) all() map[string]int64 {
+	all := make(map[string]int64)
+	for op, n := range c.ops {
+		if n.Load() != 0 {
+			all[op] = n.Load()
+		}
+	}
+	return all
+}
+
+// over returns b with its calls counted. A backend that coordinates goes on doing
+// so, by the one algorithm there is.
+func (c *counts) over(b core.TokenBackend) core.TokenBackend {
+	counted := &counted{TokenBackend: b, counts: c}
+	l, ok := core.As[core.Leaser](b)
+	if !ok {
+		return counted
+	}
+	leased := &countedLeaser{counted, l}
+	if w, ok := core.As[core.Watcher](b); ok {
+		return &countedWatcher{leased, w}
+	}
+	return leased
+}
+
+type counted struct {
+	core.TokenBackend
+	*counts
+}
+
+func (b *counted) Load(ctx context.Context, key string) (core.Record, error) {
+	b.ops["load"].Add(1)
+	return b.TokenBackend.Load(ctx, key)
+}
+
+func (b *counted) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
+	b.ops["save"].Add(1)
+	return b.TokenBackend.Save(ctx, key, rec)
+}
+
+// Place is that of the backend, which counting doesn't change.
+func (b *counted) Place() any {
+	if l, ok := b.TokenBackend.(core.Locator); ok {
+		return l.Place()
+	}
+	return b.TokenBackend
+}
+
+func (b *counted) Unwrap() core.TokenBackend { return b.TokenBackend }
+
+type countedLeaser struct {
+	*counted
+	leaser core.Leaser
+}
+
+func (b *countedLeaser) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+	return core.Coordinate(ctx, b, b, key, req)
+}
+
+func (b *countedLeaser) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
+	b.ops["acquire"].Add(1)
+	l, err := b.leaser.Acquire(ctx, key, ttl)
+	if err != nil {
+		return nil, err
+	}
+	return &countedLease{l, b.counts}, nil
+}
+
+type countedWatcher struct {
+	*countedLeaser
+	watcher core.Watcher
+}
+
+func (b *countedWatcher) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+	return core.Coordinate(ctx, b, b, key, req)
+}
+
+func (b *countedWatcher) Wait(ctx context.Context, key string, seen core.Version) error {
+	b.ops["wait"].Add(1)
+	return b.watcher.Wait(ctx, key, seen)
+}
+
+type countedLease struct {
+	core.Lease
+	counts *counts
+}
+
+func (l *countedLease) Renew(ctx context.Context, ttl time.Duration) error {
+	l.counts.ops["renew"].Add(1)
+	return l.Lease.Renew(ctx, ttl)
+}
+
+func (l *countedLease) Release(ctx context.Context) error {
+	l.counts.ops["release"].Add(1)
+	return l.Lease.Release(ctx)
+}
