@@ -14,7 +14,8 @@ import (
 // thing. Attempts on one record run one at a time, since they share refresh
 // tokens: what the first brings often serves the next.
 type attempt struct {
-	requirements
+	attemptID
+	begun  uint64 // tokenTable.obtained when the first call for it began
 	table  *tokenTable
 	record *tableRecord
 	source *TokenSource
@@ -38,21 +39,12 @@ type attempt struct {
 
 // attemptID tells attempts on one record apart.
 type attemptID struct {
-	query       queryID
-	minValidity time.Duration
-	claims      string
-	rejected    tokencache.Secret
-	force       bool
-	background  bool
-}
-
-func (a *attempt) id() attemptID {
-	return attemptID{a.source.id, a.minValidity, a.claims, a.rejected, a.force, a.background}
+	query queryID
+	requirements
 }
 
 // requirements are what a call asks of its token.
 type requirements struct {
-	begun       uint64 // tokenTable.obtained when the call began
 	minValidity time.Duration
 	claims      string
 	rejected    tokencache.Secret
@@ -60,13 +52,15 @@ type requirements struct {
 	background  bool // nobody waits: the token is to be past its refresh window
 }
 
-func (r *requirements) apply(o TokenOption) {
-	r.minValidity = max(r.minValidity, o.minValidity)
-	if o.claims != "" {
-		r.claims = o.claims
-	}
-	if o.rejected != "" {
-		r.rejected = o.rejected
+func (r *requirements) apply(opts []TokenOption) {
+	for _, o := range opts {
+		r.minValidity = max(r.minValidity, o.minValidity)
+		if o.claims != "" {
+			r.claims = o.claims
+		}
+		if o.rejected != "" {
+			r.rejected = o.rejected
+		}
 	}
 }
 
@@ -77,14 +71,15 @@ func (r *requirements) allow(t *heldToken, now time.Time) bool {
 }
 
 // met reports whether a token that is allowed is served without waiting for
-// another. A validity that no token has is taken from a young one, or every
-// call would cost a refresh.
-func (r *requirements) met(t *heldToken, now time.Time) bool {
-	if r.background && !now.Before(t.refreshAt) {
+// another, to a call that began when begun tokens had been obtained. A validity
+// that no token has is taken from a young one, or every call would cost a refresh.
+func (r *requirements) met(t *heldToken, begun uint64, now time.Time) bool {
+	if r.background && isDue(t.refreshAt, now) {
 		return false
 	}
-	left, age, life := t.token.ExpiresOn.Sub(now), now.Sub(t.issued), t.token.ExpiresOn.Sub(t.issued)
-	return left >= r.minValidity || r.minValidity >= life && age < life/2 || t.obtained > r.begun
+	left, age := t.token.ExpiresOn.Sub(now), now.Sub(time.Unix(0, t.issued))
+	life := left + age
+	return left >= r.minValidity || r.minValidity >= life && age < life/2 || t.obtained > begun
 }
 
 // replacementTime is how long a token that took the place of a refused one stays
@@ -95,50 +90,75 @@ const replacementTime = time.Minute
 // stands reports whether a refused token is served again.
 func (r *requirements) stands(t *heldToken, now time.Time) bool {
 	return !r.force && r.rejected != "" && t.token.Secret == r.rejected && (r.claims == "" || r.claims == t.claims) &&
-		!t.replacedAt.IsZero() && now.Sub(t.replacedAt) < replacementTime && now.Before(t.token.ExpiresOn)
+		t.replacedAt != 0 && now.Sub(time.Unix(0, t.replacedAt)) < replacementTime && now.Before(t.token.ExpiresOn)
 }
 
 // await takes part in the attempt that obtains the token. When the last of
 // those who wait gives up, an attempt that has not reached the provider yet is
 // called off.
-func (t *tokenTable) await(ctx context.Context, ts *TokenSource, r requirements) (*heldToken, error) {
+//
+// Thousands of callers may wait here at once: what they keep on their stacks is
+// little.
+func (t *tokenTable) await(ctx context.Context, ts *TokenSource, r *requirements, begun uint64) (*heldToken, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	shard := t.shardOf(ts.key)
-	shard.mu.Lock()
-	a := t.attempt(ctx, shard.record(ts.key), ts, r)
-	a.waiters++
-	shard.mu.Unlock()
+	a := t.join(ctx, ts, r, begun)
 	select {
 	case <-a.done:
 		return a.got, a.err
 	case <-ctx.Done():
+		a.giveUp()
+		return nil, ctx.Err()
 	}
+}
+
+func (t *tokenTable) join(ctx context.Context, ts *TokenSource, r *requirements, begun uint64) *attempt {
+	shard := t.shardOf(ts.key)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	a := t.attempt(ctx, shard.record(ts.key), ts, r, begun)
+	a.waiters++
+	return a
+}
+
+func (a *attempt) giveUp() {
+	shard := a.record.shard
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	if a.waiters--; a.waiters == 0 {
 		a.cancel()
-		if a.record.attempts[a.id()] == a { // the next to ask needs one that isn't called off
-			delete(a.record.attempts, a.id())
-		}
+		a.unlist() // the next to ask needs one that isn't called off
 	}
-	return nil, ctx.Err()
+}
+
+// unlist takes the attempt from those under way. The shard's mu is held.
+func (a *attempt) unlist() {
+	if a.record.attempts[a.attemptID] == a {
+		delete(a.record.attempts, a.attemptID)
+	}
+	if len(a.record.attempts) == 0 {
+		a.record.attempts = nil // an empty map takes more memory than the record
+	}
 }
 
 // attempt returns the attempt under way, or starts one. The shard's mu is held.
-func (t *tokenTable) attempt(ctx context.Context, record *tableRecord, ts *TokenSource, r requirements) *attempt {
-	a := &attempt{requirements: r, table: t, record: record, source: ts, done: make(chan struct{}), err: errNoReturn}
-	if running := record.attempts[a.id()]; running != nil {
+func (t *tokenTable) attempt(ctx context.Context, record *tableRecord, ts *TokenSource, r *requirements, begun uint64) *attempt {
+	id := attemptID{ts.id, *r}
+	if running := record.attempts[id]; running != nil {
 		return running
 	}
+	a := &attempt{attemptID: id, begun: begun, table: t, record: record, source: ts, done: make(chan struct{}), err: errNoReturn}
 	ctx = context.WithoutCancel(ctx)
 	if r.background { // nobody would call it off
 		ctx, a.cancel = context.WithTimeout(ctx, t.store.refreshTimeout+t.store.leaseTTL)
 	} else {
 		ctx, a.cancel = context.WithCancel(ctx)
 	}
-	record.attempts[a.id()] = a
+	if record.attempts == nil {
+		record.attempts = make(map[attemptID]*attempt)
+	}
+	record.attempts[id] = a
 	end := t.store.work.begin()
 	t.places.start(r.background, func() {
 		defer end()
@@ -153,9 +173,7 @@ func (a *attempt) finish() {
 	shard := a.record.shard
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	if a.record.attempts[a.id()] == a {
-		delete(a.record.attempts, a.id())
-	}
+	a.unlist()
 	a.record.dropIfEmpty()
 	close(a.done)
 }
@@ -181,19 +199,19 @@ func (a *attempt) prepare(now time.Time) (*heldToken, error) {
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	a.generation = r.generation
-	if s := r.slots[a.source.id]; s != nil {
+	if s := r.slots.get(&a.source.id); s != nil {
 		a.known = s.token.Load()
 	}
 	if t := a.known; t != nil {
-		if a.allow(t, now) && a.met(t, now) && (t.obtained > a.begun || !a.force && !isDue(t.staleAt, now)) {
+		if a.allow(t, now) && a.met(t, a.begun, now) && (t.obtained > a.begun || !a.force && !isDue(t.staleAt, now)) {
 			return t, nil
 		}
 		if a.stands(t, now) {
 			return t, nil
 		}
 	}
-	if r.failures.store.active(now) && !a.force {
-		return nil, r.failures.store.err
+	if f := r.failures; f != nil && f.store.active(now) && !a.force {
+		return nil, f.store.err
 	}
 	return nil, nil
 }
@@ -388,7 +406,7 @@ func (a *attempt) accept(stored tokencache.AccessToken, round int) *heldToken {
 		return nil
 	}
 	t := a.hold(at, now, a.ran || round > 0 && at.Secret != a.first.Secret)
-	if t.obtained == 0 && !a.met(t, now) {
+	if t.obtained == 0 && !a.met(t, a.begun, now) {
 		return nil
 	}
 	return t
@@ -413,9 +431,9 @@ func isSame(a, b tokencache.AccessToken) bool {
 
 func (a *attempt) hold(at tokencache.AccessToken, now time.Time, obtained bool) *heldToken {
 	table := a.table
-	t := &heldToken{token: at, claims: a.claims, issued: at.CachedAt}
+	t := &heldToken{token: at, claims: a.claims}
 	if table.maxStale > 0 {
-		t.staleAt = now.Add(table.maxStale).Round(0) // by the wall clock: a computer's sleep counts
+		t.staleAt = now.Add(table.maxStale).UnixNano()
 	}
 	if !obtained && a.known != nil && a.known.token.Secret == at.Secret {
 		t.claims, t.obtained, t.issued, t.refreshAt, t.replacedAt = a.known.claims, a.known.obtained, a.known.issued, a.known.refreshAt, a.known.replacedAt
@@ -426,9 +444,11 @@ func (a *attempt) hold(at tokencache.AccessToken, now time.Time, obtained bool) 
 	}
 	// A provider may hand out a token of its own cache again: what counts is
 	// when we got it, or it would be in its window at once.
-	if a.ran || t.issued.IsZero() || t.issued.After(now) {
-		t.issued = now
+	issued := at.CachedAt
+	if a.ran || issued.IsZero() || issued.After(now) {
+		issued = now
 	}
+	t.issued = issued.UnixNano()
 	if a.rejected != "" || a.claims != "" {
 		// From when it was issued: one that was only found may be as old as the one
 		// that was refused, and be refused for the same reason.
@@ -438,23 +458,24 @@ func (a *attempt) hold(at tokencache.AccessToken, now time.Time, obtained bool) 
 	if table.jitter > 0 {
 		window += jitter.Below(table.jitter)
 	}
-	t.refreshAt = at.ExpiresOn.Add(-min(window, at.ExpiresOn.Sub(t.issued)/2))
-	if at.RefreshOn.After(t.issued) && at.RefreshOn.Before(t.refreshAt) {
-		t.refreshAt = at.RefreshOn
+	refreshAt := at.ExpiresOn.Add(-min(window, at.ExpiresOn.Sub(issued)/2))
+	if at.RefreshOn.After(issued) && at.RefreshOn.Before(refreshAt) {
+		refreshAt = at.RefreshOn
 	}
+	t.refreshAt = refreshAt.UnixNano()
 	return t
 }
 
 // servedUntil is when the token next needs a second thought.
 func (t *heldToken) servedUntil(retryAt time.Time) int64 {
 	until := t.refreshAt
-	if !t.staleAt.IsZero() && t.staleAt.Before(until) {
-		until = t.staleAt
+	if t.staleAt != 0 {
+		until = min(until, t.staleAt)
 	}
-	if t.unsaved && retryAt.Before(until) {
-		until = retryAt
+	if t.unsaved {
+		until = min(until, retryAt.UnixNano())
 	}
-	return until.UnixNano()
+	return until
 }
 
 // publish puts t into the slot, unless the application changed the record while
@@ -470,17 +491,19 @@ func (a *attempt) fillSlot(t *heldToken, unsaved bool) *slot {
 	shard, r := a.record.shard, a.record
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	r.failures.store = failure{}
-	if a.ran {
-		r.failures.provider = failure{}
+	if f := r.failures; f != nil {
+		f.store = failure{}
+		if a.ran {
+			f.provider = failure{}
+		}
 	}
 	if r.generation != a.generation {
 		return nil
 	}
 	t.unsaved = unsaved
 	t.until = t.servedUntil(retryAt)
-	s := a.table.slot(r, a.source.id, t.token.ExpiresOn)
-	s.failures = slotFailures{}
+	s := a.table.slot(r, &a.source.id, t.token.ExpiresOn)
+	s.failures = nil
 	s.token.Store(t)
 	return s
 }
@@ -489,7 +512,7 @@ func (a *attempt) emptySlot() {
 	shard := a.record.shard
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	if s := a.record.slots[a.source.id]; s != nil {
+	if s := a.record.slots.get(&a.source.id); s != nil {
 		s.token.Store(nil)
 	}
 }
@@ -531,9 +554,12 @@ func (a *attempt) noteFailure(scope FailureScope, err error, v Version) *slot {
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	now := a.table.store.now()
-	s := r.slots[a.source.id]
+	s := r.slots.get(&a.source.id)
 	if s == nil {
-		s = a.table.slot(r, a.source.id, now)
+		s = a.table.slot(r, &a.source.id, now)
+	}
+	if r.failures == nil {
+		r.failures = new(recordFailures)
 	}
 	var until time.Time
 	switch {
@@ -546,6 +572,9 @@ func (a *attempt) noteFailure(scope FailureScope, err error, v Version) *slot {
 	case scope == FailureOfUser && a.user != "" && a.claims == "":
 		until = r.failures.addUser(a.user, err, v, now)
 	default: // a refused challenge says nothing of requests without it
+		if s.failures == nil {
+			s.failures = new(slotFailures)
+		}
 		until = s.failures.add(a.claims, err, v, now)
 	}
 	if s.token.Load() == nil {
@@ -564,13 +593,15 @@ func (a *attempt) remembered(v Version) error {
 	shard.mu.RLock()
 	defer shard.mu.RUnlock()
 	now := a.table.store.now()
-	if r.failures.provider.active(now) {
-		return r.failures.provider.err
+	if f := r.failures; f != nil {
+		if f.provider.active(now) {
+			return f.provider.err
+		}
+		if user := f.users[a.user]; user.with(v, now) {
+			return user.err
+		}
 	}
-	if user := r.failures.users[a.user]; user.with(v, now) {
-		return user.err
-	}
-	if s := r.slots[a.source.id]; s != nil {
+	if s := r.slots.get(&a.source.id); s != nil && s.failures != nil {
 		if own := s.failures.of(a.claims); own.with(v, now) {
 			return own.err
 		}

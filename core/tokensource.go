@@ -69,7 +69,7 @@ func (s *Store) TokenSource(key string, q tokencache.Query, f RefreshFunc) *Toke
 		f = func(context.Context, *tokencache.Cache, Refresh) error { return ErrReauthRequired }
 	}
 	ts := &TokenSource{store: s, key: key, query: q, id: id, refresh: f}
-	ts.slot.Store(s.tokens.slotOf(key, id))
+	ts.slot.Store(s.tokens.slotOf(key, &id))
 	return ts
 }
 
@@ -115,26 +115,30 @@ func (ts *TokenSource) Token(ctx context.Context, opts ...TokenOption) (tokencac
 	if t != nil && len(opts) == 0 && ts.store.now().UnixNano() < t.until {
 		return t.token, nil
 	}
-	r := requirements{begun: ts.store.tokens.obtained.Load()}
-	for _, o := range opts {
-		r.apply(o)
+	var r requirements
+	r.apply(opts)
+	t, err := ts.find(ctx, t, &r)
+	if t == nil {
+		return tokencache.AccessToken{}, err
 	}
-	return ts.token(ctx, t, r)
+	return t.token, err
 }
 
 // Refresh obtains a new token even if the present one is valid, and returns
 // it. It says ErrRefreshedNotSaved, and returns the working token with it,
 // when the new tokens could not be saved.
 func (ts *TokenSource) Refresh(ctx context.Context, opts ...TokenOption) (tokencache.AccessToken, error) {
-	r := requirements{begun: ts.store.tokens.obtained.Load(), force: true}
-	for _, o := range opts {
-		r.apply(o)
-	}
+	r := requirements{force: true}
+	r.apply(opts)
 	t := ts.held()
 	if t != nil && r.rejected == "" {
 		r.rejected = t.token.Secret
 	}
-	return ts.token(ctx, t, r)
+	t, err := ts.find(ctx, t, &r)
+	if t == nil {
+		return tokencache.AccessToken{}, err
+	}
+	return t.token, err
 }
 
 func (ts *TokenSource) held() *heldToken {
@@ -144,41 +148,45 @@ func (ts *TokenSource) held() *heldToken {
 	return nil
 }
 
-func (ts *TokenSource) token(ctx context.Context, t *heldToken, r requirements) (tokencache.AccessToken, error) {
+// find returns a token that meets the requirements: t, which is the one in the
+// slot, or one that an attempt obtains. With a token, an error says that it could
+// not be saved.
+func (ts *TokenSource) find(ctx context.Context, t *heldToken, r *requirements) (*heldToken, error) {
 	table := &ts.store.tokens
+	begun := table.obtained.Load()
 	if t == nil { // perhaps another source of the same query has one
-		if s := table.slotOf(ts.key, ts.id); s != nil {
+		if s := table.slotOf(ts.key, &ts.id); s != nil {
 			ts.slot.Store(s)
 			t = s.token.Load()
 		}
 	}
 	now := ts.store.now()
 	allowed := t != nil && !r.force && r.allow(t, now)
-	if allowed && r.met(t, now) && !isDue(t.staleAt, now) || t != nil && r.stands(t, now) {
+	if allowed && r.met(t, begun, now) && !isDue(t.staleAt, now) || t != nil && r.stands(t, now) {
 		table.maintain(ctx, ts, t, now)
-		return t.token, nil
+		return t, nil
 	}
-	got, err := table.await(ctx, ts, r)
+	got, err := table.await(ctx, ts, r, begun)
 	switch {
 	case got != nil:
-		ts.slot.Store(table.slotOf(ts.key, ts.id))
-		if got.obtained <= r.begun { // or it is new, however short its life
+		ts.slot.Store(table.slotOf(ts.key, &ts.id))
+		if got.obtained <= begun { // or it is new, however short its life
 			table.maintain(ctx, ts, got, now)
 		}
 		if !r.force {
 			err = nil // not saved; the observer knows, and so will Flush
 		}
-		return got.token, err
+		return got, err
 	case allowed && !errors.Is(ctx.Err(), context.Canceled) && r.allow(t, ts.store.now()) && table.holds(ts):
-		return t.token, nil // an outage, for all the time there was; a sign-out would have emptied the slot
+		return t, nil // an outage, for all the time there was; a sign-out would have emptied the slot
 	}
-	return tokencache.AccessToken{}, err
+	return nil, err
 }
 
 // maintain does in the background what a token that is served needs: a refresh in
 // its window, and another attempt to save it.
 func (t *tokenTable) maintain(ctx context.Context, ts *TokenSource, held *heldToken, now time.Time) {
-	inWindow := !now.Before(held.refreshAt)
+	inWindow := isDue(held.refreshAt, now)
 	if !inWindow && !held.unsaved {
 		return
 	}
@@ -193,7 +201,7 @@ func (t *tokenTable) maintain(ctx context.Context, ts *TokenSource, held *heldTo
 	if r == nil {
 		return
 	}
-	s := r.slots[ts.id]
+	s := r.slots.get(&ts.id)
 	if s == nil || s.token.Load() != held {
 		return
 	}
@@ -204,22 +212,28 @@ func (t *tokenTable) maintain(ctx context.Context, ts *TokenSource, held *heldTo
 		s.token.Store(&next)
 	}
 	if inWindow && !r.heldOff(s, &held.token, now) {
-		t.attempt(ctx, r, ts, requirements{begun: t.obtained.Load(), background: true})
+		t.attempt(ctx, r, ts, &requirements{background: true}, t.obtained.Load())
 	}
 }
 
 // heldOff reports whether something failed a moment ago that would fail again.
 // The shard's mu is held.
 func (r *tableRecord) heldOff(s *slot, at *tokencache.AccessToken, now time.Time) bool {
-	user := r.failures.users[userID(at.HomeAccountID, at.ClientID)]
-	return r.failures.store.active(now) || r.failures.provider.active(now) || user.active(now) || s.failures.plain.active(now)
+	if f := r.failures; f != nil {
+		user := f.users[userID(at.HomeAccountID, at.ClientID)]
+		if f.store.active(now) || f.provider.active(now) || user.active(now) {
+			return true
+		}
+	}
+	return s.failures != nil && s.failures.plain.active(now)
 }
 
 // holds reports whether there is still a token for ts: an attempt that found the
 // user signed out has emptied the slot.
 func (t *tokenTable) holds(ts *TokenSource) bool {
-	s := t.slotOf(ts.key, ts.id)
+	s := t.slotOf(ts.key, &ts.id)
 	return s != nil && s.token.Load() != nil
 }
 
-func isDue(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
+// isDue reports whether a time in Unix nanoseconds has come; zero never comes.
+func isDue(at int64, now time.Time) bool { return at != 0 && now.UnixNano() >= at }

@@ -40,9 +40,9 @@ type tableShard struct {
 type tableRecord struct {
 	key      string
 	shard    *tableShard
-	slots    map[queryID]*slot
-	attempts map[attemptID]*attempt
-	failures recordFailures
+	slots    slots
+	attempts map[attemptID]*attempt // nil for none
+	failures *recordFailures        // nil for none
 	// generation changes when the tokens are forgotten: an attempt that began
 	// before must not bring one back.
 	generation int
@@ -56,21 +56,22 @@ type slot struct {
 	id     queryID
 	token  atomic.Pointer[heldToken]
 	// Guarded by the shard's mu.
-	leaves   time.Time // from when nobody misses it
-	failures slotFailures
+	leaves   time.Time     // from when nobody misses it
+	failures *slotFailures // nil for none
 }
 
-// heldToken is an access token in a slot. It is immutable.
+// heldToken is an access token in a slot. It is immutable. A service has one for
+// each of its users, so it is kept small: times are Unix nanoseconds.
 type heldToken struct {
 	token      tokencache.AccessToken
-	claims     string    // the challenge it answers
-	obtained   uint64    // tokenTable.obtained when it was seen to be new; zero for one that was found
-	issued     time.Time // by the provider, to whomever
-	refreshAt  time.Time // from when it is refreshed in the background
-	staleAt    time.Time // when the record is to be looked at again; zero for never
-	replacedAt time.Time // when it took the place of a refused one; zero if it didn't
+	claims     string // the challenge it answers
+	obtained   uint64 // tokenTable.obtained when it was seen to be new; zero for one that was found
+	issued     int64  // by the provider, to whomever
+	refreshAt  int64  // from when it is refreshed in the background
+	staleAt    int64  // when the record is to be looked at again; zero for never
+	replacedAt int64  // when it took the place of a refused one; zero if it didn't
+	until      int64  // until when it is served without a second thought
 	unsaved    bool
-	until      int64 // Unix nanoseconds until which it is served without a second thought
 }
 
 // queryID is a tokencache.Query as a map key. Sources that can't refresh are
@@ -96,12 +97,12 @@ func (t *tokenTable) shardOf(key string) *tableShard {
 }
 
 // slotOf returns the slot of a query, nil if there is none.
-func (t *tokenTable) slotOf(key string, id queryID) *slot {
+func (t *tokenTable) slotOf(key string, id *queryID) *slot {
 	shard := t.shardOf(key)
 	shard.mu.RLock()
 	defer shard.mu.RUnlock()
 	if r := shard.records[key]; r != nil {
-		return r.slots[id]
+		return r.slots.get(id)
 	}
 	return nil
 }
@@ -111,7 +112,7 @@ func (t *tokenTable) slotOf(key string, id queryID) *slot {
 func (shard *tableShard) record(key string) *tableRecord {
 	r := shard.records[key]
 	if r == nil {
-		r = &tableRecord{key: key, shard: shard, slots: make(map[queryID]*slot), attempts: make(map[attemptID]*attempt)}
+		r = &tableRecord{key: key, shard: shard}
 		if shard.records == nil {
 			shard.records = make(map[string]*tableRecord)
 		}
@@ -122,11 +123,11 @@ func (shard *tableShard) record(key string) *tableRecord {
 
 // slot returns the slot of a query, made if need be, to leave at the given time.
 // The shard's mu is held; whoever calls sweeps afterwards.
-func (t *tokenTable) slot(r *tableRecord, id queryID, leaves time.Time) *slot {
-	s := r.slots[id]
+func (t *tokenTable) slot(r *tableRecord, id *queryID, leaves time.Time) *slot {
+	s := r.slots.get(id)
 	if s == nil {
-		s = &slot{record: r, id: id}
-		r.slots[id] = s
+		s = &slot{record: r, id: *id}
+		r.slots.add(s)
 		t.slots.Add(1)
 	}
 	s.leaves = leaves
@@ -135,17 +136,16 @@ func (t *tokenTable) slot(r *tableRecord, id queryID, leaves time.Time) *slot {
 
 // remove takes a slot out of its record. The shard's mu is held.
 func (t *tokenTable) remove(s *slot) {
-	if s.record.slots[s.id] != s {
+	if !s.record.slots.remove(s) {
 		return
 	}
 	s.token.Store(nil)
-	delete(s.record.slots, s.id)
 	t.slots.Add(-1)
 	s.record.dropIfEmpty()
 }
 
 func (r *tableRecord) dropIfEmpty() {
-	if len(r.slots) == 0 && len(r.attempts) == 0 && r.shard.records[r.key] == r {
+	if r.slots.empty() && len(r.attempts) == 0 && r.shard.records[r.key] == r {
 		delete(r.shard.records, r.key)
 	}
 }
@@ -161,7 +161,7 @@ func (t *tokenTable) forget(key string) {
 		return
 	}
 	r.generation++
-	for _, s := range r.slots {
+	for _, s := range r.slots.all() {
 		t.remove(s)
 	}
 }
@@ -183,7 +183,7 @@ func (t *tokenTable) sweep(newest *slot) {
 		shard := &t.shards[i]
 		shard.mu.RLock()
 		for _, r := range shard.records {
-			for _, s := range r.slots {
+			for _, s := range r.slots.all() {
 				if s != newest {
 					all = append(all, candidate{s, s.leaves})
 				}

@@ -223,13 +223,33 @@ func compact(raw string) string {
 	return b.String()
 }
 
-// detached returns an entry that doesn't hold the document in memory that e
-// was read from. What leaves the package may live longer than that.
+// detached returns an entry with the same fields that doesn't hold the document in
+// memory that e was read from. What leaves the package may live longer than that:
+// the secret stands in a piece of memory of its own, and all else in another, since
+// one for both would be rounded up by more.
 func (e *entry) detached() *entry {
-	if d, err := newEntry(e.kind, "", strings.Clone(e.raw)); err == nil {
-		return d
+	size := 0
+	for f, text := range e.field {
+		if field(f) != secret {
+			size += len(text)
+		}
 	}
-	return e
+	var all strings.Builder
+	all.Grow(size)
+	for f, text := range e.field {
+		if field(f) != secret {
+			all.WriteString(text)
+		}
+	}
+	d, rest := blankEntry(e.kind, ""), all.String()
+	for f, text := range e.field {
+		if field(f) != secret {
+			d.field[f], rest = rest[:len(text)], rest[len(text):]
+		}
+	}
+	d.field[secret] = strings.Clone(e.field[secret])
+	d.scopes = SplitScopes(d.field[target])
+	return d
 }
 
 // number is a field that is a count of seconds.

@@ -9,8 +9,12 @@ import (
 // texts with several scopes in them ("User.Read Mail.Read", "User.Read, Mail.Read")
 // are split at white space and commas, blanks are dropped, and each scope
 // stands once, where it came first. No scope has white space or a comma in it
-// (RFC 6749 section 3.3, and Microsoft's resources name none).
+// (RFC 6749 section 3.3, and Microsoft's resources name none). Scopes that are
+// single already are returned as they are, in the same slice.
 func SplitScopes(scopes ...string) []string {
+	if areSingle(scopes) {
+		return scopes
+	}
 	var single []string
 	for _, text := range scopes {
 		for _, scope := range strings.FieldsFunc(text, separates) {
@@ -24,14 +28,14 @@ func SplitScopes(scopes ...string) []string {
 
 func separates(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\r' || r == '\n' }
 
-// splitScopes is SplitScopes for a query's, which are single already as a rule.
-func splitScopes(scopes []string) []string {
-	for _, s := range scopes {
-		if s == "" || strings.IndexFunc(s, separates) >= 0 {
-			return SplitScopes(scopes...)
+func areSingle(scopes []string) bool {
+	for i, s := range scopes {
+		if s == "" || strings.IndexFunc(s, separates) >= 0 ||
+			slices.ContainsFunc(scopes[:i], func(other string) bool { return strings.EqualFold(s, other) }) {
+			return false
 		}
 	}
-	return scopes
+	return true
 }
 
 // graphHosts are the hosts of Microsoft Graph in each cloud. A scope without a

@@ -41,21 +41,29 @@ type Result struct {
 	Failed      int            // calls of Token
 	Errors      map[string]int // what they said
 	Calls       map[string]int64
-	PeakMB      int // of the heap and the stacks
+	Processor   time.Duration // of this process
+	PeakMB      int           // of the heap and the stacks
 }
 
 // Ratio is how many times longer it took than the provider needs.
 func (r Result) Ratio() float64 { return float64(r.Wall) / float64(r.Ideal) }
 
+// PerRefresh is how often the store was called for each refresh, by everybody.
+func (r Result) PerRefresh() float64 {
+	total := int64(0)
+	for _, n := range r.Calls {
+		total += n
+	}
+	return float64(total) / float64(max(r.Refreshes, 1))
+}
+
 func (r Result) String() string {
 	var calls []string
-	total := int64(0)
 	for _, op := range slices.Sorted(maps.Keys(r.Calls)) {
-		total += r.Calls[op]
 		calls = append(calls, fmt.Sprintf("%.1f %s", float64(r.Calls[op])/float64(max(r.Refreshes, 1)), op))
 	}
-	return fmt.Sprintf("%.2f × the ideal %v; %d refreshes, %d spent, %d failed calls %v; %.1f calls per refresh (%s); %d MB",
-		r.Ratio(), r.Ideal, r.Refreshes, r.Spent, r.Failed, r.Errors, float64(total)/float64(max(r.Refreshes, 1)), strings.Join(calls, ", "), r.PeakMB)
+	return fmt.Sprintf("%.2f × the ideal %v; %d refreshes, %d spent, %d failed calls %v; %.1f calls per refresh (%s); %.1f s of processor; %d MB",
+		r.Ratio(), r.Ideal, r.Refreshes, r.Spent, r.Failed, r.Errors, r.PerRefresh(), strings.Join(calls, ", "), r.Processor.Seconds(), r.PeakMB)
 }
 
 // Run signs the users in through the first backend, with tokens that have expired,
@@ -75,7 +83,7 @@ func Run(t testing.TB, o Options, open func() core.TokenBackend) Result {
 
 	var mu sync.Mutex
 	r := Result{Ideal: Ideal(o.Users), Errors: make(map[string]int)}
-	watch := watchMemory()
+	watch, used := watchMemory(), processorTime()
 	var ready, done sync.WaitGroup
 	start := make(chan struct{})
 	for n, s := range stores {
@@ -105,10 +113,43 @@ func Run(t testing.TB, o Options, open func() core.TokenBackend) Result {
 			t.Error(err)
 		}
 	}
-	r.PeakMB = watch()
+	r.PeakMB, r.Processor = watch(), processorTime()-used
 	r.Refreshes, r.Spent = p.Refreshes()
 	r.Calls = counts.all()
 	return r
+}
+
+// Want fails the test unless there was one refresh for each user and nothing else
+// went wrong.
+func (r Result) Want(t testing.TB, users int) {
+	t.Helper()
+	t.Log(r)
+	if r.Refreshes != users || r.Spent != 0 || r.Failed != 0 {
+		t.Errorf("%d refreshes for %d users, %d spent refresh tokens, %d failed calls: %v", r.Refreshes, users, r.Spent, r.Failed, r.Errors)
+	}
+}
+
+// Bench runs storms, in the same order and shuffled, and reports how many times
+// longer they took than the provider needs, and what they cost. make opens an empty
+// store for each, and returns what Run wants.
+func Bench(b *testing.B, o Options, make func(testing.TB) func() core.TokenBackend) {
+	for _, o.Shuffled = range []bool{false, true} {
+		b.Run(fmt.Sprintf("users=%d/shuffled=%t", o.Users, o.Shuffled), func(b *testing.B) {
+			var ratio, calls, processor float64
+			for b.Loop() {
+				r := Run(b, o, make(b))
+				r.Want(b, o.Users)
+				ratio += r.Ratio()
+				calls += r.PerRefresh()
+				processor += r.Processor.Seconds()
+			}
+			n := float64(b.N)
+			b.ReportMetric(0, "ns/op") // it says less than the ratio
+			b.ReportMetric(ratio/n, "×ideal")
+			b.ReportMetric(calls/n, "calls/refresh")
+			b.ReportMetric(processor/n, "processor-s")
+		})
+	}
 }
 
 // SignIn keeps a first token of every user, which has expired.

@@ -1,0 +1,52 @@
+package bench
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/graphtoken/graphtoken/backends/filesystem"
+	"github.com/graphtoken/graphtoken/backends/memory"
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/testkit/storm"
+)
+
+// places are the stores of this module: each makes an empty one, and returns what
+// opens it once more.
+var places = map[string]func(testing.TB) func() core.TokenBackend{
+	"memory": func(t testing.TB) func() core.TokenBackend {
+		b, err := memory.New(memory.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func() core.TokenBackend { return b }
+	},
+	"filesystem": func(t testing.TB) func() core.TokenBackend {
+		dir := t.TempDir()
+		return func() core.TokenBackend {
+			b, err := filesystem.New(dir, filesystem.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}
+	},
+}
+
+func TestThousandsOfTokensThatExpireAtOnceAreRefreshedOnceEach(t *testing.T) {
+	for name, open := range places {
+		for _, shuffled := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/shuffled=%t", name, shuffled), func(t *testing.T) {
+				const users = 300
+				storm.Run(t, storm.Options{Users: users, Stores: 8, Shuffled: shuffled}, open(t)).Want(t, users)
+			})
+		}
+	}
+}
+
+func BenchmarkStorm(b *testing.B) {
+	for name, open := range places {
+		for _, users := range []int{1000, 10_000} {
+			b.Run(name, func(b *testing.B) { storm.Bench(b, storm.Options{Users: users, Stores: 8}, open) })
+		}
+	}
+}
