@@ -55,7 +55,8 @@ var (
 )
 
 // Error says which operation on which key of which backend failed, like
-// [io/fs.PathError]. Err keeps the cause.
+// [io/fs.PathError]. Err keeps the cause. A store's words may be anybody's, so that
+// the text is Printable.
 type Error struct {
 	Op      string // "load", "save", "check", "delete", "refresh", "acquire", …
 	Backend string // "filesystem", "redis", …
@@ -65,9 +66,9 @@ type Error struct {
 
 func (e *Error) Error() string {
 	if e.Key == "" {
-		return e.Backend + ": " + e.Op + ": " + e.Err.Error()
+		return e.Backend + ": " + e.Op + ": " + Printable(e.Err.Error())
 	}
-	return e.Backend + ": " + e.Op + " " + strconv.Quote(e.Key) + ": " + e.Err.Error()
+	return e.Backend + ": " + e.Op + " " + strconv.Quote(e.Key) + ": " + Printable(e.Err.Error())
 }
 
 func (e *Error) Unwrap() error { return e.Err }

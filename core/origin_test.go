@@ -3,6 +3,7 @@ package core_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,6 +66,19 @@ func TestRequireRefusesWhatIsNil(t *testing.T) {
 	for _, given := range []any{&client{}, client{}, newBackend()} {
 		if err := origin.Require(given); err != nil {
 			t.Errorf("Require(%T) = %v", given, err)
+		}
+	}
+}
+
+func TestTheTextOfAStoresErrorIsFitForATerminal(t *testing.T) {
+	cause := errors.New("refused: \x1b]0;owned\a\r\nlevel=info msg=fine\u202e")
+	for _, key := range []string{"", "ana\x1b[2J"} {
+		err := core.Origin("there").Fail("load", key, cause)
+		if text := err.Error(); strings.ContainsAny(text, "\x1b\a\r\n\u202e") || !strings.Contains(text, "refused: ") {
+			t.Errorf("%q", text)
+		}
+		if !errors.Is(err, cause) {
+			t.Error("the cause is lost")
 		}
 	}
 }

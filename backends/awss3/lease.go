@@ -51,7 +51,8 @@ func (b *Backend) look(ctx context.Context, name string) (lock, time.Time, error
 	}
 	k := lock{version: stored.version, written: stored.modified}
 	if err := json.Unmarshal(stored.data, &k); err != nil {
-		return lock{}, time.Time{}, fmt.Errorf("%w: the object %q is no lease: %w", core.ErrCorrupt, name, err)
+		// Without err, which may quote what is there.
+		return lock{}, time.Time{}, fmt.Errorf("%w: the object %q is no lease", core.ErrCorrupt, name)
 	}
 	return k, stored.now, nil
 }

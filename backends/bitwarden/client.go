@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
@@ -75,6 +76,9 @@ func (c *client) Get(ctx context.Context, id string) (Secret, error) {
 	if err != nil {
 		return Secret{}, fmt.Errorf("the secret's note: %w", err)
 	}
+	if !strings.EqualFold(w.ID, id) {
+		return Secret{}, errAnother
+	}
 	s.Key, s.Value, s.Note = string(key), tokencache.Secret(value), tokencache.Secret(note)
 	return s, nil
 }
@@ -95,7 +99,7 @@ func (c *client) List(ctx context.Context, organizationID string) ([]Identifier,
 	for i, w := range answer.Secrets {
 		key, err := l.key.open(w.Key)
 		if err != nil {
-			return nil, fmt.Errorf("the name of the secret %s: %w", w.ID, err)
+			return nil, fmt.Errorf("the name of the secret %s: %w", said(w.ID), err)
 		}
 		ids[i] = Identifier{ID: w.ID, Key: string(key), ProjectID: w.projectID()}
 	}
@@ -115,8 +119,11 @@ func (c *client) Update(ctx context.Context, s Secret) (Secret, error) {
 	if err != nil {
 		return Secret{}, err
 	}
-	s, err = c.change(ctx, http.MethodPut, path, s)
-	return s, orAbsent(err)
+	updated, err := c.change(ctx, http.MethodPut, path, s)
+	if err == nil && !strings.EqualFold(updated.ID, s.ID) {
+		return Secret{}, errAnother
+	}
+	return updated, orAbsent(err)
 }
 
 func (c *client) change(ctx context.Context, method, path string, s Secret) (Secret, error) {
@@ -169,7 +176,7 @@ type deletion struct {
 func (d deletion) refusal() error {
 	for _, secret := range d.Data {
 		if secret.Error != "" {
-			return fmt.Errorf("%w: %s", core.ErrReadOnly, secret.Error)
+			return fmt.Errorf("%w: %s", core.ErrReadOnly, said(secret.Error))
 		}
 	}
 	return nil
@@ -200,6 +207,8 @@ func (c *client) call(ctx context.Context, method, path string, body func(*symme
 		return l, err
 	}
 }
+
+var errAnother = errors.New("the answer is about another secret than the one asked for")
 
 var errNoID = fmt.Errorf("%w: the id is no UUID", core.ErrNotFound)
 

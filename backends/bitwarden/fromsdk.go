@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,7 +34,8 @@ type SDK[S, I, D any] interface {
 // behind. Calls are made one after the other, since nothing says that the SDK
 // takes them otherwise. It doesn't retry, and nor does this.
 //
-// The SDK's errors are texts, and stay reachable by errors.As; those that
+// The SDK's errors are texts, and stay reachable by errors.As. They are shown
+// without what looks like a credential and without control characters. Those that
 // begin a server's 404 are core.ErrNotFound, and cryptographic ones
 // core.ErrDecrypt.
 func FromSDK[S, I, D any](sdk SDK[S, I, D]) Secrets {
@@ -78,6 +80,9 @@ func (s sdkSecret) secret() Secret {
 
 func (o *official[S, I, D]) Get(ctx context.Context, id string) (Secret, error) {
 	s, err := sdkCall[sdkSecret](ctx, o.busy, func() (S, error) { return o.sdk.Get(id) })
+	if err == nil && !strings.EqualFold(s.ID, id) {
+		return Secret{}, errAnother
+	}
 	return s.secret(), orSDKAbsent(err)
 }
 
@@ -121,6 +126,9 @@ func (o *official[S, I, D]) Update(ctx context.Context, s Secret) (Secret, error
 	if err != nil {
 		return Secret{}, orSDKAbsent(err)
 	}
+	if !strings.EqualFold(updated.ID, s.ID) {
+		return Secret{}, errAnother
+	}
 	s.RevisionDate = updated.RevisionDate
 	return s, nil
 }
@@ -132,6 +140,25 @@ func (o *official[S, I, D]) Delete(ctx context.Context, id string) error {
 	}
 	return answer.refusal()
 }
+
+// SDKError returns an error of the official SDK's without the secrets in its text
+// (the access token, or what looks like a credential) and without control
+// characters: the SDK repeats what the server said. It wraps err, and is nil where
+// err is. FromSDK's errors have been through it.
+func SDKError(err error, secrets ...string) error {
+	if err == nil {
+		return nil
+	}
+	for _, secret := range secrets {
+		secrets = append(secrets, strings.FieldsFunc(secret, func(r rune) bool { return r == '.' || r == ':' })...)
+	}
+	secrets = slices.DeleteFunc(secrets, func(s string) bool { return len(s) < minStruck || isUUID(s) })
+	return &saidError{said(err.Error(), secrets...), func() error { return err }}
+}
+
+// minStruck keeps the version number of an access token from being taken for a
+// secret.
+const minStruck = 4
 
 var errOrganizationID = errors.New("the official SDK doesn't tell the account's organization: set Options.OrganizationID")
 
@@ -166,7 +193,7 @@ func sdkCall[A, R any](ctx context.Context, busy chan struct{}, call func() (R, 
 		if err == nil {
 			r.err = convert(answer, &r.answer)
 		} else {
-			r.err = orSDKDecrypt(err)
+			r.err = orSDKDecrypt(SDKError(err))
 		}
 		done <- r
 	}()
@@ -183,10 +210,10 @@ func sdkCall[A, R any](ctx context.Context, busy chan struct{}, call func() (R, 
 func convert(answer, to any) error {
 	text, err := json.Marshal(answer)
 	if err != nil {
-		return fmt.Errorf("the SDK's answer is not understood: %w", err)
+		return unreadable("the SDK's", err)
 	}
 	if err := json.Unmarshal(text, to); err != nil {
-		return fmt.Errorf("the SDK's answer is not understood: %w", err)
+		return unreadable("the SDK's", err)
 	}
 	return nil
 }

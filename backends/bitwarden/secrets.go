@@ -79,7 +79,7 @@ type DuplicateError struct {
 }
 
 func (e *DuplicateError) Error() string {
-	return strconv.Itoa(len(e.IDs)) + " secrets are named " + strconv.Quote(e.Name) + ": " + strings.Join(e.IDs, ", ")
+	return strconv.Itoa(len(e.IDs)) + " secrets are named " + strconv.Quote(e.Name) + ": " + said(strings.Join(e.IDs, ", "))
 }
 
 // isUUID reports whether s has the form of a UUID (RFC 9562, section 4).

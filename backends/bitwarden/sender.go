@@ -19,7 +19,8 @@ import (
 // StatusError is an answer of the server's other than success.
 type StatusError struct {
 	StatusCode int
-	// Message is the server's; empty where it gave none.
+	// Message is the server's, without the secrets that it was sent and without
+	// control characters; empty where it gave none.
 	Message string
 	// RetryAfter is how long the server asked to wait; zero where it didn't.
 	RetryAfter time.Duration
@@ -41,8 +42,9 @@ func (e *StatusError) refused() bool {
 // request is what a sender sends, as often as it takes.
 type request struct {
 	method, url string
-	bearer      string // empty: without authorization
-	kind        string // of the body
+	bearer      string   // empty: without authorization
+	secrets     []string // that are in the body, and mustn't be shown
+	kind        string   // of the body
 	body        []byte
 }
 
@@ -151,19 +153,19 @@ func (s *sender) once(ctx context.Context, r request, answer any) error {
 	case resp.StatusCode/100 != 2:
 		return &StatusError{
 			StatusCode: resp.StatusCode,
-			Message:    message(body),
+			Message:    message(body, append(r.secrets, r.bearer)),
 			RetryAfter: retryAfter(resp.Header.Get("Retry-After")),
 		}
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
-		return fmt.Errorf("the answer is not understood: %w", err)
+		return unreadable("the", err)
 	}
 	return nil
 }
 
 // message is what a refusal says for itself: the API's message, or the code of
 // an OAuth error (RFC 6749, section 5.2).
-func message(body []byte) string {
+func message(body []byte, secrets []string) string {
 	var refusal struct {
 		Message string `json:"message"`
 		Error   string `json:"error"`
@@ -175,6 +177,7 @@ func message(body []byte) string {
 	if text == "" {
 		text = refusal.Error
 	}
+	text = said(text, secrets...)
 	return strings.ToValidUTF8(text[:min(len(text), 200)], "")
 }
 

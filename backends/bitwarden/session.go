@@ -192,6 +192,8 @@ func (s *session) logIn(ctx context.Context, send sendFunc) (*login, error) {
 		url:    s.identity + "/connect/token",
 		kind:   "application/x-www-form-urlencoded",
 		body:   []byte(form),
+		// As they stand in the form, too.
+		secrets: []string{s.access.clientSecret, url.QueryEscape(s.access.clientSecret)},
 	}, &answer)
 	if err != nil {
 		return nil, err

@@ -216,9 +216,10 @@ var errTable = errors.New("the table's columns don't take the record or its key:
 
 // quotes reports errors that say which value a column doesn't take: class 22 of
 // PostgreSQL's, "data exception", and MySQL's ER_TRUNCATED_WRONG_VALUE and
-// ER_TRUNCATED_WRONG_VALUE_FOR_FIELD.
+// ER_TRUNCATED_WRONG_VALUE_FOR_FIELD; or which value of a column is none of ours,
+// as database/sql does.
 func quotes(err error) bool {
-	return strings.HasPrefix(sqlState(err), "22") || isMySQL(err, 1292) || isMySQL(err, 1366)
+	return strings.HasPrefix(err.Error(), "sql: Scan error") || strings.HasPrefix(sqlState(err), "22") || isMySQL(err, 1292) || isMySQL(err, 1366)
 }
 
 // sqlState is the code of an error that has one, as those of pgx do.
