@@ -113,6 +113,11 @@ func kept(dir *os.Root, name string, file fs.FileInfo) error {
 	return nil
 }
 
+func isOnReadOnlySystem(path string) bool {
+	const writable = 2 // W_OK of access(2)
+	return errors.Is(syscall.Access(path, writable), syscall.EROFS)
+}
+
 func unsafe(info fs.FileInfo) string {
 	uid, me := owner(info).uid, uint32(os.Geteuid())
 	switch perm := info.Mode().Perm(); {

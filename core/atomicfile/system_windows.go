@@ -40,6 +40,8 @@ func inherit(*os.Root, *os.File, fs.FileInfo) error { return nil }
 
 func kept(*os.Root, string, fs.FileInfo) error { return nil }
 
+func isOnReadOnlySystem(string) bool { return false }
+
 func unsafe(fs.FileInfo) string { return "" }
 
 func tryLock(*os.File) (bool, error) { return true, nil }
