@@ -45,8 +45,8 @@ func TestAStoreWhereOthersCanWriteIsRefused(t *testing.T) {
 		want  string // that is advised
 	}{
 		{"a directory for everybody", func(_ *testing.T, w *world) string { return "file://" + w.mkdir("d", 0o777) + "/tokens" }, "chmod go-w"},
-		{"a directory for a group", func(_ *testing.T, w *world) string { return "file://" + w.mkdir("d", 0o770) + "/tokens" }, "chmod go-w"},
-		{"a directory as /tmp", func(_ *testing.T, w *world) string { return "file://" + w.mkdir("d", 0o777|os.ModeSticky) + "/tokens" }, "--store"},
+		{"a directory for a group", func(_ *testing.T, w *world) string { return "file://" + w.mkdir("d", 0o770) + "/tokens" }, "chmod g-w"},
+		{"a directory as /tmp", func(_ *testing.T, w *world) string { return "file://" + w.mkdir("d", 0o777|os.ModeSticky) + "/tokens" }, "a directory of your own"},
 		{"a directory of several records", func(_ *testing.T, w *world) string { return "file://" + w.mkdir("d", 0o777) + "/" }, "chmod go-w"},
 		{"another user's directory", func(t *testing.T, w *world) string {
 			dir := w.mkdir("d", 0o755)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"github.com/graphtoken/graphtoken/backends/filesystem"
 	"github.com/graphtoken/graphtoken/conformance"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
 // scheme is one kind of store.
@@ -34,12 +36,13 @@ type place struct {
 	trial  func(name string) (trial, error)
 }
 
-// own refuses a record that lies where others can write: see ownDirectory. Links to
-// it are followed, as the backends do.
+// own refuses a record that lies where others can write, also behind links, which
+// the backends follow. A directory that isn't there is made by the first save, for
+// its user alone.
 func (p place) own() error {
 	path := p.path
 	for links := 0; path != "" && links < 40; links++ {
-		if err := ownDirectory(filepath.Dir(path)); err != nil {
+		if err := atomicfile.CheckDirectory(filepath.Dir(path)); errors.Is(err, core.ErrUnsafeDirectory) {
 			return &core.Error{Op: "open", Backend: p.scheme, Key: p.key, Err: err}
 		}
 		target, err := os.Readlink(path)
