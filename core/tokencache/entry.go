@@ -49,6 +49,7 @@ const (
 	authorityType
 	accountSource
 	aheadBy // ours: see AccessToken.At
+	sentAt  // ours: see stamp
 	credentialType
 	keyID         // of a token that is bound to a key (proof of possession)
 	cacheKey      // of a token that was asked for with more than scopes
@@ -60,7 +61,7 @@ const (
 var fieldNames = [fields]string{
 	"home_account_id", "environment", "client_id", "realm", "target", "secret", "token_type", "cached_at",
 	"expires_on", "refresh_on", "last_modification_time", "family_id", "username", "local_account_id",
-	"authority_type", "account_source", "graphtoken_ahead", "credential_type", "key_id", "ext_cache_key", "requestedClaimsHash", "user_assertion_hash",
+	"authority_type", "account_source", "graphtoken_ahead", "graphtoken_sent", "credential_type", "key_id", "ext_cache_key", "requestedClaimsHash", "user_assertion_hash",
 }
 
 var fieldsByName = func() map[string]field {
@@ -153,7 +154,7 @@ func (e *entry) identity() string {
 	}
 	f := &e.field
 	parts := []string{sectionNames[e.kind], cloud(f[environment])}
-	if e.kind != accounts {
+	if e.kind != accounts && e.kind != appMetadata {
 		parts = append(parts, cmp.Or(f[credentialType], credentialTypes[e.kind]), f[assertionHash], f[keyID], f[cacheKey], f[claimsHash])
 	}
 	switch e.kind {
@@ -170,6 +171,11 @@ func (e *entry) identity() string {
 		}
 	case accounts:
 		parts = append(parts, f[realm])
+	case appMetadata:
+		if f[clientID] == "" {
+			return e.place()
+		}
+		parts = append(parts, f[clientID])
 	}
 	return fold(strings.Join(parts, "\x00"))
 }
@@ -274,53 +280,6 @@ func (e *entry) time(f field) time.Time {
 	return time.Time{}
 }
 
-// stamp is when an entry was written, as far as can be told; own says that it
-// says so itself. A refresh token came with an access token, whose stamp it
-// takes where it has none: MSAL Go writes none.
-func (g group) stamp(e *entry) (at int64, own bool) {
-	switch e.kind {
-	case accessTokens:
-		at = e.number(cachedAt)
-	case idTokens:
-		at = issuedAt(e.field[secret])
-	default:
-		at = e.number(modifiedAt)
-	}
-	if at != 0 || e.kind != refreshTokens {
-		return at, true
-	}
-	for _, t := range g {
-		if t.kind == accessTokens && sameClient(t.field[clientID], e.field[clientID]) && sameEnvironment(t.field[environment], e.field[environment]) {
-			at = max(at, t.number(cachedAt))
-		}
-	}
-	return at, false
-}
-
-// newer returns the one of two entries of the same identity that was written
-// later, b if that can't be told.
-func newer(ga group, a *entry, gb group, b *entry) *entry {
-	at, aOwn := ga.stamp(a)
-	bt, bOwn := gb.stamp(b)
-	switch {
-	case at != bt:
-		if at > bt {
-			return a
-		}
-		return b
-	case aOwn != bOwn: // the other's is borrowed from a token that may not be its own
-		if aOwn {
-			return a
-		}
-		return b
-	case a.number(expiresOn) > b.number(expiresOn):
-		return a
-	case a.kind == accounts && a.field[username] != "" && b.field[username] == "":
-		return a
-	}
-	return b
-}
-
 // collapse makes a group of entries in any order: one of each identity, the
 // newest. It works in place.
 func (g group) collapse() group {
@@ -332,21 +291,21 @@ func (g group) collapse() group {
 	if !crowded {
 		return g
 	}
-	return g.newest()
-}
-
-// newest leaves the newest of those entries that have the same identity.
-func (g group) newest() group {
 	best := make(map[string]*entry, len(g))
+	stamps := &stamps{g: g}
 	for _, e := range g {
-		n := e.identity()
-		if rival, ok := best[n]; ok {
-			e = newer(g, rival, g, e)
+		id := e.identity()
+		if rival, ok := best[id]; ok {
+			e = newer(stamps, rival, stamps, e)
 		}
-		best[n] = e
+		best[id] = e
 	}
 	if len(best) == len(g) {
 		return g
 	}
-	return slices.DeleteFunc(g, func(e *entry) bool { return best[e.identity()] != e })
+	kept := make(map[*entry]bool, len(best))
+	for _, e := range best {
+		kept[e] = true
+	}
+	return slices.DeleteFunc(g, func(e *entry) bool { return !kept[e] })
 }

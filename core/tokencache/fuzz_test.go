@@ -75,7 +75,7 @@ func FuzzParse(f *testing.F) {
 		}
 		r := refreshed("ana@contoso.com", anaID, "new", noon)
 		put(t, c, r)
-		if at, ok := parse(t, marshal(t, c)).AccessToken(tokencache.Query{HomeAccountID: anaID, Tenant: "common", ClientID: clientA, Scopes: []string{"User.Read"}}); !ok || at.Secret == "" {
+		if at, ok := parse(t, marshal(t, c)).AccessToken(tokencache.Query{HomeAccountID: anaID, Environment: cloud, Tenant: "common", ClientID: clientA, Scopes: []string{"User.Read"}}); !ok || at.Secret == "" {
 			t.Fatal("what Put wrote is not there")
 		}
 	})

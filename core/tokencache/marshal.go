@@ -36,16 +36,8 @@ func (c *Cache) Marshal() ([]byte, error) {
 		slices.SortFunc(entries, byKey)
 		w.name(sectionNames[k])
 		w.open()
-		same := 0
-		for i, e := range entries {
-			key := e.key
-			if i > 0 && key == entries[i-1].key { // a name must not stand twice: readers keep one value
-				same++
-				key += "-" + strconv.Itoa(same)
-			} else {
-				same = 0
-			}
-			w.name(key)
+		for _, e := range rename(entries) {
+			w.name(e.key)
 			w.raw(e.raw)
 		}
 		w.close()
@@ -56,6 +48,40 @@ func (c *Cache) Marshal() ([]byte, error) {
 	}
 	w.close()
 	return w.buf, nil
+}
+
+// rename gives entries of the same key, which different users may have, keys of
+// their own: a name must not stand twice, because readers keep one value.
+func rename(entries []*entry) []*entry {
+	same := func(i int) bool { return i > 0 && entries[i].key == entries[i-1].key }
+	unique := true
+	for i := range entries {
+		unique = unique && !same(i)
+	}
+	if unique {
+		return entries
+	}
+	taken := make(map[string]bool, len(entries))
+	for _, e := range entries {
+		taken[e.key] = true
+	}
+	renamed := make([]*entry, len(entries))
+	n := 0
+	for i, e := range entries {
+		if !same(i) {
+			renamed[i], n = e, 0
+			continue
+		}
+		key := e.key
+		for taken[key] {
+			n++
+			key = e.key + "-" + strconv.Itoa(n)
+		}
+		taken[key] = true
+		renamed[i] = &entry{e.kind, key, e.content}
+	}
+	slices.SortFunc(renamed, byKey)
+	return renamed
 }
 
 // writer writes JSON objects.

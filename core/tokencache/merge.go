@@ -33,6 +33,7 @@ func Merge(base, mine, theirs *Cache) *Cache {
 		}
 	}
 	mergeMaps(base.apps, mine.apps, merged.apps)
+	merged.settleApps(mine, theirs)
 	mergeMaps(base.extra, mine.extra, merged.extra)
 	return merged
 }
@@ -41,12 +42,17 @@ func Merge(base, mine, theirs *Cache) *Cache {
 func (c *Cache) mergeGroup(of owner, base, mine group) {
 	theirs := c.groups[of]
 	switch {
+	case mine.same(theirs):
+	case theirs.same(base): // to the letter, before white space
+		c.setGroup(of, mine)
 	case mine.equal(base) || mine.equal(theirs):
 	case theirs.equal(base):
 		c.setGroup(of, mine)
-	case of.home != "" && mine.signedOut(base) && !theirs.signedInSince(base):
+	case of.home == "":
+		c.setGroup(of, mergeEntries(base, mine.withoutSignedOut(base, theirs), theirs))
+	case mine.signedOut(base) && !theirs.signedInSince(base):
 		c.setGroup(of, mine)
-	case of.home != "" && theirs.signedOut(base) && !mine.signedInSince(base):
+	case theirs.signedOut(base) && !mine.signedInSince(base):
 	default:
 		c.setGroup(of, mergeEntries(base, mine, theirs))
 	}
@@ -58,18 +64,47 @@ func mergeEntries(base, mine, theirs group) group {
 	either := maps.Clone(t)
 	maps.Copy(either, m)
 	var merged group
+	ms, ts := &stamps{g: mine}, &stamps{g: theirs}
 	for id := range either {
-		if e := pick(b[id], m[id], t[id], func() *entry { return newer(mine, m[id], theirs, t[id]) }); e != nil {
+		e := pick(b[id], m[id], t[id], func() *entry { return newer(ms, m[id], ts, t[id]) })
+		if e != nil && t[id] != nil {
+			e = e.inPlaceOf(t[id]) // what is stored keeps its key
+		}
+		if e != nil {
 			merged = append(merged, e)
 		}
 	}
 	return merged.collapse()
 }
 
+// withoutSignedOut are an application's tokens but for those of clients that
+// were signed out meanwhile: they were in base, and are gone. A refresh is no
+// sign-in, and must not bring them back.
+func (g group) withoutSignedOut(base, theirs group) group {
+	was, is := base.clients(), theirs.clients()
+	return slices.DeleteFunc(slices.Clone(g), func(e *entry) bool {
+		of := fold(e.field[clientID])
+		return e.kind == accessTokens && !e.opaque() && was[of] && !is[of]
+	})
+}
+
+// clients are those that have an access token, folded.
+func (g group) clients() map[string]bool {
+	clients := make(map[string]bool)
+	for _, e := range g {
+		if e.kind == accessTokens && !e.opaque() {
+			clients[fold(e.field[clientID])] = true
+		}
+	}
+	return clients
+}
+
 // pick returns what becomes of one entry. Where both sides changed it, decide
 // says.
 func pick(base, mine, theirs *entry, decide func() *entry) *entry {
 	switch {
+	case same(theirs, base): // to the letter, before white space
+		return mine
 	case mine == nil && sameSecret(base, theirs): // a dropped token must not come back because its entry was written anew
 		return nil
 	case equal(base, mine) || mine == nil && !equal(base, theirs):
@@ -108,6 +143,13 @@ func (g group) byIdentity() map[string]*entry {
 
 func (g group) equal(o group) bool { return slices.EqualFunc(g, o, equal) }
 
+func (g group) same(o group) bool { return slices.EqualFunc(g, o, same) }
+
+// same reports whether two entries are the same to the letter.
+func same(a, b *entry) bool {
+	return a == b || a != nil && b != nil && a.kind == b.kind && a.key == b.key && a.raw == b.raw
+}
+
 // signedOut reports whether the user was in base and is no more. MSAL leaves
 // tokens of other clients behind.
 func (g group) signedOut(base group) bool {
@@ -119,16 +161,74 @@ func (g group) hasAccount() bool {
 }
 
 // signedInSince reports whether the user signed in since base: was not there,
-// or has an account that says so.
+// or has an account that says so. A library that takes our stamps away makes a
+// sign-in look like a refresh, and never a refresh like a sign-in.
 func (g group) signedInSince(base group) bool {
-	return len(base) == 0 || g.lastSignIn() > base.lastSignIn()
-}
-
-func (g group) lastSignIn() (at int64) {
+	if len(base) == 0 {
+		return len(g) > 0
+	}
+	was := base.signIns()
 	for _, e := range g {
-		if e.kind == accounts {
-			at = max(at, e.number(modifiedAt))
+		if at := e.signIn(); at != (stamp{}) && !was[at] {
+			return true
 		}
 	}
-	return at
+	return false
+}
+
+func (g group) signIns() map[stamp]bool {
+	all := make(map[stamp]bool)
+	for _, e := range g {
+		if at := e.signIn(); at != (stamp{}) {
+			all[at] = true
+		}
+	}
+	return all
+}
+
+// signIn is when Put noted a sign-in at an account.
+func (e *entry) signIn() stamp {
+	if e.kind != accounts || e.opaque() {
+		return stamp{}
+	}
+	return e.sent()
+}
+
+// settleApps makes the metadata of applications that theirs doesn't have go with
+// their tokens: a record that was deleted must not come back as metadata alone,
+// and MSAL Go finds no refresh token without it.
+func (c *Cache) settleApps(mine, theirs *Cache) {
+	var hadMine, hadTheirs, has map[string]bool
+	for id, e := range mine.apps {
+		if theirs.apps[id] != nil || e.field[clientID] == "" {
+			continue
+		}
+		if has == nil {
+			hadMine, hadTheirs, has = mine.clients(), theirs.clients(), c.clients()
+		}
+		switch of := e.client(); {
+		case hadMine[of] && !has[of]:
+			delete(c.apps, id)
+		case has[of] && !hadTheirs[of]:
+			c.apps[id] = e
+		}
+	}
+}
+
+// clients are those that have a token, with their clouds.
+func (c *Cache) clients() map[string]bool {
+	clients := make(map[string]bool)
+	for _, g := range c.groups {
+		for _, e := range g {
+			if e.kind != accounts && !e.opaque() {
+				clients[e.client()] = true
+			}
+		}
+	}
+	return clients
+}
+
+// client is the client that the entry belongs to, in its cloud.
+func (e *entry) client() string {
+	return fold(e.field[clientID]) + "\x00" + cloud(e.field[environment])
 }

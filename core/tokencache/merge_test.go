@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -299,4 +300,195 @@ func of(t testing.TB, c *tokencache.Cache, home string) string {
 		}
 	}
 	return b.String()
+}
+
+// A refresh is no sign-in, and must not bring a record back that was deleted
+// meanwhile: not as metadata alone, and not as an application's token.
+func TestADeletedRecordStaysDeletedBesideARefresh(t *testing.T) {
+	app := func(name string, seconds int) change {
+		return func(t testing.TB, c *tokencache.Cache) {
+			put(t, c, tokencache.TokenResponse{AccessToken: name, ClientID: clientA, Tenant: "t", Scope: ".default", ExpiresIn: 60,
+				GrantType: "client_credentials", Sent: at(seconds)})
+		}
+	}
+	// MSAL Node and MSAL for Java write no metadata.
+	withoutMetadata := func(t testing.TB, c *tokencache.Cache) {
+		d := read(t, marshal(t, c))
+		delete(d, "AppMetadata")
+		data, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Replace(parse(t, string(data)))
+	}
+	for _, x := range []struct {
+		sentence   string
+		base, mine change
+		want       string // a token of ana's, or the application's
+	}{
+		{"a user's refresh", signsIn("base", 0), refreshes("mine", 9), ""},
+		{"a user's refresh, where there was no metadata", both(signsIn("base", 0), withoutMetadata), refreshes("mine", 9), ""},
+		{"an application's refresh", app("base", 0), app("mine", 9), ""},
+		{"an application's refresh for other scopes, where there was no metadata", both(app("base", 0), withoutMetadata), func(t testing.TB, c *tokencache.Cache) {
+			put(t, c, tokencache.TokenResponse{AccessToken: "mine", ClientID: clientA, Tenant: "t", Scope: "https://vault.azure.net/.default", ExpiresIn: 60, Sent: at(9)})
+		}, ""},
+		{"a user's first sign-in", nothing, signsIn("mine", 9), "at-mine"},
+		{"a user's new sign-in", signsIn("base", 0), signsIn("mine", 9), "at-mine"},
+		{"an application's first sign-in", nothing, app("mine", 9), "mine"},
+	} {
+		t.Run(x.sentence, func(t *testing.T) {
+			base := tokencache.New()
+			x.base(t, base)
+			mine := base.Clone()
+			x.mine(t, mine)
+			for _, deleted := range []*tokencache.Cache{nil, tokencache.New(), parse(t, "{}")} {
+				got := tokencache.Merge(base, mine, deleted)
+				if x.want == "" {
+					if s := marshal(t, got); s != "{}" {
+						t.Errorf("what came back is %s", s)
+					}
+					continue
+				}
+				at, ok := got.AccessToken(ana)
+				if !ok {
+					at, _ = got.AccessToken(tokencache.Query{App: true})
+				}
+				if at.Secret.Reveal() != x.want || len(read(t, marshal(t, got))["AppMetadata"]) != 1 {
+					t.Errorf("what is left is %s", marshal(t, got))
+				}
+			}
+		})
+	}
+}
+
+func TestASignInIsToldFromARefresh(t *testing.T) {
+	// MSAL for Java takes our stamps and account_source away.
+	stripped := func(t testing.TB, c *tokencache.Cache) { c.Replace(peers[3].refreshes(t, c, "java", at(0))) }
+	for _, x := range []struct {
+		sentence           string
+		base, mine, theirs change
+		access             string
+	}{
+		{"a new sign-in in the second of the first", signsIn("base", 0), func(t testing.TB, c *tokencache.Cache) {
+			put(t, c, answer("ana@contoso.com", anaID, "mine", at(0).Add(time.Millisecond)))
+		}, signsOut, "at-mine"},
+		{"a new sign-in after the clock went back", signsIn("base", 100), both(signsOut, signsIn("mine", 50)), signsOut, "at-mine"},
+		{"a new sign-in where the stamps were taken away", both(signsIn("base", 0), stripped), signsIn("mine", 9), signsOut, "at-mine"},
+		{"a refresh where the stamps were taken away", both(signsIn("base", 0), stripped), refreshes("mine", 9), signsOut, ""},
+		{"a refresh that takes the stamps away", signsIn("base", 0), signsOut, stripped, ""},
+		{"a refresh that takes the stamps away beside a sign-in", signsIn("base", 0), both(signsOut, signsIn("mine", 9)), stripped, "at-mine"},
+	} {
+		t.Run(x.sentence, func(t *testing.T) {
+			base := tokencache.New()
+			x.base(t, base)
+			mine, theirs := base.Clone(), base.Clone()
+			x.mine(t, mine)
+			x.theirs(t, theirs)
+			for _, got := range []*tokencache.Cache{merge(t, base, mine, theirs), merge(t, base, theirs, mine)} {
+				wantAccess(t, got, ana, x.access)
+			}
+		})
+	}
+}
+
+// writings are documents of few identities in few keys, as several libraries and
+// people might leave them.
+type writings struct{ *rand.Rand }
+
+func (w writings) of(choices ...string) string { return choices[w.IntN(len(choices))] }
+
+func (w writings) entry(section string) string {
+	var members []string
+	add := func(name, value string) {
+		members = append(members, fmt.Sprintf("%q:%s%s", name, w.of("", " "), value))
+	}
+	add("home_account_id", w.of(`"u0.t"`, `"u0.t"`, `"U0.T"`, `"u1.t"`, `"u2.t"`, `null`, `""`))
+	add("environment", w.of(`"login.microsoftonline.com"`, `"login.windows.net"`, `"LOGIN.windows.net"`, `"idp.example.com"`))
+	if w.IntN(5) > 0 {
+		add("client_id", w.of(`"0"`, `"1"`, `"c"`, `"C"`))
+	}
+	stamp := func(from int) string {
+		return strings.ReplaceAll(w.of(`"N"`, `N`, `null`, `"x"`), "N", fmt.Sprint(from+w.IntN(5)))
+	}
+	secret := func(prefix string) { add("secret", fmt.Sprintf("%q", fmt.Sprint(prefix, w.IntN(100)))) }
+	switch section {
+	case "AccessToken":
+		secret("at")
+		add("realm", w.of(`"common"`, `"t"`, `"T"`))
+		add("target", w.of(`"a"`, `"a b"`, `"b,a"`, `"openid a"`, `""`, `"https://graph.microsoft.com//a"`))
+		add("cached_at", stamp(1000))
+		add("expires_on", stamp(2000))
+		if w.IntN(4) == 0 {
+			members = append(members, w.of(`"token_type":"Bearer"`, `"token_type":"pop"`, `"user_assertion_hash":"h"`, `"key_id":"k"`, `"additionalCacheKeyComponents":{"a":1}`))
+		}
+	case "RefreshToken":
+		secret("rt")
+		add("last_modification_time", stamp(1000))
+		add("family_id", w.of(`"1"`, `"2"`, `""`, `null`))
+		add("target", w.of(`"a"`, `"b"`))
+	case "IdToken":
+		add("secret", w.of(`"e30.eyJpYXQiOjF9.e30"`, `"e30.eyJpYXQiOjJ9.e30"`, `"x"`))
+		add("realm", w.of(`"common"`, `"t"`))
+	case "Account":
+		add("realm", w.of(`"common"`, `"t"`))
+		add("username", w.of(`"ana"`, `"Ana"`, `"bo"`, `null`))
+		add("last_modification_time", stamp(1000))
+	}
+	if w.IntN(4) == 0 {
+		add("unknown", w.of("1", `{"x":null}`, `"é"`))
+	}
+	return "{" + strings.Join(members, w.of(",", ", ", ",\n")) + "}"
+}
+
+func (w writings) document() string {
+	var sections []string
+	for _, name := range []string{"AccessToken", "Account", "IdToken", "RefreshToken", "AppMetadata"} {
+		entries := map[string]string{}
+		for range w.IntN(5) {
+			entries[w.of("k1", "k2", "k3", "k1-1", "k1-1-1", "K1")] = w.of(w.entry(name), w.entry(name), w.entry(name), "null")
+		}
+		var all []string
+		for _, key := range slices.Sorted(maps.Keys(entries)) {
+			all = append(all, fmt.Sprintf("%q:%s", key, entries[key]))
+		}
+		sections = append(sections, fmt.Sprintf("%q:{%s}", name, strings.Join(all, ",")))
+	}
+	sections = append(sections, `"other":`+w.of("null", "1", `{"a":[1]}`))
+	return "{" + strings.Join(sections, ",") + "}"
+}
+
+func TestMergeKeepsItsLawsWhateverStandsInTheRecord(t *testing.T) {
+	for seed := range uint64(1500) {
+		w := writings{rand.New(rand.NewPCG(seed, 26))}
+		changes := &world{Rand: w.Rand}
+		base := parse(t, w.document())
+		changed := func() *tokencache.Cache {
+			c := base.Clone()
+			for range 1 + w.IntN(3) {
+				if w.IntN(5) == 0 {
+					c = tokencache.Merge(c, parse(t, w.document()), c)
+				} else {
+					changes.change(t, c)
+				}
+			}
+			return c
+		}
+		mine, theirs := changed(), changed()
+		law := func(name string, got, want *tokencache.Cache) {
+			t.Helper()
+			if g, w := marshal(t, got), marshal(t, want); g != w {
+				t.Fatalf("seed %d: %s:\ngot  %s\nwant %s", seed, name, g, w)
+			}
+		}
+		for _, c := range []*tokencache.Cache{base, mine, theirs} {
+			law("what is written is what was there", parse(t, marshal(t, c)), c)
+		}
+		law("what I alone changed counts", merge(t, base, mine, base), mine)
+		law("what they alone changed counts", merge(t, base, base, theirs), theirs)
+		law("what both made alike stays", merge(t, base, mine, mine), mine)
+		merged := merge(t, base, mine, theirs)
+		law("what is written is what was merged", parse(t, marshal(t, merged)), merged)
+		law("merging twice is merging once", merge(t, base, mine, merged), merged)
+		law("what was merged is a change of theirs", merge(t, theirs, merged, theirs), merged)
+	}
 }

@@ -48,9 +48,6 @@ func Parse(data []byte) (*Cache, error) {
 	}
 	c := New()
 	c.extra = extra
-	if sections[appMetadata] != nil {
-		c.apps = sections[appMetadata]
-	}
 	c.fill(sections)
 	return c, nil
 }
@@ -120,6 +117,7 @@ func (c *Cache) fill(sections [kinds]map[string]*entry) {
 	groups := make(map[owner]group, len(sections[accounts])+1)
 	for k, section := range sections {
 		if kind(k) == appMetadata {
+			c.fillApps(section)
 			continue
 		}
 		for _, e := range section {
@@ -129,5 +127,23 @@ func (c *Cache) fill(sections [kinds]map[string]*entry) {
 	}
 	for of, g := range groups {
 		c.setGroup(of, g.collapse())
+	}
+}
+
+// fillApps leaves one entry of each client and cloud, because MSAL Node and
+// MSAL for Java find none where there are two. One that knows the client's
+// family stays, or else the last in the order of the hosts: "login.windows.net",
+// which these two write.
+func (c *Cache) fillApps(section map[string]*entry) {
+	for _, e := range section {
+		id := e.identity()
+		old, there := c.apps[id]
+		if there {
+			x, y := old.field[familyID] != "", e.field[familyID] != ""
+			if x && !y || x == y && old.key > e.key {
+				continue
+			}
+		}
+		c.apps[id] = e
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
@@ -256,4 +257,58 @@ func TestWhatIsUnknownSurvives(t *testing.T) {
 		check(t, tokencache.Merge(nil, mine, nil))
 		check(t, tokencache.Merge(nil, nil, theirs))
 	})
+}
+
+// Who can write a record mustn't stop its readers: a document that is twice as
+// long takes about twice as long to read.
+func TestTheTimeToParseGrowsWithTheLengthAlone(t *testing.T) {
+	document := func(section string, n int, entry string) string {
+		var entries []string
+		for i := range n {
+			entries = append(entries, fmt.Sprintf("\"%d\":%s", i, strings.ReplaceAll(entry, "#", fmt.Sprint(i))))
+		}
+		return fmt.Sprintf("{%q:{%s}}", section, strings.Join(entries, ","))
+	}
+	for _, x := range []struct{ sentence, section, entry string }{
+		{"users of one name", "Account", `{"home_account_id":"u#.t","username":"same@x","realm":"r","environment":"e"}`},
+		{"names of one user", "Account", `{"home_account_id":"u.t","username":"n#@x","realm":"r#","environment":"e"}`},
+		{"users in many clouds", "Account", `{"home_account_id":"u.t","username":"n@x","realm":"r","environment":"e#"}`},
+		{"refresh tokens of one identity without a stamp", "RefreshToken", `{"home_account_id":"u.t","client_id":"c","environment":"e","secret":"s"}`},
+		{"refresh tokens of one client in many families", "RefreshToken", `{"home_account_id":"u.t","client_id":"c","environment":"e","secret":"s","family_id":"#"}`},
+		{"id tokens of one identity", "IdToken", `{"home_account_id":"u.t","client_id":"c","environment":"e","realm":"r","secret":"e30.eyJpYXQiOjF9.e30"}`},
+		{"access tokens of one user", "AccessToken", `{"home_account_id":"u.t","client_id":"c","environment":"e","realm":"r#","secret":"s","target":"s#"}`},
+		{"metadata of one client", "AppMetadata", `{"client_id":"c","environment":"e"}`},
+	} {
+		t.Run(x.sentence, func(t *testing.T) {
+			const n = 40_000 // took 9 s and more where time grew with the square
+			data := document(x.section, n, x.entry)
+			began := time.Now()
+			c := parse(t, data)
+			for _, q := range []tokencache.Query{{}, {Username: "same@x"}, {HomeAccountID: "u.t", ClientID: "c"}} {
+				c.Account(q)
+				c.AccessToken(q)
+				c.IDToken(q)
+			}
+			marshal(t, tokencache.Merge(nil, c, nil))
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("%d bytes took %s", len(data), took)
+			}
+		})
+	}
+}
+
+func TestNamesThatLookLikeMarshalsOwnAreKept(t *testing.T) {
+	token := func(home, secret string) string {
+		return fmt.Sprintf(`{"home_account_id":%q,"client_id":"c","secret":%q}`, home, secret)
+	}
+	mine := parse(t, `{"RefreshToken":{"k":`+token("u.t", "mine")+`,"k-1":`+token("w.t", "third")+`}}`)
+	theirs := parse(t, `{"RefreshToken":{"k":`+token("v.t", "theirs")+`}}`)
+	merged := tokencache.Merge(nil, mine, theirs)
+	again := parse(t, marshal(t, merged))
+	for home, want := range map[string]string{"u.t": "mine", "v.t": "theirs", "w.t": "third"} {
+		wantRefresh(t, again, tokencache.Query{HomeAccountID: home}, want)
+	}
+	if marshal(t, again) != marshal(t, merged) || strings.Count(marshal(t, merged), `"k-1":`) != 1 {
+		t.Errorf("it became %s", marshal(t, merged))
+	}
 }

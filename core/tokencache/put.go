@@ -39,6 +39,9 @@ type TokenResponse struct {
 	// the application's own: ClientInfo, IDToken, RefreshToken and HomeAccountID
 	// are ignored there.
 	GrantType string
+	// Library is whose keys new entries get, if another library works on the
+	// record too. What is there keeps its key.
+	Library Library
 	// Sent is when the request was sent; now if zero. Lifetimes count from
 	// there: a process that slept over the answer must not trust a dead token.
 	Sent time.Time
@@ -94,11 +97,10 @@ func (c *Cache) Put(r TokenResponse) error {
 		r.Sent = time.Now()
 	}
 	r.ExpiresIn = r.lifetime()
-	// As MSAL Python has it: the scopes are part of its keys.
-	r.Scope = strings.Join(slices.Sorted(slices.Values(SplitScopes(r.Scope))), " ")
+	r.Scope = strings.Join(r.Library.scopes(SplitScopes(r.Scope)), " ")
 
 	of := owner{fold(home), cloud(r.Environment)}
-	p := &putting{r: r, home: home, g: slices.Clone(c.groups[of])}
+	p := &putting{r: r, home: home, environment: r.Library.environment(r.Environment), g: slices.Clone(c.groups[of])}
 	p.accessToken()
 	if r.RefreshToken != "" {
 		p.refreshToken()
@@ -115,7 +117,7 @@ func (c *Cache) Put(r TokenResponse) error {
 	}
 	slices.SortFunc(p.g, byKey)
 	c.setGroup(of, p.g)
-	c.apps[app.key] = app
+	c.apps[app.identity()] = app
 	return nil
 }
 
@@ -140,14 +142,12 @@ func (r TokenResponse) check() error {
 
 // putting is one Put.
 type putting struct {
-	r    TokenResponse
-	home string
-	g    group // as it will be
-	err  error
+	r           TokenResponse
+	home        string
+	environment string // as new entries have it
+	g           group  // as it will be
+	err         error
 }
-
-// The keys are MSAL Python's (token_cache.py, key_makers).
-func key(parts ...string) string { return fold(strings.Join(parts, "-")) }
 
 func (p *putting) accessToken() {
 	r := p.r
@@ -155,7 +155,7 @@ func (p *putting) accessToken() {
 		{"credential_type", credentialTypes[accessTokens]},
 		{"secret", r.AccessToken},
 		p.homeMember(),
-		{"environment", r.Environment},
+		{"environment", p.environment},
 		{"client_id", r.ClientID},
 		{"target", r.Scope},
 		{"realm", r.Tenant},
@@ -170,11 +170,7 @@ func (p *putting) accessToken() {
 	if ahead := p.ahead(); ahead > 0 {
 		o = append(o, member{fieldNames[aheadBy], strconv.FormatInt(ahead, 10)})
 	}
-	at := []string{p.home, r.Environment, "accesstoken", r.ClientID, r.Tenant, r.Scope}
-	if !strings.EqualFold(r.TokenType, "Bearer") {
-		at = append(at, r.TokenType) // as MSAL Go has it
-	}
-	e := p.entry(accessTokens, key(at...), o)
+	e := p.entry(accessTokens, p.key(accessTokens), o)
 	// What the new token can do, and what has expired, need not be kept.
 	p.put(e, func(old *entry) bool {
 		return sameClient(old.field[clientID], r.ClientID) && strings.EqualFold(old.field[realm], r.Tenant) &&
@@ -189,50 +185,32 @@ func (p *putting) refreshToken() {
 		{"credential_type", credentialTypes[refreshTokens]},
 		{"secret", r.RefreshToken},
 		p.homeMember(),
-		{"environment", r.Environment},
+		{"environment", p.environment},
 		{"client_id", r.ClientID},
-		{"target", r.Scope},
 		{"last_modification_time", r.after(0)},
+		{fieldNames[sentAt], newStamp(r.Sent, r.RefreshToken)},
+	}
+	if r.Library.keysRefreshTokensByScope() {
+		o = append(o, member{"target", r.Scope})
 	}
 	if r.FamilyID != "" {
 		o = append(o, member{"family_id", r.FamilyID})
 	}
-	e := p.entry(refreshTokens, key(p.home, r.Environment, "refreshtoken", r.ClientID, "", r.Scope), o)
-	own, family := p.refreshTokensOf(r.ClientID)
+	e := p.entry(refreshTokens, p.key(refreshTokens), o)
+	// A client that joins a family has spent its own token, which would go first.
+	// The family's stays beside a client's own: it is others' too.
 	p.put(e, func(old *entry) bool {
-		switch {
-		case old.special():
-			return false
-		case r.FamilyID != "": // the client has joined, or is among, the family
-			return own != nil && old.identity() == own.identity()
-		default: // the client has left the family whose token was spent
-			return own == nil && old == family
-		}
+		return r.FamilyID != "" && old.field[familyID] == "" && sameClient(old.field[clientID], r.ClientID) && !old.special()
 	})
-}
-
-// refreshTokensOf returns the refresh tokens that the client came to: its own,
-// and that of a family.
-func (p *putting) refreshTokensOf(client string) (own, family *entry) {
-	for _, e := range p.g {
-		switch {
-		case e.kind != refreshTokens || e.special() || !sameClient(e.field[clientID], client):
-		case e.field[familyID] == "":
-			own = e
-		default:
-			family = e
-		}
-	}
-	return own, family
 }
 
 func (p *putting) idToken() {
 	r := p.r
-	e := p.entry(idTokens, key(p.home, r.Environment, "idtoken", r.ClientID, r.Tenant, ""), object{
+	e := p.entry(idTokens, p.key(idTokens), object{
 		{"credential_type", credentialTypes[idTokens]},
 		{"secret", r.IDToken},
 		p.homeMember(),
-		{"environment", r.Environment},
+		{"environment", p.environment},
 		{"realm", r.Tenant},
 		{"client_id", r.ClientID},
 	})
@@ -245,8 +223,8 @@ func (p *putting) account(claims idTokenClaims) {
 	known := slices.IndexFunc(p.g, func(e *entry) bool {
 		return e.kind == accounts && !e.opaque() && strings.EqualFold(e.field[realm], r.Tenant)
 	})
-	at, raw := key(p.home, r.Environment, r.Tenant), "{}"
-	o := object{{"home_account_id", p.home}, {"environment", r.Environment}, {"realm", r.Tenant}}
+	at, raw := p.key(accounts), "{}"
+	o := object{{"home_account_id", p.home}, {"environment", p.environment}, {"realm", r.Tenant}}
 	if known >= 0 {
 		// The identity stays as whoever wrote it spelt it.
 		at, raw, o = p.g[known].key, p.g[known].raw, nil
@@ -265,7 +243,8 @@ func (p *putting) account(claims idTokenClaims) {
 		o = append(o, member{"authority_type", authority})
 	}
 	if r.signIn() {
-		o = append(o, member{"account_source", r.GrantType}, member{"last_modification_time", r.after(0)})
+		o = append(o, member{"account_source", r.GrantType}, member{"last_modification_time", r.after(0)},
+			member{fieldNames[sentAt], newStamp(r.Sent, "")})
 	}
 	p.put(p.patched(accounts, at, raw, o), nil)
 }
@@ -290,13 +269,15 @@ func (r TokenResponse) signIn() bool {
 	return true
 }
 
+// app is the metadata of the application. A client has one entry in a cloud,
+// whatever host it stands under: MSAL Node refuses to choose between two
+// (multiple_matching_appMetadata).
 func (p *putting) app(apps map[string]*entry) *entry {
-	at := key("appmetadata", p.r.Environment, p.r.ClientID)
-	raw := "{}"
-	if old := apps[at]; old != nil && !old.opaque() {
-		raw = old.raw
+	at, raw := p.key(appMetadata), "{}"
+	o := object{{"client_id", p.r.ClientID}, {"environment", p.environment}}
+	if old := apps[p.patched(appMetadata, at, raw, o).identity()]; old != nil {
+		at, raw, o = old.key, old.raw, nil
 	}
-	o := object{{"client_id", p.r.ClientID}, {"environment", p.r.Environment}}
 	if p.r.FamilyID != "" {
 		o = append(o, member{"family_id", p.r.FamilyID})
 	}
@@ -313,14 +294,19 @@ func (p *putting) put(e *entry, replaces func(old *entry) bool) {
 		e = p.inherit(e, p.g[i])
 	}
 	p.g = slices.DeleteFunc(p.g, func(old *entry) bool {
-		return old.kind == e.kind && (old.key == e.key || old.identity() == identity || replaces != nil && !old.opaque() && replaces(old))
+		return old.kind == e.kind && (old.key == e.key && old.opaque() || old.identity() == identity || replaces != nil && !old.opaque() && replaces(old))
 	})
-	p.g = append(p.g, e)
+	// What is something else, and has the key already, keeps it: MSAL Python
+	// files a token that is bound to a key under the key of a plain one.
+	at := e.key
+	for n := 1; slices.ContainsFunc(p.g, func(old *entry) bool { return old.kind == e.kind && old.key == at }); n++ {
+		at = e.key + "-" + strconv.Itoa(n)
+	}
+	p.g = append(p.g, &entry{e.kind, at, e.content})
 }
 
-// inherit gives e what its predecessor has that this package doesn't know. The
-// key is not among it: MSAL Python, which reads records in place, writes where
-// its own key says, and would leave a spent refresh token under MSAL Go's.
+// inherit gives e what its predecessor has that this package doesn't know, and
+// its place.
 func (p *putting) inherit(e, old *entry) *entry {
 	unknown, err := unknownMembers(old.raw)
 	if err == nil && unknown != "" {
@@ -328,8 +314,74 @@ func (p *putting) inherit(e, old *entry) *entry {
 	}
 	if err != nil {
 		p.err = err
+		return e
 	}
-	return e
+	return e.inPlaceOf(old)
+}
+
+// keyMembers are what libraries make keys of, but for what the identity has.
+var keyMembers = []string{"home_account_id", "environment", "client_id", "realm", "target"}
+
+// inPlaceOf puts what e says where old stands: under its key, and with the
+// members that the key was made of as they are there. The library that wrote old
+// replaces what stands under that key, and what stands elsewhere it keeps
+// beside its own: it would spend a spent refresh token again. MSAL Python makes
+// the key from the members of the entry that it found.
+func (e *entry) inPlaceOf(old *entry) *entry {
+	if old.opaque() || e.opaque() {
+		return e
+	}
+	mine, err1 := members(e.raw)
+	theirs, err2 := members(old.raw)
+	if err1 != nil || err2 != nil {
+		return e
+	}
+	placed := &entry{e.kind, old.key, e.content}
+	w := &writer{}
+	w.open()
+	changed := false
+	for _, m := range mine {
+		if slices.Contains(keyMembers, m.name) {
+			i := slices.IndexFunc(theirs, func(o rawMember) bool { return o.name == m.name })
+			if i < 0 || theirs[i].raw != m.raw {
+				changed = true
+			}
+			if i < 0 {
+				continue
+			}
+			m.raw = theirs[i].raw
+		}
+		w.name(m.name)
+		w.raw(m.raw)
+	}
+	for _, m := range theirs {
+		if slices.Contains(keyMembers, m.name) && !slices.ContainsFunc(mine, func(o rawMember) bool { return o.name == m.name }) {
+			changed = true
+			w.name(m.name)
+			w.raw(m.raw)
+		}
+	}
+	w.close()
+	if changed {
+		if moved, err := newEntry(e.kind, old.key, string(w.buf)); err == nil {
+			return moved
+		}
+	}
+	return placed
+}
+
+// rawMember is a member of an entry as it stands.
+type rawMember struct{ name, raw string }
+
+func members(raw string) (all []rawMember, err error) {
+	s := &scanner{text: raw}
+	err = s.object(func(name string) error {
+		s.space()
+		value, err := s.value(1)
+		all = append(all, rawMember{name, value})
+		return err
+	})
+	return all, err
 }
 
 // unknownMembers are the members of an entry that Put doesn't write, each

@@ -3,6 +3,7 @@ package tokencache_test
 import (
 	"encoding/base64"
 	"fmt"
+	"hash/crc32"
 	"strings"
 	"testing"
 	"time"
@@ -22,14 +23,15 @@ func TestPutWritesWhatTheLibrariesRead(t *testing.T) {
 			"cached_at": "1700000000", "expires_on": "1700003600", "extended_expires_on": "1700007200", "refresh_on": "1700001800"}},
 		"RefreshToken": {"%[1]s-%[2]s-refreshtoken-%[3]s--mail.read user.read": {
 			"credential_type": "RefreshToken", "secret": "rt-ana", "home_account_id": "%[1]s", "environment": "%[2]s", "client_id": "%[3]s",
-			"target": "Mail.Read User.Read", "last_modification_time": "1700000000", "family_id": "1"}},
+			"target": "Mail.Read User.Read", "last_modification_time": "1700000000", "graphtoken_sent": "1700000000000000000.%[5]s", "family_id": "1"}},
 		"IdToken": {"%[1]s-%[2]s-idtoken-%[3]s-common-": {
 			"credential_type": "IdToken", "secret": "%[4]s", "home_account_id": "%[1]s", "environment": "%[2]s", "realm": "common", "client_id": "%[3]s"}},
 		"Account": {"%[1]s-%[2]s-common": {
 			"home_account_id": "%[1]s", "environment": "%[2]s", "realm": "common", "local_account_id": "aaaaaaaa-0000-0000-0000-000000000001",
-			"username": "ana@contoso.com", "authority_type": "MSSTS", "account_source": "authorization_code", "last_modification_time": "1700000000"}},
+			"username": "ana@contoso.com", "authority_type": "MSSTS", "account_source": "authorization_code", "last_modification_time": "1700000000",
+			"graphtoken_sent": "1700000000000000000.0"}},
 		"AppMetadata": {"appmetadata-%[2]s-%[3]s": {"client_id": "%[3]s", "environment": "%[2]s", "family_id": "1"}}
-	}`, anaID, cloud, clientA, r.IDToken))
+	}`, anaID, cloud, clientA, r.IDToken, fmt.Sprintf("%x", crc32.ChecksumIEEE([]byte("rt-ana")))))
 	at, _ := c.AccessToken(ana)
 	if !at.ExpiresOn.Equal(noon.Add(time.Hour)) || !at.CachedAt.Equal(noon) || !at.RefreshOn.Equal(noon.Add(30*time.Minute)) || at.TokenType != "Bearer" {
 		t.Errorf("the access token is %+v", at)

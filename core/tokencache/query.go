@@ -305,7 +305,7 @@ func (c *Cache) candidate(q Query) (owner, bool) {
 		return q.only(c, c.providers(home, q.Environment))
 	}
 	if q.Username != "" {
-		return q.only(c, slices.Values(c.named[fold(q.Username)]))
+		return q.only(c, c.named[fold(q.Username)].all())
 	}
 	return q.onlyOf(c, maps.Keys(c.groups))
 }
@@ -325,40 +325,47 @@ func (c *Cache) providers(home, environment string) iter.Seq[owner] {
 	}
 }
 
+// all are the owners of the list, of which one may stand there twice.
+func (n *namesakes) all() iter.Seq[owner] {
+	return func(yield func(owner) bool) {
+		for one := n; one != nil && yield(one.owner); one = one.next {
+		}
+	}
+}
+
 // only returns the one of some owners that q means. That something of its
 // client and tenant is there need not be true where there is no choice.
 func (q Query) only(c *Cache, owners iter.Seq[owner]) (owner, bool) {
-	var first owner
-	n := 0
-	for of := range owners {
-		if g, there := c.groups[of]; there && q.means(of, g) {
-			first = of
-			n++
-		}
-	}
-	if n < 2 {
-		return first, false
+	if one, several := single(owners, func(of owner) bool { return q.means(c, of) }); !several {
+		return one, false
 	}
 	return q.onlyOf(c, owners)
 }
 
 // onlyOf returns the one of some owners that has something of q's client and tenant.
-func (q Query) onlyOf(c *Cache, owners iter.Seq[owner]) (found owner, several bool) {
-	n := 0
-	for of := range owners {
-		if g, there := c.groups[of]; there && q.means(of, g) && g.fits(q) {
-			if n++; n > 1 {
-				return owner{}, true
-			}
-			found = of
-		}
-	}
-	return found, false
+func (q Query) onlyOf(c *Cache, owners iter.Seq[owner]) (owner, bool) {
+	return single(owners, func(of owner) bool { return q.means(c, of) && c.groups[of].fits(q) })
 }
 
-// means reports whether an owner's provider and name are those that q names.
-func (q Query) means(of owner, g group) bool {
-	return (of.home == "") == q.App && (q.Environment == "" || of.cloud == cloud(q.Environment)) &&
+// single returns the one of some owners that is right, unless several are.
+func single(owners iter.Seq[owner], right func(owner) bool) (one owner, several bool) {
+	found := false
+	for of := range owners {
+		if found && of == one || !right(of) {
+			continue
+		}
+		if found {
+			return owner{}, true
+		}
+		one, found = of, true
+	}
+	return one, false
+}
+
+// means reports whether an owner is there whose provider and name are those that q names.
+func (q Query) means(c *Cache, of owner) bool {
+	g, there := c.groups[of]
+	return there && (of.home == "") == q.App && (q.Environment == "" || of.cloud == cloud(q.Environment)) &&
 		(q.App || q.Username == "" || g.isNamed(fold(q.Username)))
 }
 

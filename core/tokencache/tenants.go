@@ -49,14 +49,25 @@ func (g group) tenants(q Query) tenants {
 // those tenants where the query's client has signed the user in.
 func (t *tenants) account(q Query) *entry {
 	var best, bestOfClient *entry
+	var signedInAt map[string]bool // realms, folded
 	for _, e := range t.g {
 		if e.kind != accounts || e.opaque() || !fits(q.Tenant, e.field[realm]) {
 			continue
 		}
-		if best == nil || t.rankOf(e) < t.rankOf(best) {
+		if best == nil {
+			best = e
+			continue
+		}
+		if signedInAt == nil {
+			signedInAt = t.g.idTokenRealms(q.ClientID)
+			if signedInAt[fold(best.field[realm])] {
+				bestOfClient = best
+			}
+		}
+		if t.rankOf(e) < t.rankOf(best) {
 			best = e
 		}
-		if (bestOfClient == nil || t.rankOf(e) < t.rankOf(bestOfClient)) && q.ClientID != "" && t.g.hasIDToken(q.ClientID, e.field[realm]) {
+		if signedInAt[fold(e.field[realm])] && (bestOfClient == nil || t.rankOf(e) < t.rankOf(bestOfClient)) {
 			bestOfClient = e
 		}
 	}
@@ -66,15 +77,16 @@ func (t *tenants) account(q Query) *entry {
 	return best
 }
 
-// hasIDToken reports whether the client signed the user in there. The access
-// tokens don't tell: they are dropped when they are refused.
-func (g group) hasIDToken(client, tenant string) bool {
+// idTokenRealms are the realms, folded, where a client, if one is named, signed
+// the user in. The access tokens don't tell: they are dropped when they are refused.
+func (g group) idTokenRealms(client string) map[string]bool {
+	realms := make(map[string]bool)
 	for _, e := range g {
-		if e.kind == idTokens && sameClient(client, e.field[clientID]) && strings.EqualFold(tenant, e.field[realm]) {
-			return true
+		if client != "" && e.kind == idTokens && sameClient(client, e.field[clientID]) {
+			realms[fold(e.field[realm])] = true
 		}
 	}
-	return false
+	return realms
 }
 
 func (t *tenants) rankOf(e *entry) rank {
@@ -107,7 +119,7 @@ func (t *tenants) rankOf(e *entry) rank {
 
 // include reports whether a token is one of those that the query means.
 func (t *tenants) include(e *entry) bool {
-	return t.named || t.rank == elsewhere || t.rankOf(e) <= t.rank
+	return t.named || t.rankOf(e) <= t.rank
 }
 
 // prefer reports whether token a goes before token b: where neither is home,

@@ -41,10 +41,10 @@ var (
 // and changed by one that has it for itself; a Clone is independent.
 type Cache struct {
 	groups map[owner]group
-	named  map[string][]owner // by user name, folded
-	clouds map[string]int     // how many groups each cloud has
-	apps   map[string]*entry  // AppMetadata, by key
-	extra  map[string]*entry  // what is none of the five sections, by name
+	named  map[string]*namesakes // by user name, folded
+	clouds map[string]int        // how many groups each cloud has
+	apps   map[string]*entry     // AppMetadata, by identity
+	extra  map[string]*entry     // what is none of the five sections, by name
 }
 
 // owner is a user of one identity provider. Two providers may know a user by
@@ -59,11 +59,19 @@ type owner struct {
 // share them.
 type group []*entry
 
+// namesakes are the owners that have, or had, accounts of one name. The list is
+// immutable, so that clones share it and one more costs the same however long
+// it is; what is read from it is compared with the accounts.
+type namesakes struct {
+	owner
+	next *namesakes
+}
+
 // New returns an empty cache.
 func New() *Cache {
 	return &Cache{
 		groups: make(map[owner]group),
-		named:  make(map[string][]owner),
+		named:  make(map[string]*namesakes),
 		clouds: make(map[string]int),
 		apps:   make(map[string]*entry),
 		extra:  make(map[string]*entry),
@@ -92,14 +100,6 @@ func (c *Cache) setGroup(of owner, g group) {
 		*c = *New()
 	}
 	before, there := c.groups[of]
-	for _, name := range before.usernames() {
-		kept := slices.DeleteFunc(slices.Clone(c.named[name]), func(o owner) bool { return o == of })
-		if len(kept) == 0 {
-			delete(c.named, name)
-		} else {
-			c.named[name] = kept
-		}
-	}
 	if there {
 		c.clouds[of.cloud]--
 		if c.clouds[of.cloud] == 0 {
@@ -112,20 +112,24 @@ func (c *Cache) setGroup(of owner, g group) {
 	}
 	c.groups[of] = g
 	c.clouds[of.cloud]++
+	known := before.usernames()
 	for _, name := range g.usernames() {
-		c.named[name] = append(slices.Clip(c.named[name]), of)
+		if _, found := slices.BinarySearch(known, name); !found {
+			c.named[name] = &namesakes{of, c.named[name]}
+		}
 	}
 }
 
-// usernames are the folded user names of the group's accounts.
+// usernames are the folded user names of the group's accounts, in order.
 func (g group) usernames() []string {
 	var names []string
 	for _, e := range g {
-		if name := fold(e.field[username]); e.kind == accounts && name != "" && !slices.Contains(names, name) {
-			names = append(names, name)
+		if e.kind == accounts && e.field[username] != "" {
+			names = append(names, fold(e.field[username]))
 		}
 	}
-	return names
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // fold makes what MSAL compares without regard to case comparable.
