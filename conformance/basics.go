@@ -91,11 +91,19 @@ func basics() []testCase {
 		{"saved-slice", must("A slice passed to Save is not retained: the caller may overwrite it."), 0,
 			func(c *trial) {
 				a, b := c.pair()
-				data := text(1)
+				v := c.absent()
+				for i := range 3 {
+					data := text(i)
+					v = c.replace(a, key, data, v)
+					scribble(data)
+					c.wantRecord(a, key, text(i))
+					c.wantRecord(b, key, text(i))
+				}
+				data := text(9)
 				c.save(a, key, data)
 				scribble(data)
-				c.wantRecord(a, key, text(1))
-				c.wantRecord(b, key, text(1))
+				c.wantRecord(a, key, text(9))
+				c.wantRecord(b, key, text(9))
 			}},
 		{"loaded-slice", must("A slice returned by Load belongs to the caller, to its last byte of capacity."), 0,
 			func(c *trial) {

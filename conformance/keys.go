@@ -114,6 +114,24 @@ func keys() []testCase {
 					c.wantHeld(b, key)
 				}
 			}},
+		{"waits", must("Wait looks at the record and the lease of its own key, and not at those of a key that looks like it."), watches | lease,
+			func(c *trial) {
+				a, b := c.pair()
+				for _, alike := range [][2]string{{"Ana", "ana"}, {"a/b", "a_b"}, {"é", "e\u0301"}, {"token", "token.lock"}, {"user-1", "user-10"}} {
+					held, free := alike[0], alike[1]
+					v, other := c.save(a, held, text(1)), c.save(a, free, text(2))
+					lease := c.acquire(a, held, holding)
+					ctx, cancel := context.WithTimeout(c.ctx, 20*time.Millisecond)
+					if err := c.watcher(b).Wait(ctx, held, v); err == nil {
+						c.Errorf("Wait(%q) = nil, though the lease is held and the version is the one seen; that of %q is free", held, free)
+					}
+					cancel()
+					if err := c.watcher(b).Wait(c.soon(), free, other); err != nil {
+						c.Errorf("Wait(%q) = %v, and its lease is free; that of %q is held", free, err, held)
+					}
+					c.release(lease)
+				}
+			}},
 		{"invalid", must("What is no key, because it is empty, longer than 150 bytes, has a NUL or is not UTF-8, is ErrInvalidKey to every method."), 0,
 			func(c *trial) {
 				a := c.open()

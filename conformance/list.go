@@ -48,12 +48,17 @@ func list() []testCase {
 				c.delete(a, "three")
 				c.wantKeys(b)
 			}},
-		{"records-only", must("Keys yields records only: no leases, and nothing else the backend keeps for itself."), lists,
+		{"records-only", must("Keys yields records only: no leases, nothing that Ping tried, and nothing else the backend keeps for itself."), lists,
 			func(c *trial) {
 				a, b := c.pair()
 				if c.want.Lease {
 					c.acquire(a, "leased only", holding)
 					c.acquire(a, key, holding)
+				}
+				if p, ok := core.As[core.Pinger](a); ok {
+					if err := p.Ping(c.soon()); err != nil {
+						c.Errorf("Ping: %v", err)
+					}
 				}
 				seen := c.save(a, "refreshed", text(1))
 				if c.want.Coordinates {

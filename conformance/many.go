@@ -65,6 +65,28 @@ func many() []testCase {
 					}
 				}
 			}},
+		{"keys-outage", must("Keys that meets an outage in the middle of many keys yields them all or ends with an error."), lists | fails,
+			func(c *trial) {
+				a, b := c.pair()
+				n := c.fill(1_001, a, b)
+				got := 0
+				var last error
+				for _, err := range c.lister(b).Keys(c.soon()) {
+					if last = err; err != nil {
+						break
+					}
+					if got++; got == 1 {
+						c.fail(-1)
+					}
+				}
+				c.fail(0)
+				if last == nil && got != n {
+					c.Errorf("Keys that met an outage after one key yields %d of %d keys and no error", got, n)
+				}
+				if last != nil {
+					c.wantOutage(last, "Keys")
+				}
+			}},
 		{"leases", must("Leases of many keys are held at one time, each alone: to release one frees no other."), lease,
 			func(c *trial) {
 				a, b := c.pair()

@@ -171,6 +171,21 @@ func outage() []testCase {
 					c.Errorf("Wait = nil while the store can't be reached")
 				}
 				c.fail(0)
+				// And those who waited before it began.
+				waiting := []<-chan error{c.waiting(a, v), c.waiting(b, v)}
+				c.wantAsleep(waiting)
+				c.fail(-1)
+				time.Sleep(100 * time.Millisecond)
+				c.fail(0)
+				for _, w := range waiting {
+					select {
+					case err := <-w:
+						if err == nil {
+							c.Errorf("Wait = nil when the store can't be reached any more")
+						}
+					default:
+					}
+				}
 			}},
 		{"list", must("While the store can't be reached, Keys ends with an error, and is never just empty."), fails | lists,
 			func(c *trial) {

@@ -68,6 +68,37 @@ func payload() []testCase {
 			}},
 		{"whole", must("A reader beside a writer sees whole records, the one before or the one after."), 0,
 			func(c *trial) { c.wantWhole(20_000) }},
+		{"deleted", must("A reader beside one who deletes and saves sees a whole record or none, and neither is an error but ErrNotFound."), 0,
+			func(c *trial) {
+				a, b := c.pair()
+				record, whole := c.uniform(20_000)
+				done := make(chan struct{})
+				c.together(3, func(i int) {
+					if i == 0 {
+						defer close(done)
+						c.rounds(func(round int) {
+							c.save(a, key, record(round))
+							c.delete(a, key)
+						})
+						return
+					}
+					for {
+						select {
+						case <-done:
+							return
+						default:
+						}
+						if rec, err := b.Load(c.ctx, key); err != nil && !errors.Is(err, core.ErrNotFound) {
+							c.Fatalf("Load beside a Save and a Delete = %v, want a record or ErrNotFound", err)
+						} else if err == nil && !whole(rec.Data) {
+							c.Fatalf("Load beside a Save and a Delete = %s: no whole record", brief(rec.Data))
+						}
+						if _, err := b.Check(c.ctx, key); err != nil {
+							c.Fatalf("Check beside a Save and a Delete = %v", err)
+						}
+					}
+				})
+			}},
 		{"interrupted", must("A Save whose context ends in the middle leaves the old record or the new one, whole."), 0,
 			func(c *trial) {
 				a, b := c.pair()

@@ -2259,6 +2259,138 @@ var mutants = []mutant{
 		}
 	})},
 
+	// what strangers might write
+	{what: "retains the slice of a Save with a version", by: "basics/saved-slice", build: func() func(b *broken) {
+		var saved sync.Map
+		return func(b *broken) {
+			b.save = func(ctx ctx, key string, r rec) (ver, error) {
+				v, err := b.Backend.Save(ctx, key, r)
+				if err == nil && r.Version != core.AnyVersion {
+					saved.Store(v, r.Data)
+				}
+				return v, err
+			}
+			b.load = func(ctx ctx, key string) (rec, error) {
+				r, err := b.Backend.Load(ctx, key)
+				if data, ok := saved.Load(r.Version); ok && err == nil {
+					r.Data = bytes.Clone(data.(core.Data))
+				}
+				return r, err
+			}
+		}
+	}},
+	{what: "waits for a lease that was released before", by: "watch/free", build: func() func(b *broken) {
+		var leased sync.Map
+		return func(b *broken) {
+			b.leased(func(key string, l core.Lease) *brokenLease {
+				leased.Store(key, true)
+				return &brokenLease{Lease: l}
+			})
+			b.wait = func(c ctx, key string, seen ver) error {
+				if l, err := b.Backend.Acquire(c, key, time.Minute); err == nil {
+					_ = l.Release(c)
+					if _, ok := leased.Load(key); ok {
+						return b.waitForChange(c, key, seen)
+					}
+				}
+				return b.Backend.Wait(c, key, seen)
+			}
+		}
+	}},
+	{what: "calls a Save that changes nothing a conflict", by: "versions/same-data", build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			if was, err := b.Backend.Load(ctx, key); err == nil && was.Version == r.Version && bytes.Equal(was.Data, r.Data) {
+				return "", core.ErrConflict
+			}
+			return b.Backend.Save(ctx, key, r)
+		}
+	})},
+	{what: "folds case in the keys it waits for", by: "keys/waits", build: each(func(b *broken) {
+		b.wait = func(ctx ctx, key string, seen ver) error { return b.Backend.Wait(ctx, strings.ToLower(key), seen) }
+	})},
+	{what: "has one refresh at a time for keys that differ in case", by: "refresh/keys-apart", build: func() func(b *broken) {
+		var busy sync.Map
+		return func(b *broken) {
+			b.shouldRefresh = func(c ctx, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+				for {
+					if _, held := busy.LoadOrStore(strings.ToLower(key), true); !held {
+						break
+					}
+					if c.Err() != nil {
+						return 0, c.Err()
+					}
+					time.Sleep(time.Millisecond)
+				}
+				defer busy.Delete(strings.ToLower(key))
+				return core.Coordinate(c, b, b, key, req)
+			}
+		}
+	}},
+	{what: "takes the outage of a later page for the end", by: "many/keys-outage", build: each(func(b *broken) {
+		b.keys = func(c ctx) iter.Seq2[string, error] {
+			return func(yield func(string, error) bool) {
+				n := 0
+				for key, err := range b.Backend.Keys(c) {
+					if n++; n%100 == 0 {
+						if _, err := b.Backend.Check(c, key); errors.Is(err, reference.ErrOutage) {
+							return
+						}
+					}
+					if !yield(key, err) {
+						return
+					}
+				}
+			}
+		}
+	})},
+	{what: "wakes waiters when an outage begins", by: "outage/wait", build: each(func(b *broken) {
+		b.wait = func(c ctx, key string, seen ver) error {
+			if _, err := b.Backend.Check(c, "-"); err != nil {
+				return err
+			}
+			for {
+				bounded, cancel := context.WithTimeout(c, time.Millisecond)
+				err := b.Backend.Wait(bounded, key, seen)
+				cancel()
+				if errors.Is(err, reference.ErrOutage) {
+					return nil
+				}
+				if err == nil || c.Err() != nil {
+					return err
+				}
+			}
+		}
+	})},
+	{what: "takes the version of any record for this one's", by: "versions/another-key", build: each(func(b *broken) {
+		b.save = func(ctx ctx, key string, r rec) (ver, error) {
+			for other := range b.Backend.Keys(ctx) {
+				if was, err := b.Backend.Load(ctx, other); err == nil && was.Version == r.Version {
+					r.Version = core.AnyVersion
+				}
+			}
+			return b.Backend.Save(ctx, key, r)
+		}
+	})},
+	{what: "leaves a record behind when it is pinged", by: "list/records-only", build: each(func(b *broken) {
+		b.ping = func(ctx ctx) error {
+			_, err := b.Backend.Save(ctx, "ping", rec{Data: []byte("pong"), Version: core.AnyVersion})
+			return err
+		}
+	})},
+	{what: "calls a record damaged that is deleted at the moment", by: "payload/deleted", build: each(func(b *broken) {
+		b.load = func(ctx ctx, key string) (rec, error) {
+			if ok, err := b.Backend.Check(ctx, key); err != nil || !ok {
+				return b.Backend.Load(ctx, key)
+			}
+			runtime.Gosched()
+			r, err := b.Backend.Load(ctx, key)
+			if errors.Is(err, core.ErrNotFound) {
+				err = core.ErrCorrupt
+			}
+			return r, err
+		}
+	})},
+
 	// model
 	{what: "loses one save in seventeen", by: "model/sequence", build: func() func(b *broken) {
 		var saves atomic.Int32

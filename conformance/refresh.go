@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -226,19 +227,21 @@ func refresh() []testCase {
 				c.wantRecord(a, key, text(2))
 				c.wantFreed(b)
 			}},
-		{"keys-apart", must("A refresh of one key keeps no other key waiting."), coordinates,
+		{"keys-apart", must("A refresh of one key keeps no other key waiting, not even one that looks like it."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
-				other := c.save(a, "other", text(1))
 				stop := c.refreshing(a, key, seen)
-				for i, handle := range []core.TokenBackend{a, b} {
-					d, err := handle.ShouldRefresh(c.soon(), "other", core.RefreshRequest{Seen: other, LeaseTTL: holding, Refresh: func(ctx context.Context, _ core.Record) error {
-						_, err := handle.Save(ctx, "other", core.Record{Data: text(2 + i), Version: core.AnyVersion})
-						return err
-					}})
-					c.wantDecision(d, err, core.RefreshedHere, "only another key is being refreshed")
-					other = c.load(b, "other").Version
+				for _, another := range []string{"other", strings.ToUpper(key), key + ".lock"} {
+					other := c.save(a, another, text(1))
+					for i, handle := range []core.TokenBackend{a, b} {
+						d, err := handle.ShouldRefresh(c.soon(), another, core.RefreshRequest{Seen: other, LeaseTTL: holding, Refresh: func(ctx context.Context, _ core.Record) error {
+							_, err := handle.Save(ctx, another, core.Record{Data: text(2 + i), Version: core.AnyVersion})
+							return err
+						}})
+						c.wantDecision(d, err, core.RefreshedHere, "only another key is being refreshed")
+						other = c.load(b, another).Version
+					}
 				}
 				stop()
 			}},

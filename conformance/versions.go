@@ -95,6 +95,29 @@ func versions() []testCase {
 				c.replace(b, key, text(9), c.load(a, key).Version)
 				c.wantRecord(a, key, text(9))
 			}},
+		{"same-data", must("Save with the stored version succeeds also where it changes nothing, and returns the version that Load answers next."), detects,
+			func(c *trial) {
+				a, b := c.pair()
+				v := c.save(a, key, text(1))
+				for _, handle := range []core.TokenBackend{a, b, b} {
+					v = c.replace(handle, key, text(1), v)
+					c.wantUntouched(a, v, text(1))
+				}
+				c.replace(a, key, text(2), v)
+				c.wantRecord(b, key, text(2))
+			}},
+		{"another-key", must("The version of another key's record is none of this one's: Save with it answers ErrConflict."), detects,
+			func(c *trial) {
+				a, b := c.pair()
+				others := c.save(a, "other", text(1))
+				c.wantConflict(b, others, "the version of another key's record, where nothing is stored,")
+				c.wantNone(a, key)
+				v := c.save(b, key, text(2))
+				for _, handle := range []core.TokenBackend{a, b} {
+					c.wantConflict(handle, others, "the version of another key's record")
+					c.wantUntouched(handle, v, text(2))
+				}
+			}},
 		{"stale", must("Save with a version that is no longer stored answers ErrConflict and changes nothing, neither data nor version."), detects,
 			func(c *trial) {
 				a, b := c.pair()

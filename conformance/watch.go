@@ -29,6 +29,11 @@ func watch() []testCase {
 				c.wantWoken(c.waiting(b, core.Absent), "the lease is free")
 				v := c.save(a, key, text(1))
 				c.wantWoken(c.waiting(b, v), "the lease is free")
+				if c.want.Lease {
+					c.release(c.acquire(a, key, holding))
+					c.wantWoken(c.waiting(a, v), "the lease was released before")
+					c.wantWoken(c.waiting(b, v), "the lease was released before")
+				}
 			}},
 		{"waits", must("Wait goes on while the lease is held and the version is the one seen, and ends with an error when its context is done."), needs | lease,
 			func(c *trial) {
