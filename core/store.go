@@ -198,16 +198,10 @@ func (s *Store) open(ctx context.Context, key string, rec Record) (contents, err
 	c.cache = c.unsaved.over(stored)
 	// A save whose answer was lost may have happened. What is stored is unsaved no
 	// longer: later it would be laid over what others make of it.
-	if sameCache(c.cache, stored) && s.unsaved.settle(key, c.unsaved) {
+	if same, err := sameDocument(c.cache, stored); same && err == nil && s.unsaved.settle(key, c.unsaved) {
 		c.cache, c.unsaved = stored, nil
 	}
 	return c, nil
-}
-
-func sameCache(a, b *tokencache.Cache) bool {
-	x, errA := a.Marshal()
-	y, errB := b.Marshal()
-	return errA == nil && errB == nil && string(x) == string(y)
 }
 
 // write saves c under version v.
