@@ -2,13 +2,15 @@ package env
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"unicode"
@@ -16,6 +18,7 @@ import (
 	"github.com/joho/godotenv"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
 // dotenv is a file of NAME=value lines. What they mean, godotenv says. It
@@ -57,15 +60,24 @@ func (d dotenv) set(name, value string) error {
 	if err != nil {
 		return err
 	}
-	text, err = assign(text, name, name+"='"+value+"'\n")
+	text, err = d.edit(text, name, value)
 	if err != nil {
-		return fmt.Errorf("%s: %w", d.path, err)
+		return err
+	}
+	return d.write(text)
+}
+
+// edit returns the text with a new value of the variable.
+func (d dotenv) edit(text []byte, name, value string) ([]byte, error) {
+	text, err := assign(text, name, name+"='"+value+"'\n")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", d.path, err)
 	}
 	// An edit that doesn't read back must not reach the file.
 	if vars, err := godotenv.UnmarshalBytes(text); err != nil || vars[name] != value {
-		return fmt.Errorf("%s: the value can't be written there", d.path)
+		return nil, fmt.Errorf("%s: the value can't be written there", d.path)
 	}
-	return d.write(text)
+	return text, nil
 }
 
 func (d dotenv) unset(name string) error {
@@ -83,17 +95,40 @@ func (d dotenv) unset(name string) error {
 	return d.write(text)
 }
 
-func (d dotenv) ping() error {
-	if _, _, err := d.read(); err != nil {
+func (d dotenv) ping(readOnly bool) error {
+	if err := atomicfile.CheckDirectory(filepath.Dir(d.path)); err != nil {
 		return err
 	}
-	_, err := os.Stat(filepath.Dir(d.path))
-	return err
+	if _, _, err := d.read(); err != nil || readOnly {
+		return err
+	}
+	return d.probeFile()
+}
+
+// probe tries the edit, and whether the file could be replaced or written.
+func (d dotenv) probe(name string) error {
+	text, _, err := d.read()
+	if err != nil {
+		return err
+	}
+	if _, err := d.edit(text, name, "probe"); err != nil {
+		return err
+	}
+	return d.probeFile()
+}
+
+func (d dotenv) probeFile() error {
+	dir, file, err := d.open()
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return atomicfile.ReadOnly(atomicfile.Probe(dir, file))
 }
 
 // read returns the file's text and its variables; no file is an empty one.
 func (d dotenv) read() (text []byte, vars map[string]string, err error) {
-	text, err = os.ReadFile(d.path)
+	text, err = d.readText()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}
@@ -106,6 +141,26 @@ func (d dotenv) read() (text []byte, vars map[string]string, err error) {
 		return nil, nil, fmt.Errorf("%w: %s can't be parsed as a dotenv file", core.ErrCorrupt, d.path)
 	}
 	return text, vars, nil
+}
+
+func (d dotenv) readText() ([]byte, error) {
+	f, err := os.Open(d.path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return io.ReadAll(f) // a pipe is read once
+	}
+	text, _, err := atomicfile.Read(f, info)
+	if errors.Is(err, atomicfile.ErrTorn) {
+		return nil, fmt.Errorf("%w: %s: %w", core.ErrCorrupt, d.path, err)
+	}
+	return text, err
 }
 
 // assign returns text with assignment as the only statement about name, in the
@@ -141,13 +196,20 @@ func assign(text []byte, name, assignment string) ([]byte, error) {
 
 // statement returns the size of the first statement of text, and what it sets.
 // It is the least number of lines that godotenv can parse: more than one where
-// a quoted value has line breaks.
+// a quoted value has line breaks, and then one that its quote ends.
 func statement(text []byte) (size int, vars map[string]string, err error) {
+	quote := byte(0)
 	for size < len(text) {
-		if i := bytes.IndexByte(text[size:], '\n'); i >= 0 {
-			size += i + 1
-		} else {
-			size = len(text)
+		line := text[size:]
+		if i := bytes.IndexByte(line, '\n'); i >= 0 {
+			line = line[:i+1]
+		}
+		size += len(line)
+		switch {
+		case size == len(line):
+			quote = openingQuote(line)
+		case quote != 0 && !hasUnescaped(line, quote):
+			continue // parsing all of it for each line would take forever
 		}
 		if vars, err = godotenv.UnmarshalBytes(text[:size]); err == nil {
 			return size, vars, nil
@@ -156,52 +218,78 @@ func statement(text []byte) (size int, vars map[string]string, err error) {
 	return 0, nil, errors.New("not a dotenv file")
 }
 
-// write replaces the file in one step: whoever reads it meanwhile, or after a
-// crash, finds the old text or the new one.
-func (d dotenv) write(text []byte) (err error) {
-	// Where the path is a link, the file it leads to is replaced.
-	path, err := filepath.EvalSymlinks(d.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		path, err = d.path, nil
+// openingQuote is the quote that the value in a statement's first line begins with, or 0.
+func openingQuote(line []byte) byte {
+	i := bytes.IndexAny(line, "=:")
+	if i < 0 {
+		return 0
 	}
-	if err != nil {
-		return err
+	value := bytes.TrimLeft(line[i+1:], " \t\v\f\r")
+	if len(value) > 0 && (value[0] == '\'' || value[0] == '"') {
+		return value[0]
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".env-*.tmp") // 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if _, err := f.Write(text); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
+	return 0
 }
 
-// syncDir makes a rename in dir survive a power failure. Windows has no such
-// call, and needs none.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
+// hasUnescaped reports whether a quote in line may end a value, as godotenv has it.
+func hasUnescaped(line []byte, quote byte) bool {
+	for i, c := range line {
+		if c == quote && (i == 0 || line[i-1] != '\\') {
+			return true
+		}
 	}
-	d, err := os.Open(dir)
+	return false
+}
+
+// write replaces the file as a whole: whoever reads it meanwhile, or after a
+// crash, finds the old text or the new one; see package atomicfile.
+func (d dotenv) write(text []byte) error {
+	dir, file, err := d.open()
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	return d.Sync()
+	defer dir.Close()
+	file.Data = text
+	return atomicfile.ReadOnly(atomicfile.Replace(context.Background(), dir, file))
+}
+
+// open opens the directory of the file, or, where the path is a link, of the file
+// that it leads to.
+func (d dotenv) open() (*os.Root, atomicfile.Replacement, error) {
+	path, err := target(d.path)
+	if err != nil {
+		return nil, atomicfile.Replacement{}, err
+	}
+	dir, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return nil, atomicfile.Replacement{}, err
+	}
+	return dir, atomicfile.Replacement{
+		Name: filepath.Base(path),
+		Temp: fmt.Sprintf(".env-%016x.tmp", rand.Uint64()),
+	}, nil
+}
+
+// target follows links; the last one may lead to a file that isn't there yet.
+func target(path string) (string, error) {
+	const most = 40 // as on Linux
+	for range most {
+		info, err := os.Lstat(path)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode()&fs.ModeSymlink == 0 {
+			return path, nil
+		}
+		if err != nil {
+			return "", err
+		}
+		link, err := os.Readlink(path)
+		if err != nil {
+			return "", err
+		}
+		if !filepath.IsAbs(link) {
+			// Not filepath.Join: the directory itself may be a link.
+			link = filepath.Dir(path) + string(filepath.Separator) + link
+		}
+		path = link
+	}
+	return "", &fs.PathError{Op: "open", Path: path, Err: errors.New("too many links")}
 }

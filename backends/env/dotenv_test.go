@@ -77,13 +77,9 @@ func TestOtherLinesOfADotEnvFileAreLeftAlone(t *testing.T) {
 	}
 }
 
-func TestADotEnvFileIsPrivateAndLeavesNoLitter(t *testing.T) {
+func TestANewDotEnvFileIsPrivateAndLeavesNoLitter(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, ".env")
-	write(t, path, "A=1\n")
-	if err := os.Chmod(path, 0o644); err != nil {
-		t.Fatal(err)
-	}
 	b := open(t, env.Options{DotEnv: path})
 	for range 3 {
 		save(t, b, env.DefaultKey, "{}", core.AnyVersion)
@@ -91,8 +87,59 @@ func TestADotEnvFileIsPrivateAndLeavesNoLitter(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
+	if err := b.Probe(t.Context(), env.DefaultKey); err != nil {
+		t.Error(err)
+	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("the directory holds %v, %v", entries, err)
+	}
+}
+
+// A value of many lines is what MSAL writes in Python.
+func TestAValueOfTwiceTheLinesTakesTwiceTheWork(t *testing.T) {
+	line := map[string]string{
+		"'": `    "a": "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",`,
+		`"`: `    \"a\": \"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\",`,
+	}
+	for quote, line := range line {
+		work := func(lines int) uint64 {
+			path := filepath.Join(t.TempDir(), ".env")
+			write(t, path, "A=1\n"+env.DefaultKey+"="+quote+"{\n"+strings.Repeat(line+"\n", lines)+"}"+quote+"\nB=2\n")
+			b := open(t, env.Options{DotEnv: path})
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			save(t, b, env.DefaultKey, "{}", core.AnyVersion)
+			runtime.ReadMemStats(&after)
+			if got, want := read(t, path), "A=1\n"+env.DefaultKey+"='{}'\nB=2\n"; got != want {
+				t.Errorf("the file is %q", got)
+			}
+			return after.TotalAlloc - before.TotalAlloc
+		}
+		work(10)
+		if once, twice := work(500), work(1000); twice > 3*once {
+			t.Errorf("between %s: %d bytes for 500 lines, and %d for 1000", quote, once, twice)
+		}
+	}
+}
+
+func TestProbeFindsWhatSaveCouldNotEdit(t *testing.T) {
+	path := filepath.Join(t.TempDir(), ".env")
+	write(t, path, "A=1 # of others\n"+env.DefaultKey+"='{}'\n")
+	b := open(t, env.Options{DotEnv: path})
+	if err := b.Probe(t.Context(), env.DefaultKey); err != nil {
+		t.Error(err)
+	}
+	if got := read(t, path); got != "A=1 # of others\n"+env.DefaultKey+"='{}'\n" {
+		t.Errorf("Probe changed the file: %q", got)
+	}
+	write(t, path, "not a 'dotenv\nfile")
+	if err := b.Probe(t.Context(), env.DefaultKey); !errors.Is(err, core.ErrCorrupt) {
+		t.Errorf("Probe of a broken file = %v", err)
+	}
+	for _, o := range []env.Options{{ReadOnly: true}, {ReadOnly: true, DotEnv: path}} {
+		if err := open(t, o).Probe(t.Context(), env.DefaultKey); !errors.Is(err, core.ErrReadOnly) {
+			t.Errorf("Probe of %+v = %v", o, err)
+		}
 	}
 }
 

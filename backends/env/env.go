@@ -58,6 +58,7 @@ var (
 	_ core.Watcher      = (*Backend)(nil)
 	_ core.Lister       = (*Backend)(nil)
 	_ core.Pinger       = (*Backend)(nil)
+	_ core.Prober       = (*Backend)(nil)
 	_ core.SizeLimiter  = (*Backend)(nil)
 )
 

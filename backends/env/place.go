@@ -29,7 +29,8 @@ type medium interface {
 	set(name, value string) error
 	unset(name string) error
 	names() ([]string, error)
-	ping() error
+	ping(readOnly bool) error
+	probe(name string) error // whether set would get through
 }
 
 var process = &place{medium: variables{newNaming(runtime.GOOS)}}
@@ -98,4 +99,6 @@ func (variables) names() ([]string, error) {
 	return names, nil
 }
 
-func (variables) ping() error { return nil }
+func (variables) ping(bool) error { return nil }
+
+func (variables) probe(string) error { return nil }

@@ -37,6 +37,7 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
 // DefaultKey is the file that python-o365's FileSystemTokenBackend uses when
@@ -123,4 +124,4 @@ func (b *Backend) admit(ctx context.Context, op, key string) error {
 	return origin.Fail(op, key, b.fits(key))
 }
 
-func fail(op, key string, err error) error { return origin.Fail(op, key, readOnly(err)) }
+func fail(op, key string, err error) error { return origin.Fail(op, key, atomicfile.ReadOnly(err)) }

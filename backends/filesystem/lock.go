@@ -9,10 +9,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
-	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
@@ -347,14 +345,6 @@ func (b *Backend) sweepTemps(g guard, home string, own int) {
 			other.unlock()
 		}
 	}
-}
-
-// readOnly marks what a read-only file system says.
-func readOnly(err error) error {
-	if errors.Is(err, syscall.EROFS) {
-		return fmt.Errorf("%w: %w", core.ErrReadOnly, err)
-	}
-	return err
 }
 
 // tempIn is the temporary's name below the record's directory, or empty where

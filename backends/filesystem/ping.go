@@ -130,5 +130,5 @@ func (b *Backend) pingRecord(ctx context.Context, root *os.Root, key string) err
 	default:
 		err = atomicfile.ProbeFile(root, at.name)
 	}
-	return origin.Fail("probe", key, readOnly(err))
+	return fail("probe", key, err)
 }

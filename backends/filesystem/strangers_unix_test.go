@@ -237,7 +237,7 @@ func TestALinkAmongTheHelpersIsNotFollowed(t *testing.T) {
 }
 
 func TestPingNamesADirectoryThatOthersCanWrite(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "tokens")
 	b := open(t, dir, Options{})
 	save(t, b, "k", record(1, 0), core.Absent)
 	if err := b.Ping(t.Context()); err != nil {

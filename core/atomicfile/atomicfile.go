@@ -155,6 +155,14 @@ func remove(dir *os.Root, name string) error {
 	return Located(dir, Patiently(func() error { return dir.Remove(name) }))
 }
 
+// ReadOnly marks what a read-only file system says with core.ErrReadOnly.
+func ReadOnly(err error) error {
+	if isReadOnly(err) {
+		return fmt.Errorf("%w: %w", core.ErrReadOnly, err)
+	}
+	return err
+}
+
 // Located returns an error of dir's methods, which names files as dir does, with
 // their whole paths.
 func Located(dir *os.Root, err error) error {

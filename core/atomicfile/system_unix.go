@@ -37,6 +37,8 @@ func isRefusalBySystem(err error) bool {
 		errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES)
 }
 
+func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }
+
 // isDeniedByMode: an immutable file is EPERM, a read-only mount EROFS.
 func isDeniedByMode(err error) bool { return errors.Is(err, syscall.EACCES) }
 

@@ -29,6 +29,8 @@ func syncDir(*os.Root) error { return nil }
 
 func isRefusalBySystem(error) bool { return false }
 
+func isReadOnly(err error) bool { return errors.Is(err, syscall.Errno(19)) } // ERROR_WRITE_PROTECT
+
 func isDeniedByMode(err error) bool { return errors.Is(err, fs.ErrPermission) }
 
 const errFull = syscall.Errno(112) // ERROR_DISK_FULL

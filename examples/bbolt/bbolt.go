@@ -132,14 +132,17 @@ func (b *Backend) Ping(ctx context.Context) error {
 
 // Acquire takes the key's lease if it is free or expired. What is stored is
 // when it expires and a word that only this lease knows: that it is the
-// backend's would not do, since one backend may hold the successor too.
+// backend's would not do, since one backend may hold the successor too. The wall
+// clock tells the expiry here: a step of it takes a lease or keeps a dead one's.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
 	l := &lease{b: b, key: key, owner: []byte(rand.Text())}
 	err := b.update(ctx, "acquire", key, leases, func(bucket *bbolt.Bucket) error {
 		if held := bucket.Get([]byte(key)); held != nil && b.now().Before(expiry(held)) {
 			return core.ErrLeaseHeld
 		}
-		return l.put(bucket, ttl)
+		// The transaction may have had to wait: a caller who left meanwhile must not
+		// leave a lease behind.
+		return cmp.Or(ctx.Err(), l.put(bucket, ttl))
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,8 @@
 package bbolt
 
 import (
+	"context"
+	"errors"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -36,6 +38,46 @@ func TestBothProfilesHold(t *testing.T) {
 			t.Errorf("profile %s: %s", p.Name, p.Detail)
 		}
 	}
+}
+
+func TestAnAcquireWhoseCallerLeavesKeepsNothing(t *testing.T) {
+	db, err := bbolt.Open(filepath.Join(t.TempDir(), "tokens.db"), 0o600, &bbolt.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	other, err := db.Begin(true) // in front of Acquire
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	done := make(chan error)
+	b := New(db)
+	go func() {
+		_, err := b.Acquire(asked{ctx, leave}, "k", time.Hour)
+		done <- err
+	}()
+	<-ctx.Done()
+	if err := other.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("Acquire = %v", err)
+	}
+	if _, err := b.Acquire(t.Context(), "k", time.Hour); err != nil {
+		t.Errorf("the next Acquire = %v", err)
+	}
+}
+
+// asked ends once somebody has asked whether it is over.
+type asked struct {
+	context.Context
+	leave func()
+}
+
+func (a asked) Err() error {
+	defer a.leave()
+	return a.Context.Err()
 }
 
 type store struct {
