@@ -197,6 +197,7 @@ func TestEveryApplicationAndProviderIsInTheStatus(t *testing.T) {
 		{[]string{"--client-id", "app-3"}, 1},
 		{[]string{"--authority", "https://" + elsewhere + "/t"}, 2},
 		{[]string{"--user", ana}, 1},
+		{[]string{"--client-credentials"}, 3},
 	} {
 		var report struct{ Accounts []any }
 		if err := json.Unmarshal([]byte(w.ok(append([]string{"status", "--json"}, c.args...)...)), &report); err != nil {
@@ -207,6 +208,7 @@ func TestEveryApplicationAndProviderIsInTheStatus(t *testing.T) {
 		}
 	}
 	w.fails(3, "status", "--client-id", "app-4")
+	w.fails(2, "status", "--client-credentials", "--user", ana)
 	w.fails(3, "status", "--user", ana, "--client-id", "app-1")
 }
 

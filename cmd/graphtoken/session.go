@@ -63,6 +63,9 @@ type opened struct {
 // open opens the store. It does no I/O but for the files the flags name, and a
 // look at the directory that the store is in.
 func (s *session) open(c *console) (*opened, error) {
+	if s.User != "" && s.ClientCredentials {
+		return nil, usageError("--user names a user, and --client-credentials means the application itself: leave one of them out")
+	}
 	name, err := s.storeName()
 	if err != nil {
 		return nil, err

@@ -50,51 +50,59 @@ func (cmd *statusCommand) Run(ctx context.Context, s *session, c *console) (err 
 	if err != nil {
 		return err
 	}
-	r := report{Store: redact(o.name), Key: redact(o.key), Accounts: o.signIns(cache, time.Now())}
+	now, named := time.Now(), s.named()
+	r := report{Store: redact(o.name), Key: redact(o.key), Accounts: []signIn{}}
+	r.Accounts = append(r.Accounts, users(cache, named, now)...)
+	r.Accounts = append(r.Accounts, applications(cache, named, now)...)
 	if len(r.Accounts) == 0 && s.User != "" {
-		if err := nobody(cache, s.named()); errors.Is(err, core.ErrNotFound) {
+		if err := nobody(cache, named); errors.Is(err, core.ErrNotFound) {
 			return err
 		}
-		return fmt.Errorf("%w of %s", core.ErrNotFound, whom(s.named()))
+		return fmt.Errorf("%w of %s", core.ErrNotFound, whom(named))
 	}
 	if cmd.JSON {
 		err = writeJSON(c.out, r)
 	} else {
-		err = r.print(c.out, time.Now())
+		err = r.print(c.out, now)
 	}
 	if err == nil && len(r.Accounts) == 0 {
-		return fmt.Errorf("%w of %s", core.ErrNotFound, whom(s.named()))
+		return fmt.Errorf("%w of %s", core.ErrNotFound, whom(named))
 	}
 	return err
 }
 
-func (o *opened) signIns(c *tokencache.Cache, now time.Time) []signIn {
-	signIns := []signIn{}
-	named := o.named()
+// users describes the users that the flags leave.
+func users(c *tokencache.Cache, named tokencache.Query, now time.Time) []signIn {
+	var all []signIn
 	for _, a := range fitting(c, named) {
-		q := tokencache.Query{HomeAccountID: a.HomeAccountID, ClientID: o.ClientID, Environment: a.Environment, Tenant: a.Realm}
-		in := describe(c, q, now)
-		if o.ClientID != "" && in.ClientID == "" {
+		in := describe(c, tokencache.Query{HomeAccountID: a.HomeAccountID, ClientID: named.ClientID, Environment: a.Environment, Tenant: a.Realm}, now)
+		if named.ClientID != "" && in.ClientID == "" {
 			continue // the user has nothing of this application
 		}
-		in.Username, in.HomeAccountID, in.Tenant = a.Username, a.HomeAccountID, a.Realm
-		in.Environment = a.Environment
-		signIns = append(signIns, in)
+		in.Username, in.HomeAccountID = a.Username, a.HomeAccountID
+		in.Environment, in.Tenant = a.Environment, a.Realm
+		all = append(all, in)
 	}
+	return all
+}
+
+// applications describes the applications that have tokens of their own, as far as
+// the flags leave them.
+func applications(c *tokencache.Cache, named tokencache.Query, now time.Time) []signIn {
+	var all []signIn
 	for _, h := range holders(c) {
-		if h.HomeAccountID != "" || o.User != "" {
+		if h.HomeAccountID != "" || named.Username != "" || !fits(named.ClientID, h.ClientID) || !fits(named.Tenant, h.Realm) {
 			continue
 		}
 		q := tokencache.Query{App: true, ClientID: h.ClientID, Environment: cmp.Or(named.Environment, h.Environment), Tenant: h.Realm}
-		token, there := c.AccessToken(q)
-		if !there || token.Environment != h.Environment || !fits(named.ClientID, h.ClientID) || !fits(named.Tenant, h.Realm) {
-			continue
+		if token, there := c.AccessToken(q); !there || token.Environment != h.Environment {
+			continue // another provider's
 		}
 		in := describe(c, q, now)
 		in.Application, in.Refreshable = true, true // with its secret
-		signIns = append(signIns, in)
+		all = append(all, in)
 	}
-	return signIns
+	return all
 }
 
 // fits compares what a flag names, if anything, with what there is.

@@ -65,8 +65,12 @@ func isAnyTenant(tenant string) bool {
 	return slices.Contains([]string{"common", "organizations", "consumers"}, strings.ToLower(tenant))
 }
 
-// fitting returns the users that are meant by q's name, provider and tenant.
+// fitting returns the users that are meant by q's name, provider and tenant; none
+// where q means an application.
 func fitting(c *tokencache.Cache, q tokencache.Query) []tokencache.Account {
+	if q.App {
+		return nil
+	}
 	return slices.DeleteFunc(c.Accounts(), func(a tokencache.Account) bool {
 		its, there := c.Account(tokencache.Query{HomeAccountID: a.HomeAccountID, Environment: cmp.Or(q.Environment, a.Environment), Tenant: a.Realm})
 		return !there || its.Environment != a.Environment ||
