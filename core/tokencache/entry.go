@@ -254,7 +254,7 @@ func (e *entry) detached() *entry {
 		}
 	}
 	d.field[secret] = strings.Clone(e.field[secret])
-	d.scopes = SplitScopes(d.field[target])
+	d.scopes = splitScopes(d.field[target])
 	return d
 }
 

@@ -101,7 +101,7 @@ func (s *scanner) entry(k kind, key string) (*entry, error) {
 	e.raw = s.text[start:s.pos]
 	e.scopes = strings.Fields(e.field[target])
 	if strings.IndexByte(e.field[target], ',') >= 0 {
-		e.scopes = SplitScopes(e.field[target])
+		e.scopes = splitScopes(e.field[target])
 	}
 	return e, nil
 }

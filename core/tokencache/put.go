@@ -97,7 +97,7 @@ func (c *Cache) Put(r TokenResponse) error {
 		r.Sent = time.Now()
 	}
 	r.ExpiresIn = r.lifetime()
-	r.Scope = strings.Join(r.Library.scopes(SplitScopes(r.Scope)), " ")
+	r.Scope = strings.Join(r.Library.scopes(splitScopes(r.Scope)), " ")
 
 	of := owner{fold(home), cloud(r.Environment)}
 	p := &putting{r: r, home: home, environment: r.Library.environment(r.Environment), g: slices.Clone(c.groups[of])}

@@ -110,7 +110,7 @@ func (c *Cache) Account(q Query) (Account, bool) {
 // to a key, an assertion or claims is good for nobody who asks for less.
 func (c *Cache) AccessToken(q Query) (AccessToken, bool) {
 	_, g := c.find(q)
-	q.Scopes = SplitScopes(q.Scopes...)
+	q.Scopes = splitScopes(q.Scopes...)
 	var best *entry
 	var ahead int64
 	tenants := g.tenants(q)
@@ -235,7 +235,7 @@ func (c *Cache) Ambiguous(q Query) bool {
 // there were any.
 func (c *Cache) DropAccessToken(q Query) bool {
 	of, g := c.find(q)
-	q.Scopes = SplitScopes(q.Scopes...)
+	q.Scopes = splitScopes(q.Scopes...)
 	tenants := g.tenants(q)
 	return c.drop(of, func(e *entry) bool { return e.isAccessToken(q) && tenants.include(e) })
 }

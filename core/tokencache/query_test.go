@@ -234,3 +234,14 @@ func TestAccountsStandInTheOrderOfTheirNames(t *testing.T) {
 		t.Errorf("got %q", names)
 	}
 }
+
+func TestTheListOfSplitScopesIsTheCallersOwn(t *testing.T) {
+	for _, given := range [][]string{{"User.Read", "Mail.Read"}, {"User.Read Mail.Read"}} {
+		first := given[0]
+		split := tokencache.SplitScopes(given...)
+		split[0] = "changed"
+		if given[0] != first {
+			t.Errorf("a change of the list changed %q", first)
+		}
+	}
+}

@@ -9,9 +9,13 @@ import (
 // texts with several scopes in them ("User.Read Mail.Read", "User.Read, Mail.Read")
 // are split at white space and commas, blanks are dropped, and each scope
 // stands once, where it came first. No scope has white space or a comma in it
-// (RFC 6749 section 3.3, and Microsoft's resources name none). Scopes that are
-// single already are returned as they are, in the same slice.
-func SplitScopes(scopes ...string) []string {
+// (RFC 6749 section 3.3, and Microsoft's resources name none). The list is a slice
+// of its own.
+func SplitScopes(scopes ...string) []string { return slices.Clone(splitScopes(scopes...)) }
+
+// splitScopes is SplitScopes for reading: scopes that are single already are
+// returned in the same slice.
+func splitScopes(scopes ...string) []string {
 	if areSingle(scopes) {
 		return scopes
 	}
