@@ -25,7 +25,9 @@ func Merge(base, mine, theirs *Cache) *Cache {
 	}
 	merged := theirs.Clone()
 	for of, m := range mine.groups {
-		merged.mergeGroup(of, base.groups[of], m)
+		if b := base.groups[of]; !slices.Equal(m, b) { // nearly all are the very entries of base
+			merged.mergeGroup(of, b, m)
+		}
 	}
 	for of, b := range base.groups {
 		if _, kept := mine.groups[of]; !kept {
@@ -42,8 +44,7 @@ func Merge(base, mine, theirs *Cache) *Cache {
 func (c *Cache) mergeGroup(of owner, base, mine group) {
 	theirs := c.groups[of]
 	switch {
-	case mine.same(theirs):
-	case theirs.same(base): // to the letter, before white space
+	case slices.Equal(theirs, base) || theirs.same(base): // to the letter, before white space
 		c.setGroup(of, mine)
 	case mine.equal(base) || mine.equal(theirs):
 	case theirs.equal(base):

@@ -302,27 +302,50 @@ func (c *Cache) candidate(q Query) (owner, bool) {
 		if q.App {
 			home = ""
 		}
-		return q.only(c, c.providers(home, q.Environment))
+		if q.Environment != "" {
+			return q.onlyOne(c, owner{home, cloud(q.Environment)})
+		}
+		if len(c.clouds) == 1 { // nearly always
+			for cloud := range c.clouds {
+				return q.onlyOne(c, owner{home, cloud})
+			}
+		}
+		return q.only(c, c.providers(home))
 	}
 	if q.Username != "" {
-		return q.only(c, c.named[fold(q.Username)].all())
+		named := c.named[fold(q.Username)]
+		if named == nil || named.next == nil {
+			return q.onlyOne(c, named.first())
+		}
+		return q.only(c, named.all())
 	}
 	return q.onlyOf(c, maps.Keys(c.groups))
 }
 
 // providers are the owners that have one home account ID.
-func (c *Cache) providers(home, environment string) iter.Seq[owner] {
+func (c *Cache) providers(home string) iter.Seq[owner] {
 	return func(yield func(owner) bool) {
-		if environment != "" {
-			yield(owner{home, cloud(environment)})
-			return
-		}
 		for cloud := range c.clouds {
 			if !yield(owner{home, cloud}) {
 				return
 			}
 		}
 	}
+}
+
+// onlyOne is only where there is one to choose from.
+func (q Query) onlyOne(c *Cache, of owner) (owner, bool) {
+	if q.means(c, of) {
+		return of, false
+	}
+	return owner{}, false
+}
+
+func (n *namesakes) first() owner {
+	if n == nil {
+		return owner{}
+	}
+	return n.owner
 }
 
 // all are the owners of the list, of which one may stand there twice.
