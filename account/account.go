@@ -78,6 +78,10 @@ type Config struct {
 	// credentials grant). It needs a ClientSecret and a Tenant.
 	App bool
 
+	// Library is another MSAL that works on the record, too. A sign-in then files
+	// tokens where that library looks for them and puts its own: see docs/other-msals.md.
+	Library tokencache.Library
+
 	// HTTPClient sends the requests; http.DefaultClient by default.
 	HTTPClient *http.Client
 
@@ -216,6 +220,7 @@ func (a *Account) tenant() string {
 // returns what is there then. Where they can't be saved, it returns both that and
 // core.ErrRefreshedNotSaved: the store keeps them.
 func (a *Account) put(ctx context.Context, response tokencache.TokenResponse) (*tokencache.Cache, error) {
+	response.Library = a.config.Library
 	cache, err := a.store.Put(ctx, a.key, response)
 	if err != nil {
 		err = fmt.Errorf("account: signed in, but the tokens are not saved: %w", err)

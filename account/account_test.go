@@ -135,6 +135,24 @@ func TestASecondUserJoinsTheRecord(t *testing.T) {
 	}
 }
 
+func TestASignInUsesTheKeysOfTheLibraryThatTheConfigNames(t *testing.T) {
+	for library, end := range map[tokencache.Library]string{
+		tokencache.MSALGo:   "-login.microsoftonline.com-refreshtoken-" + entra.PublicClient,
+		tokencache.MSALNode: "-login.windows.net-refreshtoken-" + entra.PublicClient + "---",
+		tokencache.MSALJava: "-login.windows.net-refreshtoken-" + entra.PublicClient + "--",
+	} {
+		idp, b := start(t), newBackend(t)
+		who := signIn(t, idp, newAccount(t, idp, b, account.Config{Library: library}), ana)
+		rec, err := b.Load(t.Context(), "tokens")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := `"` + who.HomeAccountID + end + `":{`; !strings.Contains(string(rec.Data), want) {
+			t.Errorf("no key is %s in %s", want, string(rec.Data))
+		}
+	}
+}
+
 func TestOneSignsOutAndTheOtherStays(t *testing.T) {
 	idp, b := start(t), newBackend(t)
 	signIn(t, idp, newAccount(t, idp, b, account.Config{}), ana)
