@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
@@ -133,6 +134,50 @@ func TestARefreshKeepsWhatAnotherMSALWroteOfOthers(t *testing.T) {
 						t.Errorf("%s %s became\n%v\nfrom\n%v", section, key, got, entries[key])
 					}
 				}
+			}
+		})
+	}
+}
+
+// MSAL Go, Node and Java write where their own keys say. A refresh of ours under
+// another key would leave them two tokens to choose from, one of them spent.
+func TestARefreshStandsUnderTheKeysOfAnotherMSAL(t *testing.T) {
+	for library, record := range msals(t) {
+		t.Run(library, func(t *testing.T) {
+			c := parse(t, record)
+			q := tokencache.Query{Username: "ana@contoso.com", ClientID: msalsPublic, Scopes: []string{"User.Read"}}
+			at, _ := c.AccessToken(q)
+			id, _ := c.IDToken(q)
+			put(t, c, tokencache.TokenResponse{
+				AccessToken: "at-ours", RefreshToken: "rt-ours", IDToken: id.Secret.Reveal(), ExpiresIn: 3600,
+				Scope:    "openid profile https://graph.microsoft.com/Mail.ReadWrite https://graph.microsoft.com/User.Read",
+				ClientID: msalsPublic, Tenant: at.Realm, Environment: at.Environment, HomeAccountID: at.HomeAccountID,
+				GrantType: "refresh_token", Sent: at.CachedAt.Add(time.Second),
+			})
+			before, after := read(t, record), read(t, marshal(t, c))
+			for section, entries := range before {
+				want, got := slices.Sorted(maps.Keys(entries)), slices.Sorted(maps.Keys(after[section]))
+				if section == "AppMetadata" {
+					continue
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("the keys of %s became\n%q\nfrom\n%q", section, got, want)
+				}
+			}
+			if rt, _ := c.RefreshToken(q); rt.Secret != "rt-ours" {
+				t.Errorf("the refresh token is %q", rt.Secret.Reveal())
+			}
+			if now, _ := c.AccessToken(q); now.Secret != "at-ours" {
+				t.Errorf("the access token is %q", now.Secret.Reveal())
+			}
+			apps := 0
+			for _, e := range after["AppMetadata"] {
+				if e["client_id"] == msalsPublic {
+					apps++
+				}
+			}
+			if apps != 1 {
+				t.Errorf("%d AppMetadata entries are the client's; MSAL Node refuses to refresh when two are", apps)
 			}
 		})
 	}
