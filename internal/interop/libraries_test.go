@@ -44,11 +44,12 @@ func (p place) document(t *testing.T) document {
 	return d
 }
 
-const another = "bo@contoso.com"
+// otherUser is one whose entries are in the record, too.
+const otherUser = "bo@contoso.com"
 
-// bos is the part of a record that belongs to another user, with all that this
-// collection and MSAL Python write, and with what no library knows.
-func bos(home string) document {
+// entriesOfOther are the entries of otherUser, with all that this collection and
+// MSAL Python write, and with what no library knows.
+func entriesOfOther(home string) document {
 	common := func(more map[string]any) map[string]any {
 		m := map[string]any{"home_account_id": home, "environment": "login.microsoftonline.com", "unknown": "x"}
 		maps.Copy(m, more)
@@ -57,7 +58,7 @@ func bos(home string) document {
 	at := func(kind, tail string) string {
 		return home + "-login.microsoftonline.com-" + kind + "-" + entra.PublicClient + "-" + tail
 	}
-	claims := `{"sub":"bo","aud":"` + entra.PublicClient + `","preferred_username":"` + another + `","tid":"` + entra.Tenant + `"}`
+	claims := `{"sub":"bo","aud":"` + entra.PublicClient + `","preferred_username":"` + otherUser + `","tid":"` + entra.Tenant + `"}`
 	return document{
 		"AccessToken": {at("accesstoken", "common-user.read"): common(map[string]any{
 			"credential_type": "AccessToken", "secret": "at-bo", "client_id": entra.PublicClient, "realm": "common", "target": "User.Read",
@@ -70,7 +71,7 @@ func bos(home string) document {
 			"credential_type": "IdToken", "secret": "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".sig", "client_id": entra.PublicClient, "realm": "common",
 		})},
 		"Account": {home + "-login.microsoftonline.com-common": common(map[string]any{
-			"realm": "common", "local_account_id": home[:36], "username": another, "authority_type": "MSSTS",
+			"realm": "common", "local_account_id": home[:36], "username": otherUser, "authority_type": "MSSTS",
 			"account_source": "authorization_code", "last_modification_time": "1700000000",
 		})},
 		"AppMetadata": {"appmetadata-login.microsoftonline.com-another-application": {
@@ -97,32 +98,34 @@ func (p place) add(t *testing.T, more document) {
 	writeFile(t, data, p.dir, record)
 }
 
-// row is what the table of docs/other-msals.md says of a library.
-func row(name string, ana, another, before document) string {
-	var rt map[string]any
-	var key string
-	for key, rt = range ana["RefreshToken"] {
-	}
+// row is what the table of docs/other-msals.md says of a library: signedIn is
+// what it wrote of one user, after what it made of the entries of otherUser.
+func row(name string, signedIn, after, before document) string {
+	key, rt := signedIn.first("RefreshToken")
 	_, tail, _ := strings.Cut(key, "-refreshtoken-"+entra.PublicClient)
-	tail = strings.NewReplacer(strings.ToLower(strings.Join(slices.Sorted(slices.Values(scopes)), " ")+" openid profile"), "SCOPES").Replace(tail)
-	stamp := "no"
+	named := strings.ToLower(strings.Join(slices.Sorted(slices.Values(scopes)), " ") + " openid profile")
+	tail = strings.ReplaceAll(tail, named, "SCOPES")
+	stamped, metadata := "no", "none"
 	if rt["last_modification_time"] != nil {
-		stamp = "yes"
+		stamped = "yes"
 	}
-	var realm any
-	for _, e := range ana["AccessToken"] {
-		realm = e["realm"]
+	if _, app := signedIn.first("AppMetadata"); app != nil {
+		metadata = "one"
 	}
+	_, at := signedIn.first("AccessToken")
+	realm := at["realm"]
 	if realm == entra.Tenant {
 		realm = "the tenant's ID"
 	}
-	metadata := "none"
-	for key := range ana["AppMetadata"] {
-		if strings.Contains(key, entra.PublicClient) {
-			metadata = "one"
-		}
+	return fmt.Sprintf("| %s | `%s` | %s | %s | %s | %s | %s |", name, rt["environment"], realm, code(tail), stamped, metadata, losses(before, after))
+}
+
+// first returns the first entry of a section, or nil.
+func (d document) first(section string) (key string, e map[string]any) {
+	for _, key := range slices.Sorted(maps.Keys(d[section])) {
+		return key, d[section][key]
 	}
-	return fmt.Sprintf("| %s | `%s` | %s | %s | %s | %s | %s |", name, rt["environment"], realm, code(tail), stamp, metadata, losses(before, another))
+	return "", nil
 }
 
 func code(s string) string {
@@ -187,7 +190,7 @@ func TestWhatTheLibrariesWriteIsWhatIsRecordedAndDocumented(t *testing.T) {
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t)
-			if err := p.idp.AddUser(entra.User{Username: another}); err != nil {
+			if err := p.idp.AddUser(entra.User{Username: otherUser}); err != nil {
 				t.Fatal(err)
 			}
 			program, service := p.theirs(t, l, "common"), p.theirs(t, l, entra.Tenant)
@@ -195,8 +198,8 @@ func TestWhatTheLibrariesWriteIsWhatIsRecordedAndDocumented(t *testing.T) {
 				t.Fatal(err)
 			}
 			signedIn := p.document(t)
-			user, _ := p.idp.User(another)
-			before := bos(user.HomeAccountID())
+			user, _ := p.idp.User(otherUser)
+			before := entriesOfOther(user.HomeAccountID())
 			p.add(t, before)
 			if _, err := program.refresh(t); err != nil {
 				t.Fatal(err)
@@ -211,7 +214,7 @@ func TestWhatTheLibrariesWriteIsWhatIsRecordedAndDocumented(t *testing.T) {
 				{Do: "redeem", Code: p.code(t, entra.Tenant), Redirect: redirect, Verifier: verifier, Claims: claims},
 				{Do: "application"},
 				{Do: "application", Claims: claims},
-				{Do: "on behalf", Assertion: p.accessTokenFor(t, another)},
+				{Do: "on behalf", Assertion: p.accessTokenFor(t, otherUser)},
 			} {
 				if c.Do == "on behalf" && l.name == "MSAL Go" {
 					continue // no accessor can keep these: MSAL Go 1.10.1 can't read what it wrote

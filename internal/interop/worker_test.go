@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
 	"github.com/graphtoken/graphtoken/internal/interop/peers/msalgo"
 	"github.com/graphtoken/graphtoken/internal/testkit/peer"
 )
@@ -38,29 +39,30 @@ func TestMain(m *testing.M) {
 // [msalgo.Command] with one [msalgo.Answer].
 type library struct {
 	name  string
+	keys  tokencache.Library // that this collection's sign-in is to use
 	start func(t *testing.T) *exec.Cmd
 }
 
 var libraries = []library{
-	{"MSAL Go", func(t *testing.T) *exec.Cmd {
+	{"MSAL Go", tokencache.MSALGo, func(t *testing.T) *exec.Cmd {
 		self, err := os.Executable()
 		if err != nil {
 			t.Fatal(err)
 		}
 		return exec.Command(self)
 	}},
-	{"MSAL Python", func(t *testing.T) *exec.Cmd {
+	{"MSAL Python", tokencache.MSALPython, func(t *testing.T) *exec.Cmd {
 		cmd := exec.Command(peer.Python(t), filepath.Join("peers", "python", "worker.py"))
 		cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
 		return cmd
 	}},
-	{"MSAL Node", func(t *testing.T) *exec.Cmd {
+	{"MSAL Node", tokencache.MSALNode, func(t *testing.T) *exec.Cmd {
 		path := peer.Node(t)
 		cmd := exec.Command("node", filepath.Join("peers", "node", "worker.js"))
 		cmd.Env = append(os.Environ(), "NODE_PATH="+path)
 		return cmd
 	}},
-	{"MSAL for Java", func(t *testing.T) *exec.Cmd {
+	{"MSAL for Java", tokencache.MSALJava, func(t *testing.T) *exec.Cmd {
 		path := peer.Java(t)
 		classes, err := compiled(path)
 		if err != nil {
