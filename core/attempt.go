@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"time"
+	"unique"
 
 	"github.com/graphtoken/graphtoken/core/internal/jitter"
 	"github.com/graphtoken/graphtoken/core/tokencache"
@@ -58,8 +59,8 @@ func (r *requirements) apply(opts []TokenOption) {
 		if o.claims != "" {
 			r.claims = o.claims
 		}
-		if o.rejected != "" {
-			r.rejected = o.rejected
+		if o.rejected != (unique.Handle[tokencache.Secret]{}) {
+			r.rejected = o.rejected.Value()
 		}
 	}
 }

@@ -66,9 +66,17 @@ type Error struct {
 
 func (e *Error) Error() string {
 	if e.Key == "" {
-		return e.Backend + ": " + e.Op + ": " + Printable(e.Err.Error())
+		return e.Backend + ": " + e.Op + ": " + e.cause()
 	}
-	return e.Backend + ": " + e.Op + " " + strconv.Quote(e.Key) + ": " + Printable(e.Err.Error())
+	return e.Backend + ": " + e.Op + " " + strconv.Quote(e.Key) + ": " + e.cause()
+}
+
+func (e *Error) cause() string {
+	text := e.Err.Error()
+	if lines := (*panicError)(nil); errors.As(e.Err, &lines) {
+		return text
+	}
+	return Printable(text)
 }
 
 func (e *Error) Unwrap() error { return e.Err }

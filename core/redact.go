@@ -3,6 +3,9 @@ package core
 import (
 	"fmt"
 	"io"
+	"unique"
+
+	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
 // Package fmt prints unexported fields without asking their types, so what
@@ -22,7 +25,7 @@ func (o TokenOption) Format(f fmt.State, _ rune) {
 	switch {
 	case o.claims != "":
 		name = "Claims"
-	case o.rejected != "":
+	case o.rejected != (unique.Handle[tokencache.Secret]{}):
 		name = "Rejected"
 	}
 	_, _ = io.WriteString(f, "["+name+"]")

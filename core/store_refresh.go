@@ -181,11 +181,31 @@ func (r *refreshRun) run(ctx context.Context, mine *tokencache.Cache, done chan<
 	err := errNoReturn // if fn ends its goroutine
 	defer func() {
 		if v := recover(); v != nil {
-			err = r.store.fail("refresh", r.key, fmt.Errorf("the refresh function panicked: %v\n%s", v, debug.Stack()))
+			err = r.store.fail("refresh", r.key, &panicError{panicText(v), debug.Stack()})
 		}
 		done <- err
 	}()
 	err = r.fn(ctx, mine)
+}
+
+// panicError is a panic of a refresh function. Its lines are those of the stack.
+type panicError struct {
+	text  string
+	stack []byte
+}
+
+func (e *panicError) Error() string {
+	return "the refresh function panicked: " + e.text + "\n" + string(e.stack)
+}
+
+// panicText tells what was panicked with, if that has a text of its own. Of any
+// other value it tells the type: the value may hold tokens.
+func panicText(v any) string {
+	switch v.(type) {
+	case error, fmt.Formatter, fmt.Stringer, string:
+		return Printable(fmt.Sprint(v))
+	}
+	return fmt.Sprintf("with a value of type %T", v)
 }
 
 // errNoReturn is what callers get when the refresh function ends its goroutine.

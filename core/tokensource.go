@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
@@ -78,7 +79,7 @@ func (s *Store) TokenSource(key string, q tokencache.Query, f RefreshFunc) *Toke
 type TokenOption struct {
 	minValidity time.Duration
 	claims      string
-	rejected    tokencache.Secret
+	rejected    unique.Handle[tokencache.Secret] // and not the token itself, which package fmt would print
 }
 
 // MinValidity asks for a token that is valid for d at least. A token just
@@ -98,7 +99,12 @@ func Claims(challenge string) TokenOption { return TokenOption{claims: challenge
 // Where s itself took the place of a refused token less than a minute ago, and
 // the resource demands no new claims, Token returns s again: the resource refuses
 // what the provider gives, and its answer stands.
-func Rejected(s tokencache.Secret) TokenOption { return TokenOption{rejected: s} }
+func Rejected(s tokencache.Secret) TokenOption {
+	if s == "" {
+		return TokenOption{}
+	}
+	return TokenOption{rejected: unique.Make(s)}
+}
 
 // Token returns a valid access token. One that is kept in the process costs no
 // I/O and no allocation; near its expiry it is still served at once, and

@@ -5,16 +5,25 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
+	"time"
 )
 
 // Secret is a token or another secret. However it is printed, logged or
-// marshalled, it shows its length and nothing else; Reveal hands it over.
+// marshalled, it shows its length and nothing else; Reveal hands it over. So do
+// AccessToken, RefreshToken and IDToken, which hold one, and TokenResponse.
 //
-// What it can't prevent: package fmt doesn't ask the type of a field that is not
-// exported, so a struct that keeps a Secret in one needs a Format method of its
-// own; nor does it ask for the verbs %p and %w, which go vet reports. And
-// encoding/json writes the key of a map as the string it is.
+// What it can't prevent, since it is a string that converts and compares, is what
+// reads memory by reflection and asks no type for a method:
+//
+//   - package fmt, for what stands in a field that is not exported: a struct that
+//     keeps a Secret in one needs a Format method of its own. Nor does fmt ask for
+//     the verbs %p and %w, which go vet reports.
+//   - go-spew with DisableMethods, and so the diff that testify's assert.Equal
+//     prints, and go-cmp where two secrets of one length differ. Compare with ==,
+//     and print what came of it.
+//   - encoding/json, for the key of a map.
 type Secret string
 
 // Reveal returns the secret itself.
@@ -31,6 +40,17 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // MarshalText returns String; MarshalJSON follows from it.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// GobEncode returns String.
+func (s Secret) GobEncode() ([]byte, error) { return []byte(s.String()), nil }
+
+// Equal reports whether both are the same token. Package go-cmp asks for it, which
+// can't compare fields that are not exported.
+func (t AccessToken) Equal(o AccessToken) bool {
+	return t.Secret == o.Secret && t.ExpiresOn.Equal(o.ExpiresOn) && t.CachedAt.Equal(o.CachedAt) && t.RefreshOn.Equal(o.RefreshOn) &&
+		slices.Equal(t.Scopes, o.Scopes) && t.HomeAccountID == o.HomeAccountID && t.ClientID == o.ClientID && t.Realm == o.Realm &&
+		t.Environment == o.Environment && t.TokenType == o.TokenType && t.ahead == o.ahead
+}
 
 // String says how much is in the cache, and nothing of what.
 func (c Cache) String() string {
@@ -72,11 +92,28 @@ func (r TokenResponse) redacted() redactedResponse {
 	}
 }
 
-// Format prints the response without its secrets.
-func (r TokenResponse) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "%+v", r.redacted()) }
+// String returns the response without its secrets.
+func (r TokenResponse) String() string { return fmt.Sprintf("%+v", r.redacted()) }
+
+// Format prints String, whatever the verb.
+func (r TokenResponse) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String()) }
 
 // LogValue returns the response without its secrets.
 func (r TokenResponse) LogValue() slog.Value { return slog.AnyValue(r.redacted()) }
 
 // MarshalJSON writes the response without its secrets.
 func (r TokenResponse) MarshalJSON() ([]byte, error) { return json.Marshal(r.redacted()) }
+
+// MarshalText returns String; encoding/xml calls it, and most other encodings.
+func (r TokenResponse) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// GobEncode returns String.
+func (r TokenResponse) GobEncode() ([]byte, error) { return []byte(r.String()), nil }
+
+// Equal reports whether both responses are the same. Package go-cmp asks for it,
+// which would print the secrets field by field.
+func (r TokenResponse) Equal(o TokenResponse) bool {
+	sent := r.Sent.Equal(o.Sent)
+	r.Sent, o.Sent = time.Time{}, time.Time{}
+	return sent && r == o
+}
