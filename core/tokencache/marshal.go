@@ -14,17 +14,17 @@ import (
 func (c *Cache) Marshal() ([]byte, error) {
 	var sections [kinds][]*entry
 	size := 2
-	for _, g := range c.groups {
+	for _, g := range c.in().groups {
 		for _, e := range g {
 			sections[e.kind] = append(sections[e.kind], e)
 			size += len(e.key) + len(e.raw) + 8
 		}
 	}
-	for _, e := range c.apps {
+	for _, e := range c.in().apps {
 		sections[appMetadata] = append(sections[appMetadata], e)
 		size += len(e.key) + len(e.raw) + 8
 	}
-	for _, e := range c.extra {
+	for _, e := range c.in().extra {
 		size += len(e.key) + len(e.raw) + 8
 	}
 	w := &writer{buf: make([]byte, 0, size+128)}
@@ -42,9 +42,9 @@ func (c *Cache) Marshal() ([]byte, error) {
 		}
 		w.close()
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.extra)) {
+	for _, name := range slices.Sorted(maps.Keys(c.in().extra)) {
 		w.name(name)
-		w.raw(c.extra[name].raw)
+		w.raw(c.in().extra[name].raw)
 	}
 	w.close()
 	return w.buf, nil

@@ -24,25 +24,25 @@ func Merge(base, mine, theirs *Cache) *Cache {
 		}
 	}
 	merged := theirs.Clone()
-	for of, m := range mine.groups {
-		if b := base.groups[of]; !slices.Equal(m, b) { // nearly all are the very entries of base
+	for of, m := range mine.in().groups {
+		if b := base.in().groups[of]; !slices.Equal(m, b) { // nearly all are the very entries of base
 			merged.mergeGroup(of, b, m)
 		}
 	}
-	for of, b := range base.groups {
-		if _, kept := mine.groups[of]; !kept {
+	for of, b := range base.in().groups {
+		if _, kept := mine.in().groups[of]; !kept {
 			merged.mergeGroup(of, b, nil)
 		}
 	}
-	mergeMaps(base.apps, mine.apps, merged.apps)
+	mergeMaps(base.in().apps, mine.in().apps, merged.in().apps)
 	merged.settleApps(mine, theirs)
-	mergeMaps(base.extra, mine.extra, merged.extra)
+	mergeMaps(base.in().extra, mine.in().extra, merged.in().extra)
 	return merged
 }
 
 // mergeGroup merges mine into one owner's group of c, which is theirs.
 func (c *Cache) mergeGroup(of owner, base, mine group) {
-	theirs := c.groups[of]
+	theirs := c.in().groups[of]
 	switch {
 	case slices.Equal(theirs, base) || theirs.same(base): // to the letter, before white space
 		c.setGroup(of, mine)
@@ -200,8 +200,8 @@ func (e *entry) signIn() stamp {
 // and MSAL Go finds no refresh token without it.
 func (c *Cache) settleApps(mine, theirs *Cache) {
 	var hadMine, hadTheirs, has map[string]bool
-	for id, e := range mine.apps {
-		if theirs.apps[id] != nil || e.field[clientID] == "" {
+	for id, e := range mine.in().apps {
+		if theirs.in().apps[id] != nil || e.field[clientID] == "" {
 			continue
 		}
 		if has == nil {
@@ -209,9 +209,9 @@ func (c *Cache) settleApps(mine, theirs *Cache) {
 		}
 		switch of := e.client(); {
 		case hadMine[of] && !has[of]:
-			delete(c.apps, id)
+			delete(c.in().apps, id)
 		case has[of] && !hadTheirs[of]:
-			c.apps[id] = e
+			c.in().apps[id] = e
 		}
 	}
 }
@@ -219,7 +219,7 @@ func (c *Cache) settleApps(mine, theirs *Cache) {
 // clients are those that have a token, with their clouds.
 func (c *Cache) clients() map[string]bool {
 	clients := make(map[string]bool)
-	for _, g := range c.groups {
+	for _, g := range c.in().groups {
 		for _, e := range g {
 			if e.kind != accounts && !e.opaque() {
 				clients[e.client()] = true

@@ -47,7 +47,7 @@ func Parse(data []byte) (*Cache, error) {
 		return nil, ErrLegacyToken
 	}
 	c := New()
-	c.extra = extra
+	c.in().extra = extra
 	c.fill(sections)
 	return c, nil
 }
@@ -137,13 +137,13 @@ func (c *Cache) fill(sections [kinds]map[string]*entry) {
 func (c *Cache) fillApps(section map[string]*entry) {
 	for _, e := range section {
 		id := e.identity()
-		old, there := c.apps[id]
+		old, there := c.in().apps[id]
 		if there {
 			x, y := old.field[familyID] != "", e.field[familyID] != ""
 			if x && !y || x == y && old.key > e.key {
 				continue
 			}
 		}
-		c.apps[id] = e
+		c.in().apps[id] = e
 	}
 }

@@ -100,7 +100,7 @@ func (c *Cache) Put(r TokenResponse) error {
 	r.Scope = strings.Join(r.Library.scopes(splitScopes(r.Scope)), " ")
 
 	of := owner{fold(home), cloud(r.Environment)}
-	p := &putting{r: r, home: home, environment: r.Library.environment(r.Environment), g: slices.Clone(c.groups[of])}
+	p := &putting{r: r, home: home, environment: r.Library.environment(r.Environment), g: slices.Clone(c.in().groups[of])}
 	p.accessToken()
 	if r.RefreshToken != "" {
 		p.refreshToken()
@@ -111,13 +111,13 @@ func (c *Cache) Put(r TokenResponse) error {
 		}
 		p.account(claims)
 	}
-	app := p.app(c.apps)
+	app := p.app(c.in().apps)
 	if p.err != nil {
 		return fmt.Errorf("%w: %w", errUnusable, p.err)
 	}
 	slices.SortFunc(p.g, byKey)
 	c.setGroup(of, p.g)
-	c.apps[app.identity()] = app
+	c.in().apps[app.identity()] = app
 	return nil
 }
 

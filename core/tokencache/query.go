@@ -77,7 +77,7 @@ type IDToken struct {
 // Accounts returns the signed-in users, by name.
 func (c *Cache) Accounts() []Account {
 	var found []Account
-	for _, g := range c.groups {
+	for _, g := range c.in().groups {
 		for _, e := range g {
 			if e.kind == accounts && !e.opaque() {
 				found = append(found, e.account())
@@ -246,7 +246,7 @@ func (c *Cache) DropAccessToken(q Query) bool {
 // scopes, and not because it lives longer than the new one.
 func (c *Cache) DropSecret(s Secret) bool {
 	dropped := false
-	for of, g := range c.groups {
+	for of, g := range c.in().groups {
 		if s != "" && slices.ContainsFunc(g, func(e *entry) bool { return e.isSecret(s) }) {
 			dropped = c.drop(of, func(e *entry) bool { return e.isSecret(s) }) || dropped
 		}
@@ -260,7 +260,7 @@ func (e *entry) isSecret(s Secret) bool {
 
 // drop removes those of an owner's entries that are unwanted.
 func (c *Cache) drop(of owner, unwanted func(*entry) bool) bool {
-	g := c.groups[of]
+	g := c.in().groups[of]
 	kept := slices.DeleteFunc(slices.Clone(g), unwanted)
 	if len(kept) == len(g) {
 		return false
@@ -291,7 +291,7 @@ func (c *Cache) find(q Query) (owner, group) {
 	if several {
 		return owner{}, nil
 	}
-	return of, c.groups[of]
+	return of, c.in().groups[of]
 }
 
 // candidate returns the owner that q fits, and whether there are several. One
@@ -305,27 +305,27 @@ func (c *Cache) candidate(q Query) (owner, bool) {
 		if q.Environment != "" {
 			return q.onlyOne(c, owner{home, cloud(q.Environment)})
 		}
-		if len(c.clouds) == 1 { // nearly always
-			for cloud := range c.clouds {
+		if len(c.in().clouds) == 1 { // nearly always
+			for cloud := range c.in().clouds {
 				return q.onlyOne(c, owner{home, cloud})
 			}
 		}
 		return q.only(c, c.providers(home))
 	}
 	if q.Username != "" {
-		named := c.named[fold(q.Username)]
+		named := c.in().named[fold(q.Username)]
 		if named == nil || named.next == nil {
 			return q.onlyOne(c, named.first())
 		}
 		return q.only(c, named.all())
 	}
-	return q.onlyOf(c, maps.Keys(c.groups))
+	return q.onlyOf(c, maps.Keys(c.in().groups))
 }
 
 // providers are the owners that have one home account ID.
 func (c *Cache) providers(home string) iter.Seq[owner] {
 	return func(yield func(owner) bool) {
-		for cloud := range c.clouds {
+		for cloud := range c.in().clouds {
 			if !yield(owner{home, cloud}) {
 				return
 			}
@@ -367,7 +367,7 @@ func (q Query) only(c *Cache, owners iter.Seq[owner]) (owner, bool) {
 
 // onlyOf returns the one of some owners that has something of q's client and tenant.
 func (q Query) onlyOf(c *Cache, owners iter.Seq[owner]) (owner, bool) {
-	return single(owners, func(of owner) bool { return q.means(c, of) && c.groups[of].fits(q) })
+	return single(owners, func(of owner) bool { return q.means(c, of) && c.in().groups[of].fits(q) })
 }
 
 // single returns the one of some owners that is right, unless several are.
@@ -387,7 +387,7 @@ func single(owners iter.Seq[owner], right func(owner) bool) (one owner, several 
 
 // means reports whether an owner is there whose provider and name are those that q names.
 func (q Query) means(c *Cache, of owner) bool {
-	g, there := c.groups[of]
+	g, there := c.in().groups[of]
 	return there && (of.home == "") == q.App && (q.Environment == "" || of.cloud == cloud(q.Environment)) &&
 		(q.App || q.Username == "" || g.isNamed(fold(q.Username)))
 }

@@ -55,7 +55,7 @@ func (t AccessToken) Equal(o AccessToken) bool {
 // String says how much is in the cache, and nothing of what.
 func (c Cache) String() string {
 	n := 0
-	for of := range c.groups {
+	for of := range c.in().groups {
 		if of.home != "" {
 			n++
 		}

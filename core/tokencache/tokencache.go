@@ -40,12 +40,31 @@ var (
 // Cache is a token cache in memory; the zero Cache is an empty one. It may be read by many goroutines at once,
 // and changed by one that has it for itself; a Clone is independent.
 type Cache struct {
+	// A function, because package fmt and what prints by reflection alone can't
+	// look into one. Nil is an empty cache.
+	held func() *contents
+}
+
+// contents are what a cache holds.
+type contents struct {
 	groups map[owner]group
 	named  map[string]*namesakes // by user name, folded
 	clouds map[string]int        // how many groups each cloud has
 	apps   map[string]*entry     // AppMetadata, by identity
 	extra  map[string]*entry     // what is none of the five sections, by name
 }
+
+var nothing contents
+
+// in returns the cache's contents, which are only read where it is empty.
+func (c *Cache) in() *contents {
+	if c.held == nil {
+		return &nothing
+	}
+	return c.held()
+}
+
+func (in *contents) cache() *Cache { return &Cache{func() *contents { return in }} }
 
 // owner is a user of one identity provider. Two providers may know a user by
 // the same ID, and mustn't get each other's tokens.
@@ -69,53 +88,57 @@ type namesakes struct {
 
 // New returns an empty cache.
 func New() *Cache {
-	return &Cache{
+	in := &contents{
 		groups: make(map[owner]group),
 		named:  make(map[string]*namesakes),
 		clouds: make(map[string]int),
 		apps:   make(map[string]*entry),
 		extra:  make(map[string]*entry),
 	}
+	return in.cache()
 }
 
 // Clone returns an independent copy.
 func (c *Cache) Clone() *Cache {
-	if c.groups == nil {
+	in := c.in()
+	if in.groups == nil {
 		return New()
 	}
-	return &Cache{maps.Clone(c.groups), maps.Clone(c.named), maps.Clone(c.clouds), maps.Clone(c.apps), maps.Clone(c.extra)}
+	copied := &contents{maps.Clone(in.groups), maps.Clone(in.named), maps.Clone(in.clouds), maps.Clone(in.apps), maps.Clone(in.extra)}
+	return copied.cache()
 }
-
-// IsEmpty reports whether there is nothing in c that a record would be made for:
-// no account, no token, and nothing that this package doesn't know. AppMetadata
-// alone, which a sign-out leaves behind, is nothing.
-func (c *Cache) IsEmpty() bool { return len(c.groups) == 0 && len(c.extra) == 0 }
 
 // Replace makes c a copy of o.
 func (c *Cache) Replace(o *Cache) { *c = *o.Clone() }
 
+// IsEmpty reports whether there is nothing in c that a record would be made for:
+// no account, no token, and nothing that this package doesn't know. AppMetadata
+// alone, which a sign-out leaves behind, is nothing.
+func (c *Cache) IsEmpty() bool { return len(c.in().groups) == 0 && len(c.in().extra) == 0 }
+
 // setGroup replaces what belongs to one owner.
 func (c *Cache) setGroup(of owner, g group) {
-	if c.groups == nil {
+	if c.in().groups == nil {
 		*c = *New()
 	}
-	before, there := c.groups[of]
+	in := c.in()
+	before, there := in.groups[of]
 	if there {
-		c.clouds[of.cloud]--
-		if c.clouds[of.cloud] == 0 {
-			delete(c.clouds, of.cloud)
+		in.clouds[of.cloud]--
+		if in.clouds[of.cloud] == 0 {
+			delete(in.clouds, of.cloud)
 		}
 	}
 	if len(g) == 0 {
-		delete(c.groups, of)
+		delete(in.groups, of)
 		return
 	}
-	c.groups[of] = g
-	c.clouds[of.cloud]++
+	in.groups[of] = g
+	in.clouds[of.cloud]++
 	known := before.usernames()
 	for _, name := range g.usernames() {
 		if _, found := slices.BinarySearch(known, name); !found {
-			c.named[name] = &namesakes{of, c.named[name]}
+			in.named[name] = &namesakes{of, in.named[name]}
 		}
 	}
 }

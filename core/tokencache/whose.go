@@ -33,7 +33,7 @@ func (c *Cache) homeAccount(r TokenResponse, claims idTokenClaims) (string, erro
 	}
 	// Whoever has this object ID in this tenant; a guest's home is elsewhere.
 	id, known := claims.localAccountID(""), ""
-	for of, g := range c.groups {
+	for of, g := range c.in().groups {
 		if of.cloud != cloud(r.Environment) || id == "" {
 			continue
 		}
