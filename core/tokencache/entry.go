@@ -139,8 +139,6 @@ func cloud(host string) string {
 	return host
 }
 
-func sameEnvironment(a, b string) bool { return cloud(a) == cloud(b) }
-
 // owner returns who the entry belongs to.
 func (e *entry) owner() owner {
 	return owner{fold(e.field[homeAccountID]), cloud(e.field[environment])}

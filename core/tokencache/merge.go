@@ -13,10 +13,15 @@ import (
 //
 //   - A sign-out (the user's account is gone) wins over a refresh, which changed
 //     tokens of a user who was there before. It loses to a new sign-in: a Put
-//     with the GrantType of one, or a user who was not in base.
-//   - Otherwise, of two changes to the same token, the newer wins; a refresh
+//     with the GrantType of one, or a user who was not in base. So does the
+//     removal of all of an application's tokens of a client from what is stored.
+//   - Otherwise, of two changes to the same token, the later wins; a refresh
 //     token takes its access token's stamp. In a tie what is stored wins.
-//   - A change wins over the removal of a single token.
+//   - A change wins over the removal of a single token, unless the change left
+//     the secret as it was.
+//
+// What is stored keeps its keys, and metadata of an application goes with its
+// tokens.
 func Merge(base, mine, theirs *Cache) *Cache {
 	for _, c := range []**Cache{&base, &mine, &theirs} {
 		if *c == nil {

@@ -245,3 +245,50 @@ func TestTheListOfSplitScopesIsTheCallersOwn(t *testing.T) {
 		}
 	}
 }
+
+func TestGraphHasSeveralNamesInACloud(t *testing.T) {
+	const us, china = "login.microsoftonline.us", "login.chinacloudapi.cn"
+	for _, x := range []struct {
+		sentence, environment, target, want string
+		found                               bool
+	}{
+		{"Graph's application ID", cloud, "00000003-0000-0000-c000-000000000000/User.Read", "User.Read", true},
+		{"Graph's application ID in capital letters, wanted", cloud, "https://graph.microsoft.com/User.Read", "00000003-0000-0000-C000-000000000000/User.Read", true},
+		{"a doubled slash", cloud, "https://graph.microsoft.com//User.Read", "User.Read", true},
+		{"a doubled slash, wanted", cloud, "User.Read", "https://graph.microsoft.com//User.Read", true},
+		{"the American cloud's Graph", us, "https://graph.microsoft.us/User.Read", "User.Read", true},
+		{"the American cloud's Graph under an alias of the cloud", "LOGIN.usgovcloudapi.net", "https://graph.microsoft.us//User.Read", "User.Read", true},
+		{"the Department of Defense's Graph", us, "https://dod-graph.microsoft.us/User.Read", "User.Read", true},
+		{"the Chinese cloud's Graph", china, "https://microsoftgraph.chinacloudapi.cn/User.Read", "User.Read", true},
+		{"Graph's application ID in the Chinese cloud", china, "00000003-0000-0000-c000-000000000000/.default", "https://microsoftgraph.chinacloudapi.cn/.default", true},
+		{"the German cloud's Graph", "login.microsoftonline.de", "User.Read", "https://graph.microsoft.de/User.Read", true},
+		{"the two American Graphs are two", us, "https://graph.microsoft.us/User.Read", "https://dod-graph.microsoft.us/User.Read", false},
+		{"another cloud's Graph is none", us, "https://graph.microsoft.com/User.Read", "User.Read", false},
+		{"another cloud's Graph is none, wanted", cloud, "User.Read", "https://graph.microsoft.us/User.Read", false},
+		{"another resource's ID", cloud, "00000002-0000-0000-c000-000000000000/User.Read", "User.Read", false},
+		{"another resource's doubled slash is part of its name", cloud, "https://storage.azure.com//.default", "https://storage.azure.com/.default", false},
+		{"several in one text", cloud, "User.Read Mail.Read", "Mail.Read, User.Read", true},
+		{"several in one text, and one is missing", cloud, "User.Read Mail.Read", "Mail.Read Files.Read", false},
+		{"a blank text", cloud, "User.Read", "  ", true},
+		{"several in one text of another writer", cloud, "User.Read,Mail.Read", "Mail.Read", true},
+	} {
+		t.Run(x.sentence, func(t *testing.T) {
+			c := parse(t, documentOf(entry{"AccessToken", "k", fmt.Sprintf(`"environment":%q,"secret":"s","realm":"common","target":%q`, x.environment, x.target)}))
+			q := tokencache.Query{HomeAccountID: anaID, Scopes: []string{x.want}}
+			if _, ok := c.AccessToken(q); ok != x.found {
+				t.Errorf("found: %v", ok)
+			}
+			if c.DropAccessToken(q) != x.found {
+				t.Error("DropAccessToken says otherwise")
+			}
+			// A token for what is found takes the found one's place.
+			r := refreshed("ana@contoso.com", anaID, "new", noon)
+			r.Environment, r.Scope = x.environment, x.want
+			c = parse(t, documentOf(entry{"AccessToken", "k", fmt.Sprintf(`"environment":%q,"secret":"s","realm":"common","target":%q,"expires_on":"9999999999"`, x.environment, x.target)}))
+			put(t, c, r)
+			if _, ok := c.AccessToken(q); !ok && strings.TrimSpace(x.want) != "" {
+				t.Error("the token that came is not found")
+			}
+		})
+	}
+}

@@ -78,17 +78,19 @@ type redactedResponse struct {
 	AccessToken, RefreshToken, IDToken, ClientInfo Secret
 	Scope, TokenType, FamilyID                     string
 	ExpiresIn, ExtExpiresIn, RefreshIn             int
+	ExpiresOn                                      int64
 	ClientID, Environment, Tenant, HomeAccountID   string
 	GrantType                                      string
+	Library                                        Library
 }
 
 func (r TokenResponse) redacted() redactedResponse {
 	return redactedResponse{
 		Secret(r.AccessToken), Secret(r.RefreshToken), Secret(r.IDToken), Secret(r.ClientInfo),
 		r.Scope, r.TokenType, r.FamilyID,
-		r.ExpiresIn, r.ExtExpiresIn, r.RefreshIn,
+		r.ExpiresIn, r.ExtExpiresIn, r.RefreshIn, r.ExpiresOn,
 		r.ClientID, r.Environment, r.Tenant, r.HomeAccountID,
-		r.GrantType,
+		r.GrantType, r.Library,
 	}
 }
 
