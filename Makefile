@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: demo test lint bench help
+.PHONY: demo test soak lint bench help
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -12,6 +12,9 @@ demo: ## sign in, share one encrypted file among 8 processes, refresh once per e
 
 test: ## every module's tests, with the real peers this machine has
 	@scripts/test
+
+soak: ## what is too long for every run of the tests: a million simulated runs of core, kills, loads
+	@scripts/soak
 
 lint: ## gofmt, vet (Linux, macOS, Windows), staticcheck, govulncheck, tidy
 	@scripts/lint
