@@ -43,6 +43,9 @@ type Cache struct {
 	// A function, because package fmt and what prints by reflection alone can't
 	// look into one. Nil is an empty cache.
 	held func() *contents
+	// Unused: a struct of one pointer is stored in an interface as the pointer,
+	// which go-spew 1.1.1 takes for the address of the struct, and crashes.
+	_ uintptr
 }
 
 // contents are what a cache holds.
@@ -64,7 +67,7 @@ func (c *Cache) in() *contents {
 	return c.held()
 }
 
-func (in *contents) cache() *Cache { return &Cache{func() *contents { return in }} }
+func (in *contents) cache() *Cache { return &Cache{held: func() *contents { return in }} }
 
 // owner is a user of one identity provider. Two providers may know a user by
 // the same ID, and mustn't get each other's tokens.
