@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
@@ -29,6 +30,10 @@ func (d Data) LogValue() slog.Value { return slog.StringValue(d.String()) }
 
 // MarshalText returns String; encoding/json and encoding/xml call it.
 func (d Data) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// Equal reports whether both are the same bytes. Package go-cmp asks for it, which
+// would print the difference.
+func (d Data) Equal(o Data) bool { return bytes.Equal(d, o) }
 
 // GobEncode returns String.
 func (d Data) GobEncode() ([]byte, error) { return []byte(d.String()), nil }

@@ -19,7 +19,7 @@ func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 		return core.Record{}, origin.Fail("load", key, core.ErrNotFound)
 	}
 	return core.Record{
-		Data:     bytes.Clone(stored.data),
+		Data:     bytes.Clone(stored.data()),
 		Version:  stored.version,
 		Modified: stored.modified,
 	}, nil

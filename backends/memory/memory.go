@@ -37,7 +37,7 @@ type Backend struct {
 }
 
 type record struct {
-	data     []byte // never handed out, never changed
+	data     func() []byte // never handed out, never changed; a function, because reflection can't look into one
 	version  core.Version
 	modified time.Time
 }

@@ -38,6 +38,6 @@ func (b *Backend) swap(key string, known core.Version, data []byte) (core.Versio
 	// get a version it had before.
 	b.saves++
 	version := core.Version(strconv.FormatUint(b.saves, 10))
-	b.records[key] = &record{data: data, version: version, modified: time.Now()}
+	b.records[key] = &record{data: func() []byte { return data }, version: version, modified: time.Now()}
 	return version, nil
 }

@@ -41,6 +41,10 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // MarshalText returns String; MarshalJSON follows from it.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// Equal reports whether both are the same. Package go-cmp asks for it, which would
+// print the difference of two strings.
+func (s Secret) Equal(o Secret) bool { return s == o }
+
 // GobEncode returns String.
 func (s Secret) GobEncode() ([]byte, error) { return []byte(s.String()), nil }
 
