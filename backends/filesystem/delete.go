@@ -56,7 +56,7 @@ func (b *Backend) delete(ctx context.Context, key string) error {
 		return err
 	}
 	defer guard.unlock()
-	root, err := os.OpenRoot(at.dir)
+	root, err := guard.rootOf(at)
 	if err != nil {
 		return err
 	}

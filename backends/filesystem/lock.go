@@ -17,7 +17,8 @@ import (
 // guard is the short lock under which a record, its temporary and its lease
 // file change. It is no lease: who saves holds it for the length of one save.
 type guard struct {
-	helpers *os.Root // of the place it was taken for, until unlock
+	home    *os.Root // of the place it was taken for, and its helpers, until unlock
+	helpers *os.Root
 	temp    string   // the holder's own name in there, for the next record
 	unlock  func()
 }
@@ -106,19 +107,26 @@ func lockOf(home string, stripe int, exclusive bool) func() (guard, bool, error)
 		attempt = tryExclusiveFile()
 	}
 	return func() (g guard, ok bool, err error) {
-		root, err := openHelpers(home)
+		root, err := os.OpenRoot(home)
 		if err != nil {
 			return guard{}, false, err
 		}
-		g, ok, err = attempt(root, stripe)
+		below, err := openBelow(root, helpers)
+		if err != nil {
+			root.Close()
+			return guard{}, false, err
+		}
+		g, ok, err = attempt(below, stripe)
 		if !ok || err != nil {
+			below.Close()
 			root.Close()
 			return guard{}, false, err
 		}
 		unlock := g.unlock
-		g.helpers = root
+		g.home, g.helpers = root, below
 		g.unlock = func() {
 			unlock()
+			below.Close()
 			root.Close()
 		}
 		return g, true, nil
@@ -180,12 +188,15 @@ func lockStripe(root *os.Root, dir *os.File, name string) (*os.File, error) {
 	if ok, err := lockDirectoryNow(dir, false); !ok && err == nil {
 		return nil, nil
 	}
-	f, err := openHelper(root, name, os.O_RDWR)
+	f, err := root.OpenFile(name, os.O_RDWR|openNow, 0) // what it is, is seen once it is locked
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = makeLockFile(root, dir, name)
 	}
 	if f == nil || err != nil {
-		return nil, notReplaced(err)
+		if named, lstatErr := root.Lstat(name); lstatErr == nil && !named.Mode().IsRegular() {
+			return nil, planted(root, name, "file")
+		}
+		return nil, notReplaced(atomicfile.Located(root, err))
 	}
 	ok, err := lockFileNow(f, true)
 	if ok {
@@ -345,6 +356,15 @@ func (b *Backend) sweepTemps(g guard, home string, own int) {
 			other.unlock()
 		}
 	}
+}
+
+// rootOf is the record's directory, for the caller to close. While the lock is held,
+// it is the one that the helpers lie in.
+func (g guard) rootOf(at place) (*os.Root, error) {
+	if at.home != at.dir {
+		return os.OpenRoot(at.dir)
+	}
+	return g.home, nil
 }
 
 // tempIn is the temporary's name below the record's directory, or empty where

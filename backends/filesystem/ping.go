@@ -49,7 +49,7 @@ func (b *Backend) probe(ctx context.Context, key string) error {
 }
 
 func probeAt(at place, g guard) error {
-	root, err := os.OpenRoot(at.dir)
+	root, err := g.rootOf(at)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,9 @@ package filesystem
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/graphtoken/graphtoken/core"
@@ -36,11 +38,7 @@ func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.V
 	if rec.Version != core.AnyVersion && rec.Version != core.Absent {
 		// Nothing can have that version where nothing is: don't make the
 		// directory only to say so.
-		at, err := b.place(key)
-		if err != nil {
-			return "", err
-		}
-		if absent(at.record()) {
+		if _, err := os.Stat(placeIn(b.dir, b.fileName(key)).record()); errors.Is(err, fs.ErrNotExist) {
 			return "", core.ErrConflict
 		}
 	}
@@ -60,7 +58,7 @@ func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.V
 			return "", core.ErrConflict
 		}
 	}
-	root, err := os.OpenRoot(at.dir)
+	root, err := guard.rootOf(at)
 	if err != nil {
 		return "", err
 	}
