@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"testing"
 
@@ -15,6 +16,7 @@ func documents(f *testing.F) []string {
 		"{}", " { } ", "null", "[]", "", `{"a":1}x`, `{"AccessToken":null}`, `{"access_token":"x"}`,
 		`{"AccessToken":{"k":null},"X":[1,2.5e-3,true,"\ud83d\ude00\ud800"]}`,
 		`{"AccessToken":{"a":{"home_account_id":"h"},"a":{"home_account_id":"H","secret":"\u0073"}}}`,
+		fmt.Sprintf(`{"AccessToken":{"":{"home_account_id":"","home_account_id":%q,"client_id":%q,"target":"User.Read Mail.Read","realm":"common"}}}`, anaID, clientA),
 		`{"RefreshToken":{"a":{"client_id":"c","family_id":"1"},"b":{"client_id":"c"},"c":{"client_id":"d","family_id":"1"}}}`,
 		documentOf(append(pythonWrote("p", 1), goWrote("g", 2)...)...),
 		python(f, "o365_token.txt"), python(f, "client_credentials.txt"), python(f, "fernet_token.txt"), unknown,

@@ -373,11 +373,18 @@ func (e *entry) inPlaceOf(old *entry) *entry {
 // rawMember is a member of an entry as it stands.
 type rawMember struct{ name, raw string }
 
+// members returns an entry's members, each once: of one name, the last counts.
 func members(raw string) (all []rawMember, err error) {
+	at := make(map[string]int)
 	s := &scanner{text: raw}
 	err = s.object(func(name string) error {
 		s.space()
 		value, err := s.value(1)
+		if i, twice := at[name]; twice {
+			all[i].raw = value
+			return err
+		}
+		at[name] = len(all)
 		all = append(all, rawMember{name, value})
 		return err
 	})
