@@ -19,7 +19,7 @@ import (
 type guard struct {
 	home    *os.Root // of the place it was taken for, and its helpers, until unlock
 	helpers *os.Root
-	temp    string   // the holder's own name in there, for the next record
+	temp    string // the holder's own name in there, for the next record
 	unlock  func()
 }
 
