@@ -113,6 +113,16 @@ func New(dir string, o Options) (*Backend, error) {
 	return b, nil
 }
 
+// Place implements [core.Locator]. A relative directory is another one once the
+// process has gone elsewhere.
+func (b *Backend) Place() any {
+	dir, err := filepath.Abs(b.dir)
+	if err != nil {
+		return b
+	}
+	return [2]string{dir, b.prefix}
+}
+
 // origin names the backend in its errors.
 const origin core.Origin = "filesystem"
 
