@@ -28,7 +28,12 @@ func (o Origin) Acquire(ctx context.Context, key string, take func(ctx context.C
 	return o.Lease(key, lease), nil
 }
 
+// takeOrRelease is take, detached from ctx: a lease that comes after ctx is done is
+// released.
 func takeOrRelease(ctx context.Context, take func(context.Context) (Lease, error)) (Lease, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err // and nothing is asked for
+	}
 	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	type answer struct {
 		lease Lease

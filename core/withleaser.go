@@ -28,7 +28,7 @@ func (b *leased) ShouldRefresh(ctx context.Context, key string, req RefreshReque
 }
 
 func (b *leased) Acquire(ctx context.Context, key string, ttl time.Duration) (Lease, error) {
-	return b.leaser.Acquire(ctx, key, ttl)
+	return takeOrRelease(ctx, func(ctx context.Context) (Lease, error) { return b.leaser.Acquire(ctx, key, ttl) })
 }
 
 func (b *leased) Unwrap() TokenBackend { return b.TokenBackend }

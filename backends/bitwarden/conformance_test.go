@@ -1,13 +1,16 @@
 package bitwarden_test
 
 import (
+	"context"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/graphtoken/graphtoken/backends/bitwarden"
 	"github.com/graphtoken/graphtoken/conformance"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/internal/testkit/bitwardentest"
+	"github.com/graphtoken/graphtoken/internal/testkit/lateanswer"
 )
 
 var claims = conformance.Capabilities{CAS: conformance.CASDetects, List: true, Ping: true, MaxSize: 25_000}
@@ -71,4 +74,29 @@ func (s store) Open(t conformance.T) core.TokenBackend {
 		t.Fatalf("%v", err)
 	}
 	return b
+}
+
+// gated is a leaser elsewhere whose answers pass a gate.
+type gated struct {
+	*core.LocalLeases
+	*lateanswer.Gate
+}
+
+func (g gated) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
+	lease, err := g.LocalLeases.Acquire(ctx, key, ttl)
+	if late := g.Pass(ctx); late != nil {
+		return nil, late
+	}
+	return lease, err
+}
+
+// Bitwarden has no leases: they are another store's.
+func TestACallerWhoLeavesLeavesNoLease(t *testing.T) {
+	b := newStore(t, "").Open(t)
+	elsewhere := gated{new(core.LocalLeases), lateanswer.NewGate()}
+	held, ok := core.As[core.Leaser](core.WithLeaser(b, elsewhere))
+	if !ok {
+		t.Fatal("a backend with leases elsewhere has none")
+	}
+	lateanswer.NoLeaseStays(t, held, elsewhere.LocalLeases, elsewhere.Gate, nil)
 }
