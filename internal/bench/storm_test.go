@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"os"
 	"testing"
 
 	"github.com/graphtoken/graphtoken/backends/filesystem"
@@ -30,6 +31,24 @@ var places = map[string]func(testing.TB) func() core.TokenBackend{
 			return b
 		}
 	},
+}
+
+func openFiles(dir string) (core.TokenBackend, error) {
+	return filesystem.New(dir, filesystem.Options{})
+}
+
+func TestMain(m *testing.M) {
+	storm.Work(openFiles)
+	os.Exit(m.Run())
+}
+
+func TestEightProcessesRefreshEachTokenOnce(t *testing.T) {
+	const users = 1000
+	for _, shuffled := range []bool{false, true} {
+		t.Run(fmt.Sprintf("shuffled=%t", shuffled), func(t *testing.T) {
+			storm.RunProcesses(t, storm.Options{Users: users, Stores: 8, Shuffled: shuffled}, t.TempDir(), openFiles).Want(t, users)
+		})
+	}
 }
 
 func TestThousandsOfTokensThatExpireAtOnceAreRefreshedOnceEach(t *testing.T) {

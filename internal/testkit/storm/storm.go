@@ -71,7 +71,6 @@ func (r Result) String() string {
 // same records.
 func Run(t testing.TB, o Options, open func() core.TokenBackend) Result {
 	t.Helper()
-	ctx := t.Context()
 	p := NewProvider()
 	counts := newCounts()
 	var stores []*core.Store
@@ -81,42 +80,64 @@ func Run(t testing.TB, o Options, open func() core.TokenBackend) Result {
 	SignIn(t, p, open(), o.Users)
 	counts.reset()
 
-	var mu sync.Mutex
-	r := Result{Ideal: Ideal(o.Users), Errors: make(map[string]int)}
+	c := gather(stores, o, 0, p.Refresh)
 	watch, used := watchMemory(), processorTime()
-	var ready, done sync.WaitGroup
-	start := make(chan struct{})
-	for n, s := range stores {
-		for _, user := range order(o.Users, o.Shuffled, n) {
-			ready.Add(1)
-			done.Add(1)
-			go func() {
-				defer done.Done()
-				ready.Done()
-				<-start
-				if err := ask(ctx, s, user, p.Refresh); err != nil {
-					mu.Lock()
-					r.Failed++
-					r.Errors[err.Error()]++
-					mu.Unlock()
-				}
-			}()
-		}
-	}
-	ready.Wait()
 	began := time.Now()
-	close(start)
-	done.Wait()
-	r.Wall = time.Since(began)
+	c.ask()
+	r := Result{Ideal: Ideal(o.Users), Wall: time.Since(began), Failed: c.failed, Errors: c.errors, Calls: counts.all()}
 	for _, s := range stores {
-		if err := s.Flush(ctx); err != nil {
+		if err := s.Flush(t.Context()); err != nil {
 			t.Error(err)
 		}
 	}
 	r.PeakMB, r.Processor = watch(), processorTime()-used
 	r.Refreshes, r.Spent = p.Refreshes()
-	r.Calls = counts.all()
 	return r
+}
+
+// callers are all who ask for a token at once.
+type callers struct {
+	start chan struct{}
+	done  sync.WaitGroup
+
+	mu     sync.Mutex
+	failed int
+	errors map[string]int
+}
+
+// gather makes a caller for each user of each store; the first store has the given
+// number among all. They wait for ask.
+func gather(stores []*core.Store, o Options, first int, f core.RefreshFunc) *callers {
+	c := &callers{start: make(chan struct{}), errors: make(map[string]int)}
+	var ready sync.WaitGroup
+	for n, s := range stores {
+		for _, user := range order(o.Users, o.Shuffled, first+n) {
+			ready.Add(1)
+			c.done.Go(func() {
+				ready.Done()
+				<-c.start
+				c.note(ask(context.Background(), s, user, f))
+			})
+		}
+	}
+	ready.Wait()
+	return c
+}
+
+// ask has all of them ask, and returns when each has its answer.
+func (c *callers) ask() {
+	close(c.start)
+	c.done.Wait()
+}
+
+func (c *callers) note(err error) {
+	if err == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failed++
+	c.errors[err.Error()]++
 }
 
 // Want fails the test unless there was one refresh for each user and nothing else
