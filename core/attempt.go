@@ -3,6 +3,8 @@ package core
 import (
 	"context"
 	"errors"
+	"iter"
+	"slices"
 	"strings"
 	"time"
 	"unique"
@@ -326,25 +328,39 @@ func userID(homeAccountID, clientID string) string {
 	return strings.ToLower(homeAccountID + "\x00" + clientID)
 }
 
-// find returns the token that fits the query. One that the requirements want
-// replaced is passed over as long as there is another.
+// fitting yields the access tokens that fit a query, the best first.
+func fitting(c *tokencache.Cache, q tokencache.Query) iter.Seq[tokencache.AccessToken] {
+	return func(yield func(tokencache.AccessToken) bool) {
+		for rest := c; ; {
+			at, ok := rest.AccessToken(q)
+			if !ok || !yield(at) {
+				return
+			}
+			if rest == c {
+				rest = c.Clone()
+			}
+			rest.DropSecret(at.Secret)
+		}
+	}
+}
+
+// find returns the token that fits the query: what the refresh brought, or else the
+// best. One that the requirements want replaced is passed over as long as there is
+// another.
 func (a *attempt) find(c *tokencache.Cache) (at tokencache.AccessToken, ok bool) {
-	at, ok = c.AccessToken(a.source.query)
-	if !ok || !a.refuses(at.Secret) {
-		return at, ok
-	}
-	rest := c.Clone()
-	for {
-		rest.DropSecret(at.Secret)
-		other, more := rest.AccessToken(a.source.query)
-		if !more {
-			return at, true
+	best := tokencache.AccessToken{}
+	for fits := range fitting(c, a.source.query) {
+		switch {
+		case fits.Secret == a.given:
+			return fits, true
+		case !ok || a.refuses(best.Secret) && !a.refuses(fits.Secret):
+			best, ok = fits, true
 		}
-		if !a.refuses(other.Secret) {
-			return other, true
+		if a.given == "" && !a.refuses(best.Secret) {
+			break // no other is better
 		}
-		at = other
 	}
+	return best, ok
 }
 
 // refresh is the refresh function of the attempt's rounds.
@@ -356,7 +372,7 @@ func (a *attempt) refresh(ctx context.Context, c *tokencache.Cache) error {
 	if c.Ambiguous(query) {
 		return a.table.store.fail("refresh", a.record.key, ErrAmbiguous)
 	}
-	before, _ := c.AccessToken(query)
+	before := slices.Collect(fitting(c, query))
 	err := a.source.refresh(ctx, c, Refresh{
 		Query:  query,
 		Force:  a.force || a.rejected != "" || a.claims != "",
@@ -366,32 +382,36 @@ func (a *attempt) refresh(ctx context.Context, c *tokencache.Cache) error {
 	a.ran = err == nil
 	a.over = a.ran || errors.Is(err, ErrNotNeeded)
 	if a.ran {
-		a.given = a.dropRefused(c, before)
+		a.given = given(before, fitting(c, query))
+		a.dropRefused(c)
 	}
 	return err
 }
 
+// given returns the best of the tokens that a refresh brought; "" if it brought none
+// that fits. It may be one that was there: a provider may answer from a cache of its
+// own, and then the token has other times.
+func given(before []tokencache.AccessToken, after iter.Seq[tokencache.AccessToken]) tokencache.Secret {
+	for at := range after {
+		if !slices.ContainsFunc(before, func(old tokencache.AccessToken) bool { return isSame(old, at) }) {
+			return at.Secret
+		}
+	}
+	return ""
+}
+
 // dropRefused takes the refused tokens out of c, never to be served again, however
 // long they live and whatever scopes they have. It does so after the refresh, so
-// that the new token stands where the refused one stood. It returns the token that
-// the refresh brought, which may be the refused one: a provider may answer from a
-// cache of its own.
-func (a *attempt) dropRefused(c *tokencache.Cache, before tokencache.AccessToken) (given tokencache.Secret) {
-	for {
-		after, ok := c.AccessToken(a.source.query)
-		unchanged := isSame(after, before)
-		if !ok || !a.refuses(after.Secret) || after.Secret == before.Secret && !unchanged {
-			if ok && !unchanged {
-				given = after.Secret
-			}
-			break
+// that the new token stands where the refused one stood.
+func (a *attempt) dropRefused(c *tokencache.Cache) {
+	for _, at := range slices.Collect(fitting(c, a.source.query)) {
+		if a.refuses(at.Secret) && at.Secret != a.given {
+			c.DropSecret(at.Secret)
 		}
-		c.DropSecret(after.Secret)
 	}
-	if a.rejected != "" && a.rejected != given {
-		c.DropSecret(a.rejected)
+	if a.rejected != "" && a.rejected != a.given {
+		c.DropSecret(a.rejected) // it may have other scopes
 	}
-	return given
 }
 
 // accept returns the token to keep in the slot for a stored one, or nil if it

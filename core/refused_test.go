@@ -79,6 +79,29 @@ func TestAProviderMayGiveTheRefusedTokenAgain(t *testing.T) {
 	})
 }
 
+// Another library may have filed a token that lives a second longer, under another
+// name of the tenant.
+func TestWhatARefreshBringsIsServedThoughAnotherTokenLivesLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newIDP()
+		p.lifetime = 240 * time.Second
+		s := core.NewStore(newBackend(), core.WithClock(func() time.Time { return time.Now().Add(5 * time.Minute) }))
+		p.signIn(t, s, "k", "ana")
+		err := s.Update(t.Context(), "k", func(c *tokencache.Cache) error {
+			r := p.issue("ana", "other")
+			r.Tenant, r.RefreshToken = tenant, ""
+			return c.Put(r)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.current["ana"], p.lifetime = "rt-ana-in1", 239*time.Second
+		if got := mustToken(t, s.TokenSource("k", ana(), p.refresh)); got != "at-ana-1" || p.count() != 1 {
+			t.Errorf("got %q after %d refreshes", got, p.count())
+		}
+	})
+}
+
 // A resource that refuses every token must not cost a refresh for each request.
 func TestAReplacementThatIsRefusedSoonStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
