@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"text/template"
 	"time"
 
@@ -77,8 +78,18 @@ func TestTheCanaryIsFoundInEveryForm(t *testing.T) {
 	}
 }
 
-// values are all that hold the canary, by what they are.
-func values(t *testing.T) map[string]any {
+// values are all that hold the canary, by what they are. What reads memory by
+// reflection takes no lock: the goroutines of the store are over.
+func values(t *testing.T) (all map[string]any) {
+	t.Helper()
+	synctest.Test(t, func(bubble *testing.T) {
+		all = build(bubble.Context(), t)
+		synctest.Wait()
+	})
+	return all
+}
+
+func build(ctx context.Context, t *testing.T) map[string]any {
 	t.Helper()
 	response := tokencache.TokenResponse{
 		AccessToken: canary, RefreshToken: canary, Scope: "User.Read", ExpiresIn: 3600, ClientID: "client", HomeAccountID: "ana.tenant", Sent: time.Now(),
@@ -113,11 +124,11 @@ func values(t *testing.T) map[string]any {
 		t.Fatal(err)
 	}
 	for _, b := range []core.TokenBackend{inMemory, inFiles} {
-		if _, err := b.Save(t.Context(), "ana", core.Record{Data: data}); err != nil {
+		if _, err := b.Save(ctx, "ana", core.Record{Data: data}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	record, err := inMemory.Load(t.Context(), "ana")
+	record, err := inMemory.Load(ctx, "ana")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +139,7 @@ func values(t *testing.T) map[string]any {
 	}
 	store := core.NewStore(inMemory)
 	source := store.TokenSource("ana", query, nil)
-	if _, err := source.Token(t.Context()); err != nil {
+	if _, err := source.Token(ctx); err != nil {
 		t.Fatal(err)
 	}
 	return map[string]any{
