@@ -35,7 +35,7 @@ type nothing struct{}
 func ask[T any](ctx context.Context, b backend, op, key, detail string, effect func() (T, string, error)) (T, error) {
 	failed := func(err error) error { return &core.Error{Op: op, Backend: "model", Key: key, Err: err} }
 	return call[T]{
-		request: request{op: op, key: key, detail: detail, odds: b.process.run.conditions.storeOdds(op)},
+		request: request{op: op, key: key, detail: detail, odds: b.process.run.conditions.storeOdds(op), slowest: b.process.run.conditions.slowest},
 		failed:  failed,
 		effect: func() (answer T, note string, err error) {
 			if answer, note, err = effect(); err != nil {
@@ -80,7 +80,7 @@ type leaser struct{ backend }
 
 func (l leaser) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
 	granted, err := ask(ctx, l.backend, "acquire", key, "", func() (*grantedLease, string, error) {
-		granted, err := l.process.run.records.leases.acquire(key, ttl)
+		granted, err := l.process.run.records.leases.acquire(l.process, key, ttl)
 		return granted, "", err
 	})
 	if err != nil {
@@ -147,7 +147,7 @@ func (l watchedLeaser) Wait(ctx context.Context, key string, _ core.Version) err
 // wait is a Watcher's Wait. While things go wrong a wake-up can be lost.
 func (p *process) wait(ctx context.Context, key string, changed func() bool) error {
 	p.awake(p.name, "wait", key, "send")
-	f := p.fateOf(request{op: "wait", key: key, odds: p.run.conditions.storeOdds("wait")})
+	f := p.fateOf(request{op: "wait", key: key, odds: p.run.conditions.storeOdds("wait"), slowest: p.run.conditions.slowest})
 	err := error(nil)
 	if f.fault == none {
 		err = p.run.records.leases.wait(ctx, p, key, changed)

@@ -15,6 +15,7 @@ type request struct {
 	op, key string
 	detail  string  // tells calls of one moment apart
 	odds    float64 // of a fault, while things go wrong
+	slowest time.Duration
 }
 
 // call is a request, and what comes of it.
@@ -60,8 +61,8 @@ func (p *process) fateOf(c request) fate {
 	run := p.run
 	r := run.seed.draw("call", p.name, c.op, c.key, c.detail, text(run.since()))
 	f := fate{
-		there: between(r, time.Microsecond, run.conditions.slowest/2),
-		back:  between(r, time.Microsecond, run.conditions.slowest/2),
+		there: between(r, time.Microsecond, c.slowest/2),
+		back:  between(r, time.Microsecond, c.slowest/2),
 		late:  r.IntN(2) == 0,
 	}
 	if !run.conditions.troubled(run.since()) && !run.mutant.NeverRecovers {

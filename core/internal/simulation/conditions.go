@@ -25,7 +25,8 @@ type conditions struct {
 	window, jitter time.Duration // see core.WithRefreshWindow
 	length         time.Duration // of the run
 
-	slowest time.Duration // the longest that a call takes while nothing is wrong
+	// The longest that a call takes while nothing is wrong: to the store, and to the provider.
+	slowest, slowestProvider time.Duration
 
 	// While something is wrong, these are the odds of each call.
 	storeFaults, providerFaults float64
@@ -43,8 +44,11 @@ type span struct{ from, to time.Duration }
 
 func (s span) has(at time.Duration) bool { return s.from <= at && at < s.to }
 
-// freezing is the kind of run that a mutant needs.
-const freezing = "processes freeze"
+// The kinds of run that a mutant needs.
+const (
+	failing  = "the store fails"
+	freezing = "processes freeze"
+)
 
 // kindsOfRun are what goes wrong in a run. Most runs have one kind of fault, because an
 // invariant is exact where little else can explain what happened.
@@ -54,10 +58,13 @@ var kindsOfRun = []struct {
 }{
 	{"nothing goes wrong", func(*conditions, *rand.Rand) {}},
 	{"nothing goes wrong, and each caller asks for what it can", func(c *conditions, _ *rand.Rand) { c.refusesScope = true }},
-	{"the store fails", func(c *conditions, r *rand.Rand) { c.storeFaults, c.failing = odds(r), operations(r) }},
+	{failing, func(c *conditions, r *rand.Rand) { c.storeFaults, c.failing = odds(r), operations(r) }},
 	{"the provider fails", func(c *conditions, r *rand.Rand) { c.providerFaults, c.throttles = odds(r), r.IntN(2) == 0 }},
 	{"processes die", func(c *conditions, r *rand.Rand) { c.kills, c.mishaps = true, odds(r)/4 }},
-	{freezing, func(c *conditions, r *rand.Rand) { c.freezes, c.mishaps = true, odds(r)/4 }},
+	{freezing, func(c *conditions, r *rand.Rand) {
+		c.freezes, c.mishaps = true, odds(r)/4
+		c.leaseTTL, c.discovers = 15*time.Second, true // there is time to lose the lease in a refresh
+	}},
 	{"clocks are set", func(c *conditions, _ *rand.Rand) { c.clockSteps = true }},
 	{"everything goes wrong", func(c *conditions, r *rand.Rand) {
 		c.storeFaults, c.providerFaults, c.throttles = odds(r)/2, odds(r)/2, r.IntN(4) == 0
@@ -97,6 +104,9 @@ func conditionsOf(s seed) conditions {
 		lifetime:    []time.Duration{4 * time.Minute, 8 * time.Minute, 15 * time.Minute}[r.IntN(3)],
 		slowest:     []time.Duration{20 * time.Millisecond, 200 * time.Millisecond, time.Second}[r.IntN(3)],
 	}
+	if c.slowestProvider = c.slowest; r.IntN(4) == 0 {
+		c.slowestProvider = 14 * time.Second // twice in a refresh: longer than a lease, shorter than its time-out
+	}
 	if r.IntN(2) == 0 {
 		c.window, c.jitter = 5*time.Minute, time.Minute
 	}
@@ -113,6 +123,15 @@ func conditionsOf(s seed) conditions {
 	}
 	c.length = at + longest + c.lifetime
 	return c
+}
+
+// promptly is how long a caller waits at most where nothing ever goes wrong: less than a
+// lease, which is released, but for a provider that takes that long.
+func (c *conditions) promptly() time.Duration {
+	if c.slowestProvider > c.slowest {
+		return 2 * longest
+	}
+	return core.DefaultLeaseTTL - 5*time.Second
 }
 
 // troubled reports whether things go wrong at a time.

@@ -39,10 +39,11 @@ func (r *run) violated(invariant string, words ...string) {
 // checkReuse judges a refresh token that was sent again. provider.mu is held.
 //
 // The new token that came of it the first time may be lost: with its answer, with its
-// process, or because it could not be saved; and a process that freezes between asking
-// for its lease and its request can't know better. A process that has the new token,
-// and lives, has no excuse.
-func (r *run) checkReuse(p *process, t *refreshToken, sent time.Duration) {
+// process, or because it could not be saved; a process that freezes between asking for its
+// lease and its request can't know better, nor can one whose lease had almost run out, or
+// one that was never told that its tokens were saved. A process that has the new
+// token, and lives, has no excuse.
+func (r *run) checkReuse(p *process, t *refreshToken, sent time.Duration, late bool) {
 	first := t.spent
 	now := r.since()
 	until := now
@@ -50,7 +51,10 @@ func (r *run) checkReuse(p *process, t *refreshToken, sent time.Duration) {
 		until = first.stored
 	}
 	same := first.process == p && first.delivered
-	if t.family.misled || !same && (first.process.excused(first.sent, until) || p.excused(sent, now)) {
+	// The time that a process froze counts against the time-out of its refresh.
+	timedOut := !first.delivered && first.process.suffered(freeze, span{first.sent - core.DefaultRefreshTimeout, now})
+	untold := t.grant.process == p && p.suffered(fault, span{t.grant.sent, now})
+	if t.family.misled || !same && (first.process.excused(first.sent, until) || p.excused(sent, now) || late || first.late || timedOut || untold) {
 		r.history.note(p.name, "spends", t.secret, "again, which had to be expected")
 		return
 	}
@@ -93,7 +97,7 @@ func (r *run) checkNeeded(g *grant) {
 			last = t
 		}
 	}
-	slack := 2*c.slowest + time.Second // times are whole seconds, and count from the request
+	slack := 2*c.slowestProvider + time.Second // times are whole seconds, and count from the request
 	if last == nil || r.ledger.overlaps(last.user, span{last.issued, g.at}) || g.at >= last.expires-min(c.window+c.jitter, c.lifetime/2)-slack {
 		return
 	}
@@ -145,21 +149,23 @@ func (r *run) checkStored(p *process, key string, before, after *tokencache.Cach
 			if !r.ledger.underWay(user, true, now) {
 				r.violated(staysOut, p.name, "stored", is.secret, "in", key)
 			}
-		case old.good() && is.spent != nil && r.misledByClocks(is, now):
+		case old.good() && is.spent != nil && r.misledByStamps(old, is, now):
 			is.family.misled = true
-			r.history.note(p.name, "stored", is.secret, "over", old.secret, "which clocks explain")
+			r.history.note(p.name, "stored", is.secret, "over", old.secret, "which stamps explain")
 		case old.good() && is.spent != nil:
 			r.violated(notLost, p.name, "stored", is.secret, "which is spent, over", old.secret)
 		}
 	}
 }
 
-// misledByClocks reports whether a spent refresh token came back because clocks differ:
-// where an answer was lost and others went on, tokencache.Merge has the stamps alone to
-// tell which token is the later one.
-func (r *run) misledByClocks(t *refreshToken, now time.Duration) bool {
+// misledByStamps reports whether a spent refresh token came back, or an older session's, because
+// tokencache.Merge had the stamps alone to tell which token is the later one: where an
+// answer was lost and others went on, clocks that differ decide wrongly, and so does
+// a sign-in that took longer than a refresh.
+func (r *run) misledByStamps(over, t *refreshToken, now time.Duration) bool {
 	p := t.grant.process
-	return r.conditions.clockSteps && (p.suffered(fault, span{t.grant.sent, now}) || p.suffered(freeze, span{t.grant.sent, now}))
+	return (r.conditions.clockSteps || over.family != t.family) &&
+		(p.suffered(fault, span{t.grant.sent, now}) || p.suffered(freeze, span{t.grant.sent, now}))
 }
 
 // tokenIn returns a user's refresh token in a cache. mu is held.
@@ -204,17 +210,13 @@ func (r *run) checkServed(a *asked, got tokencache.AccessToken) {
 // not remembered any more.
 const longest = core.DefaultLeaseTTL + core.DefaultRefreshTimeout + 30*time.Second + time.Minute + 10*time.Second
 
-// promptly is the same where nothing ever goes wrong: less than a lease, which is
-// released.
-const promptly = core.DefaultLeaseTTL - 5*time.Second
-
 // checkWait judges how long a caller waited, and that it got no token.
 func (r *run) checkWait(a *asked, err error) {
 	since, quiet := r.conditions.quietSince(a.from)
 	_, still := r.conditions.quietSince(a.to)
 	bound := longest
 	if r.conditions.calm() {
-		bound = promptly
+		bound = r.conditions.promptly()
 	} else if since += bound; a.from < since {
 		return
 	}

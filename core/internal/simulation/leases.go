@@ -17,15 +17,18 @@ type leases struct {
 	woken map[string]chan struct{} // closed when those who wait look again
 }
 
-type grantedLease struct{ expires time.Time }
+type grantedLease struct {
+	holder  *process
+	expires time.Time
+}
 
-func (l *leases) acquire(key string, ttl time.Duration) (*grantedLease, error) {
+func (l *leases) acquire(p *process, key string, ttl time.Duration) (*grantedLease, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.isHeld(key) && !l.run.mutant.GrantsTwice {
 		return nil, core.ErrLeaseHeld
 	}
-	g := &grantedLease{expires: time.Now().Add(ttl)}
+	g := &grantedLease{p, time.Now().Add(ttl)}
 	l.held[key] = g
 	return g, nil
 }
@@ -55,6 +58,19 @@ func (l *leases) release(g *grantedLease, key string) error {
 	l.mu.Unlock()
 	l.wake(key)
 	return nil
+}
+
+// left is how long the lease lasts at least that a process holds.
+func (l *leases) left(p *process) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	least := endOfTime
+	for _, g := range l.held {
+		if g.holder == p {
+			least = min(least, time.Until(g.expires))
+		}
+	}
+	return least
 }
 
 // wake wakes those who wait for something about key to change.

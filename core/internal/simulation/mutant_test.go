@@ -22,13 +22,13 @@ var mutants = []struct {
 	{"processes that don't coordinate", mutant{Uncoordinated: true}, "", []string{spentOnce}},
 	{"a request sent without a lease", mutant{SendsWithoutLease: true}, freezing, []string{spentOnce}},
 	{"a request that ends with its caller", mutant{KeepsCallersContext: true}, "", []string{spentOnce}},
-	{"unsaved tokens forgotten", mutant{ForgetsUnsaved: true}, "", []string{spentOnce, notLost}},
+	{"unsaved tokens forgotten", mutant{ForgetsUnsaved: true}, failing, []string{spentOnce, notLost}},
 	{"a refresh before its time", mutant{RefreshesEarly: true}, "", []string{oneRefresh}},
 	{"a clock that stands still", mutant{StopsItsClock: true}, "", []string{noDeadToken}},
 }
 
 // most is how many runs may be needed to catch a mutant.
-const most = 300
+const most = 500
 
 // TestEachMutantIsCaught shows that the simulation can fail, for each invariant but quietEnd.
 func TestEachMutantIsCaught(t *testing.T) {

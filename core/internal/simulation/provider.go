@@ -40,7 +40,7 @@ type family struct {
 	user    string
 	number  int
 	revoked bool
-	misled  bool            // a spent token of it was stored because clocks differ
+	misled  bool            // a token of it was stored for its stamp
 	tokens  []*refreshToken // the last one is good
 }
 
@@ -64,6 +64,7 @@ type accessToken struct {
 type grant struct {
 	process   *process
 	sent, at  time.Duration // asked for, and granted
+	late      bool          // asked for with less than a quarter of the lease left
 	delivered bool          // the process has the answer
 	stored    time.Duration // when the new refresh token was first saved; zero for never
 	access    *accessToken
@@ -111,7 +112,7 @@ func unreachable(cause error) error {
 // ask sends a request of a process to the provider.
 func (v *provider) ask(ctx context.Context, p *process, op, key, detail string, effect func() (*grant, string, error)) (*grant, error) {
 	return call[*grant]{
-		request: request{op: op, key: key, detail: detail, odds: v.run.conditions.providerFaults},
+		request: request{op: op, key: key, detail: detail, odds: v.run.conditions.providerFaults, slowest: v.run.conditions.slowestProvider},
 		failed:  unreachable,
 		effect: func() (*grant, string, error) {
 			v.mu.Lock()
@@ -202,8 +203,9 @@ func (v *provider) discover(ctx context.Context, p *process) error {
 // redeem sends a refresh token to the provider.
 func (v *provider) redeem(ctx context.Context, p *process, secret, scope string) (tokencache.TokenResponse, error) {
 	sent, begun := p.now(), v.run.since()
+	late := v.run.records.leases.left(p) < v.run.conditions.leaseTTL/4
 	g, err := v.ask(ctx, p, "refresh", secret, scope, func() (*grant, string, error) {
-		g, err := v.grantFor(p, secret, scope, begun, sent)
+		g, err := v.grantFor(p, secret, scope, begun, sent, late)
 		if err != nil {
 			return nil, scope, err
 		}
@@ -216,7 +218,7 @@ func (v *provider) redeem(ctx context.Context, p *process, secret, scope string)
 }
 
 // grantFor answers a refresh request. mu is held.
-func (v *provider) grantFor(p *process, secret, scope string, begun time.Duration, sent time.Time) (*grant, error) {
+func (v *provider) grantFor(p *process, secret, scope string, begun time.Duration, sent time.Time, late bool) (*grant, error) {
 	if err := v.throttled(p); err != nil {
 		return nil, err
 	}
@@ -233,11 +235,11 @@ func (v *provider) grantFor(p *process, secret, scope string, begun time.Duratio
 	}
 	if rt.spent != nil {
 		rt.family.revoked = true
-		v.run.checkReuse(p, rt, begun)
+		v.run.checkReuse(p, rt, begun, late)
 		return nil, &refusal{text: "invalid_grant: spent before, and so revoked", scope: core.FailureOfUser, cause: core.ErrReauthRequired}
 	}
 	g := v.issue(p, rt.family, scope, begun, sent)
-	rt.spent = g
+	rt.spent, g.late = g, late
 	v.run.checkNeeded(g)
 	return g, nil
 }
