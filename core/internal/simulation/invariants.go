@@ -190,8 +190,9 @@ func (r *run) checkServed(a *asked, got tokencache.AccessToken) {
 		r.violated(rightToken, c.name, "got", got.Secret.Reveal())
 		return
 	}
-	// One that has just taken the place of a refused token stands (see core.Rejected).
-	if got.Secret == a.demand.rejected && a.to-t.issued > time.Minute+wire && !r.conditions.clockSteps && !p.suffered(freeze, span{t.issued, a.to}) {
+	// One that has just taken the place of a refused token stands for a minute (see
+	// core.Rejected), from when its refresh was done with it.
+	if got.Secret == a.demand.rejected && a.to-t.issued > time.Minute+core.DefaultRefreshTimeout+wire && !r.conditions.clockSteps && !p.suffered(freeze, span{t.issued, a.to}) {
 		r.violated(rightToken, c.name, "got", t.secret, "which it said was rejected")
 	}
 	// By a process whose clock is behind that of the one that stamped it, a token is
