@@ -69,3 +69,18 @@ func BenchmarkStorm(b *testing.B) {
 		}
 	}
 }
+
+// Users of one record share its lease, and are refreshed one after the other.
+func BenchmarkOneRecordForManyUsers(b *testing.B) {
+	for _, users := range []int{20, 100} {
+		for _, one := range []bool{true, false} {
+			b.Run(fmt.Sprintf("users=%d/one=%t", users, one), func(b *testing.B) {
+				for b.Loop() {
+					r := storm.Run(b, storm.Options{Users: users, Stores: 1, OneRecord: one}, places["memory"](b))
+					r.Want(b, users)
+					b.ReportMetric(r.Wall.Seconds(), "s")
+				}
+			})
+		}
+	}
+}

@@ -93,7 +93,7 @@ func RunProcesses[W any](t testing.TB, o Options, where W, open func(where W) (c
 	if err != nil {
 		t.Fatal(err)
 	}
-	SignIn(t, p, backend, o.Users)
+	SignIn(t, p, backend, o)
 	server := httptest.NewServer(p)
 	t.Cleanup(server.Close)
 	place, err := json.Marshal(where)

@@ -31,6 +31,16 @@ type Options struct {
 	Stores   int  // in this process, each over a backend of its own
 	Shuffled bool // each store is asked for the users in an order of its own
 	LeaseTTL time.Duration
+	// OneRecord puts all users into one record, instead of one each.
+	OneRecord bool
+}
+
+// key names a user's record.
+func (o Options) key(user string) string {
+	if o.OneRecord {
+		return "everybody"
+	}
+	return user
 }
 
 // Result is what came of it.
@@ -77,7 +87,7 @@ func Run(t testing.TB, o Options, open func() core.TokenBackend) Result {
 	for range o.Stores {
 		stores = append(stores, core.NewStore(counts.over(open()), core.WithLeaseTTL(o.LeaseTTL)))
 	}
-	SignIn(t, p, open(), o.Users)
+	SignIn(t, p, open(), o)
 	counts.reset()
 
 	c := gather(stores, o, 0, p.Refresh)
@@ -116,7 +126,7 @@ func gather(stores []*core.Store, o Options, first int, f core.RefreshFunc) *cal
 			c.done.Go(func() {
 				ready.Done()
 				<-c.start
-				c.note(ask(context.Background(), s, user, f))
+				c.note(ask(context.Background(), s, o.key(user), user, f))
 			})
 		}
 	}
@@ -174,18 +184,18 @@ func Bench(b *testing.B, o Options, make func(testing.TB) func() core.TokenBacke
 }
 
 // SignIn keeps a first token of every user, which has expired.
-func SignIn(t testing.TB, p *Provider, b core.TokenBackend, users int) {
+func SignIn(t testing.TB, p *Provider, b core.TokenBackend, o Options) {
 	t.Helper()
 	s := core.NewStore(b)
 	var all sync.WaitGroup
 	places := make(chan struct{}, 8)
-	for _, user := range order(users, false, 0) {
+	for _, user := range order(o.Users, false, 0) {
 		all.Go(func() {
 			places <- struct{}{}
 			defer func() { <-places }()
 			r := p.signIn(user)
 			r.RefreshToken += ".0"
-			if _, err := s.Put(t.Context(), user, r); err != nil {
+			if _, err := s.Put(t.Context(), o.key(user), r); err != nil {
 				t.Error(err)
 			}
 		})
@@ -196,9 +206,9 @@ func SignIn(t testing.TB, p *Provider, b core.TokenBackend, users int) {
 // Ideal is what the provider alone needs.
 func Ideal(users int) time.Duration { return time.Duration(users) * Latency / AtOnce }
 
-func ask(ctx context.Context, s *core.Store, user string, f core.RefreshFunc) error {
+func ask(ctx context.Context, s *core.Store, key, user string, f core.RefreshFunc) error {
 	q := tokencache.Query{HomeAccountID: user + "." + tenant, ClientID: clientID, Scopes: []string{"User.Read"}}
-	at, err := s.TokenSource(user, q, f).Token(ctx)
+	at, err := s.TokenSource(key, q, f).Token(ctx)
 	if err == nil && !time.Now().Before(at.ExpiresOn) {
 		err = errors.New("an expired token was served")
 	}
