@@ -21,7 +21,7 @@ type Locator interface {
 // placeOf returns the place of a Store on b.
 func placeOf(b TokenBackend) any {
 	if l, ok := b.(Locator); ok {
-		if place := l.Place(); place != nil && reflect.TypeOf(place).Comparable() {
+		if place := l.Place(); place != nil && reflect.ValueOf(place).Comparable() {
 			return place
 		}
 	}

@@ -62,3 +62,23 @@ func TestAForgottenLeaseIsLostToItsHolder(t *testing.T) {
 		}
 	})
 }
+
+// A client that somebody wrapped can be a value with a map in it.
+func TestAPlaceThatCantBeComparedIsNone(t *testing.T) {
+	type place struct{ client any }
+	b := &locatedAt{place: place{map[string]int{}}}
+	if got := placeOf(b); got != any(b) {
+		t.Errorf("the place is %v", got)
+	}
+	b.place = place{b}
+	if got := placeOf(b); got != b.place {
+		t.Errorf("the place is %v", got)
+	}
+}
+
+type locatedAt struct {
+	TokenBackend
+	place any
+}
+
+func (b *locatedAt) Place() any { return b.place }
