@@ -76,6 +76,7 @@ var (
 	_ core.Leaser       = (*Backend)(nil)
 	_ core.Watcher      = (*Backend)(nil)
 	_ core.Lister       = (*Backend)(nil)
+	_ core.Locator      = (*Backend)(nil)
 	_ core.Pinger       = (*Backend)(nil)
 )
 
@@ -88,6 +89,16 @@ func New(client *s3.Client, bucket string, o Options) (*Backend, error) {
 		return nil, origin.Fail("new", "", err)
 	}
 	return &Backend{client: client, bucket: bucket, o: o}, nil
+}
+
+// Place implements [core.Locator]: Backends are one place where they have the same
+// client, bucket and prefix.
+func (b *Backend) Place() any {
+	type place struct {
+		client         *s3.Client
+		bucket, prefix string
+	}
+	return place{b.client, b.bucket, b.o.Prefix}
 }
 
 func check(client *s3.Client, bucket string, o Options) error {

@@ -335,3 +335,26 @@ func TestPingFindsAStoreThatTakesWhatWasDeletedForAnObject(t *testing.T) {
 		t.Errorf("%q are left", left)
 	}
 }
+
+func TestBackendsThatKeepTheSameRecordsAreOnePlace(t *testing.T) {
+	at := func(client *s3.Client, bucket string, o awss3.Options) any {
+		b, err := awss3.New(client, bucket, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.Place()
+	}
+	client := s3.New(s3.Options{})
+	if first, second := at(client, "b", awss3.Options{}), at(client, "b", awss3.Options{ContentType: "application/json"}); first != second {
+		t.Errorf("%v and %v are two", first, second)
+	}
+	for name, other := range map[string]any{
+		"another prefix": at(client, "b", awss3.Options{Prefix: "a/"}),
+		"another bucket": at(client, "c", awss3.Options{}),
+		"another client": at(s3.New(s3.Options{}), "b", awss3.Options{}),
+	} {
+		if other == at(client, "b", awss3.Options{}) {
+			t.Errorf("%s: one place", name)
+		}
+	}
+}

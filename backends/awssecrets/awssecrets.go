@@ -80,6 +80,7 @@ var (
 	_ core.Leaser       = (*Backend)(nil)
 	_ core.Watcher      = (*Backend)(nil)
 	_ core.Lister       = (*Backend)(nil)
+	_ core.Locator      = (*Backend)(nil)
 	_ core.Pinger       = (*Backend)(nil)
 	_ core.SizeLimiter  = (*Backend)(nil)
 )
@@ -140,6 +141,18 @@ func New(client *secretsmanager.Client, o Options) (*Backend, error) {
 
 // MaxSize implements [core.SizeLimiter]: 65,536 bytes.
 func (b *Backend) MaxSize() int { return maxSize }
+
+// Place implements [core.Locator]: Backends are one place where they have the same
+// client and prefix, and delete alike: without a window, a secret
+// that is scheduled for deletion is an error.
+func (b *Backend) Place() any {
+	type place struct {
+		client  *secretsmanager.Client
+		prefix  string
+		recover bool
+	}
+	return place{b.client, b.prefix, b.window > 0}
+}
 
 // origin names the backend in its errors.
 const origin core.Origin = "awssecrets"

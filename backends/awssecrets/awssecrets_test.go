@@ -511,3 +511,26 @@ func TestWaitersAskSeldom(t *testing.T) {
 		t.Errorf("%d waiters made %d calls", waiters, n)
 	}
 }
+
+func TestBackendsThatKeepTheSameRecordsAreOnePlace(t *testing.T) {
+	at := func(client *secretsmanager.Client, o awssecrets.Options) any {
+		b, err := awssecrets.New(client, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.Place()
+	}
+	client := connect("http://127.0.0.1:1", nil)
+	if first, second := at(client, awssecrets.Options{}), at(client, awssecrets.Options{Description: "d", Tags: map[string]string{"a": "b"}}); first != second {
+		t.Errorf("%v and %v are two", first, second)
+	}
+	for name, other := range map[string]any{
+		"another prefix":    at(client, awssecrets.Options{Prefix: "a/"}),
+		"deleted otherwise": at(client, awssecrets.Options{RecoveryWindow: 7}),
+		"another client":    at(connect("http://127.0.0.1:1", nil), awssecrets.Options{}),
+	} {
+		if other == at(client, awssecrets.Options{}) {
+			t.Errorf("%s: one place", name)
+		}
+	}
+}

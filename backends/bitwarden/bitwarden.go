@@ -68,6 +68,7 @@ type Backend struct {
 var (
 	_ core.TokenBackend = (*Backend)(nil)
 	_ core.Lister       = (*Backend)(nil)
+	_ core.Locator      = (*Backend)(nil)
 	_ core.Pinger       = (*Backend)(nil)
 	_ core.SizeLimiter  = (*Backend)(nil)
 )
@@ -109,6 +110,16 @@ func New(secrets Secrets, o Options) (*Backend, error) {
 
 // Format prints the backend without what it knows of secrets.
 func (b *Backend) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[bitwarden backend]") }
+
+// Place implements [core.Locator]: Backends are one place where they have the same
+// Secrets and options.
+func (b *Backend) Place() any {
+	type place struct {
+		secrets Secrets
+		options Options
+	}
+	return place{b.secrets, b.options}
+}
 
 // origin names the backend in its errors.
 const origin core.Origin = "bitwarden"

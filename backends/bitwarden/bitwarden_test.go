@@ -704,3 +704,34 @@ func TestErrorsNameTheKey(t *testing.T) {
 		t.Errorf("Load in an outage = %v", err)
 	}
 }
+
+func TestBackendsThatKeepTheSameRecordsAreOnePlace(t *testing.T) {
+	at := func(secrets bitwarden.Secrets, o bitwarden.Options) any {
+		b, err := bitwarden.New(secrets, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.Place()
+	}
+	s := bitwardentest.New(bitwardentest.Options{})
+	var logins [2]bitwarden.Secrets
+	for i := range logins {
+		var err error
+		if logins[i], err = bitwarden.Login(t.Context(), s.AccessToken(), inProcess(s)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	secrets, another := logins[0], logins[1]
+	if first, second := at(secrets, bitwarden.Options{}), at(secrets, bitwarden.Options{}); first != second {
+		t.Errorf("%v and %v are two", first, second)
+	}
+	for name, other := range map[string]any{
+		"another prefix":  at(secrets, bitwarden.Options{Prefix: "p"}),
+		"another project": at(secrets, bitwarden.Options{ProjectID: s.Project()}),
+		"another login":   at(another, bitwarden.Options{}),
+	} {
+		if other == at(secrets, bitwarden.Options{}) {
+			t.Errorf("%s: one place", name)
+		}
+	}
+}

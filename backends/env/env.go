@@ -57,10 +57,21 @@ var (
 	_ core.Leaser       = (*Backend)(nil)
 	_ core.Watcher      = (*Backend)(nil)
 	_ core.Lister       = (*Backend)(nil)
+	_ core.Locator      = (*Backend)(nil)
 	_ core.Pinger       = (*Backend)(nil)
 	_ core.Prober       = (*Backend)(nil)
 	_ core.SizeLimiter  = (*Backend)(nil)
 )
+
+// Place implements [core.Locator]: Backends are one place where they have the same
+// variables, the process's or a file's, and prefix.
+func (b *Backend) Place() any {
+	type at struct {
+		place  *place
+		prefix string
+	}
+	return at{b.place, b.prefix}
+}
 
 // New returns a backend. It reads nothing yet: its errors are about the options,
 // such as a prefix that can't begin a variable's name.

@@ -536,3 +536,24 @@ func isOurs(err error) bool {
 	var e *core.Error
 	return errors.As(err, &e) && e.Backend == "env"
 }
+
+func TestBackendsThatKeepTheSameRecordsAreOnePlace(t *testing.T) {
+	at := func(o env.Options) any {
+		b, err := env.New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.Place()
+	}
+	if first, second := at(env.Options{}), at(env.Options{ReadOnly: true}); first != second {
+		t.Errorf("%v and %v are two", first, second)
+	}
+	for name, other := range map[string]any{
+		"another prefix": at(env.Options{Prefix: "A_"}),
+		"a file":         at(env.Options{DotEnv: "a.env"}),
+	} {
+		if other == at(env.Options{}) {
+			t.Errorf("%s: one place", name)
+		}
+	}
+}

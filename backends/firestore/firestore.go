@@ -81,6 +81,7 @@ var (
 	_ core.Leaser       = (*Backend)(nil)
 	_ core.Watcher      = (*Backend)(nil)
 	_ core.Lister       = (*Backend)(nil)
+	_ core.Locator      = (*Backend)(nil)
 	_ core.Pinger       = (*Backend)(nil)
 	_ core.SizeLimiter  = (*Backend)(nil)
 )
@@ -127,6 +128,16 @@ func newBackend(client *firestore.Client, collection string, o Options) (*Backen
 		deleteDocuments: o.DeleteDocuments,
 		naming:          namingAfter(o.Prefix),
 	}, nil
+}
+
+// Place implements [core.Locator]: Backends are one place where they have the same
+// client, collection, prefix and field.
+func (b *Backend) Place() any {
+	type place struct {
+		client                    *firestore.Client
+		collection, prefix, field string
+	}
+	return place{b.client, b.collection.Path, b.prefix, b.field}
 }
 
 // origin names the backend in its errors.

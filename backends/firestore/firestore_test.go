@@ -560,3 +560,28 @@ func refresh(b core.TokenBackend, key, data string) func(context.Context, core.R
 		return err
 	}
 }
+
+func TestBackendsThatKeepTheSameRecordsAreOnePlace(t *testing.T) {
+	at := func(client *gcp.Client, collection string, o firestore.Options) any {
+		b, err := firestore.New(client, collection, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.Place()
+	}
+	double := firestoretest.Double(t)
+	client := double.Client(t, "")
+	if first, second := at(client, "a", firestore.Options{}), at(client, "a", firestore.Options{Field: firestore.DefaultField}); first != second {
+		t.Errorf("%v and %v are two", first, second)
+	}
+	for name, other := range map[string]any{
+		"another prefix":     at(client, "a", firestore.Options{Prefix: "p"}),
+		"another field":      at(client, "a", firestore.Options{Field: "f"}),
+		"another collection": at(client, "b", firestore.Options{}),
+		"another client":     at(double.Client(t, ""), "a", firestore.Options{}),
+	} {
+		if other == at(client, "a", firestore.Options{}) {
+			t.Errorf("%s: one place", name)
+		}
+	}
+}
