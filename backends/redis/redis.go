@@ -57,6 +57,7 @@ var (
 	_ core.Leaser       = (*Backend)(nil)
 	_ core.Watcher      = (*Backend)(nil)
 	_ core.Lister       = (*Backend)(nil)
+	_ core.Locator      = (*Backend)(nil)
 	_ core.Pinger       = (*Backend)(nil)
 )
 
@@ -90,6 +91,16 @@ func New(client redis.UniversalClient, o Options) (*Backend, error) {
 		return nil, origin.Fail("new", "", fmt.Errorf("%w: the prefix %q begins an empty hash tag", core.ErrInvalidKey, o.Prefix))
 	}
 	return &Backend{client: client, prefix: o.Prefix, wakes: &wakes{client: client}}, nil
+}
+
+// Place implements [core.Locator]: Backends are one place where they have the same
+// client and prefix. Two clients of one address may lead to different servers.
+func (b *Backend) Place() any {
+	type place struct {
+		client redis.UniversalClient
+		prefix string
+	}
+	return place{b.client, b.prefix}
 }
 
 // origin names the backend in its errors.

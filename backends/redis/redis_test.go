@@ -644,3 +644,27 @@ func TestACallerWhoLeavesLeavesNoLease(t *testing.T) {
 	held, _ := open(t, server.Addr, gated{gate})
 	lateanswer.NoLeaseStays(t, held, another, gate, nil)
 }
+
+func TestBackendsThatKeepTheSameRecordsAreOnePlace(t *testing.T) {
+	at := func(client goredis.UniversalClient, prefix string) any {
+		b, err := redis.New(client, redis.Options{Prefix: prefix})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.Place()
+	}
+	client, another := goredis.NewClient(&goredis.Options{}), goredis.NewClient(&goredis.Options{})
+	defer client.Close()
+	defer another.Close()
+	if first, second := at(client, "a:"), at(client, "a:"); first != second {
+		t.Errorf("%v and %v are two", first, second)
+	}
+	for name, other := range map[string]any{
+		"another prefix": at(client, "b:"),
+		"another client": at(another, "a:"),
+	} {
+		if other == at(client, "a:") {
+			t.Errorf("%s: one place", name)
+		}
+	}
+}

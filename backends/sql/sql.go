@@ -76,6 +76,7 @@ type Options struct {
 type Backend struct {
 	// Not the gorm.DB, whose logger and plugins see what statements carry.
 	pool   gorm.ConnPool
+	table  string
 	prefix string
 	sql    statements
 	wakes  wakes
@@ -88,6 +89,7 @@ var (
 	_ core.Leaser       = (*Backend)(nil)
 	_ core.Watcher      = (*Backend)(nil)
 	_ core.Lister       = (*Backend)(nil)
+	_ core.Locator      = (*Backend)(nil)
 	_ core.Pinger       = (*Backend)(nil)
 	_ core.SizeLimiter  = (*Backend)(nil)
 )
@@ -143,10 +145,21 @@ func newBackend(db *gorm.DB, o Options) (*Backend, error) {
 	}
 	return &Backend{
 		pool:   db.Statement.ConnPool,
+		table:  table,
 		prefix: o.Prefix,
 		sql:    d.statements(db.Statement.Quote(table), o.Listen != nil),
 		wakes:  wakes{listen: o.Listen},
 	}, nil
+}
+
+// Place implements [core.Locator]: Backends are one place where they have the same
+// pool of connections, table and prefix.
+func (b *Backend) Place() any {
+	type place struct {
+		pool          gorm.ConnPool
+		table, prefix string
+	}
+	return place{b.pool, b.table, b.prefix}
 }
 
 // args are what every statement about a key may want.

@@ -482,3 +482,27 @@ func TestACallerWhoLeavesLeavesNoLease(t *testing.T) {
 		lateanswer.NoLeaseStays(t, held, another, w.gate, nil)
 	})
 }
+
+func TestBackendsThatKeepTheSameRecordsAreOnePlace(t *testing.T) {
+	at := func(db *gorm.DB, o Options) any {
+		b, err := New(db, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.Place()
+	}
+	d := startSQLite(t)
+	db := d.connect(t)
+	if first, second := at(db, Options{}), at(db.Session(&gorm.Session{}), Options{Table: DefaultTable}); first != second {
+		t.Errorf("%v and %v are two", first, second)
+	}
+	for name, other := range map[string]any{
+		"another prefix": at(db, Options{Prefix: "a"}),
+		"another table":  at(db, Options{Table: "a"}),
+		"another pool":   at(d.connect(t), Options{}),
+	} {
+		if other == at(db, Options{}) {
+			t.Errorf("%s: one place", name)
+		}
+	}
+}
