@@ -31,7 +31,8 @@ type Query struct {
 	// split, see SplitScopes. "User.Read" and "https://graph.microsoft.com/User.Read"
 	// are the same, and so are the other names of Microsoft Graph in the token's
 	// cloud; openid, profile, email and offline_access are not looked for,
-	// because not every answer lists them.
+	// because not every answer lists them. "<resource>/.default" is in every token
+	// of that resource, whatever its other scopes, and ".default" alone means Graph.
 	Scopes []string
 	// App asks for a token of the application itself (client credentials)
 	// instead of a user's.
@@ -409,7 +410,7 @@ func (g group) fits(q Query) bool {
 
 func (e *entry) isAccessToken(q Query) bool {
 	return e.kind == accessTokens && e.field[secret] != "" && !e.bound() &&
-		fitsClient(q.ClientID, e) && fits(q.Tenant, e.field[realm]) && covers(e, q.Scopes)
+		fitsClient(q.ClientID, e) && fits(q.Tenant, e.field[realm]) && answers(e, q.Scopes)
 }
 
 func (e *entry) account() Account {

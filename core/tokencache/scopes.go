@@ -118,6 +118,51 @@ func covers(e *entry, want []string) bool {
 	return true
 }
 
+// answers reports whether an access token is one that a query for the scopes means:
+// it covers them, where "<resource>/.default" stands for whatever the token has of
+// that resource. What a token replaces goes by covers alone: one with fewer
+// scopes must not take the place of the default ones.
+// https://learn.microsoft.com/entra/identity-platform/scopes-oidc#the-default-scope
+func answers(e *entry, want []string) bool {
+	for i := range want {
+		if !covers(e, want[i:i+1]) && !isOfResource(e, want[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// isOfResource reports whether an access token has a scope of the resource whose
+// default scopes are wanted; false if want is no default scope.
+func isOfResource(e *entry, want string) bool {
+	of := cloud(e.field[environment])
+	name, host := bareScope(want, of)
+	if strings.EqualFold(name, defaultScope) { // Graph's
+		return slices.ContainsFunc(e.scopes, func(has string) bool {
+			hasName, hasHost := bareScope(has, of)
+			return !isReserved(hasName) && strings.IndexByte(hasName, '/') < 0 && (hasHost == host || hasHost == "" || host == "")
+		})
+	}
+	resource, ok := cutDefaultScope(want)
+	return ok && slices.ContainsFunc(e.scopes, func(has string) bool {
+		if len(has) <= len(resource) || !strings.EqualFold(has[:len(resource)], resource) {
+			return false
+		}
+		return strings.IndexByte(has[len(resource):], '/') < 0 // or it is of a resource whose ID begins with this one's
+	})
+}
+
+const defaultScope = ".default"
+
+// cutDefaultScope returns what stands before ".default", which ends in a slash.
+func cutDefaultScope(scope string) (resource string, ok bool) {
+	at := len(scope) - len(defaultScope)
+	if at < 1 || scope[at-1] != '/' || !strings.EqualFold(scope[at:], defaultScope) {
+		return "", false
+	}
+	return scope[:at], true
+}
+
 // distinct are the scopes that tell access tokens apart, in order.
 func (e *entry) distinct() []string {
 	of := cloud(e.field[environment])
