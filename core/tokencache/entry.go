@@ -50,6 +50,7 @@ const (
 	accountSource
 	aheadBy // ours: see AccessToken.At
 	sentAt  // ours: see stamp
+	extra   // ours: see TokenResponse.Extra
 	credentialType
 	keyID         // of a token that is bound to a key (proof of possession)
 	cacheKey      // of a token that was asked for with more than scopes
@@ -61,7 +62,7 @@ const (
 var fieldNames = [fields]string{
 	"home_account_id", "environment", "client_id", "realm", "target", "secret", "token_type", "cached_at",
 	"expires_on", "refresh_on", "last_modification_time", "family_id", "username", "local_account_id",
-	"authority_type", "account_source", "graphtoken_ahead", "graphtoken_sent", "credential_type", "key_id", "ext_cache_key", "requestedClaimsHash", "user_assertion_hash",
+	"authority_type", "account_source", "graphtoken_ahead", "graphtoken_sent", "graphtoken_extra", "credential_type", "key_id", "ext_cache_key", "requestedClaimsHash", "user_assertion_hash",
 }
 
 var fieldsByName = func() map[string]field {

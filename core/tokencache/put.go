@@ -34,6 +34,13 @@ type TokenResponse struct {
 	// neither, and no id token, they are the application's own, and a refresh
 	// token among them is an error.
 	HomeAccountID string
+	// Username is the user's name, where there is no id token to tell it.
+	Username string
+	// Extra is text that is kept with the access token and is in
+	// [AccessToken.Extra], for what a provider answers beside RFC 6749's members. It
+	// must be UTF-8, and may be secret. A token without it has none, whatever the
+	// token that it replaces had.
+	Extra string
 	// GrantType of the request, if known. A sign-in (anything but a refresh)
 	// survives a concurrent sign-out; see Merge. Tokens of client_credentials are
 	// the application's own: ClientInfo, IDToken, RefreshToken and HomeAccountID
@@ -132,7 +139,7 @@ func (r TokenResponse) check() error {
 			return fmt.Errorf("%w: its %s has characters that RFC 6749 doesn't allow in one (appendix A)", errUnusable, token.name)
 		}
 	}
-	for _, text := range []string{r.Scope, r.FamilyID, r.ClientID, r.Environment, r.Tenant, r.HomeAccountID, r.GrantType} {
+	for _, text := range []string{r.Scope, r.FamilyID, r.ClientID, r.Environment, r.Tenant, r.HomeAccountID, r.GrantType, r.Username, r.Extra} {
 		if !utf8.ValidString(text) {
 			return fmt.Errorf("%w: it is not UTF-8, which no document could hold", errUnusable)
 		}
@@ -169,6 +176,9 @@ func (p *putting) accessToken() {
 	}
 	if ahead := p.ahead(); ahead > 0 {
 		o = append(o, member{fieldNames[aheadBy], strconv.FormatInt(ahead, 10)})
+	}
+	if r.Extra != "" {
+		o = append(o, member{fieldNames[extra], r.Extra})
 	}
 	e := p.entry(accessTokens, p.key(accessTokens), o)
 	// What the new token can do, and what has expired, need not be kept.
@@ -229,7 +239,7 @@ func (p *putting) account(claims idTokenClaims) {
 		// The identity stays as whoever wrote it spelt it.
 		at, raw, o = p.g[known].key, p.g[known].raw, nil
 	}
-	if name := claims.username; name != "" || known < 0 {
+	if name := cmp.Or(claims.username, r.Username); name != "" || known < 0 {
 		o = append(o, member{"username", cmp.Or(name, p.username())})
 	}
 	if id := claims.localAccountID(p.home); r.IDToken != "" || known < 0 {

@@ -56,6 +56,7 @@ type AccessToken struct {
 	ExpiresOn, CachedAt, RefreshOn                         time.Time
 	Scopes                                                 []string // shared: read only
 	HomeAccountID, ClientID, Realm, Environment, TokenType string
+	Extra                                                  Secret // see TokenResponse.Extra
 
 	ahead time.Duration // see At
 }
@@ -138,6 +139,7 @@ func (c *Cache) AccessToken(q Query) (AccessToken, bool) {
 		Realm:         best.field[realm],
 		Environment:   best.field[environment],
 		TokenType:     best.field[tokenType],
+		Extra:         Secret(best.field[extra]),
 		ahead:         seconds(ahead),
 	}, true
 }

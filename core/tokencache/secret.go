@@ -53,7 +53,7 @@ func (s Secret) GobEncode() ([]byte, error) { return []byte(s.String()), nil }
 func (t AccessToken) Equal(o AccessToken) bool {
 	return t.Secret == o.Secret && t.ExpiresOn.Equal(o.ExpiresOn) && t.CachedAt.Equal(o.CachedAt) && t.RefreshOn.Equal(o.RefreshOn) &&
 		slices.Equal(t.Scopes, o.Scopes) && t.HomeAccountID == o.HomeAccountID && t.ClientID == o.ClientID && t.Realm == o.Realm &&
-		t.Environment == o.Environment && t.TokenType == o.TokenType && t.ahead == o.ahead
+		t.Environment == o.Environment && t.TokenType == o.TokenType && t.Extra == o.Extra && t.ahead == o.ahead
 }
 
 // String says how much is in the cache, and nothing of what.
@@ -84,7 +84,8 @@ type redactedResponse struct {
 	ExpiresIn, ExtExpiresIn, RefreshIn             int
 	ExpiresOn                                      int64
 	ClientID, Environment, Tenant, HomeAccountID   string
-	GrantType                                      string
+	GrantType, Username                            string
+	Extra                                          Secret
 	Library                                        Library
 }
 
@@ -94,7 +95,7 @@ func (r TokenResponse) redacted() redactedResponse {
 		r.Scope, r.TokenType, r.FamilyID,
 		r.ExpiresIn, r.ExtExpiresIn, r.RefreshIn, r.ExpiresOn,
 		r.ClientID, r.Environment, r.Tenant, r.HomeAccountID,
-		r.GrantType, r.Library,
+		r.GrantType, r.Username, Secret(r.Extra), r.Library,
 	}
 }
 
