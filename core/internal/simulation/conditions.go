@@ -129,9 +129,17 @@ func conditionsOf(s seed) conditions {
 // lease, which is released, but for a provider that takes that long.
 func (c *conditions) promptly() time.Duration {
 	if c.slowestProvider > c.slowest {
-		return 2 * longest
+		return c.patiently()
 	}
 	return core.DefaultLeaseTTL - 5*time.Second
+}
+
+// patiently is how long a caller waits at most once everything works again.
+func (c *conditions) patiently() time.Duration {
+	if c.slowestProvider > c.slowest { // several refreshes, one after the other
+		return 2 * longest
+	}
+	return longest
 }
 
 // troubled reports whether things go wrong at a time.

@@ -64,7 +64,7 @@ type accessToken struct {
 type grant struct {
 	process   *process
 	sent, at  time.Duration // asked for, and granted
-	late      bool          // asked for with less than a quarter of the lease left
+	late      bool          // asked for with less of the lease left than a holder has who can renew
 	delivered bool          // the process has the answer
 	stored    time.Duration // when the new refresh token was first saved; zero for never
 	access    *accessToken
@@ -203,7 +203,7 @@ func (v *provider) discover(ctx context.Context, p *process) error {
 // redeem sends a refresh token to the provider.
 func (v *provider) redeem(ctx context.Context, p *process, secret, scope string) (tokencache.TokenResponse, error) {
 	sent, begun := p.now(), v.run.since()
-	late := v.run.records.leases.left(p) < v.run.conditions.leaseTTL/4
+	late := v.run.records.leases.left(p) < v.run.conditions.leaseTTL*2/5
 	g, err := v.ask(ctx, p, "refresh", secret, scope, func() (*grant, string, error) {
 		g, err := v.grantFor(p, secret, scope, begun, sent, late)
 		if err != nil {
