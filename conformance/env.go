@@ -96,8 +96,9 @@ func toolsOf(t T, env Env) tools {
 	return k
 }
 
-func refuse(t T, env Env, method string) {
-	if m := reflect.ValueOf(env).MethodByName(method); m.IsValid() {
-		t.Fatalf("the harness's %T has a method %s that the suite can't call: it is a %v", env, method, m.Type())
+// refuse fails the case if v, the harness's, has a method of that name.
+func refuse(t T, v any, method string) {
+	if m := reflect.ValueOf(v).MethodByName(method); m.IsValid() {
+		t.Fatalf("the harness's %T has a method %s that the suite can't call: it is a %v", v, method, m.Type())
 	}
 }

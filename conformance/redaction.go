@@ -108,16 +108,19 @@ func (c *trial) wantNoSecret(what string, value any, numbers bool) {
 }
 
 // printed says in which form the canary stands in text, or "".
-func printed(text string, numbers bool) string {
-	if strings.Contains(text, canary) {
+func printed(text string, numbers bool) string { return shown(text, canary, numbers) }
+
+// shown says in which form secret stands in text, or "".
+func shown(text, secret string, numbers bool) string {
+	if strings.Contains(text, secret) {
 		return "in plain"
 	}
-	if strings.Contains(strings.ToLower(text), hex.EncodeToString([]byte(canary))) {
+	if strings.Contains(strings.ToLower(text), hex.EncodeToString([]byte(secret))) {
 		return "in hexadecimal"
 	}
 	for shift := range 3 {
-		// The groups of three bytes that hold nothing but the canary.
-		inner := canary[shift:]
+		// The groups of three bytes that hold nothing but the secret.
+		inner := secret[shift:]
 		inner = inner[:len(inner)/3*3]
 		for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
 			if strings.Contains(text, encoding.EncodeToString([]byte(inner))) {
@@ -126,9 +129,9 @@ func printed(text string, numbers bool) string {
 		}
 	}
 	if numbers {
-		decimal := strings.Trim(fmt.Sprint([]byte(canary)), "[]")
-		golang := strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", []byte(canary)), "[]byte{"), "}")
-		if strings.Contains(text, decimal) || strings.Contains(text, golang) {
+		decimal := strings.Trim(fmt.Sprint([]byte(secret)), "[]")
+		golang := strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", []byte(secret)), "[]byte{"), "}")
+		if strings.Contains(text, decimal) || strings.Contains(text, strings.ReplaceAll(decimal, " ", ",")) || strings.Contains(text, golang) {
 			return "byte by byte"
 		}
 	}

@@ -81,22 +81,10 @@ func (h *Harness) try(ctx context.Context, t *testing.T, g string, k testCase) r
 	if h.waitedInVain {
 		timeout /= 4
 	}
-	c := &trial{
-		name:     r.Name,
-		want:     h.Want,
-		leaseTTL: h.LeaseTTL,
-		patience: timeout / 4,
-		label:    fmt.Sprintf("%s#%d", r.Name, trials.Add(1)),
-	}
-	c.host = c
-	if t != nil {
-		c.host = t
-	}
+	c := newTrial(t, r.Name, timeout)
+	c.want, c.leaseTTL = h.Want, h.LeaseTTL
 	begun := time.Now()
-	caseCtx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	c.ctx = unsteady{caseCtx}
-	c.within(timeout, cancel, func() {
+	r.Outcome, r.Detail, r.excused = c.run(ctx, timeout, func() {
 		c.env = h.New(c.host)
 		if c.env == nil {
 			c.Fatalf("Harness.New returned nil")
@@ -108,24 +96,46 @@ func (h *Harness) try(ctx context.Context, t *testing.T, g string, k testCase) r
 		}
 		k.run(c)
 	})
+	r.backend = c.backend
+	if r.Outcome == Failed && time.Since(begun) > c.patience {
+		h.waitedInVain = true
+	}
+	return r
+}
+
+// newTrial returns the trial of the case called name. t is nil in a program.
+func newTrial(t *testing.T, name string, timeout time.Duration) *trial {
+	c := &trial{
+		name:     name,
+		patience: timeout / 4,
+		label:    fmt.Sprintf("%s#%d", name, trials.Add(1)),
+	}
+	c.host = c
+	if t != nil {
+		c.host = t
+	}
+	return c
+}
+
+// run runs body to its end, or until its time is up, and says how it ended. A
+// case that is skipped is excused: by what isn't claimed or can't be done here.
+func (c *trial) run(ctx context.Context, timeout time.Duration, body func()) (o Outcome, detail string, excused bool) {
+	caseCtx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	c.ctx = unsteady{caseCtx}
+	c.within(timeout, cancel, body)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true
-	r.backend = c.backend
 	switch {
 	case ctx.Err() != nil:
-		r.Detail = "not run to its end: " + context.Cause(ctx).Error()
+		return Skipped, "not run to its end: " + context.Cause(ctx).Error(), false
 	case c.failures != nil:
-		r.Outcome, r.Detail = Failed, strings.Join(append(c.failures, c.logs...), "\n")
-		if time.Since(begun) > c.patience {
-			h.waitedInVain = true
-		}
+		return Failed, strings.Join(append(c.failures, c.logs...), "\n"), false
 	case c.skipped != "":
-		r.Detail, r.excused = c.skipped, true
-	default:
-		r.Outcome, r.Detail = Passed, strings.Join(c.logs, "\n")
+		return Skipped, c.skipped, true
 	}
-	return r
+	return Passed, strings.Join(c.logs, "\n"), false
 }
 
 // grace is what a case gets to come to its end once its context is cancelled.
@@ -277,7 +287,7 @@ func (c *trial) often(least, most int, f func(i int)) int {
 	begun := time.Now()
 	for i := range most {
 		if i >= least && time.Since(begun) > c.enough() {
-			c.Logf("tried %d times instead of %d: the store takes long", i, most)
+			c.Logf("tried %d times instead of %d: one try takes long", i, most)
 			return i
 		}
 		if f(i); c.Failed() || c.ctx.Err() != nil {
@@ -408,7 +418,7 @@ func where() string {
 	for {
 		f, more := frames.Next()
 		switch path.Base(f.File) {
-		case "trial.go", "expect.go", "panic.go":
+		case "trial.go", "expect.go", "panic.go", "cryptotrial.go":
 		default:
 			return source(f.File, f.Line)
 		}
