@@ -71,8 +71,17 @@ func mergeEntries(base, mine, theirs group) group {
 	maps.Copy(either, m)
 	var merged group
 	ms, ts := &stamps{g: mine}, &stamps{g: theirs}
+	mineSince, theirsSince := mine.lastSignInSince(base), theirs.lastSignInSince(base)
 	for id := range either {
-		e := pick(b[id], m[id], t[id], func() *entry { return newer(ms, m[id], ts, t[id]) })
+		e := pick(b[id], m[id], t[id], func() *entry {
+			switch ours, others := m[id].isOf(mineSince), t[id].isOf(theirsSince); {
+			case ours && !others:
+				return m[id]
+			case others && !ours:
+				return t[id]
+			}
+			return newer(ms, m[id], ts, t[id])
+		})
 		if e != nil && t[id] != nil {
 			e = e.inPlaceOf(t[id]) // what is stored keeps its key
 		}
@@ -180,6 +189,25 @@ func (g group) signedInSince(base group) bool {
 		}
 	}
 	return false
+}
+
+// lastSignInSince is when the user signed in last, if not in base; zero for never.
+func (g group) lastSignInSince(base group) (last int64) {
+	was := base.signIns()
+	for _, e := range g {
+		if at := e.signIn(); at != (stamp{}) && !was[at] {
+			last = max(last, at.nano)
+		}
+	}
+	return last
+}
+
+// isOf reports whether e is a refresh token of a sign-in at the given time, or of a
+// refresh after it. Against a refresh of the session before, such a token counts,
+// whatever the stamps say: the session before may have been ended, and requests
+// cross on their way.
+func (e *entry) isOf(signIn int64) bool {
+	return e.kind == refreshTokens && !e.opaque() && signIn != 0 && e.sent().nano >= signIn
 }
 
 func (g group) signIns() map[stamp]bool {

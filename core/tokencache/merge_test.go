@@ -492,3 +492,41 @@ func TestMergeKeepsItsLawsWhateverStandsInTheRecord(t *testing.T) {
 		law("what was merged is a change of theirs", merge(t, theirs, merged, theirs), merged)
 	}
 }
+
+// A refresh of the session before, whose request was sent later, crosses with a new
+// sign-in.
+func TestANewSignInsRefreshTokenWinsOverARefreshOfTheSessionBefore(t *testing.T) {
+	at := func(seconds int, token, grant string) tokencache.TokenResponse {
+		return tokencache.TokenResponse{
+			AccessToken: "a-" + token, RefreshToken: token, Scope: "User.Read", ExpiresIn: 3600, ClientID: "c", Tenant: "t",
+			HomeAccountID: "u.t", GrantType: grant, Sent: time.Unix(1_800_000_000+int64(seconds), 0),
+		}
+	}
+	after := func(c *tokencache.Cache, r tokencache.TokenResponse) *tokencache.Cache {
+		c = c.Clone()
+		if err := c.Put(r); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	base := after(tokencache.New(), at(0, "first", "authorization_code"))
+	signedIn := after(base, at(10, "second", "authorization_code"))
+	refreshed := after(base, at(20, "crossing", "refresh_token"))
+	for name, row := range map[string]struct {
+		mine, theirs *tokencache.Cache
+		want         string
+	}{
+		"that others stored":              {refreshed, signedIn, "second"},
+		"of this process":                 {signedIn, refreshed, "second"},
+		"and a refresh of it":             {refreshed, after(signedIn, at(30, "third", "refresh_token")), "third"},
+		"but not over a refresh of it":    {after(signedIn, at(30, "third", "refresh_token")), signedIn, "third"},
+		"nor over another, later sign-in": {signedIn, after(base, at(30, "fourth", "device_code")), "fourth"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rt, _ := tokencache.Merge(base, row.mine, row.theirs).RefreshToken(tokencache.Query{HomeAccountID: "u.t"})
+			if rt.Secret.Reveal() != row.want {
+				t.Errorf("%q is left, want %q", rt.Secret.Reveal(), row.want)
+			}
+		})
+	}
+}
