@@ -108,6 +108,9 @@ func (l *leaseClock) lose() {
 	l.lost = true
 }
 
+// held reports whether the lease lasts for a while yet: what is sent now is answered
+// and saved later. A quarter of the ttl is left for that. A holder that renews has
+// more: every third of the ttl it asks, and it waits a quarter for the answer.
 func (l *leaseClock) held() bool {
 	if l == nil {
 		return true
@@ -115,7 +118,8 @@ func (l *leaseClock) held() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	return !l.lost && now.Sub(l.asked) < l.ttl && now.Round(0).Sub(l.asked.Round(0)) < l.ttl
+	age := max(now.Sub(l.asked), now.Round(0).Sub(l.asked.Round(0)))
+	return !l.lost && age < l.ttl-l.ttl/4
 }
 
 type leaseClockKey struct{}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
@@ -277,6 +278,60 @@ func TestWhatASignInBringsIsKept(t *testing.T) {
 			}
 		})
 	})
+}
+
+// The save happened, its answer is lost, and the user signs out before anybody gives
+// the answer up.
+func TestASignOutWhileTheAnswerOfASaveIsLostHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, b := newIDP(), newBackend()
+		p.signIn(t, core.NewStore(b), "k", "ana", "bo")
+		time.Sleep(2 * time.Hour)
+		losing := &silent{backend: b}
+		s := core.NewStore(losing, calm())
+		losing.afterSave = func() {
+			if err := s.Update(t.Context(), "k", remove(ana())); err != nil {
+				t.Error(err)
+			}
+			b.fail("load", errOutage)
+		}
+		ts := s.TokenSource("k", ana(), p.refresh)
+		if at, err := ts.Token(t.Context()); err == nil {
+			t.Errorf("got %q", at.Secret.Reveal())
+		}
+		time.Sleep(time.Minute)
+		if at, err := ts.Token(t.Context()); err == nil {
+			t.Errorf("while the store can't be read: got %q", at.Secret.Reveal())
+		}
+		b.fail("load", nil)
+		if err := s.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+		c, _, err := core.NewStore(handle(b.store)).Load(t.Context(), "k")
+		if err != nil || c.LongLived(ana()) || !c.LongLived(bo()) {
+			t.Errorf("ana is stored: %t, and bo: %t, %v", c.LongLived(ana()), c.LongLived(bo()), err)
+		}
+	})
+}
+
+// silent saves once without an answer, and fails from then on until its load works again.
+type silent struct {
+	*backend
+	afterSave func()
+}
+
+func (m *silent) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
+	v, err := m.backend.Save(ctx, key, rec)
+	if after := m.afterSave; after != nil && err == nil {
+		m.afterSave = nil
+		after()
+		return "", errOutage
+	}
+	return v, err
+}
+
+func (m *silent) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+	return core.Coordinate(ctx, m, m, key, req)
 }
 
 // stumbling fails an operation some times, as a connection does that was closed

@@ -22,6 +22,7 @@ func (s *Store) Put(ctx context.Context, key string, r tokencache.TokenResponse)
 		return nil, err
 	}
 	defer s.work.begin()()
+	defer s.unsaved.begin(key)()
 	defer s.tokens.forget(key)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()

@@ -84,7 +84,7 @@ func (s *Store) Save(ctx context.Context, key string, c *tokencache.Cache, v Ver
 		return "", err
 	}
 	s.unsaved.settle(key, u)
-	s.tokens.forget(key)
+	s.changed(key, c)
 	return saved, nil
 }
 
@@ -113,7 +113,7 @@ func (s *Store) Update(ctx context.Context, key string, edit func(*tokencache.Ca
 		}
 		err = s.replace(ctx, key, c, edited)
 		if err == nil {
-			s.tokens.forget(key)
+			s.changed(key, edited)
 			return nil
 		}
 		if !errors.Is(err, ErrConflict) {
@@ -146,10 +146,16 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 		// What was unsaved may have been saved in the meantime, after the backend
 		// had looked: then it is deleted, too.
 		if u == nil || s.unsaved.settle(key, u) {
-			s.tokens.forget(key)
+			s.changed(key, tokencache.New())
 			return nil
 		}
 	}
+}
+
+// changed notes what the application made of a record.
+func (s *Store) changed(key string, c *tokencache.Cache) {
+	s.unsaved.changed(key, c)
+	s.tokens.forget(key)
 }
 
 // contents is a record as the store sees it.

@@ -67,6 +67,7 @@ func (s *Store) refresh(ctx context.Context, key string, seen Version, fn func(c
 		record, err = s.read(ctx, key)
 		return record, false, err
 	}
+	defer s.unsaved.begin(key)()
 	run := &refreshRun{store: s, key: key, fn: fn}
 	decision, err := s.backend.ShouldRefresh(ctx, key, RefreshRequest{
 		Seen:     stored,
@@ -97,6 +98,7 @@ func (s *Store) refresh(ctx context.Context, key string, seen Version, fn func(c
 // it. It is for a record that has no refresh token to protect: fn finds out that
 // nobody is signed in, and nobody need wait for a lease to hear so.
 func (s *Store) refreshWithoutLease(ctx context.Context, key string, from contents, fn func(context.Context, *tokencache.Cache) error) (record contents, err error) {
+	defer s.unsaved.begin(key)()
 	run := &refreshRun{store: s, key: key, fn: fn}
 	lost := &leaseClock{}
 	lost.lose()

@@ -56,7 +56,47 @@ type overlay struct {
 	mu      sync.Mutex
 	serial  uint64
 	unsaved map[string]*unsaved
-	retry   map[string]failure // when saving is tried again in the background
+	retry   map[string]failure   // when saving is tried again in the background
+	saving  map[string]*obtained // tokens that are being obtained and saved
+}
+
+// obtained are tokens of one record that are being obtained and saved. A save may
+// have happened though no answer comes, and the application may change the record
+// meanwhile: what it made of the record is what counts then.
+type obtained struct {
+	running int
+	changed *tokencache.Cache // what the application saved since; nil for nothing
+}
+
+// begin notes that tokens of a record are being obtained, until end is called.
+func (o *overlay) begin(key string) (end func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.saving == nil {
+		o.saving = make(map[string]*obtained)
+	}
+	running := o.saving[key]
+	if running == nil {
+		running = new(obtained)
+		o.saving[key] = running
+	}
+	running.running++
+	return func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if running.running--; running.running == 0 {
+			delete(o.saving, key)
+		}
+	}
+}
+
+// changed notes what the application made of a record.
+func (o *overlay) changed(key string, c *tokencache.Cache) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if running := o.saving[key]; running != nil {
+		running.changed = c.Clone()
+	}
 }
 
 func (o *overlay) of(key string) *unsaved {
@@ -100,7 +140,11 @@ func (o *overlay) keep(key string, from contents, mine *tokencache.Cache, cause 
 	}
 	o.serial++
 	u := &unsaved{serial: o.serial, base: from.stored, cache: mine.Clone()}
+	running := o.saving[key]
 	switch present := o.unsaved[key]; {
+	case present == nil && running != nil && running.changed != nil:
+		// The save may have happened before the application changed the record.
+		u.base, u.cache = running.changed, tokencache.Merge(from.cache, mine, running.changed)
 	case present != nil && present == from.unsaved:
 		u.after, u.afterRecord = present.serial, from.cache
 	case present != nil: // it came in between
