@@ -526,7 +526,20 @@ func (a *attempt) fillSlot(t *heldToken, unsaved bool) *slot {
 	s := a.table.slot(r, &a.source.id, t.token.ExpiresOn)
 	s.failures = nil
 	s.token.Store(t)
+	if a.force || a.rejected != "" || a.claims != "" {
+		a.emptySlotsOfRefused(t)
+	}
 	return s
+}
+
+// emptySlotsOfRefused takes the token that t replaces from the record's other
+// queries: it has left the record, too. The shard's mu is held.
+func (a *attempt) emptySlotsOfRefused(t *heldToken) {
+	for _, s := range a.record.slots.all() {
+		if held := s.token.Load(); held != nil && held.token.Secret != t.token.Secret && a.refuses(held.token.Secret) {
+			s.token.Store(nil)
+		}
+	}
 }
 
 func (a *attempt) emptySlot() {

@@ -61,6 +61,46 @@ func TestARefusedTokenIsNeverServedAgain(t *testing.T) {
 	}
 }
 
+func TestATokenThatOneQueryHadReplacedIsServedToNoOther(t *testing.T) {
+	ctx := context.Background()
+	for how, replace := range map[string]func(*core.TokenSource) error{
+		"by Rejected": func(ts *core.TokenSource) error {
+			_, err := ts.Token(ctx, core.Rejected("at-ana-refused"))
+			return err
+		},
+		"by Refresh": func(ts *core.TokenSource) error { _, err := ts.Refresh(ctx); return err },
+	} {
+		for who, elsewhere := range map[string]bool{"here": false, "in another process first": true} {
+			t.Run(how+", "+who, func(t *testing.T) {
+				p, b := newIDP(), newBackend()
+				s := core.NewStore(b, calm())
+				r := p.issue("ana", "refused")
+				r.GrantType, r.Scope = "device_code", "User.Read Mail.Read"
+				if _, err := s.Put(ctx, "k", r); err != nil {
+					t.Fatal(err)
+				}
+				narrow, wide := ana(), ana()
+				wide.Scopes = []string{"User.Read", "Mail.Read"}
+				ts, other := s.TokenSource("k", narrow, p.refresh), s.TokenSource("k", wide, p.refresh)
+				if got := mustToken(t, ts); got != mustToken(t, other) {
+					t.Fatalf("the queries don't share %q", got)
+				}
+				if elsewhere {
+					if err := replace(core.NewStore(handle(b.store)).TokenSource("k", narrow, p.refresh)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := replace(ts); err != nil {
+					t.Fatal(err)
+				}
+				if at, err := other.Token(ctx); at.Secret == "at-ana-refused" {
+					t.Errorf("the other query has the refused token, %v", err)
+				}
+			})
+		}
+	}
+}
+
 func TestAProviderMayGiveTheRefusedTokenAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newIDP()
