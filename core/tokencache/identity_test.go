@@ -241,3 +241,29 @@ func TestThousandsOfEntriesOfOneUserAreNoBurden(t *testing.T) {
 		t.Errorf("it took %s", took)
 	}
 }
+
+func TestOfAFamilysTokenAndItsMembersOwnTheLaterIsSpent(t *testing.T) {
+	own := func(more string) entry { return entry{"RefreshToken", "own", `"secret":"own"` + more} }
+	family := func(more string) entry {
+		return entry{"RefreshToken", "family", `"secret":"family","family_id":"1"` + more}
+	}
+	member := entry{"AppMetadata", "app", `"family_id":"1"`}
+	for _, c := range []struct {
+		sentence string
+		entries  []entry
+		want     string
+	}{
+		{"in a tie the family's is", []entry{own(""), family("")}, "family"},
+		{"the family's is, which is later", []entry{own(`,"last_modification_time":"1"`), family(`,"last_modification_time":"2"`)}, "family"},
+		{"the client's is, which is later", []entry{own(`,"last_modification_time":"2"`), family(`,"last_modification_time":"1"`)}, "own"},
+		{"the family's is, which another member brought", []entry{own(""), family(`,"client_id":"` + clientB + `"`), member}, "family"},
+		{"the client's is, which is later than another member's", []entry{own(`,"last_modification_time":"2"`), family(`,"last_modification_time":"1","client_id":"` + clientB + `"`), member}, "own"},
+		{"the client's is, which is no member", []entry{own(`,"last_modification_time":"1"`), family(`,"last_modification_time":"2","client_id":"` + clientB + `"`)}, "own"},
+		{"the client's is, which is a member of another family", []entry{own(""), family(`,"client_id":"` + clientB + `"`), {"AppMetadata", "app", `"family_id":"2"`}}, "own"},
+	} {
+		cache := parse(t, documentOf(c.entries...))
+		if rt, _ := cache.RefreshToken(tokencache.Query{ClientID: clientA}); rt.Secret != tokencache.Secret(c.want) {
+			t.Errorf("%s: got %q", c.sentence, rt.Secret.Reveal())
+		}
+	}
+}

@@ -288,8 +288,11 @@ func (p *putting) app(apps map[string]*entry) *entry {
 	if old := apps[p.patched(appMetadata, at, raw, o).identity()]; old != nil {
 		at, raw, o = old.key, old.raw, nil
 	}
-	if p.r.FamilyID != "" {
+	switch {
+	case p.r.FamilyID != "":
 		o = append(o, member{"family_id", p.r.FamilyID})
+	case p.r.RefreshToken != "" && strings.Contains(raw, `"family_id"`): // the client has left
+		o = append(o, member{"family_id", nil})
 	}
 	return p.patched(appMetadata, at, raw, o)
 }

@@ -185,6 +185,10 @@ func TestAFamilysTokenIsSharedAndLeft(t *testing.T) {
 	put(t, c, r) // client A has left
 	wantRefresh(t, c, tokencache.Query{Username: ana.Username, ClientID: clientA}, "rt-own")
 	wantRefresh(t, c, tokencache.Query{Username: ana.Username, ClientID: clientB}, "rt-two")
+	r = refreshed("ana@contoso.com", anaID, "three", noon.Add(3*time.Second))
+	r.FamilyID, r.ClientID = "1", clientB
+	put(t, c, r)
+	wantRefresh(t, c, tokencache.Query{Username: ana.Username, ClientID: clientA}, "rt-own")
 }
 
 func TestOnlyASignInIsNotedInTheAccount(t *testing.T) {

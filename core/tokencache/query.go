@@ -145,13 +145,14 @@ func (c *Cache) AccessToken(q Query) (AccessToken, bool) {
 }
 
 // RefreshToken returns the user's refresh token: the client's own, or else that
-// of a family of clients, which serves all of them.
+// of a family of clients, which serves all of them. Where the client is a member
+// of the family, the later of the two, and the family's if that can't be told.
 func (c *Cache) RefreshToken(q Query) (RefreshToken, bool) {
 	if q.App {
 		return RefreshToken{}, false
 	}
 	_, g := c.find(q)
-	best := g.refreshToken(q)
+	best := c.refreshToken(q, g)
 	if best == nil {
 		return RefreshToken{}, false
 	}
@@ -167,20 +168,43 @@ func (c *Cache) RefreshToken(q Query) (RefreshToken, bool) {
 	}, true
 }
 
-// refreshToken is the one to spend for q. Where the query names no client, one
-// that belongs to a single client goes before a family's too.
-func (g group) refreshToken(q Query) *entry {
-	var family *entry
+// refreshToken is the one of g to spend for q. The own token of a family's member
+// was spent when the client joined, unless it is the later one: MSAL Go, too, goes
+// by the family first then (storage.Manager.readRefreshToken). Any other client's
+// own token goes before a family's, and so does one of a single client where the
+// query names no client.
+func (c *Cache) refreshToken(q Query, g group) *entry {
+	var own, family *entry
 	for _, e := range g {
 		switch {
 		case e.kind != refreshTokens || e.field[secret] == "" || e.bound():
 		case e.field[familyID] == "" && fitsClient(q.ClientID, e):
-			return e
+			if own == nil {
+				own = e
+			}
 		case e.field[familyID] != "" && (family == nil || !fitsClient(q.ClientID, family) && fitsClient(q.ClientID, e)):
 			family = e
 		}
 	}
-	return family
+	switch {
+	case own == nil:
+		return family
+	case family == nil || q.ClientID == "" || !c.isMember(q.ClientID, family):
+		return own
+	}
+	s := &stamps{g: g}
+	return newer(s, own, s, family)
+}
+
+// isMember reports whether a client is a member of the family that a refresh token
+// is of: its metadata says so, or, where it has none, that the token was its once.
+func (c *Cache) isMember(client string, of *entry) bool {
+	for _, app := range c.in().apps {
+		if sameClient(client, app.field[clientID]) && cloud(app.field[environment]) == cloud(of.field[environment]) {
+			return app.field[familyID] == of.field[familyID]
+		}
+	}
+	return sameClient(client, of.field[clientID])
 }
 
 // IDToken returns the user's id token, of the tenant that Account has.
