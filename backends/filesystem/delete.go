@@ -48,30 +48,52 @@ func (b *Backend) delete(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	if absent(at.record()) && absent(tempFile(at.home, at.stripe())) {
+	if absent(at.record()) && !hasTemps(at) {
 		return nil // without making a lock file, or even the directory
 	}
 	at, guard, err := b.lockKey(ctx, key)
 	if err != nil {
 		return err
 	}
-	defer guard.unlock()
-	root, err := guard.rootOf(at)
+	root, done, err := guard.recordsRoot(at)
+	if err != nil {
+		guard.unlock()
+		return err
+	}
+	defer done()
+	defer guard.keepOpen()()
+	err = b.deleteUnder(guard, root, at)
+	guard.unlock()
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	return atomicfile.Sync(root)
+}
+
+func (b *Backend) deleteUnder(g guard, root *os.Root, at place) error {
 	// What a killed save left holds tokens too.
-	if err := guard.helpers.Remove(guard.temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := b.removeDeadTemps(g, at.stripe()); err != nil {
 		return err
 	}
 	if err := atomicfile.Remove(root, at.name); err != nil {
 		return err
 	}
 	if held, err := b.leaseHeld(at); err == nil && !held {
-		_ = removeLease(guard.helpers, at) // a dead holder's; the next one would replace it
+		_ = removeLease(g.helpers, at) // a dead holder's; the next one would replace it
 	}
 	return nil
+}
+
+// hasTemps reports whether somebody writes, or was killed as it wrote, under the
+// place's lock.
+func hasTemps(at place) bool {
+	d, err := openDirectories(at.home)
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	defer d.close()
+	temps, err := temps(d.helpers)
+	return len(temps[at.stripe()]) > 0 || err != nil
 }
 
 func absent(path string) bool {

@@ -280,21 +280,96 @@ func TestAFailedSaveKeepsTheRecordAndLeavesNoTemporary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A directory stands where the temporary goes.
-	blocked := filepath.Join(tempFile(dir, at.stripe()), "x")
-	if err := os.MkdirAll(blocked, 0o700); err != nil {
+	// Another process doesn't get on.
+	guard, err := open(t, dir, Options{}).lock(t.Context(), at)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Save(t.Context(), "k", core.Record{Data: record(2, 0), Version: core.AnyVersion}); err == nil {
-		t.Fatal("Save succeeded")
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := b.Save(ctx, "k", core.Record{Data: record(2, 0), Version: core.AnyVersion}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("Save = %v", err)
 	}
-	if err := os.RemoveAll(tempFile(dir, at.stripe())); err != nil {
-		t.Fatal(err)
-	}
+	guard.unlock()
 	wantFiles(t, dir, "k")
 	if rec, err := b.Load(t.Context(), "k"); err != nil || !bytes.Equal(rec.Data, record(1, 0)) {
 		t.Errorf("Load = %q, %v", rec.Data, err)
 	}
+}
+
+func TestASaveWritesWithoutTheLock(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, Options{})
+	save(t, b, "k", record(1, 0), core.Absent)
+	at, err := b.place("k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	guard, err := open(t, dir, Options{}).lock(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved := make(chan error, 1)
+	go func() {
+		_, err := b.Save(t.Context(), "k", core.Record{Data: record(2, 0), Version: core.AnyVersion})
+		saved <- err
+	}()
+	// The new record is whole while somebody else has the lock.
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if data, err := os.ReadFile(tempFile(dir, at.stripe())); err == nil && bytes.Equal(data, record(2, 0)) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nothing was written")
+		}
+	}
+	// What lives isn't swept.
+	if err := b.removeDeadTemps(guard, at.stripe()); err != nil {
+		t.Error(err)
+	}
+	guard.unlock()
+	if err := <-saved; err != nil {
+		t.Error(err)
+	}
+	wantFiles(t, dir, "k")
+}
+
+func TestASaveGoesOnWhereItsTemporaryWasRemoved(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, Options{})
+	save(t, b, "k", record(1, 0), core.Absent)
+	at, d, err := b.openPlace("k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	s := saving{b: b, at: at, rec: core.Record{Data: record(2, 0), Version: core.AnyVersion}, root: d.home}
+	if err := s.prepare(d.helpers); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(tempFile(dir, at.stripe())); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.commit(t.Context(), "k", d); !errors.Is(err, errMoved) {
+		t.Errorf("commit = %v, want errMoved: the save begins again", err)
+	}
+	if rec, err := b.Load(t.Context(), "k"); err != nil || !bytes.Equal(rec.Data, record(1, 0)) {
+		t.Errorf("Load = %q, %v", rec.Data, err)
+	}
+}
+
+func TestASaveClearsAwayWhatStandsWhereItsTemporaryGoes(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, Options{})
+	save(t, b, "k", record(1, 0), core.Absent)
+	at, _ := b.place("k")
+	for _, end := range []string{"", ".0123456789abcdef"} {
+		if err := os.WriteFile(tempFile(dir, at.stripe())+end, []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(t, b, "k", record(2, 0), core.AnyVersion)
+	wantFiles(t, dir, "k")
 }
 
 func TestTheFirstSaveSweepsUnderEveryLock(t *testing.T) {

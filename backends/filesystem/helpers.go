@@ -18,34 +18,24 @@ import (
 // own user's files.
 const helpers, leases = ".graphtoken", "leases"
 
-// openHelpers opens the helpers of a directory.
-func openHelpers(home string) (*os.Root, error) {
-	root, err := os.OpenRoot(home)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	return openBelow(root, helpers)
-}
-
 // openBelow opens a directory below another one, and no link to one.
-func openBelow(root *os.Root, name string) (*os.Root, error) {
+func openBelow(root *os.Root, name string) (*os.Root, fs.FileInfo, error) {
 	named, err := root.Lstat(name)
 	if err != nil {
-		return nil, atomicfile.Located(root, err)
+		return nil, nil, atomicfile.Located(root, err)
 	}
 	if !named.IsDir() {
-		return nil, planted(root, name, "directory")
+		return nil, nil, planted(root, name, "directory")
 	}
 	below, err := root.OpenRoot(name)
 	if err != nil {
-		return nil, atomicfile.Located(root, err)
+		return nil, nil, atomicfile.Located(root, err)
 	}
 	if opened, err := below.Stat("."); err != nil || !os.SameFile(named, opened) {
 		below.Close()
-		return nil, planted(root, name, "directory")
+		return nil, nil, planted(root, name, "directory")
 	}
-	return below, nil
+	return below, named, nil
 }
 
 // openHelper opens a file of the helpers, and no link to one.
@@ -119,7 +109,7 @@ func makeHelpers(home string, lockFiles bool) error {
 	if err != nil || !made || !lockFiles {
 		return err
 	}
-	below, err := openBelow(root, helpers)
+	below, _, err := openBelow(root, helpers)
 	if err != nil {
 		return err
 	}

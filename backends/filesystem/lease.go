@@ -54,7 +54,7 @@ func (b *Backend) acquire(ctx context.Context, key string, ttl time.Duration) (*
 		return nil, heldOr(err)
 	}
 	l := &lease{b: b, key: key, at: at, claim: claim{owner: newOwner(), expires: b.moment().add(ttl), ttl: ttl}}
-	err = l.take(ctx, guard.helpers)
+	err = l.take(ctx, guard)
 	if err == nil {
 		err = ctx.Err()
 	}
@@ -142,18 +142,11 @@ func (l *lease) whileMine(ctx context.Context, do func(helpers *os.Root) error) 
 
 // take makes the lease file. The caller holds the guard and knows that the
 // lease is free, whatever file is there.
-func (l *lease) take(ctx context.Context, helpers *os.Root) error {
-	dir, err := openBelow(helpers, leases)
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := makeBelow(helpers, leases); err != nil {
-			return err
-		}
-		dir, err = openBelow(helpers, leases)
-	}
+func (l *lease) take(ctx context.Context, g guard) error {
+	dir, err := g.makeLeases()
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
 	// The old file may be locked by one who sleeps, and is not reused.
 	err = dir.Remove(l.at.as)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -223,16 +216,15 @@ func (b *Backend) leaseHeld(at place) (held bool, err error) {
 
 // openLease opens the lease file to be read.
 func openLease(at place) (*os.File, error) {
-	root, err := openHelpers(at.home)
+	d, err := openDirectories(at.home)
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
-	dir, err := openBelow(root, leases)
+	defer d.close()
+	dir, err := d.leasesBelow()
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
 	return openHelper(dir, at.as, os.O_RDONLY)
 }
 

@@ -8,19 +8,18 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
-// guard is the short lock under which a record, its temporary and its lease
-// file change. It is no lease: who saves holds it for the length of one save.
+// guard is the short lock under which a record and its lease file change. It is no
+// lease, and nothing is fsynced under it where that can be helped: a save that was
+// prepared holds it for a comparison and a rename.
 type guard struct {
-	home    *os.Root // of the place it was taken for, and its helpers, until unlock
-	helpers *os.Root
-	temp    string // the holder's own name in there, for the next record
-	unlock  func()
+	*directories        // of the place it was taken for, until unlock
+	temp         string // the holder's own name among the helpers, for a temporary
+	unlock       func()
 }
 
 // lockPatience bounds the wait for a lock whose holder neither finishes nor
@@ -107,27 +106,20 @@ func lockOf(home string, stripe int, exclusive bool) func() (guard, bool, error)
 		attempt = tryExclusiveFile()
 	}
 	return func() (g guard, ok bool, err error) {
-		root, err := os.OpenRoot(home)
+		d, err := openDirectories(home)
 		if err != nil {
 			return guard{}, false, err
 		}
-		below, err := openBelow(root, helpers)
-		if err != nil {
-			root.Close()
-			return guard{}, false, err
-		}
-		g, ok, err = attempt(below, stripe)
+		g, ok, err = attempt(d.helpers, stripe)
 		if !ok || err != nil {
-			below.Close()
-			root.Close()
+			d.close()
 			return guard{}, false, err
 		}
 		unlock := g.unlock
-		g.home, g.helpers = root, below
+		g.directories = d
 		g.unlock = func() {
 			unlock()
-			below.Close()
-			root.Close()
+			d.close()
 		}
 		return g, true, nil
 	}
@@ -159,8 +151,7 @@ func cause(ctx context.Context) error {
 }
 
 // tryFileLock locks by the operating system, which unlocks when the holder
-// dies. The holders of one lock share a temporary, so that each save clears
-// away what a killed one left.
+// dies.
 //
 // Somebody may remove lock files: cleaners of old, empty files do. The lock on a
 // removed file is one that nobody else looks for. So whoever holds a lock also
@@ -177,7 +168,7 @@ func tryFileLock(root *os.Root, stripe int) (guard, bool, error) {
 		dir.Close()
 		return guard{}, false, err
 	}
-	return guard{temp: tempName(stripe), unlock: func() {
+	return guard{temp: newTempName(stripe), unlock: func() {
 		_ = f.Close()
 		_ = dir.Close()
 	}}, true, nil
@@ -265,7 +256,7 @@ func tryExclusiveFile() func(root *os.Root, stripe int) (guard, bool, error) {
 	var seen string
 	var since time.Time
 	return func(root *os.Root, stripe int) (guard, bool, error) {
-		held, temp := lockName(stripe)+".held", tempName(stripe)
+		held := lockName(stripe) + ".held"
 		f, err := createHelper(root, held)
 		if err == nil {
 			_, err = f.WriteString(owner)
@@ -276,7 +267,7 @@ func tryExclusiveFile() func(root *os.Root, stripe int) (guard, bool, error) {
 				root.Remove(held)
 				return guard{}, false, err
 			}
-			return guard{temp: temp + "." + owner, unlock: func() { removeIf(root, held, owner) }}, true, nil
+			return guard{temp: ownTempName(stripe, owner), unlock: func() { removeIf(root, held, owner) }}, true, nil
 		}
 		if !errors.Is(err, fs.ErrExist) {
 			return guard{}, false, err
@@ -290,7 +281,7 @@ func tryExclusiveFile() func(root *os.Root, stripe int) (guard, bool, error) {
 		case since.IsZero() || holder != seen:
 			seen, since = holder, time.Now()
 		case time.Since(since) >= brokenAfter:
-			root.Remove(temp + "." + seen)
+			root.Remove(ownTempName(stripe, seen))
 			removeIf(root, held, seen)
 			since = time.Time{}
 		}
@@ -327,51 +318,4 @@ func removeIf(root *os.Root, held, owner string) {
 // newOwner is a name that nobody else has.
 func newOwner() string {
 	return fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64())
-}
-
-// sweepTemps removes what killed saves left, for a caller who holds the lock of
-// stripe own and has no temporary yet. Whatever is in use under other locks, or
-// can't be removed, is left to others.
-func (b *Backend) sweepTemps(g guard, home string, own int) {
-	dir, err := g.helpers.Open(".")
-	if err != nil {
-		return
-	}
-	defer dir.Close()
-	entries, err := dir.ReadDir(-1)
-	if err != nil {
-		return
-	}
-	for _, entry := range entries {
-		var stripe int
-		if _, err := fmt.Sscanf(entry.Name(), "temp-%02x", &stripe); err != nil || stripe >= stripes {
-			continue
-		}
-		if stripe == own {
-			g.helpers.Remove(entry.Name())
-			continue
-		}
-		if other, ok, err := lockOf(home, stripe, b.noFileLocks.Load())(); ok && err == nil {
-			g.helpers.Remove(entry.Name())
-			other.unlock()
-		}
-	}
-}
-
-// rootOf is the record's directory, for the caller to close. While the lock is held,
-// it is the one that the helpers lie in.
-func (g guard) rootOf(at place) (*os.Root, error) {
-	if at.home != at.dir {
-		return os.OpenRoot(at.dir)
-	}
-	return g.home, nil
-}
-
-// tempIn is the temporary's name below the record's directory, or empty where
-// its helpers lie in another one.
-func (g guard) tempIn(at place) string {
-	if at.home != at.dir {
-		return ""
-	}
-	return filepath.Join(helpers, g.temp)
 }

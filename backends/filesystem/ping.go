@@ -49,12 +49,12 @@ func (b *Backend) probe(ctx context.Context, key string) error {
 }
 
 func probeAt(at place, g guard) error {
-	root, err := g.rootOf(at)
+	root, done, err := g.recordsRoot(at)
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	return atomicfile.Probe(root, atomicfile.Replacement{Name: at.name, Temp: g.tempIn(at)})
+	defer done()
+	return atomicfile.Probe(root, atomicfile.Replacement{Name: at.name, Temp: at.below(g.temp)})
 }
 
 // noRecord names no record: no key has such a name.

@@ -85,7 +85,7 @@ func (p place) stripe() int {
 	return int(h.Sum32() % stripes)
 }
 
-// lockFile is the lock of one stripe, tempFile where those who hold it write.
+// lockFile is the lock of one stripe, tempFile its usual temporary.
 func lockFile(dir string, stripe int) string { return helperFile(dir, lockName(stripe)) }
 func tempFile(dir string, stripe int) string { return helperFile(dir, tempName(stripe)) }
 
@@ -93,3 +93,8 @@ func helperFile(dir, name string) string { return placeIn(dir, "").in(helpers, n
 
 func lockName(stripe int) string { return fmt.Sprintf("lock-%02x", stripe) }
 func tempName(stripe int) string { return fmt.Sprintf("temp-%02x", stripe) }
+
+// newTempName is a temporary's name that nobody else has.
+func newTempName(stripe int) string { return ownTempName(stripe, newOwner()) }
+
+func ownTempName(stripe int, owner string) string { return tempName(stripe) + "." + owner }

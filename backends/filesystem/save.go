@@ -42,41 +42,158 @@ func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.V
 			return "", core.ErrConflict
 		}
 	}
-	version := versionOf(rec.Data) // before the lock: others wait for that
-	at, guard, err := b.lockKey(ctx, key)
-	if err != nil {
-		return "", err
-	}
-	defer guard.unlock()
-	b.sweep.Do(func() { b.sweepTemps(guard, at.home, at.stripe()) })
-	if rec.Version != core.AnyVersion {
-		stored, err := storedVersion(at.record())
-		if err != nil {
+	for {
+		version, err := b.saveOnce(ctx, key, rec)
+		if !errors.Is(err, errMoved) {
+			return version, err
+		}
+		if err := ctx.Err(); err != nil {
 			return "", err
 		}
-		if stored != rec.Version {
-			return "", core.ErrConflict
-		}
 	}
-	root, err := guard.rootOf(at)
+}
+
+// errMoved: the record, or its directory, is another one than a moment ago.
+var errMoved = errors.New("the directory was replaced")
+
+// saveOnce writes the new file, takes the lock, compares and renames. Nothing is
+// fsynced under the lock, but a file that is written in place.
+func (b *Backend) saveOnce(ctx context.Context, key string, rec core.Record) (core.Version, error) {
+	at, d, err := b.openPlace(key)
 	if err != nil {
 		return "", err
 	}
-	defer root.Close()
-	err = atomicfile.Replace(ctx, root, atomicfile.Replacement{
-		Name: at.name,
-		Temp: guard.tempIn(at),
-		Data: rec.Data,
+	defer d.close()
+	// A save that comes too late writes nothing.
+	if err := confirm(at, rec); err != nil {
+		return "", err
+	}
+	root, done, err := d.recordsRoot(at)
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	s := saving{b: b, at: at, rec: rec, root: root}
+	defer s.discard()
+	if !b.noFileLocks.Load() {
+		if err := s.prepare(d.helpers); err != nil {
+			return "", err
+		}
+	}
+	if err := s.commit(ctx, key, d); err != nil {
+		return "", err
+	}
+	if err := atomicfile.Sync(root); err != nil {
+		return "", err
+	}
+	return versionOf(rec.Data), nil
+}
+
+// openPlace opens the directories of the key's place, and makes them if they are
+// missing.
+func (b *Backend) openPlace(key string) (place, *directories, error) {
+	for {
+		at, err := b.place(key)
+		if err != nil {
+			return place{}, nil, err
+		}
+		d, err := openDirectories(at.home)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err = makeHelpers(at.home, !b.noFileLocks.Load()); err == nil {
+				continue
+			}
+		}
+		return at, d, err
+	}
+}
+
+// saving is a save under way.
+type saving struct {
+	b        *Backend
+	at       place
+	rec      core.Record
+	root     *os.Root // of the record
+	prepared *atomicfile.Prepared
+	crowded  bool
+}
+
+// prepare writes the new file without the lock, where there can be one and files
+// can be locked.
+func (s *saving) prepare(helpers *os.Root) error {
+	if s.at.home != s.at.dir {
+		return nil
+	}
+	t, err := newTemp(helpers, s.at.stripe())
+	if err != nil {
+		return nil // what is wrong is found again under the lock, as it is for Probe
+	}
+	s.crowded = t.crowded
+	return s.prepareIn(t.name, t.file)
+}
+
+func (s *saving) prepareIn(temp string, file *os.File) (err error) {
+	s.prepared, err = atomicfile.Prepare(s.root, atomicfile.Replacement{
+		Name: s.at.name,
+		Temp: s.at.below(temp),
+		File: file,
+		Data: s.rec.Data,
 		// Who shares the file alone, as another container may, has other locks.
 		Confirm: func(stored []byte) error {
-			if rec.Version != core.AnyVersion && versionOf(stored) != rec.Version {
+			if s.rec.Version != core.AnyVersion && versionOf(stored) != s.rec.Version {
 				return core.ErrConflict
 			}
 			return nil
 		},
 	})
+	return err
+}
+
+// commit compares and replaces under the lock.
+func (s *saving) commit(ctx context.Context, key string, d *directories) error {
+	at, guard, err := s.b.lockKey(ctx, key)
 	if err != nil {
-		return "", err
+		return err
 	}
-	return version, nil
+	defer guard.unlock()
+	if at != s.at || !os.SameFile(guard.helpersInfo, d.helpersInfo) || !os.SameFile(guard.homeInfo, d.homeInfo) {
+		return errMoved
+	}
+	s.b.sweep.Do(func() { s.b.sweepTemps(guard, at.stripe()) })
+	if s.crowded {
+		_ = s.b.removeDeadTemps(guard, at.stripe())
+	}
+	if err := confirm(at, s.rec); err != nil {
+		return err
+	}
+	ahead := s.prepared != nil
+	if !ahead {
+		if err := s.prepareIn(guard.temp, nil); err != nil {
+			return err
+		}
+	}
+	err = s.prepared.Replace(ctx)
+	s.prepared = nil
+	if ahead && errors.Is(err, fs.ErrNotExist) {
+		return errMoved // somebody removed the temporary, and not for the lock's sake
+	}
+	return err
+}
+
+func (s *saving) discard() {
+	if s.prepared != nil {
+		s.prepared.Discard()
+	}
+}
+
+// confirm returns core.ErrConflict unless the stored record is the one that rec is
+// to replace.
+func confirm(at place, rec core.Record) error {
+	if rec.Version == core.AnyVersion {
+		return nil
+	}
+	stored, err := storedVersion(at.record())
+	if err == nil && stored != rec.Version {
+		err = core.ErrConflict
+	}
+	return err
 }

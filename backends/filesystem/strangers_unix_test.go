@@ -166,7 +166,7 @@ func TestAClaimOfAnotherMachineIsBelievedForItsTTLAtMost(t *testing.T) {
 		t.Fatal(err)
 	}
 	at, _ := b.place("k")
-	root, err := openHelpers(dir)
+	root, err := os.OpenRoot(filepath.Join(dir, helpers))
 	if err != nil {
 		t.Fatal(err)
 	}

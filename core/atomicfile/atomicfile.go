@@ -27,6 +27,9 @@ type Replacement struct {
 	// lies there is removed: the caller keeps others from using the name. If it is
 	// empty, or can't be made, the content is written in place.
 	Temp string
+	// File, unless it is nil, is the new file, made by the caller under the name
+	// Temp, empty and open for writing. It is closed in the end.
+	File *os.File
 	Data []byte
 	// Confirm, unless it is nil, is asked before anything is written in place, with
 	// the content that is there, while the file is locked against all others who
@@ -41,21 +44,122 @@ type Replacement struct {
 // owner. The error is of the os package, and nothing has changed; where neither a
 // new file nor the old one can be written, it tells both reasons.
 func Replace(ctx context.Context, dir *os.Root, r Replacement) error {
-	if _, found, err := content(r.Data); found || err != nil {
-		return fmt.Errorf("%w: the data are themselves a write in place that was cut off", core.ErrCorrupt)
-	}
-	old, err := lstatRegular(dir, r.Name)
+	p, err := Prepare(dir, r)
 	if err != nil {
 		return err
 	}
-	refusal := replace(dir, r, old)
+	if err := p.Replace(ctx); err != nil {
+		return err
+	}
+	return Sync(dir)
+}
+
+// Prepared is a replacement whose content is on the disk, in a file that hasn't
+// taken the name yet: what takes long is over. End it with Replace or Discard.
+type Prepared struct {
+	dir     *os.Root
+	r       Replacement
+	old     fs.FileInfo // of the file whose owner and mode the new one has; nil for none
+	file    *os.File
+	refusal error // why there is no new file
+}
+
+// Prepare is the first part of [Replace]: it writes the new file, and fsyncs it.
+func Prepare(dir *os.Root, r Replacement) (*Prepared, error) {
+	p := &Prepared{dir: dir, r: r, file: r.File}
+	err := p.prepare()
+	if err != nil {
+		p.Discard()
+		if p.old == nil || !isRefusal(err) {
+			return nil, err
+		}
+		p.refusal = err
+	}
+	return p, nil
+}
+
+func (p *Prepared) prepare() error {
+	if _, found, err := content(p.r.Data); found || err != nil {
+		return fmt.Errorf("%w: the data are themselves a write in place that was cut off", core.ErrCorrupt)
+	}
+	var err error
+	if p.old, err = lstatRegular(p.dir, p.r.Name); err != nil {
+		return err
+	}
+	if p.r.Temp == "" {
+		return errNoTemp
+	}
+	if p.file == nil {
+		if p.file, err = createNew(p.dir, p.r.Temp); err != nil {
+			return err
+		}
+	}
+	return fill(p.dir, p.file, p.r.Data, p.old)
+}
+
+// Discard removes the new file.
+func (p *Prepared) Discard() {
+	if p.file == nil {
+		return
+	}
+	// Open, it may be locked, and the name is the caller's for as long.
+	removed := p.dir.Remove(p.r.Temp) == nil
+	_ = p.file.Close()
+	if !removed { // Windows
+		_ = remove(p.dir, p.r.Temp)
+	}
+	p.file = nil
+}
+
+// Replace is the second part of [Replace]: the new file takes the name, or the
+// content is written in place. [Sync] makes the new name last.
+func (p *Prepared) Replace(ctx context.Context) error {
+	old, err := lstatRegular(p.dir, p.r.Name)
+	if err != nil {
+		p.Discard()
+		return err
+	}
+	refusal := p.refusal
+	if refusal == nil {
+		refusal = p.rename(old)
+	}
 	if old == nil || !isRefusal(refusal) {
 		return refusal
 	}
-	if err := writeInPlace(ctx, dir, r); err != nil {
+	if err := writeInPlace(ctx, p.dir, p.r); err != nil {
 		return bothReasons(refusal, err)
 	}
 	return nil
+}
+
+func (p *Prepared) rename(old fs.FileInfo) error {
+	if !sameRights(old, p.old) {
+		err := inherit(p.dir, p.file, old)
+		if err == nil {
+			err = p.file.Sync()
+		}
+		if err != nil {
+			p.Discard()
+			return err
+		}
+	}
+	err := p.file.Close() // Windows renames no open file
+	p.file = nil
+	if err == nil {
+		err = rename(p.dir, p.r.Temp, p.r.Name)
+	}
+	if err != nil {
+		_ = remove(p.dir, p.r.Temp)
+	}
+	return err
+}
+
+// sameRights reports whether a new file would get the same owner and mode of both.
+func sameRights(a, b fs.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return a.Mode().Perm() == b.Mode().Perm() && owner(a) == owner(b)
 }
 
 func bothReasons(refusal, err error) error {
@@ -86,33 +190,13 @@ func isRefusal(err error) bool {
 	return errors.Is(err, errNoTemp) || errors.Is(err, errOwner) || isRefusalBySystem(err)
 }
 
-func replace(dir *os.Root, r Replacement, old fs.FileInfo) error {
-	if r.Temp == "" {
-		return errNoTemp
-	}
-	if err := writeTemp(dir, r.Temp, r.Data, old); err != nil {
-		return err
-	}
-	if err := rename(dir, r.Temp, r.Name); err != nil {
-		_ = remove(dir, r.Temp)
-		return err
-	}
-	return syncDir(dir)
-}
-
 // writeTemp leaves no file behind unless it is whole.
 func writeTemp(dir *os.Root, temp string, data []byte, old fs.FileInfo) error {
 	f, err := createNew(dir, temp)
 	if err != nil {
 		return err
 	}
-	err = inherit(dir, f, old)
-	if err == nil {
-		_, err = f.Write(data)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
+	err = fill(dir, f, data, old)
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
@@ -120,6 +204,17 @@ func writeTemp(dir *os.Root, temp string, data []byte, old fs.FileInfo) error {
 		_ = remove(dir, temp)
 	}
 	return err
+}
+
+// fill writes a new file, and makes its content last.
+func fill(dir *os.Root, f *os.File, data []byte, old fs.FileInfo) error {
+	if err := inherit(dir, f, old); err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	return f.Sync()
 }
 
 // createNew makes a new file for its owner alone. It never follows or reuses
@@ -137,15 +232,16 @@ func createNew(dir *os.Root, name string) (*os.File, error) {
 	return f, Located(dir, err)
 }
 
-// Remove removes files, of which some may be missing, and makes that last.
-func Remove(dir *os.Root, names ...string) error {
-	for _, name := range names {
-		if err := remove(dir, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+// Remove removes a file, which may be missing. [Sync] makes that last.
+func Remove(dir *os.Root, name string) error {
+	if err := remove(dir, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return syncDir(dir)
+	return nil
 }
+
+// Sync makes the names in the directory last.
+func Sync(dir *os.Root) error { return syncDir(dir) }
 
 func rename(dir *os.Root, from, to string) error {
 	return Located(dir, Patiently(func() error { return dir.Rename(from, to) }))

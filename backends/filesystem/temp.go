@@ -1,0 +1,164 @@
+package filesystem
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/graphtoken/graphtoken/core/atomicfile"
+)
+
+// A record's next content is written and fsynced before the record's lock is taken,
+// into a temporary that its writer has locked until it takes the record's name. A
+// temporary that isn't locked is a killed writer's. Temporaries are removed by their
+// writers, and by who holds the lock of their stripe. So what a holder of that lock
+// finds unlocked stays unlocked, and a writer that unlocks its temporary under that
+// lock keeps the name.
+//
+// Where files can't be locked, temporaries are made under the stripe's lock, and its
+// holder may remove them all.
+
+// temp is a temporary that this process has locked.
+type temp struct {
+	name string // among the helpers
+	file *os.File
+	// crowded: another temporary of the stripe has the usual name. A killed writer
+	// may have left it.
+	crowded bool
+}
+
+// newTemp makes a temporary, or returns errors.ErrUnsupported where files can't
+// be locked.
+func newTemp(root *os.Root, stripe int) (temp, error) {
+	t := temp{name: tempName(stripe)}
+	for {
+		var err error
+		t.file, err = createHelper(root, t.name)
+		if err == nil {
+			var locked bool
+			if locked, err = lockTemp(root, t); locked {
+				return t, nil
+			}
+			t.file.Close()
+		}
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return temp{}, err
+		}
+		t.name, t.crowded = newTempName(stripe), true
+	}
+}
+
+// lockTemp returns false where somebody took the new file for a killed writer's.
+func lockTemp(root *os.Root, t temp) (bool, error) {
+	ok, err := lockFileNow(t.file, true)
+	if err != nil {
+		_ = root.Remove(t.name)
+		return false, err
+	}
+	if ok {
+		err = stillNamed(root, t.name, t.file)
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errReplaced) {
+		return false, nil
+	}
+	return ok, err
+}
+
+// temps are the names of all temporaries, by stripe.
+func temps(helpers *os.Root) (map[int][]string, error) {
+	dir, err := helpers.Open(".")
+	if err != nil {
+		return nil, atomicfile.Located(helpers, err)
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	found := make(map[int][]string)
+	for _, name := range names {
+		var stripe int
+		if _, err := fmt.Sscanf(name, "temp-%02x", &stripe); err == nil && stripe < stripes {
+			found[stripe] = append(found[stripe], name)
+		}
+	}
+	return found, err
+}
+
+// removeDeadTemps removes what killed saves left in the guard's stripe.
+func (b *Backend) removeDeadTemps(g guard, stripe int) error {
+	temps, err := temps(g.helpers)
+	if err != nil {
+		return err
+	}
+	for _, name := range temps[stripe] {
+		remove := removeUnlocked
+		if b.noFileLocks.Load() {
+			remove = (*os.Root).Remove
+		}
+		if err := remove(g.helpers, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return atomicfile.Located(g.helpers, err)
+		}
+	}
+	return nil
+}
+
+// removeUnlocked removes a temporary, for the holder of its stripe's lock, unless its
+// writer lives. One that this process may not open is another user's, and stays.
+func removeUnlocked(helpers *os.Root, name string) error {
+	f, err := openHelper(helpers, name, os.O_RDWR)
+	if errors.Is(err, fs.ErrPermission) {
+		f, err = openHelper(helpers, name, os.O_RDONLY)
+	}
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, errReplaced), errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return helpers.Remove(name) // a link, say: it has no writer
+	}
+	// It stays locked until it is gone: its writer may be about to lock it.
+	defer f.Close()
+	locked, err := lockFileNow(f, true)
+	if err != nil || !locked || stillNamed(helpers, name, f) != nil {
+		return err
+	}
+	return helpers.Remove(name)
+}
+
+// sweepTemps removes what killed saves left, for a caller who holds the lock of
+// stripe own. Whatever is in use, under other locks, or can't be removed, is left to
+// others.
+func (b *Backend) sweepTemps(g guard, own int) {
+	temps, err := temps(g.helpers)
+	if err != nil {
+		return
+	}
+	for stripe := range temps {
+		if stripe == own {
+			_ = b.removeDeadTemps(g, own)
+		} else if other, ok, err := lockOf(g.path, stripe, b.noFileLocks.Load())(); ok && err == nil {
+			_ = b.removeDeadTemps(other, stripe)
+			other.unlock()
+		}
+	}
+}
+
+// recordsRoot is the record's directory. While the directories are open, it is the
+// one that the helpers lie in.
+func (d *directories) recordsRoot(at place) (root *os.Root, done func(), err error) {
+	if at.home == at.dir {
+		return d.home, func() {}, nil
+	}
+	if root, err = os.OpenRoot(at.dir); err != nil {
+		return nil, nil, err
+	}
+	return root, func() { _ = root.Close() }, nil
+}
+
+// below is a temporary's name below the record's directory, or empty where its
+// helpers lie in another one.
+func (p place) below(temp string) string {
+	if p.home != p.dir {
+		return ""
+	}
+	return filepath.Join(helpers, temp)
+}
