@@ -22,9 +22,10 @@
 //	.graphtoken/leases/o365_token.txt  who refreshes the record, and until when
 //
 // Lock files stay; their number is bounded. One that somebody removes is made
-// again, and the lock on the old one doesn't count. A temporary that a killed process
-// left behind goes with the next save under the same lock, and with the first
-// save of every Backend. A lease file goes with its lease; a dead holder's is
+// again, and the lock on the old one doesn't count. A temporary is written before the
+// lock is taken; where its name is in use it has another one, temp-1f.<number>. What a
+// killed process left behind goes with the next save that wants the name, and with the
+// first save of every Backend. A lease file goes with its lease; a dead holder's is
 // replaced by the next one.
 package filesystem
 

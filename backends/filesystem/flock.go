@@ -28,3 +28,11 @@ func lockFileNow(f *os.File, exclusive bool) (locked bool, err error) {
 		}
 	}
 }
+
+// unlockFile unlocks a file that stays open.
+func unlockFile(f *os.File) error {
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_UN); err != nil {
+		return &os.PathError{Op: "unlock", Path: f.Name(), Err: err}
+	}
+	return nil
+}

@@ -45,7 +45,14 @@ func (b *Backend) acquire(ctx context.Context, key string, ttl time.Duration) (*
 	if held, err := b.leaseHeld(at); held || err != nil {
 		return nil, heldOr(err)
 	}
-	at, guard, err := b.lockKey(ctx, key)
+	// Of many who see that it is free, one gets it, and the others needn't wait for
+	// the lock to see that.
+	at, guard, err := b.lockKeyWhile(ctx, key, func(at place) error {
+		if held, err := b.leaseHeld(at); held || err != nil {
+			return heldOr(err)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -31,13 +31,17 @@ const lockPatience = 30 * time.Second
 // lockKey takes the lock of the key's place. Only once the directory is there can
 // be told whether it takes two names for one, and so which is the key's.
 func (b *Backend) lockKey(ctx context.Context, key string) (place, guard, error) {
+	return b.lockKeyWhile(ctx, key, func(place) error { return nil })
+}
+
+func (b *Backend) lockKeyWhile(ctx context.Context, key string, worth func(place) error) (place, guard, error) {
 	for {
 		name := b.fileName(key)
 		at, err := b.placeOf(name)
 		if err != nil {
 			return place{}, guard{}, err
 		}
-		g, err := b.lock(ctx, at)
+		g, err := b.lockWhile(ctx, at, func() error { return worth(at) })
 		if err != nil {
 			return place{}, guard{}, err
 		}
@@ -60,6 +64,11 @@ func (b *Backend) lockKey(ctx context.Context, key string) (place, guard, error)
 // lock takes the lock of the place's stripe, and makes the directory for it if
 // it is missing.
 func (b *Backend) lock(ctx context.Context, at place) (guard, error) {
+	return b.lockWhile(ctx, at, func() error { return nil })
+}
+
+// lockWhile is lock, and gives up while it waits once worth returns an error.
+func (b *Backend) lockWhile(ctx context.Context, at place, worth func() error) (guard, error) {
 	stripe := at.stripe()
 	patience := &fs.PathError{Op: "lock", Path: lockFile(at.home, stripe), Err: fmt.Errorf("still held after %v: %w", lockPatience, os.ErrDeadlineExceeded)}
 	ctx, cancel := context.WithTimeoutCause(ctx, lockPatience, patience)
@@ -73,7 +82,8 @@ func (b *Backend) lock(ctx context.Context, at place) (guard, error) {
 		return guard{}, cause(ctx)
 	}
 	exclusive := b.noFileLocks.Load()
-	try := lockOf(at.home, stripe, exclusive)
+	try, stop := lockOf(at.home, stripe, exclusive)
+	defer func() { stop() }()
 	g, err := poll(ctx, func() (guard, bool, error) {
 		g, ok, err := try()
 		switch {
@@ -82,8 +92,11 @@ func (b *Backend) lock(ctx context.Context, at place) (guard, error) {
 		case errors.Is(err, errors.ErrUnsupported) && !exclusive:
 			exclusive = true
 			b.noFileLocks.Store(true)
-			try = lockOf(at.home, stripe, exclusive)
+			stop()
+			try, stop = lockOf(at.home, stripe, exclusive)
 			return guard{}, false, nil
+		case !ok && err == nil:
+			err = worth()
 		}
 		return g, ok, err
 	})
@@ -99,12 +112,14 @@ func (b *Backend) lock(ctx context.Context, at place) (guard, error) {
 	return g, nil
 }
 
-// lockOf returns what tries once to take the lock of a stripe.
-func lockOf(home string, stripe int, exclusive bool) func() (guard, bool, error) {
-	attempt := tryFileLock
-	if exclusive {
-		attempt = tryExclusiveFile()
+// lockOf returns what tries once to take the lock of a stripe, and what ends the
+// tries.
+func lockOf(home string, stripe int, exclusive bool) (try func() (guard, bool, error), stop func()) {
+	if !exclusive {
+		l := &fileLock{home: home, name: lockName(stripe), temp: newTempName(stripe)}
+		return l.try, l.close
 	}
+	attempt := tryExclusiveFile()
 	return func() (g guard, ok bool, err error) {
 		d, err := openDirectories(home)
 		if err != nil {
@@ -122,7 +137,14 @@ func lockOf(home string, stripe int, exclusive bool) func() (guard, bool, error)
 			d.close()
 		}
 		return g, true, nil
-	}
+	}, func() {}
+}
+
+// lockNow tries once.
+func lockNow(home string, stripe int, exclusive bool) (guard, bool, error) {
+	try, stop := lockOf(home, stripe, exclusive)
+	defer stop()
+	return try()
 }
 
 // poll asks try, at once and then less and less often, until it succeeds,
@@ -150,52 +172,100 @@ func cause(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// tryFileLock locks by the operating system, which unlocks when the holder
-// dies.
+// fileLock locks by the operating system, which unlocks when the holder dies.
 //
 // Somebody may remove lock files: cleaners of old, empty files do. The lock on a
 // removed file is one that nobody else looks for. So whoever holds a lock also
 // shares a lock on the directory, taken first; and lock files are made by a process
 // that has the directory's lock for itself. Thus all who hold a lock at the same
 // moment have found the same file.
-func tryFileLock(root *os.Root, stripe int) (guard, bool, error) {
-	dir, err := root.Open(".")
-	if err != nil {
-		return guard{}, false, atomicfile.Located(root, err)
-	}
-	f, err := lockStripe(root, dir, lockName(stripe))
-	if f == nil {
-		dir.Close()
-		return guard{}, false, err
-	}
-	return guard{temp: newTempName(stripe), unlock: func() {
-		_ = f.Close()
-		_ = dir.Close()
-	}}, true, nil
+type fileLock struct {
+	home, name string
+	temp       string
+
+	// Open from one try to the next; the directory isn't locked in between.
+	d    *directories
+	dir  *os.File
+	file *os.File
 }
 
-// lockStripe returns the locked file, or nil where somebody else has it.
-func lockStripe(root *os.Root, dir *os.File, name string) (*os.File, error) {
-	if ok, err := lockDirectoryNow(dir, false); !ok && err == nil {
-		return nil, nil
+func (l *fileLock) try() (guard, bool, error) {
+	if err := l.open(); err != nil {
+		l.close()
+		return guard{}, false, err
 	}
-	f, err := root.OpenFile(name, os.O_RDWR|openNow, 0) // what it is, is seen once it is locked
+	ok, err := l.lock()
+	if err != nil {
+		l.close()
+		return guard{}, false, notReplaced(err)
+	}
+	if !ok {
+		return guard{}, false, nil
+	}
+	held := *l
+	l.d, l.dir, l.file = nil, nil, nil
+	return guard{directories: held.d, temp: l.temp, unlock: held.close}, true, nil
+}
+
+// lock locks the directory, shared, and the file, or neither.
+func (l *fileLock) lock() (ok bool, err error) {
+	if ok, err := lockDirectoryNow(l.dir, false); !ok && err == nil {
+		return false, nil
+	}
+	if l.file == nil {
+		if l.file, err = openLockFile(l.d.helpers, l.dir, l.name); err != nil {
+			return false, err
+		}
+	}
+	ok, err = lockFileNow(l.file, true)
+	switch {
+	case err != nil:
+		return false, err
+	case !ok:
+		return false, unlockDirectory(l.dir)
+	}
+	return true, stillNamed(l.d.helpers, l.name, l.file)
+}
+
+func (l *fileLock) open() (err error) {
+	if l.d == nil {
+		if l.d, err = openDirectories(l.home); err != nil {
+			return err
+		}
+	}
+	if l.dir == nil {
+		if l.dir, err = l.d.helpers.Open("."); err != nil {
+			return atomicfile.Located(l.d.helpers, err)
+		}
+	}
+	return nil
+}
+
+// close unlocks.
+func (l *fileLock) close() {
+	for _, f := range []*os.File{l.file, l.dir} {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+	if l.d != nil {
+		l.d.close()
+	}
+	l.d, l.dir, l.file = nil, nil, nil
+}
+
+// openLockFile opens a lock file, and makes it if it is missing. What it is, is seen
+// once it is locked.
+func openLockFile(root *os.Root, dir *os.File, name string) (*os.File, error) {
+	f, err := root.OpenFile(name, os.O_RDWR|openNow, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = makeLockFile(root, dir, name)
 	}
-	if f == nil || err != nil {
+	if err != nil {
 		if named, lstatErr := root.Lstat(name); lstatErr == nil && !named.Mode().IsRegular() {
 			return nil, planted(root, name, "file")
 		}
-		return nil, notReplaced(atomicfile.Located(root, err))
-	}
-	ok, err := lockFileNow(f, true)
-	if ok {
-		err = stillNamed(root, name, f)
-	}
-	if !ok || err != nil {
-		f.Close()
-		return nil, notReplaced(err)
+		return nil, atomicfile.Located(root, err)
 	}
 	return f, nil
 }
@@ -210,10 +280,10 @@ func notReplaced(err error) error {
 }
 
 // makeLockFile makes a missing lock file and returns it, with the directory shared
-// again; or nil, where somebody holds a lock right now.
+// again; or errReplaced, where somebody holds a lock right now.
 func makeLockFile(root *os.Root, dir *os.File, name string) (*os.File, error) {
 	if ok, err := lockDirectoryNow(dir, true); !ok && err == nil {
-		return nil, nil
+		return nil, errReplaced
 	}
 	f, err := createHelper(root, name)
 	if err != nil {
@@ -223,7 +293,7 @@ func makeLockFile(root *os.Root, dir *os.File, name string) (*os.File, error) {
 	// looks for that once all is locked.
 	if ok, err := lockDirectoryNow(dir, false); !ok && err == nil {
 		f.Close()
-		return nil, nil
+		return nil, errReplaced
 	}
 	return f, nil
 }

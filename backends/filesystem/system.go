@@ -31,6 +31,8 @@ func syncDir(root *os.Root) error {
 
 func lockDirectoryNow(dir *os.File, alone bool) (bool, error) { return lockFileNow(dir, alone) }
 
+func unlockDirectory(dir *os.File) error { return unlockFile(dir) }
+
 // mayWrite returns nil where this process may make and remove files in a directory.
 func mayWrite(dir string) error {
 	if err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {

@@ -50,6 +50,8 @@ func lockFileNow(f *os.File, exclusive bool) (locked bool, err error) {
 // lockDirectoryNow does nothing: Windows removes no open file, as a held lock is.
 func lockDirectoryNow(*os.File, bool) (bool, error) { return true, nil }
 
+func unlockDirectory(*os.File) error { return nil }
+
 // sinceBoot: Windows has no number that tells one run of a machine from another.
 func sinceBoot() (boot string, up int64) { return "", 0 }
 

@@ -135,7 +135,7 @@ func (b *Backend) sweepTemps(g guard, own int) {
 	for stripe := range temps {
 		if stripe == own {
 			_ = b.removeDeadTemps(g, own)
-		} else if other, ok, err := lockOf(g.path, stripe, b.noFileLocks.Load())(); ok && err == nil {
+		} else if other, ok, err := lockNow(g.path, stripe, b.noFileLocks.Load()); ok && err == nil {
 			_ = b.removeDeadTemps(other, stripe)
 			other.unlock()
 		}
