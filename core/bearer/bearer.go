@@ -72,10 +72,10 @@ var graphHosts = GraphHosts()
 // clear (RFC 6750 section 5.3).
 var ErrInsecure = errors.New("bearer: a token is not sent over plain http")
 
-// ErrUnsendable is returned where the source's token is empty or has a character
-// that no access token has (RFC 6749 appendix A.12): a line break in it would
-// begin another header.
-var ErrUnsendable = errors.New("bearer: the token from the source is empty or has characters that no token has; sign in again for another one")
+// ErrUnsendable is returned where the source's token is no bearer token (its type
+// is another, such as "pop"), is empty, or has a character that no access token
+// has (RFC 6749 appendix A.12): a line break in it would begin another header.
+var ErrUnsendable = errors.New("bearer: the token from the source is no bearer token, is empty, or has characters that no token has; sign in again for another one")
 
 // HostError is returned for a request to a host that is none of the Transport's.
 // The request was not sent.
@@ -133,10 +133,15 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // token is the source's, if a header can carry it.
 func (t *Transport) token(ctx context.Context, opts ...core.TokenOption) (tokencache.AccessToken, error) {
 	token, err := t.Source.Token(ctx, opts...)
-	if err == nil && !sendable(token.Secret.Reveal()) {
+	if err == nil && !(isBearer(token.TokenType) && sendable(token.Secret.Reveal())) {
 		return tokencache.AccessToken{}, ErrUnsendable
 	}
 	return token, err
+}
+
+// isBearer reports whether a token is one that is good by itself (RFC 6750).
+func isBearer(tokenType string) bool {
+	return tokenType == "" || strings.EqualFold(tokenType, "Bearer")
 }
 
 // sendable reports whether a token is of RFC 6749's VSCHARs.
@@ -180,7 +185,7 @@ func named(hosts []string, u *url.URL) bool {
 
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
 // authorized is req with the token and body. A RoundTripper must not change

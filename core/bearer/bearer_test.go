@@ -205,7 +205,7 @@ func TestATokenIsSentToItsHostsAlone(t *testing.T) {
 			"https://evil.example/", "https://graph.microsoft.com.evil.example/", "https://evil-graph.microsoft.com/", "https://graph.microsoft.com@evil.example/",
 			"https://microsoft.com/", "https://login.microsoftonline.com/", "https://203.0.113.7/", "https://graph.microsoft.com./",
 		}, false},
-		{"loopback addresses always", contoso, []string{"http://127.0.0.1:8080/", "http://[::1]/", "http://localhost:80/", "https://127.0.0.1/"}, true},
+		{"loopback addresses always", contoso, []string{"http://127.0.0.1:8080/", "http://[::1]/", "http://localhost:80/", "http://LocalHost/", "https://127.0.0.1/"}, true},
 		{"loopback addresses with an empty list", []string{}, []string{"http://127.0.0.1:8080/"}, true},
 		{"what only looks like a loopback address", nil, []string{"https://localhost.evil.example/", "https://127.0.0.1.evil.example/", "https://127.1/"}, false},
 		{"hosts by name, for every port and in any case", contoso, []string{"https://graph.contoso.com/", "https://GRAPH.CONTOSO.COM:8443/"}, true},
@@ -271,6 +271,30 @@ func TestATokenThatAHeaderCantCarryIsNotSent(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestATokenOfAnotherTypeIsNotSentAsABearerToken(t *testing.T) {
+	for tokenType, want := range map[string]error{
+		"": nil, "Bearer": nil, "bearer": nil,
+		"pop": bearer.ErrUnsendable, "ssh-cert": bearer.ErrUnsendable, "mtls_pop": bearer.ErrUnsendable, "DPoP": bearer.ErrUnsendable,
+	} {
+		sent := false
+		base := roundTrip(func(r *http.Request) (*http.Response, error) {
+			sent = true
+			return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
+		})
+		_, err := (&http.Client{Transport: &bearer.Transport{Source: typed(tokenType), Base: base}}).Get("https://graph.microsoft.com/")
+		if !errors.Is(err, want) || sent != (want == nil) {
+			t.Errorf("type %q: %v, sent: %t", tokenType, err, sent)
+		}
+	}
+}
+
+// typed is a source of tokens of one type.
+type typed string
+
+func (tokenType typed) Token(context.Context, ...core.TokenOption) (tokencache.AccessToken, error) {
+	return tokencache.AccessToken{Secret: "at", TokenType: string(tokenType)}, nil
 }
 
 type sourceFunc func([]core.TokenOption) tokencache.Secret
