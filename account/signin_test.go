@@ -314,3 +314,52 @@ func TestScopesInOneTextCostOneRefresh(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoWantsNoMoreThanToSignInCan(t *testing.T) {
+	idp, b := start(t), newBackend(t)
+	a := newAccount(t, idp, b, account.Config{Scopes: []string{"openid profile"}})
+	signIn(t, idp, a, ana)
+	for range 3 {
+		if _, err := a.TokenSource().Token(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := idp.Grants().ByType[entra.Refresh].Received; n != 0 {
+		t.Errorf("%d refreshes of a fresh token", n)
+	}
+	if _, err := a.TokenSource().Refresh(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAScopeGrantedUnderAnotherNameIsTheOneAskedFor(t *testing.T) {
+	for _, granted := range []string{"https://graph.microsoft.us/User.Read", "https://graph.microsoft.com//User.Read", "00000003-0000-0000-c000-000000000000/User.Read"} {
+		requests := 0
+		provider := at("idp.example.com", `{"access_token":"at","refresh_token":"rt","expires_in":3600,"scope":"openid `+granted+`"}`)
+		store := core.NewStore(newBackend(t))
+		put(t, store, "old", "idp.example.com", home)
+		a, err := account.New(store, key, account.Config{
+			ClientID: "app", Tenant: home, Scopes: []string{"User.Read"}, Authority: "https://idp.example.com", DisableInstanceDiscovery: true,
+			HTTPClient: &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+				if req.Method == http.MethodPost {
+					requests++
+				}
+				return provider.RoundTrip(req)
+			})},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.TokenSource().Refresh(t.Context()); err != nil {
+			t.Errorf("%s: %v", granted, err)
+		}
+		for range 3 {
+			if _, err := a.TokenSource().Token(t.Context()); err != nil {
+				t.Errorf("%s: %v", granted, err)
+			}
+		}
+		if requests != 1 {
+			t.Errorf("%s: %d refreshes, want the one that was asked for", granted, requests)
+		}
+	}
+}

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/graphtoken/graphtoken/core/bearer"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
@@ -148,7 +150,7 @@ func textOf(value json.RawMessage) string {
 func (a *answer) response(grantType, clientID, environment, realm, homeAccountID string, scopes []string) tokencache.TokenResponse {
 	return tokencache.TokenResponse{
 		AccessToken: a.AccessToken, RefreshToken: a.RefreshToken, IDToken: a.IDToken,
-		ClientInfo: a.ClientInfo, Scope: a.granted(scopes),
+		ClientInfo: a.ClientInfo, Scope: a.granted(scopes, environment),
 		TokenType: a.TokenType, FamilyID: a.FamilyID,
 		ExpiresIn: a.ExpiresIn, ExpiresOn: a.ExpiresOn, ExtExpiresIn: a.ExtExpiresIn, RefreshIn: a.RefreshIn,
 		ClientID: clientID, Environment: environment, Tenant: realm, HomeAccountID: homeAccountID,
@@ -158,18 +160,53 @@ func (a *answer) response(grantType, clientID, environment, realm, homeAccountID
 
 // granted is what the token is good for. A scope that the provider doesn't name
 // is the one that was asked for (RFC 6749 section 5.1). A resource's ".default"
-// stands for whatever was consented to, which the provider may list in its place:
-// the token still answers a query for it.
+// stands for whatever was consented to, which the provider may list in its place,
+// and the resource may come under another of its names (its ID, Graph's host in
+// another cloud): the token still answers a query for what was asked.
 // https://learn.microsoft.com/entra/identity-platform/scopes-oidc#the-default-scope
-func (a *answer) granted(asked []string) string {
+func (a *answer) granted(asked []string, environment string) string {
 	if strings.TrimSpace(a.Scope) == "" {
 		return strings.Join(asked, " ")
 	}
-	granted := strings.Fields(a.Scope)
+	granted := tokencache.SplitScopes(a.Scope)
 	for _, scope := range asked {
-		if strings.HasSuffix(scope, "/.default") && !slices.Contains(granted, scope) {
+		renamed := slices.ContainsFunc(granted, func(g string) bool { return isRenamed(g, scope) })
+		if !slices.Contains(granted, scope) && (strings.HasSuffix(scope, "/.default") || renamed && !isAnswered(scope, granted, environment)) {
 			granted = append(granted, scope)
 		}
 	}
 	return strings.Join(granted, " ")
+}
+
+// isRenamed reports whether a scope that was granted may be the one that was asked
+// for, under another name of its resource. A token is for one resource, so that an
+// ID can be no other's than that of what was asked for.
+func isRenamed(granted, asked string) bool {
+	of, name := cutScope(granted)
+	wanted, wantedName := cutScope(asked)
+	return strings.EqualFold(name, wantedName) &&
+		(isGraph(of) && isGraph(wanted) || resourceID.MatchString(of) || resourceID.MatchString(wanted))
+}
+
+// cutScope cuts a scope into its resource, without https:// and slashes at its
+// end, and its name.
+func cutScope(scope string) (resource, name string) {
+	at := strings.LastIndex(scope, "/") + 1
+	resource = strings.TrimRight(strings.ToLower(scope[:at]), "/")
+	return strings.TrimPrefix(resource, "https://"), scope[at:]
+}
+
+// isGraph reports whether a resource is Microsoft Graph in any cloud, which is
+// meant where a scope names none.
+func isGraph(resource string) bool {
+	return resource == "" || slices.Contains(bearer.GraphHosts(), resource)
+}
+
+var resourceID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// isAnswered reports whether a query for the scope finds a token of the granted ones.
+func isAnswered(scope string, granted []string, environment string) bool {
+	c := tokencache.New()
+	err := c.Put(tokencache.TokenResponse{AccessToken: "any", ClientID: "any", Environment: environment, Scope: strings.Join(granted, " ")})
+	return err == nil && !c.Expired(tokencache.Query{App: true, Scopes: []string{scope}}, time.Now())
 }

@@ -231,6 +231,7 @@ func parseAuthority(raw string) (authority, error) {
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || len(u.Path) < 2 || u.RawQuery != "" || u.Fragment != "" {
 		return authority{}, fmt.Errorf("msal: the authority %q is not of the form https://host/tenant", withoutPassword(raw))
 	}
+	u.Host = canonicalHost(u.Host)
 	tenant, _, _ := strings.Cut(u.Path[1:], "/")
 	return authority{url: u.String(), host: u.Host, tenant: tenant}, nil
 }

@@ -84,6 +84,9 @@ func (c *Client) authCodeURL(ctx context.Context, x *exchange, r CodeRequest) (s
 // can be redeemed once. verifier is what r.Challenge was made of.
 func (c *Client) RedeemCode(ctx context.Context, r CodeRequest, code, verifier tokencache.Secret) (tokencache.TokenResponse, error) {
 	scopes := Scopes(r.Scopes...)
+	if len(scopes) == 0 {
+		scopes = identityScope
+	}
 	x := c.exchange(emptyDocument)
 	a, err := x.call("redeem code", func() error {
 		if c.credential == nil {
@@ -114,6 +117,10 @@ func (c *Client) RedeemCode(ctx context.Context, r CodeRequest, code, verifier t
 // reservedScopes ask for an id token, the account it is about, and a refresh
 // token (OpenID Connect Core sections 5.4 and 11).
 var reservedScopes = []string{"openid", "offline_access", "profile"}
+
+// identityScope is what is asked for where nothing but the reserved scopes is
+// wanted: MSAL Go sends no token request without a scope of the program's.
+var identityScope = []string{"openid"}
 
 // Scopes returns scopes as single ones (see [tokencache.SplitScopes]), without
 // openid, profile and offline_access. MSAL asks for those by itself, and takes it

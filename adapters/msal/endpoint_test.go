@@ -141,6 +141,7 @@ func TestInstanceDiscoveryThatSaysNothingIsNoSignOut(t *testing.T) {
 		"metadata of another type": `{"metadata":7}`,
 		"an entry without aliases": `{"metadata":[{"preferred_network":"login.microsoftonline.com"}]}`,
 		"no JSON":                  `<html>`,
+		"nothing":                  "",
 	} {
 		t.Run(what, func(t *testing.T) {
 			idp := start(t, entra.Options{})
@@ -156,6 +157,42 @@ func TestInstanceDiscoveryThatSaysNothingIsNoSignOut(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A gateway may answer for the provider, and its words are about no grant.
+func TestARefusedDiscoveryIsNoSignOut(t *testing.T) {
+	for _, path := range []string{"/discovery/instance", "/.well-known/openid-configuration"} {
+		for _, code := range []string{"invalid_grant", "interaction_required"} {
+			idp := start(t, entra.Options{})
+			w, cache := newWire(idp), tokencache.New()
+			signIn(t, idp, public(t, w, common), cache, ana)
+			w.onAnswer(func(req *http.Request, resp *http.Response) error {
+				if strings.HasSuffix(req.URL.Path, path) {
+					resp.StatusCode = http.StatusBadRequest
+					body(resp, `{"error":"`+code+`"}`)
+				}
+				return nil
+			})
+			err := public(t, w, common).Refresh(t.Context(), cache, core.Refresh{Query: query(ana)})
+			var refused *msal.Error
+			if errors.Is(err, core.ErrReauthRequired) || errors.As(err, &refused) && refused.FailureScope() != core.FailureOfProvider {
+				t.Errorf("%s answers %s: %v", path, code, err)
+			}
+			if path != "/discovery/instance" && refused == nil {
+				t.Errorf("%s answers %s: %v", path, code, err)
+			}
+		}
+	}
+}
+
+func TestThePortOfHTTPSMakesNoOtherProvider(t *testing.T) {
+	c, err := msal.NewPublic("id", msal.WithAuthority("https://login.microsoftonline.com:443/common"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Environment() != "login.microsoftonline.com" || c.Authority() != common {
+		t.Errorf("got %s at %s", c.Environment(), c.Authority())
 	}
 }
 

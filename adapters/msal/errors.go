@@ -34,6 +34,7 @@ type Error struct {
 	Claims        string // what a claims challenge demands, as JSON, for the next sign-in
 	CorrelationID string // names the request to Microsoft's support
 
+	discovery  bool     // it answers a request for a discovery document, in which nobody's grant is at stake
 	codes      []string // Microsoft's numbers for the refusal, the digits behind "AADSTS"
 	retryAfter time.Duration
 	call       *msalerrors.CallErr
@@ -62,7 +63,7 @@ func (e *Error) Error() string {
 // and MSAL Go's error, where there is one.
 func (e *Error) Unwrap() []error {
 	var all []error
-	if needsUser(e.Code) {
+	if needsUser(e.Code) && !e.discovery {
 		all = append(all, core.ErrReauthRequired)
 	}
 	if e.call != nil {
@@ -78,7 +79,7 @@ func (e *Error) RetryAfter() time.Duration { return e.retryAfter }
 
 // FailureScope says whom the refusal concerns: see [core.FailureScope].
 func (e *Error) FailureScope() core.FailureScope {
-	if e.Status == http.StatusTooManyRequests || e.Status >= http.StatusInternalServerError {
+	if e.Status == http.StatusTooManyRequests || e.Status >= http.StatusInternalServerError || e.discovery && needsUser(e.Code) {
 		return core.FailureOfProvider
 	}
 	switch e.Code {
@@ -205,7 +206,9 @@ func (x *exchange) refusalOf(call msalerrors.CallErr) *Error {
 	if call.Resp.Request == nil {
 		call.Resp.Request = call.Req
 	}
-	return x.refusal(call.Resp, m, isJSON)
+	e := x.refusal(call.Resp, m, isJSON)
+	e.discovery = true
+	return e
 }
 
 // refusal is what Microsoft's error responses have in common:

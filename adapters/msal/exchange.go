@@ -130,6 +130,9 @@ func (x *exchange) understood(resp *http.Response, body []byte) *http.Response {
 // without, MSAL Go finds no refresh token (storage.Manager.aadMetadata makes an
 // entry without aliases), and the user would be sent to sign in for nothing.
 func (x *exchange) withAliases(body []byte) []byte {
+	if len(bytes.TrimSpace(body)) == 0 { // MSAL Go takes no answer for one that says nothing
+		body = emptyDocument
+	}
 	var document map[string]json.RawMessage
 	if json.Unmarshal(body, &document) != nil || document == nil {
 		return body

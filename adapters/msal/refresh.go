@@ -48,8 +48,10 @@ func (c *Client) Refresh(ctx context.Context, cache *tokencache.Cache, r core.Re
 	}
 	scopes := Scopes(q.Scopes...)
 	if len(scopes) == 0 { // any token will do: the same again
-		last, _ := cache.AccessToken(q)
-		scopes = Scopes(last.Scopes...)
+		last, found := cache.AccessToken(q)
+		if scopes = Scopes(last.Scopes...); found && len(scopes) == 0 {
+			scopes = identityScope
+		}
 	}
 	if len(scopes) == 0 {
 		return errors.New("msal: refresh: no scopes are named, and no token is there to take them from")
