@@ -11,13 +11,13 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf16"
 
 	msalerrors "github.com/AzureAD/microsoft-authentication-library-for-go/apps/errors"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/bearer"
 )
 
 // Error is the identity provider's refusal (RFC 6749 section 5.2), or an answer
@@ -218,7 +218,7 @@ func (x *exchange) refusal(resp *http.Response, m message, isJSON bool) *Error {
 	e := &Error{
 		Status: resp.StatusCode, Code: x.shown(m.Error), Suberror: x.shown(m.Suberror), Description: x.shown(m.Description),
 		Claims: plainJSON(x.redact(m.Claims)), CorrelationID: x.shown(m.CorrelationID),
-		codes: numbersOf(m.ErrorCodes), retryAfter: retryAfter(resp, time.Now()),
+		codes: numbersOf(m.ErrorCodes), retryAfter: retryAfter(resp),
 	}
 	if resp.Request != nil && resp.Request.URL != nil {
 		e.URL = x.shown(address(resp.Request.URL))
@@ -308,25 +308,10 @@ func numbersOf(value json.RawMessage) []string {
 	return numbers
 }
 
-// maxRetryAfter is MSAL Python's (throttled_http_client.RetryAfterParser).
-const maxRetryAfter = time.Hour
-
-// retryAfter reads a Retry-After header in both of its forms. A date counts from
-// the answer's own, where it has one: the two come from one clock.
-func retryAfter(resp *http.Response, now time.Time) time.Duration {
+// retryAfter reads the Retry-After header of a status that has one.
+func retryAfter(resp *http.Response) time.Duration {
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
 		return 0
 	}
-	text := strings.TrimSpace(resp.Header.Get("Retry-After"))
-	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		return time.Duration(min(max(seconds, 0), int64(maxRetryAfter/time.Second))) * time.Second
-	}
-	until, err := http.ParseTime(text)
-	if err != nil {
-		return 0
-	}
-	if sent, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		now = sent
-	}
-	return min(max(until.Sub(now), 0), maxRetryAfter)
+	return bearer.RetryAfter(resp.Header, time.Now())
 }
