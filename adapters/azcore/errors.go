@@ -1,0 +1,76 @@
+package azcore
+
+import (
+	"context"
+	"errors"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// The three kinds of errors are those of azidentity, whose types can't be used
+// without importing it: a program that looks for azidentity's looks for these, too.
+// None is retried by the pipelines of the Azure SDK (NonRetriable), because the store
+// has done what can be done. All show and wrap their cause.
+
+// AuthenticationRequiredError says that the user must sign in (again): the
+// counterpart of azidentity.AuthenticationRequiredError. It wraps
+// [core.ErrReauthRequired], and, as azidentity's does, an [*UnavailableError].
+type AuthenticationRequiredError struct {
+	// TokenRequestOptions is the request that needs the sign-in.
+	TokenRequestOptions policy.TokenRequestOptions
+
+	failure
+}
+
+// UnavailableError says that the store can't be used, so that nobody could say
+// whether there is a token: the counterpart of azidentity's error that lets a
+// chain of credentials go on to the next. It does so with [Options.Unavailable].
+type UnavailableError struct{ failure }
+
+// AuthenticationFailedError is every other failure: the provider refused the request
+// or can't be reached, the record is broken, the request can't be served. It is the
+// counterpart of azidentity.AuthenticationFailedError.
+type AuthenticationFailedError struct{ failure }
+
+// failure is what the kinds have in common.
+type failure struct {
+	text string
+	errs []error
+}
+
+func (f *failure) Error() string { return f.text }
+
+// Unwrap returns the cause, and what else the error is.
+func (f *failure) Unwrap() []error { return f.errs }
+
+// NonRetriable marks the error for the pipelines of the Azure SDK.
+func (*failure) NonRetriable() {}
+
+// explain tells of which kind an error of a token source is.
+func (c *Credential) explain(ctx context.Context, o policy.TokenRequestOptions, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return err
+	}
+	var ofStore *core.Error
+	switch {
+	case errors.Is(err, core.ErrReauthRequired):
+		text := "graphtoken: the user must sign in again: " + core.Printable(err.Error())
+		return &AuthenticationRequiredError{o, failure{text, []error{err, c.unavailable(text, err)}}}
+	case errors.As(err, &ofStore) && ofStore.Backend != "store": // the backend's, and not what core.Store found in the record
+		return c.unavailable("graphtoken: the store can't be used: "+core.Printable(err.Error()), err)
+	}
+	return failed(err)
+}
+
+func (c *Credential) unavailable(text string, cause error) error {
+	f := failure{text, []error{cause}}
+	if c.options.Unavailable != nil {
+		f.errs = append(f.errs, c.options.Unavailable(text))
+	}
+	return &UnavailableError{f}
+}
+
+func failed(cause error) error {
+	return &AuthenticationFailedError{failure{"graphtoken: no token: " + core.Printable(cause.Error()), []error{cause}}}
+}
