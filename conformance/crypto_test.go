@@ -127,7 +127,7 @@ type cryptoMutant struct {
 	breaks   func(m *brokenManager)
 }
 
-var refused = fmt.Errorf("%w: altered", core.ErrDecrypt)
+var errRefused = fmt.Errorf("%w: altered", core.ErrDecrypt)
 
 // plainOf has m decrypt, and change what comes of it.
 func plainOf(m *brokenManager, change func(plaintext []byte) []byte) {
@@ -184,7 +184,7 @@ func onlySigned(m *brokenManager) {
 	}
 	m.decrypt = func(_ ctx, stored, place []byte) ([]byte, error) {
 		if len(stored) < 48 || !hmac.Equal(stored[16:48], sign(stored[:16], stored[48:], place)) {
-			return nil, refused
+			return nil, errRefused
 		}
 		return bytes.Clone(stored[48:]), nil
 	}
@@ -204,7 +204,7 @@ func counterMode(m *brokenManager) {
 	}
 	m.decrypt = func(_ ctx, stored, _ []byte) ([]byte, error) {
 		if len(stored) < 16 {
-			return nil, refused
+			return nil, errRefused
 		}
 		plaintext := make([]byte, len(stored)-16)
 		cipher.NewCTR(block, stored[:16]).XORKeyStream(plaintext, stored[16:])
@@ -221,7 +221,7 @@ var cryptoMutants = []cryptoMutant{
 		var seen sync.Map
 		m.decrypt = func(ctx ctx, stored, place []byte) ([]byte, error) {
 			if _, twice := seen.LoadOrStore(string(stored), true); twice {
-				return nil, refused
+				return nil, errRefused
 			}
 			return m.gcm.Decrypt(ctx, stored, place)
 		}
@@ -238,7 +238,7 @@ var cryptoMutants = []cryptoMutant{
 		m.decrypt = func(ctx ctx, stored, place []byte) ([]byte, error) {
 			plaintext, err := m.gcm.Decrypt(ctx, stored, place)
 			if err == nil && len(plaintext) == 0 {
-				return nil, refused
+				return nil, errRefused
 			}
 			return plaintext, err
 		}
@@ -273,7 +273,7 @@ var cryptoMutants = []cryptoMutant{
 			}
 			n := int(b[0])
 			if len(place) > 0 && string(b[1:1+n]) != string(place) {
-				return nil, refused
+				return nil, errRefused
 			}
 			return b[1+n:], nil
 		}
@@ -301,7 +301,7 @@ var cryptoMutants = []cryptoMutant{
 			}
 			rest, ok := bytes.CutPrefix(b, place)
 			if !ok {
-				return nil, refused
+				return nil, errRefused
 			}
 			return rest, nil
 		}
@@ -384,7 +384,7 @@ var cryptoMutants = []cryptoMutant{
 					return slices.Concat(one, two), nil
 				}
 			}
-			return nil, refused
+			return nil, errRefused
 		}
 	}},
 	{what: "takes a plain record as it is", by: "tampering/foreign", breaks: func(m *brokenManager) {
@@ -434,7 +434,7 @@ var cryptoMutants = []cryptoMutant{
 		}
 		m.decrypt = func(ctx ctx, stored, place []byte) ([]byte, error) {
 			if len(stored) < 8 {
-				return nil, refused
+				return nil, errRefused
 			}
 			return m.gcm.Decrypt(ctx, stored[8:], append(bytes.Clone(stored[:8]), place...))
 		}
@@ -483,7 +483,7 @@ var cryptoMutants = []cryptoMutant{
 		m.decrypt = func(ctx ctx, stored, place []byte) ([]byte, error) {
 			plaintext, err := m.gcm.Decrypt(ctx, stored, place)
 			if err != nil {
-				return nil, refused
+				return nil, errRefused
 			}
 			return plaintext, nil
 		}
@@ -634,7 +634,7 @@ var cryptoMutants = []cryptoMutant{
 				time.Sleep(50 * time.Microsecond)
 				refusing.Add(-1)
 			} else if refusing.Load() > 0 {
-				return nil, refused
+				return nil, errRefused
 			}
 			return plaintext, err
 		}

@@ -11,6 +11,7 @@ require (
 	github.com/graphtoken/graphtoken/backends/redis v0.1.0
 	github.com/graphtoken/graphtoken/conformance v0.1.0
 	github.com/graphtoken/graphtoken/core v0.1.0
+	github.com/graphtoken/graphtoken/crypto v0.1.0
 	github.com/graphtoken/graphtoken/internal/testkit v0.1.0
 	github.com/redis/go-redis/v9 v9.23.0
 )
@@ -36,5 +37,6 @@ replace (
 	github.com/graphtoken/graphtoken/backends/redis => ../../backends/redis
 	github.com/graphtoken/graphtoken/conformance => ../../conformance
 	github.com/graphtoken/graphtoken/core => ../../core
+	github.com/graphtoken/graphtoken/crypto => ../../crypto
 	github.com/graphtoken/graphtoken/internal/testkit => ../testkit
 )

@@ -5,12 +5,15 @@
 What a command works on is in the environment, see script in interop_test.go; it prints one
 JSON value. Every host name leads to TESTKIT_ADDR, or nowhere: nothing leaves the machine.
 """
+import base64
 import json
 import os
 import socket
 import sys
 import time
 
+from cryptography.fernet import Fernet, MultiFernet
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from O365.utils.token import EnvTokenBackend, FileSystemTokenBackend
 
 if "PEER_NOW" in os.environ:  # the files in testdata expired long ago
@@ -88,5 +91,62 @@ def o365_env_refresh():
     return os.environ["O365TOKEN"]
 
 
-COMMANDS = [o365_file, o365_file_refresh, o365_env, o365_env_refresh]
+def fernet():
+    return MultiFernet([Fernet(k) for k in os.environ["PEER_KEYS"].split()])
+
+
+class FernetManager:
+    """A cryptography manager as python-o365's documentation has users write it."""
+
+    def encrypt(self, data):
+        return fernet().encrypt(data.encode()).decode()
+
+    def decrypt(self, data):
+        return fernet().decrypt(data.encode()).decode()
+
+
+def fernet_file():
+    backend = file_backend()
+    backend.cryptography_manager = FernetManager()
+    return backend
+
+
+def o365_fernet_file():
+    return seen_by_o365(fernet_file())
+
+
+def o365_fernet_file_refresh():
+    backend = fernet_file()
+    assert backend.load_token()
+    refresh_by_o365(backend)
+    return seen_by_o365(fernet_file())
+
+
+def fernet_round():
+    """Decrypts what Go encrypted, and encrypts it again; the tokens are one to a line of a file, the plaintexts in base64."""
+    with open(os.environ["PEER_TOKENS"], "rb") as tokens:
+        plain = [fernet().decrypt(line) for line in tokens.read().split()]
+    return [{"plain": base64.b64encode(p).decode(), "token": fernet().encrypt(p).decode()} for p in plain]
+
+
+def base64url(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def envelopes():
+    """Opens the keyring's envelopes as docs/envelope.md describes them."""
+    with open(os.environ["PEER_VECTORS"]) as f:
+        vectors = json.load(f)
+    plain = []
+    for v in vectors:
+        key = base64url(v["key"].removeprefix("gtkey1_"))[:32]
+        header, sealed = v["envelope"].rsplit(":", 1)
+        header = (header + ":").encode()
+        sealed = base64url(sealed)
+        data = len(header).to_bytes(8, "big") + header + base64.b64decode(v["associated_data"])
+        plain.append(base64.b64encode(AESGCM(key).decrypt(sealed[:12], sealed[12:], data)).decode())
+    return plain
+
+
+COMMANDS = [o365_file, o365_file_refresh, o365_env, o365_env_refresh, o365_fernet_file, o365_fernet_file_refresh, fernet_round, envelopes]
 json.dump({c.__name__: c for c in COMMANDS}[sys.argv[1]](), sys.stdout)

@@ -1,0 +1,58 @@
+package crypto_test
+
+import (
+	"encoding/base64"
+	"strings"
+	"testing"
+
+	"github.com/graphtoken/graphtoken/conformance"
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/crypto"
+)
+
+// underTest is a Keyring with what the suite may ask of one.
+type underTest struct {
+	*crypto.Keyring
+	keys []crypto.Key
+}
+
+func newUnderTest(t conformance.T, keys ...crypto.Key) core.CryptographyManager {
+	k, err := crypto.NewKeyring(keys[0], keys[1:]...)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return underTest{k, keys}
+}
+
+func (u underTest) OtherKey(t conformance.T) core.CryptographyManager {
+	return newUnderTest(t, crypto.NewKey())
+}
+
+func (u underTest) IsWrongKey(err error) bool {
+	return strings.Contains(err.Error(), "no key with id")
+}
+
+func (u underTest) Secrets() []string {
+	var all []string
+	for _, k := range u.keys {
+		raw, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(k.Reveal(), "gtkey1_"))
+		if err != nil {
+			panic(err)
+		}
+		all = append(all, k.Reveal(), string(raw[:32]))
+	}
+	return all
+}
+
+func TestConformance(t *testing.T) {
+	for name, keys := range map[string][]crypto.Key{
+		"one key":      {fixed},
+		"several keys": {crypto.NewKey(), crypto.NewKey(), fixed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conformance.RunCryptography(t, conformance.CryptographyHarness{
+				New: func(t conformance.T) core.CryptographyManager { return newUnderTest(t, keys...) },
+			})
+		})
+	}
+}
