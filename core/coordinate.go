@@ -172,6 +172,9 @@ const spare = 2
 // wait returns when it is worth trying for the lease again, or once the record
 // has changed since the request was made.
 func (w *waiter) wait(ctx context.Context, req RefreshRequest) (changed bool, err error) {
+	if w.stored == AnyVersion && w.watcher != nil && !w.borrowed {
+		w.stored = req.Seen // the watcher looks, and a load would only come before that
+	}
 	if w.stored == AnyVersion {
 		// Whoever holds the lease may have saved by now, or died since.
 		if changed, err := w.look(ctx, req); changed || err != nil {
