@@ -47,6 +47,11 @@ func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (c
 }
 
 func (b *Backend) acquire(ctx context.Context, at place, ttl time.Duration) (*lease, error) {
+	done, err := b.turns.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	l := &lease{client: b.client, at: at, owner: rand.Text()}
 	got, err := acquire.Run(ctx, b.client, []string{at.lease}, l.owner, milliseconds(ttl)).Bool()
 	if err != nil {

@@ -25,9 +25,14 @@ func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 	if err := origin.Admit(ctx, "load", key); err != nil {
 		return core.Record{}, err
 	}
+	done, err := b.turns.take(ctx)
+	if err != nil {
+		return core.Record{}, origin.Fail("load", key, err)
+	}
 	// The whole hash, rather than the fields: a hash without any of them is
 	// damaged, and no key at all is absent.
 	stored, err := b.client.HGetAll(ctx, b.place(key).record).Result()
+	done()
 	if err != nil {
 		return core.Record{}, b.fail("load", key, orCorrupt(err))
 	}

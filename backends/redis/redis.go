@@ -16,7 +16,7 @@
 //
 //	tokens:{ana%40contoso.com}        a hash: version, modified (µs since 1970), data:<version>
 //	tokens:{ana%40contoso.com}:lease  who refreshes the record; expires by itself
-//	tokens:{ana%40contoso.com}:wake   a channel, no key: "look again"
+//	tokens:{ana%40contoso.com}:wake   a channel, no key: a new version, or "" for "look again"
 //
 // A record never expires: 90 days without a refresh end its use, not the
 // store.
@@ -50,6 +50,7 @@ type Backend struct {
 	client redis.UniversalClient
 	prefix string
 	wakes  *wakes
+	turns  turns
 }
 
 var (
@@ -90,7 +91,7 @@ func New(client redis.UniversalClient, o Options) (*Backend, error) {
 	if brace := strings.IndexByte(o.Prefix, '{'); brace >= 0 && strings.HasPrefix(o.Prefix[brace:], "{}") {
 		return nil, origin.Fail("new", "", fmt.Errorf("%w: the prefix %q begins an empty hash tag", core.ErrInvalidKey, o.Prefix))
 	}
-	return &Backend{client: client, prefix: o.Prefix, wakes: &wakes{client: client}}, nil
+	return &Backend{client: client, prefix: o.Prefix, wakes: &wakes{client: client}, turns: turnsOf(client)}, nil
 }
 
 // Place implements [core.Locator]: Backends are one place where they have the same

@@ -25,7 +25,8 @@ const (
 )
 
 // Wait implements [core.Watcher]. It is woken by a message, by the expiry of
-// the lease, and every few seconds; all of them only make it look again.
+// the lease, and every few seconds. All of them only make it look again, but for a
+// message that tells the version of a save.
 func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
 	if err := origin.Admit(ctx, "wait", key); err != nil {
 		return err
@@ -37,7 +38,10 @@ func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error
 	defer timer.Stop()
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		select {
-		case <-woken:
+		case saved := <-woken:
+			if saved != "" && core.Version(saved) != seen {
+				return nil
+			}
 		case <-timer.C:
 		case <-ctx.Done():
 			return origin.Fail("wait", key, ctx.Err())
@@ -59,6 +63,11 @@ return {redis.call('HGET', KEYS[1], 'version'), redis.call('PTTL', KEYS[2])}
 // look returns the stored version of a record and how long its lease lasts, a
 // negative time where there is none.
 func (b *Backend) look(ctx context.Context, at place) (core.Version, time.Duration, error) {
+	done, err := b.turns.take(ctx)
+	if err != nil {
+		return "", 0, err
+	}
+	defer done()
 	answer, err := look.Run(ctx, b.client, []string{at.record, at.lease}).Slice()
 	if err != nil {
 		return "", 0, err

@@ -51,7 +51,7 @@ redis.call('HSET', key, 'version', version, 'modified', now[1] .. string.format(
 if stored then
   redis.call('HDEL', key, 'data:' .. stored)
 end
-redis.pcall('PUBLISH', channel, '')
+redis.pcall('PUBLISH', channel, version)
 return 1
 `
 

@@ -13,6 +13,7 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/internal/testkit/crew"
 	"github.com/graphtoken/graphtoken/internal/testkit/redistest"
+	"github.com/graphtoken/graphtoken/internal/testkit/storm"
 )
 
 // where is how workers reach a store.
@@ -27,13 +28,16 @@ const crewLease = 2 * lease
 
 func TestMain(m *testing.M) {
 	logging.Disable() // every dial that fails is a line, and servers are stopped here
-	crew.Work(func(w where) (core.TokenBackend, error) {
-		client := goredis.NewUniversalClient(&goredis.UniversalOptions{
-			Addrs: w.Addrs, IsClusterMode: w.Cluster, MasterName: w.MasterName,
-		})
-		return redis.New(client, redis.Options{Prefix: "workers:"})
-	})
+	crew.Work(connect)
+	storm.Work(connect)
 	os.Exit(m.Run())
+}
+
+func connect(w where) (core.TokenBackend, error) {
+	client := goredis.NewUniversalClient(&goredis.UniversalOptions{
+		Addrs: w.Addrs, IsClusterMode: w.Cluster, MasterName: w.MasterName,
+	})
+	return redis.New(client, redis.Options{Prefix: "workers:"})
 }
 
 func TestOneServer(t *testing.T) {

@@ -15,40 +15,48 @@ type wakes struct {
 
 	mu       sync.Mutex
 	channels map[string]*channel
-	changed  chan struct{} // tells run that channels did; nil when nobody waits
+	touched  map[string]struct{} // those that came or went since run looked
+	changed  chan struct{}       // tells run that some did; nil when nobody waits
 }
 
 type channel struct {
 	subscribed bool
-	waiters    map[chan struct{}]struct{}
+	waiters    map[chan string]struct{}
 }
 
-// join returns a channel that receives when it is worth looking again: at
-// every message, and whenever the server has confirmed the subscription, since
-// messages before were missed.
-func (w *wakes) join(name string) (woken <-chan struct{}, leave func()) {
+// join returns a channel that receives when it is worth looking again: the
+// payload of every message, and nothing whenever the server has confirmed the
+// subscription, since messages before were missed.
+func (w *wakes) join(name string) (woken <-chan string, leave func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.changed == nil {
 		w.channels = make(map[string]*channel)
+		w.touched = make(map[string]struct{})
 		w.changed = make(chan struct{}, 1)
 		go w.run(w.changed)
 	}
 	c := w.channels[name]
 	if c == nil {
-		c = &channel{waiters: make(map[chan struct{}]struct{})}
+		c = &channel{waiters: make(map[chan string]struct{})}
 		w.channels[name] = c
-		signal(w.changed)
+		w.touch(name)
 	}
-	waiter := make(chan struct{}, 1)
+	waiter := make(chan string, 1)
 	c.waiters[waiter] = struct{}{}
 	if c.subscribed {
-		signal(waiter)
+		signal(waiter, "")
 	}
 	return waiter, func() { w.leave(name, c, waiter) }
 }
 
-func (w *wakes) leave(name string, c *channel, waiter chan struct{}) {
+// touch has run look at a channel. The mu is held.
+func (w *wakes) touch(name string) {
+	w.touched[name] = struct{}{}
+	signal(w.changed, struct{}{})
+}
+
+func (w *wakes) leave(name string, c *channel, waiter chan string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(c.waiters, waiter)
@@ -56,7 +64,7 @@ func (w *wakes) leave(name string, c *channel, waiter chan struct{}) {
 		return
 	}
 	delete(w.channels, name)
-	signal(w.changed)
+	w.touch(name)
 	if len(w.channels) == 0 {
 		w.changed = nil // run ends; who comes next begins another
 	}
@@ -69,7 +77,7 @@ func (w *wakes) run(changed chan struct{}) {
 	subscription := w.client.Subscribe(ctx)
 	defer subscription.Close()
 	events := subscription.ChannelWithSubscriptions()
-	names := make(map[string]bool) // what the server was told
+	names := make(map[string]bool) // what the server was told, and whether it has confirmed
 	for {
 		select {
 		case <-changed:
@@ -91,11 +99,12 @@ func (w *wakes) run(changed chan struct{}) {
 			}
 			switch e := event.(type) {
 			case *redis.Subscription:
-				if e.Kind == "subscribe" {
-					w.wake(changed, e.Channel, true)
+				if _, told := names[e.Channel]; told && e.Kind == "subscribe" {
+					names[e.Channel] = true
+					w.wake(changed, e.Channel, "")
 				}
 			case *redis.Message:
-				w.wake(changed, e.Channel, false)
+				w.wake(changed, e.Channel, e.Payload)
 			}
 		}
 	}
@@ -108,38 +117,43 @@ func (w *wakes) compare(changed chan struct{}, names map[string]bool) (joined, l
 	if w.changed != changed {
 		return nil, nil, true
 	}
-	for name := range w.channels {
-		if !names[name] {
-			names[name] = true
+	for name := range w.touched {
+		c := w.channels[name]
+		switch confirmed, told := names[name]; {
+		case c != nil && !told:
+			names[name] = false
 			joined = append(joined, name)
-		}
-	}
-	for name := range names {
-		if w.channels[name] == nil {
+		case c == nil && told:
 			delete(names, name)
 			left = append(left, name)
+		case c != nil && confirmed: // it went and came
+			c.wake("")
 		}
 	}
+	clear(w.touched)
 	return joined, left, false
 }
 
-func (w *wakes) wake(changed chan struct{}, name string, confirmed bool) {
+func (w *wakes) wake(changed chan struct{}, name, payload string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	c := w.channels[name]
-	if c == nil || w.changed != changed {
-		return
+	if c := w.channels[name]; c != nil && w.changed == changed {
+		c.wake(payload)
 	}
-	c.subscribed = c.subscribed || confirmed
+}
+
+// wake wakes those who wait; from now on they are subscribed.
+func (c *channel) wake(payload string) {
+	c.subscribed = true
 	for waiter := range c.waiters {
-		signal(waiter)
+		signal(waiter, payload)
 	}
 }
 
 // signal sends unless a signal lies there already.
-func signal(c chan struct{}) {
+func signal[T any](c chan T, v T) {
 	select {
-	case c <- struct{}{}:
+	case c <- v:
 	default:
 	}
 }
