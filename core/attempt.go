@@ -321,12 +321,20 @@ func userOf(c *tokencache.Cache, q tokencache.Query) string {
 	if !ok {
 		return ""
 	}
-	return userID(rt.HomeAccountID, rt.ClientID)
+	return userID(rt.HomeAccountID, rt.Environment, rt.ClientID)
 }
 
-func userID(homeAccountID, clientID string) string {
-	return strings.ToLower(homeAccountID + "\x00" + clientID)
+// userID names a user of one provider with one client: two providers may know a
+// user by the same ID.
+func userID(homeAccountID, environment, clientID string) string {
+	return strings.ToLower(homeAccountID + "\x00" + environment + "\x00" + clientID)
 }
+
+// provider names the provider that the query's tokens come from, as the query
+// does: "" is the record's only one.
+func (a *attempt) provider() string { return a.source.id.provider() }
+
+func (id *queryID) provider() string { return strings.ToLower(id.environment) }
 
 // fitting yields the access tokens that fit a query, the best first.
 func fitting(c *tokencache.Cache, q tokencache.Query) iter.Seq[tokencache.AccessToken] {
@@ -515,7 +523,7 @@ func (a *attempt) fillSlot(t *heldToken, unsaved bool) *slot {
 	if f := r.failures; f != nil {
 		f.store = failure{}
 		if a.ran {
-			f.provider = failure{}
+			delete(f.providers, a.provider())
 		}
 	}
 	if r.generation != a.generation {
@@ -601,10 +609,9 @@ func (a *attempt) noteFailure(scope FailureScope, err error, v Version) *slot {
 		r.failures.store = r.failures.store.again(err, v, now)
 		until = r.failures.store.until
 	case scope == FailureOfProvider:
-		r.failures.provider = r.failures.provider.again(err, v, now)
-		until = r.failures.provider.until
+		until = r.failures.providers.add(a.provider(), err, v, now)
 	case scope == FailureOfUser && a.user != "" && a.claims == "":
-		until = r.failures.addUser(a.user, err, v, now)
+		until = r.failures.users.add(a.user, err, v, now)
 	default: // a refused challenge says nothing of requests without it
 		if s.failures == nil {
 			s.failures = new(slotFailures)
@@ -628,8 +635,8 @@ func (a *attempt) remembered(v Version) error {
 	defer shard.mu.RUnlock()
 	now := a.table.store.now()
 	if f := r.failures; f != nil {
-		if f.provider.active(now) {
-			return f.provider.err
+		if provider := f.providers[a.provider()]; provider.active(now) {
+			return provider.err
 		}
 		if user := f.users[a.user]; user.with(v, now) {
 			return user.err

@@ -35,7 +35,8 @@ const (
 	FailureOfUser
 
 	// FailureOfProvider: the provider can't be reached, is overloaded, or
-	// refuses the application itself (invalid_client).
+	// refuses the application itself (invalid_client). The record's queries for
+	// another provider (tokencache.Query.Environment) go on.
 	FailureOfProvider
 
 	// FailureOfStore: the backend can't be reached, or the record can't be read.

@@ -45,8 +45,9 @@ func (f failure) with(v Version, now time.Time) bool {
 
 // recordFailures are those that concern several queries of a record.
 type recordFailures struct {
-	store, provider failure
-	users           map[string]failure // by account and client
+	store     failure
+	providers failures // by the environment of the query
+	users     failures // by account, provider and client
 }
 
 // slotFailures are those that concern one query: without a claims challenge, and
@@ -77,16 +78,19 @@ func (f *slotFailures) add(claims string, err error, v Version, now time.Time) (
 	return f.challenged.until
 }
 
-func (f *recordFailures) addUser(user string, err error, v Version, now time.Time) (until time.Time) {
-	known := f.users[user]
-	for u, old := range f.users {
+// failures are those of several users, or providers, by name.
+type failures map[string]failure
+
+func (f *failures) add(name string, err error, v Version, now time.Time) (until time.Time) {
+	known := (*f)[name]
+	for other, old := range *f {
 		if now.After(old.until.Add(lastBackoff)) {
-			delete(f.users, u)
+			delete(*f, other)
 		}
 	}
-	if f.users == nil {
-		f.users = make(map[string]failure)
+	if *f == nil {
+		*f = make(failures)
 	}
-	f.users[user] = known.again(err, v, now)
-	return f.users[user].until
+	(*f)[name] = known.again(err, v, now)
+	return (*f)[name].until
 }

@@ -303,6 +303,42 @@ func TestAFailureConcernsNobodyElse(t *testing.T) {
 	}
 }
 
+// Two providers may keep tokens in one record, and know a user by the same ID.
+func TestAFailureOfOneProviderIsNotTheOthers(t *testing.T) {
+	for _, scope := range []core.FailureScope{core.FailureOfUser, core.FailureOfProvider} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newIDP()
+			s := core.NewStore(newBackend(), calm())
+			for _, host := range []string{"login.microsoftonline.com", "idp.example.com"} {
+				r := p.issue("ana", host)
+				r.Environment, r.GrantType = host, "authorization_code"
+				if _, err := s.Put(t.Context(), "k", r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(2 * time.Hour)
+			refused := scoped{errors.New("refused"), scope, time.Minute}
+			for _, host := range []string{"login.microsoftonline.com", "idp.example.com"} {
+				q, tried := ana(), 0
+				q.Environment = host
+				for _, scopes := range [][]string{{"User.Read"}, {"Mail.Read"}} {
+					q.Scopes = scopes
+					_, err := s.TokenSource("k", q, func(context.Context, *tokencache.Cache, core.Refresh) error {
+						tried++
+						return refused
+					}).Token(t.Context())
+					if !errors.Is(err, refused) {
+						t.Errorf("%s: %v", host, err)
+					}
+				}
+				if tried != 1 {
+					t.Errorf("failure of the %s: %s is asked %d times, want once", scope, host, tried)
+				}
+			}
+		})
+	}
+}
+
 func TestOneQuerysFailuresDoNotKeepOthersFromBeingRefreshed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newIDP()

@@ -226,8 +226,8 @@ func (t *tokenTable) maintain(ctx context.Context, ts *TokenSource, held *heldTo
 // The shard's mu is held.
 func (r *tableRecord) heldOff(s *slot, at *tokencache.AccessToken, now time.Time) bool {
 	if f := r.failures; f != nil {
-		user := f.users[userID(at.HomeAccountID, at.ClientID)]
-		if f.store.active(now) || f.provider.active(now) || user.active(now) {
+		user := f.users[userID(at.HomeAccountID, at.Environment, at.ClientID)]
+		if f.store.active(now) || f.providers[s.id.provider()].active(now) || user.active(now) {
 			return true
 		}
 	}
