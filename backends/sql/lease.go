@@ -25,6 +25,11 @@ type lease struct {
 }
 
 func (l *lease) acquire(ctx context.Context, ttl time.Duration) error {
+	done, err := turn(ctx, l.b.turns)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if held := l.b.sql.held; held != nil {
 		var one int
 		held, err := l.b.first(ctx, l.b.args(l.key), *held, &one)

@@ -21,6 +21,11 @@ func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 }
 
 func (b *Backend) load(ctx context.Context, key string) (core.Record, error) {
+	done, err := turn(ctx, b.turns)
+	if err != nil {
+		return core.Record{}, err
+	}
+	defer done()
 	var (
 		data              []byte
 		version, modified int64

@@ -12,30 +12,34 @@ import (
 
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/internal/testkit/crew"
+	"github.com/graphtoken/graphtoken/internal/testkit/storm"
 )
 
 // where is how workers reach a database.
 type where struct{ Database, DSN, Table string }
 
 func TestMain(m *testing.M) {
-	crew.Work(func(w where) (core.TokenBackend, error) {
-		db, err := database{name: w.Database, dsn: w.DSN}.gorm()
-		if err != nil {
-			return nil, err
-		}
-		pool, err := db.DB()
-		if err != nil {
-			return nil, err
-		}
-		pool.SetMaxOpenConns(2) // so that a server takes a hundred of these
-		o := Options{Table: w.Table}
-		if w.Database == "postgres" {
-			o.Listen = ListenWithPgx(w.DSN)
-		}
-		return New(db, o)
-	})
+	storm.Work(connect)
+	crew.Work(connect)
 	_ = mysql.SetLogger(log.New(io.Discard, "", 0)) // it prints every connection that a stopped server cut
 	os.Exit(runAll(m))
+}
+
+func connect(w where) (core.TokenBackend, error) {
+	db, err := database{name: w.Database, dsn: w.DSN}.gorm()
+	if err != nil {
+		return nil, err
+	}
+	pool, err := db.DB()
+	if err != nil {
+		return nil, err
+	}
+	pool.SetMaxOpenConns(2) // so that a server takes a hundred of these
+	o := Options{Table: w.Table}
+	if w.Database == "postgres" {
+		o.Listen = ListenWithPgx(w.DSN)
+	}
+	return New(db, o)
 }
 
 // Each has a server of its own, since it is stopped.

@@ -95,6 +95,12 @@ func (b *Backend) look(ctx context.Context, key string) <-chan glance {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
 		defer cancel()
+		done, err := turn(ctx, b.turns)
+		if err != nil {
+			looked <- glance{err: err}
+			return
+		}
+		defer done()
 		looked <- b.glance(ctx, key)
 	}()
 	return looked

@@ -31,6 +31,7 @@ package sql
 
 import (
 	"context"
+	stdsql "database/sql"
 	"errors"
 	"fmt"
 	"regexp"
@@ -76,6 +77,7 @@ type Options struct {
 type Backend struct {
 	// Not the gorm.DB, whose logger and plugins see what statements carry.
 	pool   gorm.ConnPool
+	turns  *stdsql.DB // whose connections are taken in turns; nil: not known
 	table  string
 	prefix string
 	sql    statements
@@ -145,6 +147,7 @@ func newBackend(db *gorm.DB, o Options) (*Backend, error) {
 	}
 	return &Backend{
 		pool:   db.Statement.ConnPool,
+		turns:  bounded(db.Statement.ConnPool),
 		table:  table,
 		prefix: o.Prefix,
 		sql:    d.statements(db.Statement.Quote(table), o.Listen != nil),
