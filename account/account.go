@@ -155,8 +155,8 @@ func (a *Account) SignInApp(ctx context.Context) (tokencache.AccessToken, error)
 	q.Scopes = scopes
 	token, found := cache.AccessToken(q)
 	if !found && err == nil {
-		err = fmt.Errorf("account: sign in: the provider gave no token for %s, but for %s",
-			strings.Join(scopes, " "), core.Printable(response.Scope))
+		err = fmt.Errorf("account: sign in: the provider gave no bearer token for %s, but one of type %q for %s",
+			strings.Join(scopes, " "), core.Printable(cmp.Or(response.TokenType, "Bearer")), core.Printable(response.Scope))
 	}
 	return token, err
 }

@@ -146,9 +146,13 @@ func (c *Client) Tenant() string { return c.authority.tenant }
 // TokenSource returns a source of the tokens that q means, of this client and its
 // provider, from the store's record under key, refreshed by c. Without the
 // provider in the query, a record that has only another one's tokens would give
-// those.
+// those; and so would one with an application's tokens of several tenants, of
+// which the authority's are meant where q names none.
 func (c *Client) TokenSource(store *core.Store, key string, q tokencache.Query) *core.TokenSource {
 	q.ClientID, q.Environment = cmp.Or(q.ClientID, c.id), cmp.Or(q.Environment, c.authority.host)
+	if q.App {
+		q.Tenant = cmp.Or(q.Tenant, c.authority.tenant)
+	}
 	return store.TokenSource(key, q, c.Refresh)
 }
 

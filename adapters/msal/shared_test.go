@@ -198,3 +198,33 @@ func TestASourceOfAClientHasNothingOfAnotherProviders(t *testing.T) {
 		t.Errorf("Microsoft's client gets %q: %v", token.Secret.Reveal(), err)
 	}
 }
+
+func TestASourceOfAnApplicationHasNothingOfAnotherTenants(t *testing.T) {
+	store := core.NewStore(newMemory(t))
+	for _, tenant := range []string{"one", "two"} {
+		_, err := store.Put(t.Context(), "k", tokencache.TokenResponse{
+			AccessToken: tenant, ExpiresIn: 3600, ClientID: "app", Tenant: tenant, Scope: graphApp, GrantType: "client_credentials",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	q := tokencache.Query{App: true, Scopes: []string{graphApp}}
+	for _, tenant := range []string{"one", "two"} {
+		client, err := msal.NewPublic("app", msal.WithAuthority("https://login.microsoftonline.com/"+tenant))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token, err := client.TokenSource(store, "k", q).Token(t.Context()); token.Secret.Reveal() != tenant {
+			t.Errorf("the client of tenant %s gets %q: %v", tenant, token.Secret.Reveal(), err)
+		}
+	}
+	q.Tenant = "two"
+	client, err := msal.NewPublic("app", msal.WithAuthority("https://login.microsoftonline.com/one"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token, err := client.TokenSource(store, "k", q).Token(t.Context()); token.Secret.Reveal() != "two" {
+		t.Errorf("the query's tenant gets %q: %v", token.Secret.Reveal(), err)
+	}
+}
