@@ -53,14 +53,7 @@ func looksPlain(data []byte) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{"))
 }
 
-// associatedData is key, preceded by the namespace and a NUL where there is a
-// namespace. A key has no NUL, so no two pairs give the same bytes.
-func (s *Store) associatedData(key string) []byte {
-	if s.namespace == "" {
-		return []byte(key)
-	}
-	return []byte(s.namespace + "\x00" + key)
-}
+func (s *Store) associatedData(key string) []byte { return AssociatedData(s.namespace, key) }
 
 // sameDocument reports whether two token caches are written alike.
 func sameDocument(a, b *tokencache.Cache) (bool, error) {

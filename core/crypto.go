@@ -16,3 +16,14 @@ type CryptographyManager interface {
 	// with other associated data.
 	Decrypt(ctx context.Context, ciphertext, associatedData []byte) ([]byte, error)
 }
+
+// AssociatedData is what a Store of that namespace (empty where it has none) hands
+// its CryptographyManager with the record of key: the key, preceded by the namespace
+// and a NUL where there is a namespace. A key has no NUL, so no two pairs give the
+// same bytes.
+func AssociatedData(namespace, key string) []byte {
+	if namespace == "" {
+		return []byte(key)
+	}
+	return []byte(namespace + "\x00" + key)
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/graphtoken/graphtoken/conformance"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/crypto"
+	"github.com/graphtoken/graphtoken/crypto/fernet"
 )
 
 // underTest is a Keyring with what the suite may ask of one.
@@ -42,6 +43,31 @@ func (u underTest) Secrets() []string {
 		all = append(all, k.Reveal(), string(raw[:32]))
 	}
 	return all
+}
+
+// inTransition is a Transition from Fernet with what the suite may ask of one.
+type inTransition struct {
+	*crypto.Transition
+	next underTest
+}
+
+func (u inTransition) OtherKey(t conformance.T) core.CryptographyManager { return u.next.OtherKey(t) }
+func (u inTransition) IsWrongKey(err error) bool                         { return u.next.IsWrongKey(err) }
+func (u inTransition) Secrets() []string                                 { return append(u.next.Secrets(), fernetKey) }
+
+func TestATransitionConforms(t *testing.T) {
+	conformance.RunCryptography(t, conformance.CryptographyHarness{New: func(t conformance.T) core.CryptographyManager {
+		next := newUnderTest(t, fixed).(underTest)
+		former, err := fernet.New(fernetKey)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		m, err := crypto.NewTransition(next.Keyring, former)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		return inTransition{m, next}
+	}})
 }
 
 func TestConformance(t *testing.T) {

@@ -21,45 +21,46 @@ var encoding = base64.RawURLEncoding.Strict()
 
 func headerOf(id string) string { return magic + format + id + ":" }
 
-// open takes an envelope apart.
-func open(envelope []byte) (id string, sealed []byte, err error) {
+// open takes an envelope apart: into its header, the id in that, and what the
+// cipher made, encoded. They are parts of it, not copies.
+func open(envelope []byte) (header, id, sealed []byte, err error) {
 	rest, ok := bytes.CutPrefix(envelope, []byte(magic))
 	if !ok {
-		return "", nil, malformed("it is not an envelope of this package")
+		return nil, nil, nil, malformed("it is not an envelope of this package")
 	}
 	if rest, ok = bytes.CutPrefix(rest, []byte(format)); !ok {
-		return "", nil, malformed("its envelope is of a format this version doesn't know")
+		return nil, nil, nil, malformed("its envelope is of a format this version doesn't know")
 	}
 	if len(rest) < idSize+len(":") || rest[idSize] != ':' || !isID(rest[:idSize]) {
-		return "", nil, malformed("its envelope names no key")
+		return nil, nil, nil, malformed("its envelope names no key")
 	}
-	id, rest = string(rest[:idSize]), rest[idSize+len(":"):]
-	sealed, err = decode(rest)
-	if err != nil {
-		return "", nil, malformed("its envelope is damaged or cut short")
-	}
-	return id, sealed, nil
+	id, sealed = rest[:idSize], rest[idSize+len(":"):]
+	return envelope[:len(envelope)-len(sealed)], id, sealed, nil
 }
 
-// decode accepts what Encrypt writes and no other spelling of it: the decoder
-// alone would pass over line breaks.
-func decode(text []byte) ([]byte, error) {
-	if bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 {
-		return nil, errors.New("line break")
+// appendDecoded accepts what Encrypt writes and no other spelling of it: the
+// decoder alone would pass over line breaks, and then decode fewer bytes than
+// there is room for.
+func appendDecoded(dst, text []byte) ([]byte, error) {
+	decoded, err := encoding.AppendDecode(dst, text)
+	if err == nil && (len(text)%4 == 1 || len(decoded)-len(dst) != encoding.DecodedLen(len(text))) {
+		err = errors.New("line break")
 	}
-	return encoding.AppendDecode(nil, text)
+	return decoded, err
 }
 
 func isID(b []byte) bool { return len(bytes.Trim(b, "0123456789abcdef")) == 0 }
 
 func malformed(reason string) error { return fmt.Errorf("%w: %s", core.ErrDecrypt, reason) }
 
-// authenticated is what the tag covers besides the plaintext. The length before
-// the header keeps a header and associated data from running into each other,
-// whatever a later format's header looks like.
-func authenticated(header string, associatedData []byte) []byte {
-	b := make([]byte, 0, 8+len(header)+len(associatedData))
-	b = binary.BigEndian.AppendUint64(b, uint64(len(header)))
-	b = append(b, header...)
-	return append(b, associatedData...)
+// appendAuthenticated appends what the tag covers besides the plaintext. The length
+// before the header keeps a header and associated data from running into each
+// other, whatever a later format's header looks like.
+func appendAuthenticated[header []byte | string](dst []byte, h header, associatedData []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, uint64(len(h)))
+	dst = append(dst, h...)
+	return append(dst, associatedData...)
 }
+
+// authenticatedSize is how many bytes appendAuthenticated appends.
+func authenticatedSize(header, associatedData int) int { return 8 + header + associatedData }

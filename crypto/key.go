@@ -77,7 +77,7 @@ func ParseKey(text string) (Key, error) {
 	case len(text) != keyTextSize:
 		return Key{}, fmt.Errorf("crypto: not a key: it has %d characters instead of %d", len(text), keyTextSize)
 	}
-	raw, err := decode([]byte(body))
+	raw, err := appendDecoded(nil, []byte(body))
 	if err != nil {
 		return Key{}, errors.New("crypto: not a key: it has a character that is in no key")
 	}
@@ -108,6 +108,9 @@ func ReadKeys(r io.Reader) ([]Key, error) {
 	lines := bufio.NewScanner(r)
 	for n := 1; lines.Scan(); n++ {
 		text, _, _ := strings.Cut(lines.Text(), "#")
+		if n == 1 {
+			text = strings.TrimPrefix(text, "\ufeff") // editors begin files with a mark
+		}
 		if strings.TrimSpace(text) == "" {
 			continue
 		}

@@ -64,7 +64,7 @@ func TestAllZerosAreNoKey(t *testing.T) {
 }
 
 func TestKeysAreReadOneToALine(t *testing.T) {
-	keys, err := crypto.ReadKeys(strings.NewReader("# keys of the mail service\n\n" +
+	keys, err := crypto.ReadKeys(strings.NewReader("\ufeff# keys of the mail service\n\n" +
 		fixed.Reveal() + " # since March\r\n  " + other.Reveal()))
 	if err != nil || len(keys) != 2 || keys[0].ID() != fixed.ID() || keys[1].ID() != other.ID() {
 		t.Errorf("%v, %v", keys, err)

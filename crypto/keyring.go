@@ -99,7 +99,9 @@ func (k *Keyring) Encrypt(_ context.Context, plaintext, associatedData []byte) (
 		return nil, errors.New("crypto: the zero Keyring has no key to encrypt with")
 	}
 	header := headerOf(k.primary)
-	sealed := aead.Seal(nil, nil, plaintext, authenticated(header, associatedData))
+	// What is authenticated and what the cipher makes share one array, in that order.
+	data := appendAuthenticated(make([]byte, 0, authenticatedSize(len(header), len(associatedData))+len(plaintext)+aead.Overhead()), header, associatedData)
+	sealed := aead.Seal(data[len(data):], nil, plaintext, data)
 	envelope := make([]byte, 0, len(header)+encoding.EncodedLen(len(sealed)))
 	return encoding.AppendEncode(append(envelope, header...), sealed), nil
 }
@@ -108,18 +110,24 @@ func (k *Keyring) Encrypt(_ context.Context, plaintext, associatedData []byte) (
 // [core.ErrDecrypt], and tells what is not an envelope, what was encrypted with
 // a key that is not in the keyring, and what was altered or belongs elsewhere.
 func (k *Keyring) Decrypt(_ context.Context, ciphertext, associatedData []byte) ([]byte, error) {
-	id, sealed, err := open(ciphertext)
+	header, id, encoded, err := open(ciphertext)
 	if err != nil {
 		return nil, err
 	}
-	aead, ok := k.ciphers[id]
+	aead, ok := k.ciphers[string(id)]
 	if !ok {
 		return nil, fmt.Errorf("%w: no key with id %s in the keyring", core.ErrDecrypt, id)
 	}
-	plaintext, err := aead.Open(sealed[:0], nil, sealed, authenticated(headerOf(id), associatedData))
+	data := appendAuthenticated(make([]byte, 0, authenticatedSize(len(header), len(associatedData))+encoding.DecodedLen(len(encoded))), header, associatedData)
+	sealed, err := appendDecoded(data, encoded)
+	if err != nil {
+		return nil, malformed("its envelope is damaged or cut short")
+	}
+	sealed = sealed[len(data):]
+	plaintext, err := aead.Open(sealed[:0], nil, sealed, data)
 	if err != nil {
 		// The cipher can't tell more, nor should it.
-		return nil, fmt.Errorf("%w: it was altered, or stored under another name", core.ErrDecrypt)
+		return nil, malformed("it was altered, or stored under another name")
 	}
 	return plaintext, nil
 }

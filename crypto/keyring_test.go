@@ -3,10 +3,12 @@ package crypto_test
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -74,9 +76,14 @@ func TestEnvelopesOfOldDecrypt(t *testing.T) {
 	var vectors []struct {
 		Name           string `json:"name"`
 		Key            string `json:"key"`
+		KeyBytes       string `json:"key_bytes"`
 		KeyID          string `json:"key_id"`
 		AssociatedData []byte `json:"associated_data"`
 		Plaintext      []byte `json:"plaintext"`
+		Nonce          string `json:"nonce"`
+		AdditionalData string `json:"additional_data"`
+		Ciphertext     string `json:"ciphertext"`
+		Tag            string `json:"tag"`
 		Envelope       string `json:"envelope"`
 	}
 	if err := json.Unmarshal(text, &vectors); err != nil {
@@ -95,6 +102,69 @@ func TestEnvelopesOfOldDecrypt(t *testing.T) {
 		}
 		got, err := ring(t, key).Decrypt(t.Context(), []byte(v.Envelope), v.AssociatedData)
 		if err != nil || !bytes.Equal(got, v.Plaintext) {
+			t.Errorf("%s: %q, %v", v.Name, got, err)
+		}
+		// The steps between, for those who write the same in another language.
+		header := "graphtoken:1:" + v.KeyID + ":"
+		sealed, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(v.Envelope, header))
+		if err != nil {
+			t.Fatalf("%s: %v", v.Name, err)
+		}
+		n := len(sealed) - 16
+		for _, step := range []struct {
+			name, recorded string
+			want           []byte
+		}{
+			{"key_bytes", v.KeyBytes, secretOf(t, key)},
+			{"nonce", v.Nonce, sealed[:12]},
+			{"ciphertext", v.Ciphertext, sealed[12:n]},
+			{"tag", v.Tag, sealed[n:]},
+			{"additional_data", v.AdditionalData, slices.Concat([]byte{0, 0, 0, 0, 0, 0, 0, byte(len(header))}, []byte(header), v.AssociatedData)},
+		} {
+			if want := hex.EncodeToString(step.want); step.recorded != want {
+				t.Errorf("%s: %s is %s, want %s", v.Name, step.name, step.recorded, want)
+			}
+		}
+	}
+}
+
+// secretOf returns the 32 bytes of a key.
+func secretOf(t *testing.T, key crypto.Key) []byte {
+	t.Helper()
+	b, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(key.Reveal(), "gtkey1_"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b[:32]
+}
+
+func TestEnvelopesThatMustBeRefusedAre(t *testing.T) {
+	text, err := os.ReadFile("testdata/refused.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vectors struct {
+		Key            string
+		AssociatedData []byte `json:"associated_data"`
+		Accepted       string
+		Refused        []struct{ Name, Envelope string }
+	}
+	if err := json.Unmarshal(text, &vectors); err != nil {
+		t.Fatal(err)
+	}
+	key, err := crypto.ParseKey(vectors.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := ring(t, key)
+	if _, err := k.Decrypt(t.Context(), []byte(vectors.Accepted), vectors.AssociatedData); err != nil {
+		t.Errorf("the one to be accepted: %v", err)
+	}
+	if len(vectors.Refused) < 20 {
+		t.Errorf("%d vectors", len(vectors.Refused))
+	}
+	for _, v := range vectors.Refused {
+		if got, err := k.Decrypt(t.Context(), []byte(v.Envelope), vectors.AssociatedData); !errors.Is(err, core.ErrDecrypt) || got != nil {
 			t.Errorf("%s: %q, %v", v.Name, got, err)
 		}
 	}

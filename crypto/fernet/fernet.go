@@ -14,6 +14,14 @@
 // the record decrypts. Nor does a Fernet token name its key: a key that is missing
 // and a record that is damaged are one error. Where no Python program reads the
 // records, take the keyring of package crypto, which does both.
+//
+// # Moving to the keyring
+//
+// Give every program that reads the records a crypto.Transition from this manager to a
+// keyring: it encrypts with the keyring, and reads both. crypto.Rewrap then encrypts
+// what is stored anew, beside the running programs. When it reports that every
+// record is current, give the programs the keyring alone: until then, Fernet's
+// records are read, and those aren't bound to their place.
 package fernet
 
 import (

@@ -1,0 +1,92 @@
+package crypto
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"strings"
+	"unicode"
+)
+
+// ErrKeyFileShared: users other than its owner can read or write a file of keys.
+var ErrKeyFileShared = errors.New("other users can read or write this file of keys")
+
+// KeyFileOptions says which files of keys are taken.
+type KeyFileOptions struct {
+	// AllowShared takes a file that other users than its owner can read or write, as
+	// a container's mounted secrets often are. Otherwise it is ErrKeyFileShared.
+	AllowShared bool
+}
+
+// ReadKeyFile reads keys from a file, as [ReadKeys] does. A file that its group or
+// others can read or write is refused with [ErrKeyFileShared], unless o allows it:
+// `chmod 600` mends it. The mode is that of the open file, so that nobody exchanges
+// the file meanwhile. On Windows, and wherever modes mean nothing, nothing of that is
+// checked: access control lists are the system administrator's there.
+func ReadKeyFile(name string, o KeyFileOptions) ([]Key, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("crypto: reading keys: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("crypto: reading keys: %w", err)
+	}
+	if mode := info.Mode().Perm(); !o.AllowShared && modesMean && mode&0o077 != 0 {
+		return nil, fmt.Errorf("crypto: %s, mode %04o: %w; chmod 600 it, or allow it where only those can who may", name, mode, ErrKeyFileShared)
+	}
+	keys, err := ReadKeys(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return keys, nil
+}
+
+const modesMean = runtime.GOOS != "windows" && runtime.GOOS != "plan9" && runtime.GOOS != "js" && runtime.GOOS != "wasip1"
+
+// CreateKeyFile makes a file with one new key, which its owner alone can read, and
+// makes it last. A file that is there is never overwritten: the error then wraps
+// [fs.ErrExist], and the key in it may be the only one to read a store with.
+func CreateKeyFile(name string) (Key, error) {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return Key{}, fmt.Errorf("crypto: a key is never overwritten: %w", err)
+	}
+	if err != nil {
+		return Key{}, fmt.Errorf("crypto: making a file for a key: %w", err)
+	}
+	key := NewKey()
+	_, err = f.WriteString("# graphtoken key " + key.ID() + "\n" + key.Reveal() + "\n")
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return Key{}, fmt.Errorf("crypto: making a file for a key: %w", errors.Join(err, os.Remove(name)))
+	}
+	return key, nil
+}
+
+// KeysFromEnv reads keys from an environment variable: one or several, separated by
+// white space or commas, the first of which is the one to make primary; "#" begins a
+// comment that lasts to the end of its line. A variable that isn't set, or is empty, is
+// an error that names it. Child processes inherit variables, and other programs of
+// the same user can read them: where that matters, a file is the better place.
+func KeysFromEnv(name string) ([]Key, error) {
+	text, ok := os.LookupEnv(name)
+	if !ok {
+		return nil, fmt.Errorf("crypto: reading keys: the environment variable %s is not set", name)
+	}
+	var all []string
+	for line := range strings.Lines(text) {
+		line, _, _ = strings.Cut(line, "#")
+		all = append(all, strings.FieldsFunc(line, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })...)
+	}
+	keys, err := ReadKeys(strings.NewReader(strings.Join(all, "\n")))
+	if err != nil {
+		return nil, fmt.Errorf("the environment variable %s: %w", name, err)
+	}
+	return keys, nil
+}

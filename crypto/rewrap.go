@@ -1,0 +1,302 @@
+package crypto
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+// RewrapOptions says which records Rewrap encrypts anew, and how. The zero value
+// takes all that the backend lists.
+type RewrapOptions struct {
+	// Keys are the records' keys. Nil means all that the backend lists, which must
+	// be a [core.Lister] then.
+	Keys []string
+
+	// Namespace is that of the store, see [core.WithNamespace].
+	Namespace string
+
+	// Plaintext takes plain records, too, as [core.WithPlaintextReads] does: those
+	// that are token caches. Otherwise a plain record is a failure.
+	Plaintext bool
+
+	// DryRun does everything but save: it tells what would be done, and what can't
+	// be decrypted.
+	DryRun bool
+
+	// Concurrency is how many records are under way at one time; 8 if it is zero.
+	Concurrency int
+
+	// Progress, unless it is nil, is told of each record when it is done with, by
+	// one goroutine at a time. Records come in any order.
+	Progress func(RewrapProgress)
+}
+
+// RewrapProgress tells of one record that Rewrap is done with.
+type RewrapProgress struct {
+	Key     string
+	Outcome RewrapOutcome
+	Err     error // of RewrapFailed; an *core.Error of the backend, or one that wraps core.ErrDecrypt
+	Done    int   // records done with, this one among them
+	Total   int   // records there are
+}
+
+// RewrapOutcome is what became of a record.
+type RewrapOutcome uint8
+
+const (
+	// Rewrapped: the record was encrypted anew and saved; in a dry run, it would be.
+	Rewrapped RewrapOutcome = iota + 1
+	// AlreadyCurrent: the record is encrypted with the primary key. It was not
+	// touched, nor decrypted.
+	AlreadyCurrent
+	// RewrapGone: nothing is stored any more.
+	RewrapGone
+	// RewrapFailed: the record stays as it was, for RewrapProgress.Err.
+	RewrapFailed
+)
+
+func (o RewrapOutcome) String() string {
+	switch o {
+	case Rewrapped:
+		return "rewrapped"
+	case AlreadyCurrent:
+		return "already current"
+	case RewrapGone:
+		return "gone"
+	case RewrapFailed:
+		return "failed"
+	}
+	return fmt.Sprintf("RewrapOutcome(%d)", uint8(o))
+}
+
+// RewrapReport counts records by what became of them. Left are those that Rewrap
+// didn't come to, because it ended early.
+type RewrapReport struct{ Rewrapped, Current, Gone, Failed, Left int }
+
+// Rewrap decrypts stored records with m and encrypts them anew, under m's primary
+// key: after a change of keys, with a [Keyring] that has both; after a change of the
+// manager, with a [Transition].
+//
+// Programs may go on using the records, with a manager that decrypts both forms. A
+// record is saved as the successor of the very version that was decrypted; when
+// another program saved meanwhile, Rewrap loads what it saved. The backend must
+// compare versions for that: one that doesn't (backends/env) or that
+// leaves a gap (backends/bitwarden) must not be written by others meanwhile.
+//
+// Rewrap can be ended at any time and called again: what is encrypted with the
+// primary key already costs one Load. Before it saves a record, it decrypts what it
+// is about to save, and compares.
+//
+// A record that can't be decrypted, is corrupt, or is too large for the store once
+// encrypted, is counted as failed, and the others are gone on with. Any other
+// error, of the store or of ctx, ends Rewrap. The error joins the first of them;
+// it is nil where every record is encrypted with the primary key, or gone.
+func Rewrap(ctx context.Context, b core.TokenBackend, m Rotator, o RewrapOptions) (RewrapReport, error) {
+	keys, err := rewrapKeys(ctx, b, o)
+	if err != nil {
+		return RewrapReport{}, fmt.Errorf("crypto: rewrap: which records there are: %w", err)
+	}
+	r := &rewrapping{backend: b, manager: m, options: o, total: len(keys)}
+	r.report.Left = len(keys)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	queue := make(chan string)
+	var workers sync.WaitGroup
+	for range min(r.workers(), len(keys)) {
+		workers.Go(func() {
+			for key := range queue {
+				if err := r.take(ctx, key); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	for _, key := range keys {
+		if ctx.Err() != nil {
+			break
+		}
+		select {
+		case queue <- key:
+		case <-ctx.Done():
+		}
+	}
+	close(queue)
+	workers.Wait()
+	if r.report.Left > 0 {
+		r.keep(fmt.Errorf("crypto: rewrap: ended with %d of %d records left; call it again: %w", r.report.Left, r.total, context.Cause(ctx)))
+	}
+	return r.report, r.err()
+}
+
+func rewrapKeys(ctx context.Context, b core.TokenBackend, o RewrapOptions) ([]string, error) {
+	if o.Keys != nil {
+		return slices.Compact(slices.Sorted(slices.Values(o.Keys))), nil
+	}
+	lister, ok := core.As[core.Lister](b)
+	if !ok {
+		return nil, errors.New("the backend lists none; name them in RewrapOptions.Keys")
+	}
+	// All at once, since a store may hold a lock while its keys are asked for.
+	var keys []string
+	for key, err := range lister.Keys(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// rewrapping is one call of Rewrap.
+type rewrapping struct {
+	backend core.TokenBackend
+	manager Rotator
+	options RewrapOptions
+	total   int
+
+	mu      sync.Mutex
+	report  RewrapReport
+	errs    []error // the first few
+	omitted int
+}
+
+func (r *rewrapping) workers() int {
+	if r.options.Concurrency > 0 {
+		return r.options.Concurrency
+	}
+	return 8
+}
+
+// keep keeps err for the end: the first few, since a million may fail alike.
+func (r *rewrapping) keep(err error) {
+	const most = 10
+	if len(r.errs) < most {
+		r.errs = append(r.errs, err)
+	} else {
+		r.omitted++
+	}
+}
+
+func (r *rewrapping) err() error {
+	if r.omitted > 0 {
+		r.errs = append(r.errs, fmt.Errorf("crypto: rewrap: %d more errors", r.omitted))
+	}
+	return errors.Join(r.errs...)
+}
+
+// take does one record and tells of it. Its error is one that ends all: then the
+// record is left.
+func (r *rewrapping) take(ctx context.Context, key string) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	outcome, err := r.rewrap(ctx, key)
+	if err != nil && !ofOneRecord(err) {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.report.Left--
+	switch outcome {
+	case Rewrapped:
+		r.report.Rewrapped++
+	case AlreadyCurrent:
+		r.report.Current++
+	case RewrapGone:
+		r.report.Gone++
+	case RewrapFailed:
+		r.report.Failed++
+		r.keep(fmt.Errorf("crypto: rewrap %q: %w", key, err))
+	}
+	if r.options.Progress != nil {
+		r.options.Progress(RewrapProgress{Key: key, Outcome: outcome, Err: err, Done: r.total - r.report.Left, Total: r.total})
+	}
+	return nil
+}
+
+// ofOneRecord reports whether an error says nothing about the other records.
+func ofOneRecord(err error) bool {
+	for _, one := range []error{core.ErrDecrypt, core.ErrCorrupt, core.ErrTooLarge, core.ErrInvalidKey, core.ErrConflict, errNotSame} {
+		if errors.Is(err, one) {
+			return true
+		}
+	}
+	return false
+}
+
+var errNotSame = errors.New("what the manager encrypted doesn't decrypt to the same record; nothing was saved")
+
+// rewrap does one record. When another program saves meanwhile it starts over, a
+// bounded number of times: each of those saves is encrypted with the primary key where
+// that program has it as its own.
+func (r *rewrapping) rewrap(ctx context.Context, key string) (RewrapOutcome, error) {
+	const most = 100
+	for attempt := 0; ; attempt++ {
+		outcome, err := r.once(ctx, key)
+		if !errors.Is(err, core.ErrConflict) || attempt == most {
+			return outcome, err
+		}
+		pause := time.NewTimer(rand.N(time.Millisecond << min(attempt, 6)))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return RewrapFailed, context.Cause(ctx)
+		}
+	}
+}
+
+func (r *rewrapping) once(ctx context.Context, key string) (RewrapOutcome, error) {
+	rec, err := r.backend.Load(ctx, key)
+	switch {
+	case errors.Is(err, core.ErrNotFound):
+		return RewrapGone, nil
+	case err != nil:
+		return RewrapFailed, err
+	case !r.manager.NeedsRotation(rec.Data):
+		return AlreadyCurrent, nil
+	}
+	place := core.AssociatedData(r.options.Namespace, key)
+	plaintext, err := r.plaintext(ctx, rec.Data, place)
+	if err != nil {
+		return RewrapFailed, err
+	}
+	stored, err := r.manager.Encrypt(ctx, plaintext, place)
+	if err != nil {
+		return RewrapFailed, err
+	}
+	if again, err := r.manager.Decrypt(ctx, bytes.Clone(stored), place); err != nil || !bytes.Equal(again, plaintext) || r.manager.NeedsRotation(stored) {
+		if err != nil && !errors.Is(err, core.ErrDecrypt) {
+			return RewrapFailed, err
+		}
+		return RewrapFailed, errNotSame
+	}
+	if r.options.DryRun {
+		return Rewrapped, nil
+	}
+	if _, err := r.backend.Save(ctx, key, core.Record{Data: stored, Version: rec.Version}); err != nil {
+		return RewrapFailed, err
+	}
+	return Rewrapped, nil
+}
+
+// plaintext decrypts stored. A plain record is one only where nothing decrypts it.
+func (r *rewrapping) plaintext(ctx context.Context, stored, place []byte) ([]byte, error) {
+	plaintext, err := r.manager.Decrypt(ctx, stored, place)
+	if err == nil || !r.options.Plaintext || !errors.Is(err, core.ErrDecrypt) {
+		return plaintext, err
+	}
+	if _, notPlain := tokencache.Parse(stored); notPlain != nil {
+		return nil, err
+	}
+	return stored, nil
+}

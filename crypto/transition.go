@@ -1,0 +1,98 @@
+package crypto
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// Rotator is a cryptography manager that tells which stored records it would write
+// otherwise today. A [Keyring] is one, and so is fernet's Manager.
+type Rotator interface {
+	core.CryptographyManager
+
+	// NeedsRotation reports whether a stored record is anything but encrypted as
+	// Encrypt would encrypt it now: under the primary key.
+	NeedsRotation(ciphertext []byte) bool
+}
+
+var (
+	_ Rotator = (*Keyring)(nil)
+	_ Rotator = (*Transition)(nil)
+)
+
+// Transition is the manager of a store that moves from one scheme to another: it
+// encrypts with the next manager, and decrypts what the next or a former one
+// encrypted. Programs hold one while [Rewrap] encrypts their records anew, beside them.
+//
+// While a former manager is part of it, a record is as safe as with that: what Fernet
+// doesn't bind is not bound. Drop it when Rewrap leaves no record behind.
+type Transition struct {
+	next   Rotator
+	former []core.CryptographyManager
+}
+
+// NewTransition returns the manager that encrypts with next. Neither it nor a former
+// manager may be nil.
+func NewTransition(next Rotator, former ...core.CryptographyManager) (*Transition, error) {
+	if next == nil {
+		return nil, errors.New("crypto: a transition needs a next manager")
+	}
+	for i, m := range former {
+		if m == nil {
+			return nil, fmt.Errorf("crypto: former manager %d of a transition is nil", i+1)
+		}
+	}
+	return &Transition{next: next, former: append([]core.CryptographyManager(nil), former...)}, nil
+}
+
+// Encrypt implements [core.CryptographyManager] with the next manager.
+func (t *Transition) Encrypt(ctx context.Context, plaintext, associatedData []byte) ([]byte, error) {
+	return t.next.Encrypt(ctx, plaintext, associatedData)
+}
+
+// Decrypt implements [core.CryptographyManager] with the next manager, and where
+// that answers [core.ErrDecrypt], with the former ones in their order. When all
+// answer it, the error tells what each said. Any other error, of a key service that
+// can't be reached, say, ends the search: the record may be that manager's.
+func (t *Transition) Decrypt(ctx context.Context, ciphertext, associatedData []byte) ([]byte, error) {
+	plaintext, err := t.next.Decrypt(ctx, ciphertext, associatedData)
+	for _, former := range t.former {
+		if err == nil || !errors.Is(err, core.ErrDecrypt) {
+			return plaintext, err
+		}
+		var formers error
+		if plaintext, formers = former.Decrypt(ctx, ciphertext, associatedData); formers == nil {
+			return plaintext, nil
+		} else if !errors.Is(formers, core.ErrDecrypt) {
+			return nil, formers
+		}
+		err = fmt.Errorf("%w; by a former manager: %w", err, formers)
+	}
+	return plaintext, err
+}
+
+// NeedsRotation reports whether a stored record is anything but what the next
+// manager encrypts with its primary key.
+func (t *Transition) NeedsRotation(ciphertext []byte) bool { return t.next.NeedsRotation(ciphertext) }
+
+// String names the next manager as it prints, and counts the former ones.
+func (t *Transition) String() string {
+	if t == nil {
+		return "[transition nil]"
+	}
+	return fmt.Sprintf("[transition to %v, former managers: %d]", t.next, len(t.former))
+}
+
+// Format prints String, whatever the verb.
+func (t *Transition) Format(f fmt.State, _ rune) { io.WriteString(f, t.String()) }
+
+// MarshalText returns String.
+func (t *Transition) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// LogValue returns String.
+func (t *Transition) LogValue() slog.Value { return slog.StringValue(t.String()) }
