@@ -5,18 +5,17 @@ import (
 	"time"
 )
 
-// lateAcquire is how long an acquisition goes on after its caller has left.
-const lateAcquire = 30 * time.Second
+// acquireTimeout bounds an acquisition, which no caller's context does.
+const acquireTimeout = 30 * time.Second
 
 // Acquire is a backend's whole Acquire, where the lease is in a store that
 // answers over a network: take asks the store, and its errors are told as the
 // backend's.
 //
 // A store may grant a lease whose caller has left before the answer came, and
-// nobody would release it until its ttl is over. So take runs with a context that
-// doesn't end with ctx, but 30 seconds later. Acquire returns ctx's error as soon
-// as ctx is done, and a lease that comes after that is released in the
-// background.
+// nobody would release it until its ttl is over. So take runs with a context of its
+// own that ends after 30 seconds. Acquire returns ctx's error as soon as ctx is
+// done, and a lease that comes after that is released in the background.
 func (o Origin) Acquire(ctx context.Context, key string, take func(ctx context.Context) (Lease, error)) (Lease, error) {
 	if err := o.Admit(ctx, "acquire", key); err != nil {
 		return nil, err
@@ -34,7 +33,7 @@ func takeOrRelease(ctx context.Context, take func(context.Context) (Lease, error
 	if err := ctx.Err(); err != nil {
 		return nil, err // and nothing is asked for
 	}
-	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), acquireTimeout)
 	type answer struct {
 		lease Lease
 		err   error
@@ -55,7 +54,6 @@ func takeOrRelease(ctx context.Context, take func(context.Context) (Lease, error
 	case a := <-answers:
 		return a.lease, a.err
 	case <-ctx.Done():
-		time.AfterFunc(lateAcquire, cancel)
 		return nil, ctx.Err()
 	}
 }

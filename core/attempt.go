@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"iter"
 	"slices"
 	"strings"
@@ -35,6 +36,7 @@ type attempt struct {
 	generation int        // of the record at the start
 	first      tokencache.AccessToken
 	user       string            // whose failure a refused refresh token is; "" if nobody is known
+	state      uint64            // of the refresh token that would be spent
 	given      tokencache.Secret // the access token that the refresh function brought
 	ran        bool              // the refresh function succeeded
 	over       bool              // and has no more to give
@@ -248,19 +250,19 @@ func (a *attempt) obtain(ctx context.Context, within *passage) (*heldToken, erro
 				return t, notSaved
 			}
 		}
+		a.user, a.state = userOf(found.cache, query), a.digest(refreshTokenOf(found.cache, query))
 		if a.over {
-			return nil, a.remember(FailureOfRequest, a.disappointment(found.cache), found.seen())
+			return nil, a.remember(FailureOfRequest, a.disappointment(found.cache))
 		}
 		if round == maxRounds {
 			return nil, store.fail("refresh", key, ErrConflict)
 		}
-		a.user = userOf(found.cache, query)
-		if err := a.remembered(found.seen()); err != nil {
+		if err := a.remembered(); err != nil {
 			return nil, err
 		}
 		next, ofProvider, err := a.refreshRecord(ctx, found, round)
 		if next.cache == nil {
-			return nil, a.failed(err, ofProvider, found.seen())
+			return nil, a.failed(err, ofProvider)
 		}
 		found, notSaved = next, err
 	}
@@ -287,7 +289,7 @@ func (a *attempt) withoutStore(cause error) (*heldToken, error) {
 			}
 		}
 	}
-	return nil, a.remember(FailureOfStore, cause, "")
+	return nil, a.ofStore(cause)
 }
 
 // refreshRecord has the record refreshed. Where nobody is signed in that the
@@ -303,7 +305,7 @@ func (a *attempt) refreshRecord(ctx context.Context, found contents, round int) 
 		}
 		a.ran, a.over = false, false
 	}
-	return store.refresh(ctx, key, found.seen(), a.refresh)
+	return store.refresh(ctx, key, found.seen(), a.refresh, a.tokensOf)
 }
 
 // isStranger reports whether there is nothing of the query's user.
@@ -322,6 +324,28 @@ func userOf(c *tokencache.Cache, q tokencache.Query) string {
 		return ""
 	}
 	return userID(rt.HomeAccountID, rt.Environment, rt.ClientID)
+}
+
+func refreshTokenOf(c *tokencache.Cache, q tokencache.Query) tokencache.Secret {
+	rt, _ := c.RefreshToken(q)
+	return rt.Secret
+}
+
+// tokensOf is a digest of the tokens that the query would spend and be served. Of a
+// record that many users share it doesn't change when another user's do.
+func (a *attempt) tokensOf(c *tokencache.Cache) uint64 {
+	at, _ := c.AccessToken(a.source.query)
+	return a.digest(refreshTokenOf(c, a.source.query), at.Secret)
+}
+
+// digest keeps apart what must not be kept itself.
+func (a *attempt) digest(secrets ...tokencache.Secret) uint64 {
+	var h maphash.Hash
+	h.SetSeed(a.table.seed)
+	for _, s := range secrets {
+		maphash.WriteComparable(&h, s)
+	}
+	return h.Sum64()
 }
 
 // userID names a user of one provider with one client: two providers may know a
@@ -531,6 +555,7 @@ func (a *attempt) fillSlot(t *heldToken, unsaved bool) *slot {
 	}
 	t.unsaved = unsaved
 	t.until = t.servedUntil(retryAt)
+	r.noteReplacement(t, a.table.store.now())
 	s := a.table.slot(r, &a.source.id, t.token.ExpiresOn)
 	s.failures = nil
 	s.token.Store(t)
@@ -569,29 +594,34 @@ func (a *attempt) disappointment(c *tokencache.Cache) error {
 }
 
 // failed notes that the record could not be refreshed, and returns why.
-func (a *attempt) failed(err error, ofProvider bool, v Version) error {
-	if !ofProvider {
-		if errors.Is(err, context.DeadlineExceeded) {
-			return err // the attempt had its time: it waited for another process
-		}
-		return a.remember(FailureOfStore, err, v)
+func (a *attempt) failed(err error, ofProvider bool) error {
+	switch {
+	case ofProvider:
+		return a.remember(scopeOf(err), err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return err // the attempt had its time: it waited for another process
 	}
-	return a.remember(scopeOf(err), err, v)
+	return a.ofStore(err)
 }
 
-// remember notes a failure where it keeps those from asking whom it concerns, and
-// nobody else. That the callers went away is none.
-func (a *attempt) remember(scope FailureScope, err error, v Version) error {
+// ofStore notes a failure of the store. That the callers went away is none.
+func (a *attempt) ofStore(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	if s := a.noteFailure(scope, err, v); s != nil {
+	return a.remember(FailureOfStore, err)
+}
+
+// remember notes a failure where it keeps those from asking whom it concerns, and
+// nobody else.
+func (a *attempt) remember(scope FailureScope, err error) error {
+	if s := a.noteFailure(scope, err); s != nil {
 		a.table.sweep(s)
 	}
 	return err
 }
 
-func (a *attempt) noteFailure(scope FailureScope, err error, v Version) *slot {
+func (a *attempt) noteFailure(scope FailureScope, err error) *slot {
 	shard, r := a.record.shard, a.record
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
@@ -606,17 +636,17 @@ func (a *attempt) noteFailure(scope FailureScope, err error, v Version) *slot {
 	var until time.Time
 	switch {
 	case scope == FailureOfStore:
-		r.failures.store = r.failures.store.again(err, v, now)
+		r.failures.store = r.failures.store.again(err, a.state, now)
 		until = r.failures.store.until
 	case scope == FailureOfProvider:
-		until = r.failures.providers.add(a.provider(), err, v, now)
+		until = r.failures.providers.add(a.provider(), err, a.state, now)
 	case scope == FailureOfUser && a.user != "" && a.claims == "":
-		until = r.failures.users.add(a.user, err, v, now)
+		until = r.failures.users.add(a.user, err, a.state, now)
 	default: // a refused challenge says nothing of requests without it
 		if s.failures == nil {
 			s.failures = new(slotFailures)
 		}
-		until = s.failures.add(a.claims, err, v, now)
+		until = s.failures.add(a.claims, err, a.state, now)
 	}
 	if s.token.Load() == nil {
 		s.leaves = until // the slot keeps the record, and so the memory, alive
@@ -625,8 +655,8 @@ func (a *attempt) noteFailure(scope FailureScope, err error, v Version) *slot {
 }
 
 // remembered returns the error of a refresh that failed a moment ago, with the
-// record as it still is, or with a provider that is no better since.
-func (a *attempt) remembered(v Version) error {
+// refresh token that is still there, or with a provider that is no better since.
+func (a *attempt) remembered() error {
 	if a.force {
 		return nil
 	}
@@ -638,12 +668,12 @@ func (a *attempt) remembered(v Version) error {
 		if provider := f.providers[a.provider()]; provider.active(now) {
 			return provider.err
 		}
-		if user := f.users[a.user]; user.with(v, now) {
+		if user := f.users[a.user]; user.with(a.state, now) {
 			return user.err
 		}
 	}
 	if s := r.slots.get(&a.source.id); s != nil && s.failures != nil {
-		if own := s.failures.of(a.claims); own.with(v, now) {
+		if own := s.failures.of(a.claims); own.with(a.state, now) {
 			return own.err
 		}
 	}

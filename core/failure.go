@@ -30,8 +30,8 @@ const (
 	FailureOfRequest FailureScope = iota + 1
 
 	// FailureOfUser: the user's refresh token is refused (invalid_grant), so that
-	// no query of this user and client can be refreshed until the record
-	// changes. The other users of the record go on.
+	// no query of this user and client can be refreshed until the record has
+	// another. The other users of the record go on.
 	FailureOfUser
 
 	// FailureOfProvider: the provider can't be reached, is overloaded, or

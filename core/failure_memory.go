@@ -7,11 +7,11 @@ import (
 // failure is an error that is remembered for a while, so that callers don't
 // find out one after the other.
 type failure struct {
-	err     error
-	version Version // of the record it happened with
-	count   int
-	since   time.Time
-	until   time.Time
+	err   error
+	state uint64 // of the refresh token it happened with; see attempt.state
+	count int
+	since time.Time
+	until time.Time
 }
 
 const (
@@ -23,12 +23,12 @@ const (
 
 // again is the failure after one more: each lasts twice as long, and as long as
 // the provider wants to be left alone.
-func (f failure) again(err error, v Version, now time.Time) failure {
+func (f failure) again(err error, state uint64, now time.Time) failure {
 	wait := min(firstBackoff<<min(f.count, 10), lastBackoff)
 	if retry, told := retryAfterOf(err); told {
 		wait = max(wait, min(retry, longestRetryAfter))
 	}
-	return failure{err: err, version: v, count: f.count + 1, since: now, until: now.Add(wait)}
+	return failure{err: err, state: state, count: f.count + 1, since: now, until: now.Add(wait)}
 }
 
 // active reports whether the failure is remembered at now. A clock that was set
@@ -37,10 +37,10 @@ func (f failure) active(now time.Time) bool {
 	return f.err != nil && now.Before(f.until) && !now.Before(f.since)
 }
 
-// with reports whether the failure is active, and happened with the record as it
-// still is.
-func (f failure) with(v Version, now time.Time) bool {
-	return f.active(now) && f.version == v
+// with reports whether the failure is active, and happened with the refresh token
+// that the record still has.
+func (f failure) with(state uint64, now time.Time) bool {
+	return f.active(now) && f.state == state
 }
 
 // recordFailures are those that concern several queries of a record.
@@ -69,19 +69,19 @@ func (f *slotFailures) of(claims string) failure {
 	return failure{}
 }
 
-func (f *slotFailures) add(claims string, err error, v Version, now time.Time) (until time.Time) {
+func (f *slotFailures) add(claims string, err error, state uint64, now time.Time) (until time.Time) {
 	if claims == "" {
-		f.plain = f.plain.again(err, v, now)
+		f.plain = f.plain.again(err, state, now)
 		return f.plain.until
 	}
-	f.challenged, f.challenge = f.of(claims).again(err, v, now), claims
+	f.challenged, f.challenge = f.of(claims).again(err, state, now), claims
 	return f.challenged.until
 }
 
 // failures are those of several users, or providers, by name.
 type failures map[string]failure
 
-func (f *failures) add(name string, err error, v Version, now time.Time) (until time.Time) {
+func (f *failures) add(name string, err error, state uint64, now time.Time) (until time.Time) {
 	known := (*f)[name]
 	for other, old := range *f {
 		if now.After(old.until.Add(lastBackoff)) {
@@ -91,6 +91,6 @@ func (f *failures) add(name string, err error, v Version, now time.Time) (until 
 	if *f == nil {
 		*f = make(failures)
 	}
-	(*f)[name] = known.again(err, v, now)
+	(*f)[name] = known.again(err, state, now)
 	return (*f)[name].until
 }

@@ -33,12 +33,36 @@ func hold(ctx context.Context, l Leaser, key string, ttl time.Duration) (*holdin
 
 const releaseTimeout = 5 * time.Second
 
+// shortestPause keeps a lease of nanoseconds from being renewed without end.
+const shortestPause = time.Millisecond
+
+// bounded is ask, and ctx's error if ask has not returned some seconds after ctx is
+// done. A store that takes no notice of ctx, such as a directory on a server that is
+// gone, must not keep from the callers what was obtained.
+func bounded(ctx context.Context, ask func() error) error {
+	answer := make(chan error, 1)
+	go func() { answer <- ask() }()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(overdue)
+	defer timer.Stop()
+	select {
+	case err := <-answer:
+		return err
+	case <-timer.C:
+		return ctx.Err()
+	}
+}
+
 // release frees the lease. An error means that the lease is lost or will expire:
 // neither changes what was decided.
 func (h *holding) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()
-	_ = h.lease.Release(ctx)
+	_ = bounded(ctx, func() error { return h.lease.Release(ctx) })
 }
 
 // keepRenewed renews the lease every third of its ttl until stop is called,
@@ -51,15 +75,15 @@ func (h *holding) keepRenewed(ctx context.Context, total time.Duration) (stop fu
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		pause := h.ttl / 3
-		for sleep(ctx, pause) == nil {
+		usual := max(h.ttl/3, shortestPause)
+		for pause := usual; sleep(ctx, pause) == nil; {
 			switch err := h.renew(ctx); {
 			case err == nil:
-				pause = h.ttl / 3
+				pause = usual
 			case errors.Is(err, ErrLeaseLost):
 				return
 			default:
-				pause = h.ttl / 12
+				pause = max(h.ttl/12, shortestPause)
 			}
 		}
 	}()
@@ -73,7 +97,7 @@ func (h *holding) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, h.ttl/4)
 	defer cancel()
 	asked := time.Now()
-	err := h.lease.Renew(ctx, h.ttl)
+	err := bounded(ctx, func() error { return h.lease.Renew(ctx, h.ttl) })
 	switch {
 	case err == nil:
 		h.clock.extend(asked, h.ttl)

@@ -18,8 +18,11 @@ import (
 // awkward is a backend whose operations a test replaces.
 type awkward struct {
 	*backend
-	load  func(ctx context.Context, key string) (core.Record, error)
-	renew func(ctx context.Context, ttl time.Duration, l core.Lease) error
+	load    func(ctx context.Context, key string) (core.Record, error)
+	save    func(ctx context.Context, key string, rec core.Record) (core.Version, error)
+	acquire func(ctx context.Context) error
+	renew   func(ctx context.Context, ttl time.Duration, l core.Lease) error
+	release func(ctx context.Context, l core.Lease) error
 }
 
 func (b *awkward) Load(ctx context.Context, key string) (core.Record, error) {
@@ -29,10 +32,22 @@ func (b *awkward) Load(ctx context.Context, key string) (core.Record, error) {
 	return b.backend.Load(ctx, key)
 }
 
+func (b *awkward) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
+	if b.save != nil {
+		return b.save(ctx, key, rec)
+	}
+	return b.backend.Save(ctx, key, rec)
+}
+
 func (b *awkward) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
+	if b.acquire != nil {
+		if err := b.acquire(ctx); err != nil {
+			return nil, err
+		}
+	}
 	l, err := b.backend.Acquire(ctx, key, ttl)
-	if err != nil || b.renew == nil {
-		return l, err
+	if err != nil {
+		return nil, err
 	}
 	return awkwardLease{l, b}, nil
 }
@@ -47,7 +62,17 @@ type awkwardLease struct {
 }
 
 func (l awkwardLease) Renew(ctx context.Context, ttl time.Duration) error {
-	return l.b.renew(ctx, ttl, l.Lease)
+	if l.b.renew != nil {
+		return l.b.renew(ctx, ttl, l.Lease)
+	}
+	return l.Lease.Renew(ctx, ttl)
+}
+
+func (l awkwardLease) Release(ctx context.Context) error {
+	if l.b.release != nil {
+		return l.b.release(ctx, l.Lease)
+	}
+	return l.Lease.Release(ctx)
 }
 
 // A holder that is frozen before it asks the provider must not spend the refresh
@@ -120,7 +145,7 @@ func TestAStoreSlowerThanItsLeasesIsAnError(t *testing.T) {
 			return b.Load(ctx, key)
 		}
 		slow.renew = func(ctx context.Context, _ time.Duration, _ core.Lease) error {
-			time.Sleep(time.Minute)
+			<-ctx.Done()
 			return ctx.Err()
 		}
 		_, err := core.NewStore(slow, core.WithLeaseTTL(time.Second)).TokenSource("k", ana(), p.refresh).Token(t.Context())
@@ -249,6 +274,64 @@ func TestATTLThatMakesNoSenseIsTheDefault(t *testing.T) {
 }
 
 // An attacker who asks for keys that don't exist must not cost the store much.
+func TestAStoreThatTakesNoNoticeOfItsContextKeepsNoTokenFromTheCaller(t *testing.T) {
+	hang := make(chan struct{})
+	for what, set := range map[string]func(*awkward){
+		"renew": func(a *awkward) {
+			a.renew = func(context.Context, time.Duration, core.Lease) error { <-hang; return nil }
+		},
+		"release": func(a *awkward) { a.release = func(context.Context, core.Lease) error { <-hang; return nil } },
+		"save": func(a *awkward) {
+			a.save = func(context.Context, string, core.Record) (core.Version, error) { <-hang; return "", errOutage }
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hang = make(chan struct{})
+				p, b := newIDP(), newBackend()
+				p.signIn(t, core.NewStore(b), "k", "ana")
+				time.Sleep(2 * time.Hour)
+				slow := &awkward{backend: b}
+				set(slow)
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+				defer cancel()
+				at, err := core.NewStore(slow).TokenSource("k", ana(), func(ctx context.Context, c *tokencache.Cache, r core.Refresh) error {
+					time.Sleep(20 * time.Second) // the lease is renewed meanwhile
+					return p.refresh(ctx, c, r)
+				}).Token(ctx)
+				if err != nil || at.Secret != "at-ana-1" {
+					t.Errorf("Token = %q, %v", at.Secret.Reveal(), err)
+				}
+				close(hang)
+			})
+		})
+	}
+}
+
+func TestAnAcquisitionThatHangsIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, b := newIDP(), newBackend()
+		p.signIn(t, core.NewStore(b), "k", "ana")
+		time.Sleep(2 * time.Hour)
+		slow := &awkward{backend: b, acquire: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
+		begin := time.Now()
+		_, err := core.NewStore(slow).TokenSource("k", ana(), p.refresh).Token(t.Context())
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) > time.Minute {
+			t.Errorf("%v after %v", err, time.Since(begin))
+		}
+	})
+}
+
+func TestAnUnknownUserOfARecordCostsOneLoad(t *testing.T) {
+	p, b := newIDP(), newBackend()
+	p.signIn(t, core.NewStore(b), "k", "ana")
+	loads := b.count("load")
+	_, err := core.NewStore(b).TokenSource("k", bo(), func(context.Context, *tokencache.Cache, core.Refresh) error { return core.ErrReauthRequired }).Token(t.Context())
+	if !errors.Is(err, core.ErrReauthRequired) || b.count("load") != loads+1 || b.count("acquire") != 0 {
+		t.Errorf("%v after %d loads and %d leases", err, b.count("load")-loads, b.count("acquire"))
+	}
+}
+
 func TestAnUnknownKeyCostsOneLoad(t *testing.T) {
 	p, b := newIDP(), newBackend()
 	s := core.NewStore(b)

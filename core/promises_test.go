@@ -453,10 +453,44 @@ func TestPromise4_AnotherUsersWriteDoesNotHideARealSignOut(t *testing.T) {
 			}
 			return p.refresh(ctx, c, r)
 		}).Token(context.Background())
-		if !errors.Is(err, core.ErrReauthRequired) || calls != 2 {
+		if !errors.Is(err, core.ErrReauthRequired) || calls != 1 {
 			t.Errorf("%v after %d attempts", err, calls)
 		}
 	})
+}
+
+func TestPromise4_ARefusedUserOfABusyRecordIsRefusedOnce(t *testing.T) {
+	for what, refusal := range map[string]error{"without a scope": core.ErrReauthRequired, "with a scope": scoped{core.ErrReauthRequired, core.FailureOfUser, 0}} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, b := newIDP(), newBackend()
+				s, other := core.NewStore(b), core.NewStore(alone{backend: handle(b.store)})
+				p.signIn(t, s, "k", "ana", "bo")
+				time.Sleep(61 * time.Minute)
+				calls := 0
+				ts := s.TokenSource("k", ana(), func(ctx context.Context, c *tokencache.Cache, r core.Refresh) error {
+					calls++
+					if _, err := other.TokenSource("k", bo(), p.refresh).Refresh(ctx); err != nil {
+						t.Error(err)
+					}
+					return refusal
+				})
+				for range 60 { // bo's token is refreshed all the time, which changes nothing for ana
+					if _, err := ts.Token(t.Context()); !errors.Is(err, core.ErrReauthRequired) {
+						t.Errorf("Token: %v", err)
+					}
+					time.Sleep(time.Second)
+				}
+				if calls > 7 { // after 1, 2, 4 … seconds
+					t.Errorf("the provider was asked %d times in a minute", calls)
+				}
+				p.signIn(t, other, "k", "ana")
+				if _, err := ts.Token(t.Context()); err != nil {
+					t.Errorf("signed in again: %v", err)
+				}
+			})
+		})
+	}
 }
 
 func TestPromise4_NothingIsDeletedOnError(t *testing.T) {

@@ -3,6 +3,7 @@ package core_test
 import (
 	"context"
 	"errors"
+	"net/url"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,6 +100,33 @@ func TestATokenThatOneQueryHadReplacedIsServedToNoOther(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestAReplacementThatIsRefusedStandsForOtherQueriesToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newIDP()
+		s := core.NewStore(newBackend(), calm())
+		p.signIn(t, s, "k", "ana")
+		broad, narrow := ana(), ana()
+		broad.Scopes = nil
+		for range 30 {
+			for _, q := range []tokencache.Query{broad, narrow} {
+				ts := s.TokenSource("k", q, p.refresh)
+				must(ts.Token(t.Context(), core.Rejected(must(ts.Token(t.Context())).Secret)))
+			}
+			time.Sleep(time.Second)
+		}
+		if p.count() > 2 {
+			t.Errorf("%d refreshes in half a minute", p.count())
+		}
+	})
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }
 
 func TestAProviderMayGiveTheRefusedTokenAgain(t *testing.T) {
@@ -275,6 +303,7 @@ func TestAFailureConcernsNobodyElse(t *testing.T) {
 		{"a refresh token that is refused", scoped{core.ErrReauthRequired, core.FailureOfUser, 0}, true, true, false},
 		{"a provider that is overloaded", scoped{refused, core.FailureOfProvider, 0}, true, true, true},
 		{"a provider that can't be reached", context.DeadlineExceeded, true, true, true},
+		{"a request that was cancelled on its way", &url.Error{Op: "Post", Err: context.Canceled}, true, true, true},
 		{"a provider that tells when to come back", scoped{refused, 0, time.Minute}, true, true, true},
 	} {
 		t.Run(row.what, func(t *testing.T) {

@@ -49,7 +49,9 @@ func NewStore(b TokenBackend, opts ...StoreOption) *Store {
 	}
 	s.tokens.init(s)
 	for _, o := range opts {
-		o(s)
+		if o != nil {
+			o(s)
+		}
 	}
 	return s
 }

@@ -42,7 +42,7 @@ func (s *Store) Refresh(ctx context.Context, key string, seen Version, fn func(c
 			return
 		}
 		defer within.leave()
-		r.record, _, r.err = s.refresh(ctx, key, seen, fn)
+		r.record, _, r.err = s.refresh(ctx, key, seen, fn, nil)
 		if r.record.cache != nil {
 			s.tokens.forget(key)
 		}
@@ -58,17 +58,18 @@ func (s *Store) Refresh(ctx context.Context, key string, seen Version, fn func(c
 	}
 }
 
-// refresh is Refresh without detaching; the record's gate is held. The error is
-// fn's own if ofProvider says so. With an error, a record that has a cache has
-// tokens that could not be saved.
-func (s *Store) refresh(ctx context.Context, key string, seen Version, fn func(context.Context, *tokencache.Cache) error) (record contents, ofProvider bool, err error) {
+// refresh is Refresh without detaching; the record's gate is held. concern is a
+// digest of what fn depends on; nil is for all of the record. The error is fn's own
+// if ofProvider says so. With an error, a record that has a cache has tokens that
+// could not be saved.
+func (s *Store) refresh(ctx context.Context, key string, seen Version, fn func(context.Context, *tokencache.Cache) error, concern func(*tokencache.Cache) uint64) (record contents, ofProvider bool, err error) {
 	stored, _, unchanged := s.unsaved.storedVersion(key, seen)
 	if !unchanged { // by what could not be saved: no backend knows
 		record, err = s.read(ctx, key)
 		return record, false, err
 	}
 	defer s.unsaved.begin(key)()
-	run := &refreshRun{store: s, key: key, fn: fn}
+	run := &refreshRun{store: s, key: key, fn: fn, concern: concern}
 	decision, err := s.backend.ShouldRefresh(ctx, key, RefreshRequest{
 		Seen:     stored,
 		Refresh:  run.refresh,
@@ -99,7 +100,7 @@ func (s *Store) refresh(ctx context.Context, key string, seen Version, fn func(c
 // nobody is signed in, and nobody need wait for a lease to hear so.
 func (s *Store) refreshWithoutLease(ctx context.Context, key string, from contents, fn func(context.Context, *tokencache.Cache) error) (record contents, err error) {
 	defer s.unsaved.begin(key)()
-	run := &refreshRun{store: s, key: key, fn: fn}
+	run := &refreshRun{store: s, key: key, fn: fn, stranger: true}
 	lost := &leaseClock{}
 	lost.lose()
 	err = run.obtain(withLeaseClock(context.WithoutCancel(ctx), lost), from)
@@ -114,6 +115,9 @@ type refreshRun struct {
 	store *Store
 	key   string
 	fn    func(context.Context, *tokencache.Cache) error
+
+	concern  func(*tokencache.Cache) uint64 // see Store.refresh
+	stranger bool                           // fn has no refresh token to spend
 
 	found  *Record  // what the backend looked at last; nil if it didn't tell
 	record contents // with the new tokens; the zero value without any
@@ -146,7 +150,8 @@ func (r *refreshRun) obtain(ctx context.Context, from contents) error {
 	return r.err
 }
 
-// overdue is how long after its time-out a refresh function is waited for.
+// overdue is how long after its time-out a refresh function, or a store, is waited
+// for.
 const overdue = 5 * time.Second
 
 // call runs the refresh function, which leaves its tokens in mine.
@@ -215,13 +220,20 @@ var errNoReturn = errors.New("the refresh function did not return")
 
 // changedSince looks again before a lost race is taken for a sign-out.
 func (r *refreshRun) changedSince(ctx context.Context, from contents) bool {
-	if from.version == Absent && from.unsaved == nil && from.cache.IsEmpty() {
+	if r.stranger || from.version == Absent && from.unsaved == nil && from.cache.IsEmpty() {
 		return false // nobody could have been quicker with a token that isn't there
 	}
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
 	rec, err := r.store.load(ctx, r.key)
-	return err == nil && (rec.Version != from.version || r.store.unsaved.of(r.key) != from.unsaved)
+	if err != nil || rec.Version == from.version && r.store.unsaved.of(r.key) == from.unsaved {
+		return false
+	}
+	if r.concern == nil {
+		return true
+	}
+	now, err := r.store.open(ctx, r.key, rec)
+	return err == nil && r.concern(now.cache) != r.concern(from.cache)
 }
 
 // uncoordinated does what ShouldRefresh left to the caller. The record's gate

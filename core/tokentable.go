@@ -3,6 +3,7 @@ package core
 import (
 	"cmp"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -41,8 +42,9 @@ type tableRecord struct {
 	key      string
 	shard    *tableShard
 	slots    slots
-	attempts map[attemptID]*attempt // nil for none
-	failures *recordFailures        // nil for none
+	attempts map[attemptID]*attempt      // nil for none
+	failures *recordFailures             // nil for none
+	replaced map[tokencache.Secret]int64 // heldToken.replacedAt of the last minute, for the queries that find the token; nil for none
 	// generation changes when the tokens are forgotten: an attempt that began
 	// before must not bring one back.
 	generation int
@@ -132,6 +134,20 @@ func (t *tokenTable) slot(r *tableRecord, id *queryID, leaves time.Time) *slot {
 	}
 	s.leaves = leaves
 	return s
+}
+
+// noteReplacement notes that t took the place of a refused token, or finds out that it
+// did for another query. The shard's mu is held.
+func (r *tableRecord) noteReplacement(t *heldToken, now time.Time) {
+	if t.replacedAt == 0 {
+		t.replacedAt = r.replaced[t.token.Secret]
+		return
+	}
+	maps.DeleteFunc(r.replaced, func(_ tokencache.Secret, at int64) bool { return now.Sub(time.Unix(0, at)) >= replacementTime })
+	if r.replaced == nil {
+		r.replaced = make(map[tokencache.Secret]int64)
+	}
+	r.replaced[t.token.Secret] = t.replacedAt
 }
 
 // remove takes a slot out of its record. The shard's mu is held.

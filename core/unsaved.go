@@ -154,7 +154,7 @@ func (o *overlay) keep(key string, from contents, mine *tokencache.Cache, cause 
 		u.base = from.cache
 	}
 	o.unsaved[key] = u
-	o.retry[key] = o.retry[key].again(cause, "", now)
+	o.retry[key] = o.retry[key].again(cause, 0, now)
 	return u
 }
 
@@ -192,7 +192,7 @@ func (o *overlay) due(key string, now time.Time) bool {
 	if o.unsaved[key] == nil || o.retry[key].active(now) {
 		return false
 	}
-	o.retry[key] = o.retry[key].again(o.retry[key].err, "", now)
+	o.retry[key] = o.retry[key].again(o.retry[key].err, 0, now)
 	return true
 }
 
@@ -245,7 +245,11 @@ func (s *Store) saveObtained(ctx context.Context, key string, from contents, min
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
 	for pause := firstSavePause; ; pause *= 4 {
-		saved, err := s.commit(ctx, key, from, mine)
+		var saved contents
+		err := bounded(ctx, func() (err error) {
+			saved, err = s.commit(ctx, key, from, mine)
+			return err
+		})
 		if err == nil {
 			return saved, nil
 		}
