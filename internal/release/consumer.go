@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/mod/modfile"
+)
+
+// consume uses every published module as a stranger would.
+func consume(ctx context.Context, root string) error {
+	dir, err := os.MkdirTemp("", "graphtoken-consumer-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	r, err := prepare(ctx, root, dir)
+	if err != nil {
+		return err
+	}
+	changelog, err := os.ReadFile(filepath.Join(r.scratch, "CHANGELOG.md"))
+	if err != nil {
+		return err
+	}
+	if err := checkChangelog(string(changelog), r.table.version, false); err != nil {
+		return err
+	}
+	c := &consumer{release: r, dir: dir}
+	var jobs []job
+	for _, m := range r.order {
+		jobs = append(jobs, job{m.dir + ": its tag builds", func() error { return r.buildsAlone(ctx, m) }})
+		switch {
+		case m.audience != forUsers:
+		case strings.HasPrefix(m.dir, "cmd/"):
+			jobs = append(jobs, job{m.dir + ": go install, --version", func() error { return c.install(ctx, m) }})
+		default:
+			jobs = append(jobs, job{m.dir + ": go get, README, go mod tidy, go build, go vet", func() error { return c.use(ctx, m) }})
+		}
+	}
+	jobs = append(jobs, job{"README.md: go mod tidy, go build, go vet", func() error { return c.readme(ctx, "README.md", c.place("README")) }})
+	err = errors.Join(runAll(jobs), c.compare(ctx))
+	slices.Sort(c.incomplete)
+	for _, where := range c.incomplete {
+		fmt.Printf("!!! NOT COMPILED: %s\n", where)
+	}
+	if err == nil {
+		fmt.Printf("%d modules can be installed at %s\n", len(r.order), r.table.version)
+	}
+	return err
+}
+
+// A consumer is a stranger's machine.
+type consumer struct {
+	*release
+	dir string
+
+	mu         sync.Mutex
+	incomplete []string // what can't be compiled, and why
+}
+
+// place returns a directory of its own for one use.
+func (c *consumer) place(name string) string {
+	return filepath.Join(c.dir, "uses", filepath.FromSlash(name))
+}
+
+// use gets a module into an empty one, imports all its packages, and compiles
+// its README's examples.
+func (c *consumer) use(ctx context.Context, m *module) error {
+	place := c.place(m.dir)
+	if err := c.begin(ctx, place); err != nil {
+		return err
+	}
+	packages, err := c.packages(ctx, m)
+	if err != nil {
+		return err
+	}
+	source := "package uses\n\n"
+	for _, p := range packages {
+		source += fmt.Sprintf("import _ %q\n", p)
+	}
+	if err := os.WriteFile(filepath.Join(place, "uses.go"), []byte(source), 0o644); err != nil {
+		return err
+	}
+	for _, args := range [][]string{
+		{"get", m.path + "@" + m.version},
+		{"mod", "tidy"},
+		{"build", "./..."},
+		{"vet", "./..."},
+	} {
+		if _, err := c.tools.run(ctx, place, args...); err != nil {
+			return err
+		}
+		if err := c.onlyNeeded(ctx, place); err != nil {
+			return fmt.Errorf("after go %s: %w", strings.Join(args, " "), err)
+		}
+	}
+	return c.readme(ctx, m.dir+"/README.md", place)
+}
+
+// begin makes an empty module.
+func (c *consumer) begin(ctx context.Context, place string) error {
+	if err := os.MkdirAll(place, 0o755); err != nil {
+		return err
+	}
+	_, err := c.tools.run(ctx, place, "mod", "init", "example.com/consumer")
+	return err
+}
+
+// packages lists what a module's users can import.
+func (c *consumer) packages(ctx context.Context, m *module) ([]string, error) {
+	dir := filepath.Join(c.scratch, filepath.FromSlash(m.dir))
+	listed, err := c.tools.run(ctx, dir, "list", "-f", `{{if ne .Name "main"}}{{.ImportPath}}{{end}}`, "./...")
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(strings.Fields(listed), func(p string) bool {
+		return slices.Contains(strings.Split(strings.TrimPrefix(p, m.path), "/"), "internal")
+	}), nil
+}
+
+// onlyNeeded says which modules came into go.mod though nothing of them is
+// compiled, on no system: another backend's SDK would be one.
+func (c *consumer) onlyNeeded(ctx context.Context, place string) error {
+	needed := map[string]bool{}
+	for _, system := range []string{"linux", "darwin", "windows"} {
+		listed, err := output(ctx, command{dir: place, env: append(slices.Clone(c.tools.env), "GOOS="+system)},
+			"go", "list", "-e", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", "./...")
+		if err != nil {
+			return err
+		}
+		for _, p := range strings.Fields(listed) {
+			needed[p] = true
+		}
+	}
+	name := filepath.Join(place, "go.mod")
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	file, err := modfile.Parse(name, data, nil)
+	if err != nil {
+		return err
+	}
+	for _, r := range file.Require {
+		if !needed[r.Mod.Path] {
+			return fmt.Errorf("go.mod requires %s, of which nothing is compiled", r.Mod.Path)
+		}
+	}
+	return nil
+}
+
+// readme compiles the Go blocks of a README at place, where a module may be
+// that it is about. Blocks without imports are noted.
+func (c *consumer) readme(ctx context.Context, name, place string) error {
+	data, err := os.ReadFile(filepath.Join(c.scratch, filepath.FromSlash(name)))
+	if os.IsNotExist(err) {
+		c.note(name + " doesn't exist")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(place, "go.mod")); err != nil {
+		if err := c.begin(ctx, place); err != nil {
+			return err
+		}
+	}
+	found := false
+	for _, b := range goBlocks(string(data)) {
+		where := fmt.Sprintf("%s:%d", name, b.line)
+		if !b.complete {
+			c.note(where + " has no imports")
+			continue
+		}
+		source, err := b.source()
+		if err != nil {
+			return fmt.Errorf("%s: %w", where, err)
+		}
+		file := "example.go"
+		if strings.Contains(source, "\"testing\"") {
+			file = "example_test.go"
+		}
+		directory := filepath.Join(place, fmt.Sprintf("line%d", b.line))
+		if err := os.Mkdir(directory, 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(directory, file), []byte(source), 0o644); err != nil {
+			return err
+		}
+		found = true
+	}
+	if !found {
+		return nil
+	}
+	for _, args := range [][]string{{"mod", "tidy"}, {"build", "./..."}, {"vet", "./..."}} {
+		if _, err := c.tools.run(ctx, place, args...); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// note keeps what can't be compiled, to be said at the end.
+func (c *consumer) note(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.incomplete = append(c.incomplete, what)
+}
+
+// install installs a command, and asks its version.
+func (c *consumer) install(ctx context.Context, m *module) error {
+	bin := filepath.Join(c.dir, "bin")
+	env := append(slices.Clone(c.tools.env), "GOBIN="+bin)
+	if _, err := output(ctx, command{dir: c.dir, env: env}, "go", "install", m.path+"@"+m.version); err != nil {
+		return err
+	}
+	said, err := output(ctx, command{dir: c.dir}, filepath.Join(bin, filepath.Base(m.dir)), "--version")
+	if err != nil {
+		return err
+	}
+	if version, _, _ := strings.Cut(said, " "); version != m.version {
+		return fmt.Errorf("--version says %q instead of %s", said, m.version)
+	}
+	return nil
+}
