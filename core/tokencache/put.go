@@ -285,13 +285,14 @@ func (r TokenResponse) signIn() bool {
 func (p *putting) app(apps map[string]*entry) *entry {
 	at, raw := p.key(appMetadata), "{}"
 	o := object{{"client_id", p.r.ClientID}, {"environment", p.environment}}
-	if old := apps[p.patched(appMetadata, at, raw, o).identity()]; old != nil {
+	old := apps[p.patched(appMetadata, at, raw, o).identity()]
+	if old != nil {
 		at, raw, o = old.key, old.raw, nil
 	}
 	switch {
 	case p.r.FamilyID != "":
 		o = append(o, member{"family_id", p.r.FamilyID})
-	case p.r.RefreshToken != "" && strings.Contains(raw, `"family_id"`): // the client has left
+	case p.r.RefreshToken != "" && old != nil && old.field[familyID] != "": // the client has left
 		o = append(o, member{"family_id", nil})
 	}
 	return p.patched(appMetadata, at, raw, o)
