@@ -117,17 +117,28 @@ func Rejected(s tokencache.Secret) TokenOption {
 // ErrAmbiguous when the query fits several users or providers. A
 // failed refresh is remembered for a second and longer.
 func (ts *TokenSource) Token(ctx context.Context, opts ...TokenOption) (tokencache.AccessToken, error) {
+	t, err := ts.Shared(ctx, opts...)
+	if t == nil {
+		return tokencache.AccessToken{}, err
+	}
+	return *t, err
+}
+
+// Shared is Token without the copy, for adapters that convert the token: it returns the
+// same pointer as long as the token is the same. The token is everybody's, and must not be
+// changed. With an error it is nil.
+func (ts *TokenSource) Shared(ctx context.Context, opts ...TokenOption) (*tokencache.AccessToken, error) {
 	t := ts.held()
 	if t != nil && len(opts) == 0 && ts.store.now().UnixNano() < t.until {
-		return t.token, nil
+		return &t.token, nil
 	}
 	var r requirements
 	r.apply(opts)
 	t, err := ts.find(ctx, t, &r)
 	if t == nil {
-		return tokencache.AccessToken{}, err
+		return nil, err
 	}
-	return t.token, err
+	return &t.token, err
 }
 
 // Refresh obtains a new token even if the present one is valid, and returns
