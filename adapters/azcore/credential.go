@@ -100,11 +100,11 @@ func (c *Credential) GetToken(ctx context.Context, o policy.TokenRequestOptions)
 	if err != nil {
 		return azcore.AccessToken{}, err
 	}
-	var token tokencache.AccessToken
+	var token *tokencache.AccessToken
 	if o.Claims == "" {
-		token, err = source.Token(ctx)
+		token, err = source.Shared(ctx)
 	} else {
-		token, err = source.Token(ctx, core.Claims(o.Claims))
+		token, err = source.Shared(ctx, core.Claims(o.Claims))
 	}
 	if err != nil {
 		return azcore.AccessToken{}, c.explain(ctx, o, err)
@@ -163,7 +163,7 @@ func (c *Credential) keep(id request, source *core.TokenSource) {
 
 // isOfTenant reports whether a token is of a tenant, as far as its record tells: it is
 // filed under the tenant, or under a word for the user's own ("common").
-func isOfTenant(token tokencache.AccessToken, tenantID string) bool {
+func isOfTenant(token *tokencache.AccessToken, tenantID string) bool {
 	if !isTenant(token.Realm) {
 		_, home, _ := strings.Cut(token.HomeAccountID, ".")
 		return strings.EqualFold(home, tenantID)

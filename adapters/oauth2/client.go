@@ -1,0 +1,216 @@
+// Package oauth2 keeps the tokens of golang.org/x/oauth2 in a [core.Store]: for any
+// provider, one refresh per expiry among all processes, and every refresh stored.
+//
+//	client, err := oauth2.New(store, "ana", config) // an *oauth2.Config of golang.org/x/oauth2
+//	if err != nil {
+//		return err
+//	}
+//	token, err := config.Exchange(ctx, code) // once, at sign-in; or DeviceAccessToken
+//	if err != nil {
+//		return err
+//	}
+//	if err := client.Put(ctx, token); err != nil {
+//		return err
+//	}
+//	resp, err := client.HTTPClient(ctx).Get("https://api.example.com/me")
+//
+// A record has one user's tokens of a client. They are filed under a name made of the
+// client's ID, because most providers don't tell who the user is.
+package oauth2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/bearer"
+	"github.com/graphtoken/graphtoken/core/tokencache"
+	"golang.org/x/oauth2"
+)
+
+// Client keeps the tokens of one user of one oauth2.Config. It is safe for concurrent
+// use, and so cheap to make that a web server can make one per request.
+type Client struct {
+	store  *core.Store
+	key    string
+	config func() *oauth2.Config // a function, because nothing that prints looks into one
+	query  tokencache.Query
+}
+
+var _ core.RefreshFunc = (*Client)(nil).Refresh
+
+// New returns the client that cfg describes, with its user's tokens in the store's
+// record under key. It does no I/O, and keeps a copy of cfg. The token endpoint is an
+// https address, or one of a loopback host: refresh tokens are sent there.
+func New(store *core.Store, key string, cfg *oauth2.Config) (*Client, error) {
+	if store == nil {
+		return nil, errors.New("oauth2: there is no store")
+	}
+	if err := core.ValidateKey(key); err != nil {
+		return nil, fmt.Errorf("oauth2: %w", err)
+	}
+	if cfg == nil || cfg.ClientID == "" {
+		return nil, errors.New("oauth2: the config has no client ID")
+	}
+	endpoint, err := url.Parse(cfg.Endpoint.TokenURL)
+	if err != nil || endpoint.Host == "" {
+		return nil, errors.New("oauth2: the config's token URL is no URL") // and is not quoted: a password may be in it
+	}
+	if endpoint.Scheme != "https" && (endpoint.Scheme != "http" || !isLoopback(endpoint.Hostname())) {
+		return nil, fmt.Errorf("oauth2: the token URL of %s is not https, and refresh tokens are sent there", core.Printable(endpoint.Host))
+	}
+	copied := *cfg
+	return &Client{
+		store: store, key: key,
+		config: func() *oauth2.Config { return &copied },
+		query:  tokencache.Query{HomeAccountID: "oauth2-" + cfg.ClientID, ClientID: cfg.ClientID, Environment: endpoint.Host},
+	}, nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Query says whose tokens the client's are in a token cache. With it and Refresh, a
+// program makes a [core.TokenSource] of its own.
+func (c *Client) Query() tokencache.Query { return c.query }
+
+// Put files a sign-in's token, of Config.Exchange or Config.DeviceAccessToken, in place
+// of what the record has of the client's. A token that was kept elsewhere until now
+// will do as well, also if it has expired and has a refresh token.
+//
+// The refresh token that is there stays where t has none, which is Google's way at every
+// sign-in but the first, unless both sign-ins have an id token, and those name two users.
+//
+// From the call on, Put no longer depends on ctx's end. It says
+// [core.ErrRefreshedNotSaved] where the token could not be saved; the store keeps the
+// token, uses it, and saves it as soon as it can.
+func (c *Client) Put(ctx context.Context, t *oauth2.Token) error {
+	if t == nil || t.AccessToken == "" {
+		return errors.New("oauth2: put: there is no access token")
+	}
+	r := c.response(t, time.Now(), "authorization_code", extra{})
+	if t.RefreshToken == "" && r.IDToken != "" {
+		if err := c.removeOther(ctx, r); err != nil {
+			return fmt.Errorf("oauth2: put: %w", err)
+		}
+	}
+	if _, err := c.store.Put(ctx, c.key, r); err != nil {
+		return fmt.Errorf("oauth2: put: %w", err)
+	}
+	return nil
+}
+
+// removeOther removes the tokens of another user than r's, whose refresh token would
+// otherwise stay beside r's access token.
+func (c *Client) removeOther(ctx context.Context, r tokencache.TokenResponse) error {
+	signedIn := tokencache.New()
+	if err := signedIn.Put(r); err != nil {
+		return err
+	}
+	user, _ := signedIn.Account(c.query)
+	return c.store.Update(context.WithoutCancel(ctx), c.key, func(cache *tokencache.Cache) error {
+		known, _ := cache.Account(c.query)
+		if _, told := cache.IDToken(c.query); told && known.LocalAccountID != user.LocalAccountID {
+			cache.Remove(c.query)
+		}
+		return nil
+	})
+}
+
+// TokenSource returns a source of the user's tokens: valid ones, refreshed once for all
+// who share the record. ctx goes with every call of its Token, and has the HTTP client
+// for refreshes (oauth2.HTTPClient), if not the default one.
+//
+// A token has the members that the provider answered with (Token.Extra), and no refresh
+// token: the store keeps that, and spends it. It is shared, and must not be changed.
+//
+// Errors are those of [core.TokenSource.Token]; core.ErrReauthRequired says that the user
+// must sign in again.
+func (c *Client) TokenSource(ctx context.Context) oauth2.TokenSource {
+	return &source{ctx: ctx, tokens: c.tokens()}
+}
+
+func (c *Client) tokens() *core.TokenSource { return c.store.TokenSource(c.key, c.query, c.Refresh) }
+
+type source struct {
+	ctx    context.Context
+	tokens *core.TokenSource
+	last   atomic.Pointer[converted]
+}
+
+// converted is a token of the store's as golang.org/x/oauth2 has it.
+type converted struct {
+	from  *tokencache.AccessToken
+	token oauth2.Token
+}
+
+// Token implements [oauth2.TokenSource].
+func (s *source) Token() (*oauth2.Token, error) {
+	at, err := s.tokens.Shared(s.ctx)
+	if err != nil {
+		return nil, err
+	}
+	last := s.last.Load()
+	if last == nil || last.from != at {
+		last = &converted{at, *tokenOf(*at)}
+		s.last.Store(last)
+	}
+	return &last.token, nil
+}
+
+// HTTPClient returns an HTTP client that sends the user's token with every request, over
+// https alone, but for loopback hosts. The token goes to whatever host the program asks,
+// and to none that a redirect leads to. After a 401 the client asks for another token, and
+// tries once more if the body can be sent again: see [bearer.Transport].
+//
+// As with oauth2.NewClient, ctx has the HTTP client beneath (oauth2.HTTPClient), which
+// refreshes go over, too. A request is bounded by its own context.
+func (c *Client) HTTPClient(ctx context.Context) *http.Client {
+	base := clientOf(ctx)
+	return &http.Client{
+		Transport:     &transport{source: &requestSource{c.tokens(), base}, base: base.Transport},
+		CheckRedirect: base.CheckRedirect,
+		Jar:           base.Jar,
+		Timeout:       base.Timeout,
+	}
+}
+
+// clientOf is the HTTP client that a context has for golang.org/x/oauth2.
+func clientOf(ctx context.Context) *http.Client {
+	if c, ok := ctx.Value(oauth2.HTTPClient).(*http.Client); ok && c != nil {
+		return c
+	}
+	return http.DefaultClient
+}
+
+// transport attaches the token for whatever host the program asks.
+type transport struct {
+	source bearer.TokenSource
+	base   http.RoundTripper
+}
+
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	one := bearer.Transport{Source: t.source, Base: t.base, Hosts: []string{req.URL.Hostname()}}
+	return one.RoundTrip(req)
+}
+
+// requestSource has refreshes go over client, which a request's context doesn't have.
+type requestSource struct {
+	tokens *core.TokenSource
+	client *http.Client
+}
+
+func (s *requestSource) Token(ctx context.Context, opts ...core.TokenOption) (tokencache.AccessToken, error) {
+	if ctx.Value(oauth2.HTTPClient) == nil {
+		ctx = context.WithValue(ctx, oauth2.HTTPClient, s.client)
+	}
+	return s.tokens.Token(ctx, opts...)
+}

@@ -1,0 +1,15 @@
+module github.com/graphtoken/graphtoken/adapters/oauth2
+
+go 1.26.0
+
+require (
+	github.com/graphtoken/graphtoken/backends/memory v0.1.0
+	github.com/graphtoken/graphtoken/core v0.1.0
+	golang.org/x/oauth2 v0.38.0
+)
+
+replace (
+	github.com/graphtoken/graphtoken/backends/memory => ../../backends/memory
+	github.com/graphtoken/graphtoken/conformance => ../../conformance
+	github.com/graphtoken/graphtoken/core => ../../core
+)

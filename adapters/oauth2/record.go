@@ -1,0 +1,151 @@
+package oauth2
+
+import (
+	"encoding/json"
+	"maps"
+	"math"
+	"net/url"
+	"reflect"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core/tokencache"
+	"golang.org/x/oauth2"
+)
+
+// What a record has of a client is one access token, one refresh token, one id token and
+// one account, whatever the provider answers: each takes the place of the one before.
+// So all that would tell tokens apart is the same for all. The scopes and the token type
+// of the answer are in the access token's Extra, and restored from there.
+
+// realm stands in the place of a tenant. It is one of the words for the user's own.
+const realm = "common"
+
+// aYear is the longest life that a record has for a token.
+const aYear = 365 * 24 * time.Hour
+
+// response is a token as it is filed. Members of an earlier answer stay where t's has none.
+func (c *Client) response(t *oauth2.Token, sent time.Time, grant string, earlier extra) tokencache.TokenResponse {
+	e := extraOf(t).over(earlier)
+	r := tokencache.TokenResponse{
+		AccessToken: t.AccessToken, RefreshToken: t.RefreshToken, Extra: e.text(),
+		ClientID: c.query.ClientID, Environment: c.query.Environment, HomeAccountID: c.query.HomeAccountID, Tenant: realm,
+		GrantType: grant, Sent: sent,
+	}
+	switch left := math.Round(time.Until(t.Expiry).Seconds()); {
+	case t.Expiry.IsZero():
+		r.ExpiresIn = int(aYear / time.Second)
+	case left <= 0:
+		r.ExpiresIn = -1
+	default:
+		r.ExpiresIn = int(min(left, aYear.Seconds()))
+	}
+	r.IDToken, _ = t.Extra("id_token").(string)
+	if r.IDToken != "" && tokencache.New().Put(r) != nil {
+		r.IDToken = "" // it can't be read; it is in Extra all the same
+	}
+	return r
+}
+
+// tokenOf is a record's token as golang.org/x/oauth2 has it.
+func tokenOf(at tokencache.AccessToken) *oauth2.Token {
+	e := readExtra(at)
+	t := &oauth2.Token{AccessToken: at.Secret.Reveal(), TokenType: e.TokenType, Expiry: at.ExpiresOn}
+	if e.Endless {
+		t.Expiry = time.Time{}
+	}
+	if e.Form != nil {
+		return t.WithExtra(e.Form)
+	}
+	members := make(map[string]any, len(e.Members))
+	for name, value := range e.Members {
+		var v any
+		if json.Unmarshal(value, &v) == nil {
+			members[name] = v
+		}
+	}
+	return t.WithExtra(members)
+}
+
+// extra is what is kept of a provider's answer beside its tokens and their life. It is
+// written into the access token's Extra as JSON.
+type extra struct {
+	TokenType string `json:"token_type,omitempty"`
+	// Endless: the answer had no expires_in. To golang.org/x/oauth2 such a token never
+	// expires; in the record it does so in a year, and is then filed anew.
+	Endless bool `json:"endless,omitempty"`
+	// Members of a JSON answer, or else the Form of one that was no JSON.
+	Members map[string]json.RawMessage `json:"members,omitempty"`
+	Form    url.Values                 `json:"form,omitempty"`
+}
+
+// extraOf returns what a token has beside itself.
+func extraOf(t *oauth2.Token) extra {
+	e := extra{TokenType: t.TokenType, Endless: t.Expiry.IsZero()}
+	raw := rawOf(t)
+	if raw.Kind() != reflect.Map || raw.Type().Key().Kind() != reflect.String {
+		return e
+	}
+	isForm := raw.Type() == reflect.TypeFor[url.Values]()
+	for _, key := range raw.MapKeys() {
+		name := key.String()
+		switch value := raw.MapIndex(key); {
+		case name == "access_token" || name == "refresh_token": // they stand in the record already
+		case !isForm:
+			if text, err := json.Marshal(t.Extra(name)); err == nil {
+				if e.Members == nil {
+					e.Members = make(map[string]json.RawMessage)
+				}
+				e.Members[name] = text
+			}
+		case value.Len() > 0:
+			if e.Form == nil {
+				e.Form = make(url.Values)
+			}
+			e.Form.Set(name, value.Index(0).String()) // and not Extra, which makes numbers of texts
+		}
+	}
+	return e
+}
+
+// rawOf returns the answer that a token was made of: a map, by the names of the members,
+// or the zero Value. golang.org/x/oauth2 has no method that lists them, so that the field
+// is read by reflection. Were the field renamed, members would be lost and a test would fail.
+func rawOf(t *oauth2.Token) reflect.Value {
+	raw := reflect.ValueOf(t).Elem().FieldByName("raw")
+	if raw.Kind() == reflect.Interface {
+		raw = raw.Elem()
+	}
+	return raw
+}
+
+// over returns e with those members of an earlier answer that e doesn't have.
+func (e extra) over(earlier extra) extra {
+	if len(earlier.Members) > 0 && e.Form == nil {
+		members := maps.Clone(earlier.Members)
+		maps.Copy(members, e.Members)
+		e.Members = members
+	}
+	if len(earlier.Form) > 0 && e.Members == nil {
+		form := maps.Clone(earlier.Form)
+		maps.Copy(form, e.Form)
+		e.Form = form
+	}
+	return e
+}
+
+func (e extra) text() string {
+	text, err := json.Marshal(e)
+	if err != nil {
+		return "" // of texts and JSON: never
+	}
+	return string(text)
+}
+
+// readExtra returns what is kept beside a token; the zero extra where nothing is.
+func readExtra(at tokencache.AccessToken) extra {
+	var e extra
+	if at.Extra == "" || json.Unmarshal([]byte(at.Extra), &e) != nil {
+		return extra{}
+	}
+	return e
+}
