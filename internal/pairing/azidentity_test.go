@@ -151,29 +151,3 @@ func TestAChainGoesOnWhereNobodyIsSignedIn(t *testing.T) {
 		})
 	}
 }
-
-// Both have a valid token in memory.
-func BenchmarkGetToken(b *testing.B) {
-	idp := entra.Start(b, entra.Options{})
-	theirs := secretCredential(b, idp, entra.ConfidentialSecret)
-	for _, one := range []struct {
-		name       string
-		credential sdk.TokenCredential
-	}{
-		{"adapters-azcore", stored(newStore(b), azcore.Refresh(theirs), azcore.Options{})},
-		{"azidentity.ClientSecretCredential", theirs},
-	} {
-		b.Run(one.name, func(b *testing.B) {
-			o := forGraph()
-			if _, err := one.credential.GetToken(b.Context(), o); err != nil {
-				b.Fatal(err)
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := one.credential.GetToken(b.Context(), o); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}

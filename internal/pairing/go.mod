@@ -5,11 +5,14 @@ go 1.26.0
 require (
 	github.com/Azure/azure-sdk-for-go/sdk/azcore v1.24.0
 	github.com/Azure/azure-sdk-for-go/sdk/azidentity v1.15.0
+	github.com/graphtoken/graphtoken/account v0.1.0
 	github.com/graphtoken/graphtoken/adapters/azcore v0.1.0
+	github.com/graphtoken/graphtoken/adapters/oauth2 v0.1.0
 	github.com/graphtoken/graphtoken/backends/filesystem v0.1.0
 	github.com/graphtoken/graphtoken/backends/memory v0.1.0
 	github.com/graphtoken/graphtoken/core v0.1.0
 	github.com/graphtoken/graphtoken/internal/testkit v0.1.0
+	golang.org/x/oauth2 v0.38.0
 )
 
 require (
@@ -17,6 +20,7 @@ require (
 	github.com/AzureAD/microsoft-authentication-library-for-go v1.10.1 // indirect
 	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
 	github.com/google/uuid v1.6.0 // indirect
+	github.com/graphtoken/graphtoken/adapters/msal v0.1.0 // indirect
 	github.com/kylelemons/godebug v1.1.0 // indirect
 	github.com/pkg/browser v0.0.0-20240102092130-5ac0b6a4141c // indirect
 	golang.org/x/crypto v0.58.0 // indirect
@@ -27,7 +31,9 @@ require (
 )
 
 replace (
+	github.com/graphtoken/graphtoken/account => ../../account
 	github.com/graphtoken/graphtoken/adapters/azcore => ../../adapters/azcore
+	github.com/graphtoken/graphtoken/adapters/msal => ../../adapters/msal
 	github.com/graphtoken/graphtoken/adapters/oauth2 => ../../adapters/oauth2
 	github.com/graphtoken/graphtoken/backends/filesystem => ../../backends/filesystem
 	github.com/graphtoken/graphtoken/backends/memory => ../../backends/memory
