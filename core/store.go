@@ -265,6 +265,7 @@ func (s *Store) commit(ctx context.Context, key string, from contents, mine *tok
 	for attempt := 0; ; attempt++ {
 		v, err := s.replaced(ctx, key, from, mine)
 		if err == nil {
+			s.unsaved.changed(key, mine)
 			return contents{stored: mine, cache: mine, version: v}, nil
 		}
 		if !errors.Is(err, ErrConflict) {

@@ -168,11 +168,9 @@ func (r *refreshRun) call(ctx context.Context, from contents, mine *tokencache.C
 	case err = <-done:
 	case <-timer.C:
 		err = fmt.Errorf("the refresh function has not returned %v after its time-out of %v: %w", overdue, s.refreshTimeout, context.DeadlineExceeded)
-		go func() { // the provider may have answered by then, and does so once
-			if <-done == nil {
-				defer s.work.begin()()
-				_, _ = s.saveObtained(ctx, r.key, from, mine) // the observer hears of a failure
-				s.tokens.forget(r.key)
+		go func() {
+			if <-done == nil { // the provider has answered, and does so once
+				r.saveLate(ctx, from, mine, err)
 			}
 		}()
 	}
@@ -180,6 +178,18 @@ func (r *refreshRun) call(ctx context.Context, from contents, mine *tokencache.C
 		s.observe(ctx, EventRefresh, r.key, start, err)
 	}
 	return err
+}
+
+// saveLate saves what a refresh brought that nobody waits for any more. The next one may
+// begin at any moment, so the tokens count as unsaved until they are saved.
+func (r *refreshRun) saveLate(ctx context.Context, from contents, mine *tokencache.Cache, cause error) {
+	s := r.store
+	defer s.work.begin()()
+	s.unsaved.keep(r.key, from, mine, cause, s.now())
+	s.tokens.forget(r.key)
+	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
+	defer cancel()
+	_ = s.saveUnsaved(ctx, r.key) // the observer hears of a failure, and Flush says so
 }
 
 // run calls fn and hands on how it ended. The goroutine is nobody's, so that no caller

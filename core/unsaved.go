@@ -61,11 +61,11 @@ type overlay struct {
 }
 
 // obtained are tokens of one record that are being obtained and saved. A save may
-// have happened though no answer comes, and the application may change the record
-// meanwhile: what it made of the record is what counts then.
+// have happened though no answer comes, and this process may save again meanwhile: a
+// sign-out, or a refresh of the very token. What was saved last is what counts then.
 type obtained struct {
 	running int
-	changed *tokencache.Cache // what the application saved since; nil for nothing
+	changed *tokencache.Cache // what this process saved since; nil for nothing
 }
 
 // begin notes that tokens of a record are being obtained, until end is called.
@@ -90,7 +90,7 @@ func (o *overlay) begin(key string) (end func()) {
 	}
 }
 
-// changed notes what the application made of a record.
+// changed notes what this process saved.
 func (o *overlay) changed(key string, c *tokencache.Cache) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -143,7 +143,7 @@ func (o *overlay) keep(key string, from contents, mine *tokencache.Cache, cause 
 	running := o.saving[key]
 	switch present := o.unsaved[key]; {
 	case present == nil && running != nil && running.changed != nil:
-		// The save may have happened before the application changed the record.
+		// This save may have happened before the last one.
 		u.base, u.cache = running.changed, tokencache.Merge(from.cache, mine, running.changed)
 	case present != nil && present == from.unsaved:
 		u.after, u.afterRecord = present.serial, from.cache
