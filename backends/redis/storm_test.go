@@ -50,7 +50,7 @@ func BenchmarkStorm(b *testing.B) {
 }
 
 func TestAStormRefreshesEachTokenOnce(t *testing.T) {
-	const users = 1000
+	const users = storm.Users
 	server := redistest.Start(t, "--appendonly", "no")
 	_, observer := open(t, server.Addr)
 	for _, shuffled := range []bool{false, true} {

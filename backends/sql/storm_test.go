@@ -54,7 +54,7 @@ func BenchmarkStorm(b *testing.B) {
 }
 
 func TestAStormRefreshesEachTokenOnce(t *testing.T) {
-	const users = 1000
+	const users = storm.Users
 	d := starters["postgres"](t)
 	for _, shuffled := range []bool{false, true} {
 		o := storm.Options{Users: users, Stores: 8, Shuffled: shuffled}

@@ -42,8 +42,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestEightProcessesRefreshEachTokenOnce(t *testing.T) {
-	const users = 1000
+func TestAStormOfEightProcessesRefreshesEachTokenOnce(t *testing.T) {
+	const users = storm.Users
 	for _, shuffled := range []bool{false, true} {
 		t.Run(fmt.Sprintf("shuffled=%t", shuffled), func(t *testing.T) {
 			storm.RunProcesses(t, storm.Options{Users: users, Stores: 8, Shuffled: shuffled}, t.TempDir(), openFiles).Want(t, users)
@@ -51,11 +51,11 @@ func TestEightProcessesRefreshEachTokenOnce(t *testing.T) {
 	}
 }
 
-func TestThousandsOfTokensThatExpireAtOnceAreRefreshedOnceEach(t *testing.T) {
+func TestAStormRefreshesEachTokenOnce(t *testing.T) {
 	for name, open := range places {
 		for _, shuffled := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/shuffled=%t", name, shuffled), func(t *testing.T) {
-				const users = 300
+				const users = storm.Users
 				storm.Run(t, storm.Options{Users: users, Stores: 8, Shuffled: shuffled}, open(t)).Want(t, users)
 			})
 		}
