@@ -72,6 +72,9 @@ func mergeEntries(base, mine, theirs group) group {
 	var merged group
 	ms, ts := &stamps{g: mine}, &stamps{g: theirs}
 	mineSince, theirsSince := mine.lastSignInSince(base), theirs.lastSignInSince(base)
+	if mineSince != 0 && theirsSince != 0 { // neither goes on with the session before
+		mineSince, theirsSince = 0, 0
+	}
 	for id := range either {
 		e := pick(b[id], m[id], t[id], func() *entry {
 			switch ours, others := m[id].isOf(mineSince), t[id].isOf(theirsSince); {

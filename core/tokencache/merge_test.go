@@ -530,3 +530,23 @@ func TestANewSignInsRefreshTokenWinsOverARefreshOfTheSessionBefore(t *testing.T)
 		})
 	}
 }
+
+// A save whose answer was lost is merged again, with what it stored itself.
+func TestWhatWasMergedIsMergedAgainWithoutAChange(t *testing.T) {
+	base := tokencache.New()
+	session := func(name string, signedIn, refreshedAt int) *tokencache.Cache {
+		c := base.Clone()
+		r := answer("ana@contoso.com", anaID, name, noon.Add(time.Duration(signedIn)*time.Second))
+		put(t, c, r)
+		r = refreshed("ana@contoso.com", anaID, name+" of B", noon.Add(time.Duration(refreshedAt)*time.Second))
+		r.ClientID = clientB
+		put(t, c, r)
+		return c
+	}
+	base = session("base", 0, 0)
+	mine, theirs := session("mine", 5, 3), session("theirs", 1, 2)
+	merged := tokencache.Merge(base, mine, theirs)
+	if again := tokencache.Merge(base, mine, merged); marshal(t, again) != marshal(t, merged) {
+		t.Errorf("got %s, want %s", marshal(t, again), marshal(t, merged))
+	}
+}
