@@ -27,6 +27,8 @@ var (
 	_ func(core.TokenBackend, core.Leaser) core.TokenBackend                                                           = core.WithLeaser
 	_ func(core.TokenBackend) (core.Leaser, bool)                                                                      = core.As[core.Leaser]
 
+	_ func(namespace, key string) []byte = core.AssociatedData
+
 	_ core.RefreshFunc = func(context.Context, *tokencache.Cache, core.Refresh) error { return nil }
 
 	_ = []error{core.ErrNotFound, core.ErrConflict, core.ErrLeaseHeld, core.ErrLeaseLost, core.ErrTooLarge, core.ErrDecrypt, core.ErrReadOnly,
