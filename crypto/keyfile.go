@@ -35,7 +35,7 @@ func ReadKeyFile(name string, o KeyFileOptions) ([]Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("crypto: reading keys: %w", err)
 	}
-	if mode := info.Mode().Perm(); !o.AllowShared && modesMean && mode&0o077 != 0 {
+	if mode := info.Mode().Perm(); !o.AllowShared && hasModes && mode&0o077 != 0 {
 		return nil, fmt.Errorf("crypto: %s, mode %04o: %w; chmod 600 it, or allow it where only those can who may", name, mode, ErrKeyFileShared)
 	}
 	keys, err := ReadKeys(f)
@@ -45,7 +45,8 @@ func ReadKeyFile(name string, o KeyFileOptions) ([]Key, error) {
 	return keys, nil
 }
 
-const modesMean = runtime.GOOS != "windows" && runtime.GOOS != "plan9" && runtime.GOOS != "js" && runtime.GOOS != "wasip1"
+// hasModes says whether a file's mode tells who can read the file.
+const hasModes = runtime.GOOS != "windows" && runtime.GOOS != "plan9" && runtime.GOOS != "js" && runtime.GOOS != "wasip1"
 
 // CreateKeyFile makes a file with one new key, which its owner alone can read, and
 // makes it last. A file that is there is never overwritten: the error then wraps

@@ -2,6 +2,8 @@ package crypto_test
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -359,6 +361,46 @@ func FuzzDecrypt(f *testing.F) {
 
 func BenchmarkEncrypt(b *testing.B) { benchmark(b, false) }
 func BenchmarkDecrypt(b *testing.B) { benchmark(b, true) }
+
+// What the keyring adds to its cipher: base64, the key's id and the associated data.
+func BenchmarkBareCipher(b *testing.B) {
+	block, err := aes.NewCipher(make([]byte, 32))
+	if err != nil {
+		b.Fatal(err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		b.Fatal(err)
+	}
+	plaintext := make([]byte, 6<<10)
+	sealed := aead.Seal(nil, nil, plaintext, nil)
+	for name, run := range map[string]func() error{
+		"Seal": func() error { aead.Seal(nil, nil, plaintext, nil); return nil },
+		"Open": func() error { _, err := aead.Open(nil, nil, sealed, nil); return err },
+	} {
+		b.Run(name+"/6KiB", func(b *testing.B) {
+			b.SetBytes(6 << 10)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := run(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func TestARecordCostsTwoAllocationsToEncryptAndOneToDecrypt(t *testing.T) {
+	k := ring(t, fixed)
+	plaintext, ad := make([]byte, 6<<10), []byte("ana@contoso.com")
+	envelope := encrypt(t, k, string(plaintext), string(ad))
+	if n := testing.AllocsPerRun(100, func() { _, _ = k.Encrypt(t.Context(), plaintext, ad) }); n > 2 {
+		t.Errorf("Encrypt makes %v allocations", n)
+	}
+	if n := testing.AllocsPerRun(100, func() { _, _ = k.Decrypt(t.Context(), envelope, ad) }); n > 1 {
+		t.Errorf("Decrypt makes %v allocations", n)
+	}
+}
 
 func benchmark(b *testing.B, decrypts bool) {
 	k := ring(b, fixed)

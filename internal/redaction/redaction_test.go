@@ -31,6 +31,7 @@ import (
 	"github.com/graphtoken/graphtoken/core/bearer"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 	"github.com/graphtoken/graphtoken/crypto"
+	"github.com/graphtoken/graphtoken/crypto/fernet"
 )
 
 // canary is every token of these tests, and a key of 32 bytes. A dump of 16 bytes
@@ -137,6 +138,14 @@ func build(ctx context.Context, t *testing.T) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
+	python, err := fernet.New(base64.URLEncoding.EncodeToString([]byte(canary)[:32]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	transition, err := crypto.NewTransition(keyring, python)
+	if err != nil {
+		t.Fatal(err)
+	}
 	store := core.NewStore(inMemory)
 	source := store.TokenSource("ana", query, nil)
 	if _, err := source.Token(ctx); err != nil {
@@ -149,6 +158,7 @@ func build(ctx context.Context, t *testing.T) map[string]any {
 		"Record": record, "*Record": &record, "Data": record.Data,
 		"*Store": store, "*TokenSource": source, "Rejected": core.Rejected(canary), "Transport": &bearer.Transport{Source: source},
 		"memory": inMemory, "filesystem": inFiles, "env": inVariables, "Key": key, "*Key": &key, "*Keyring": keyring,
+		"Fernet": python, "*Transition": transition,
 	}
 }
 
@@ -263,7 +273,7 @@ func TestReflectionAloneShowsNoTokenThatIsKept(t *testing.T) {
 	type hidden struct{ v any }
 	all := values(t)
 	blind := spew.ConfigState{DisableMethods: true, DisablePointerMethods: true, Indent: " "}
-	for _, what := range []string{"Cache", "*Cache", "*Store", "*TokenSource", "Transport", "Key", "*Key", "*Keyring", "filesystem", "env"} {
+	for _, what := range []string{"Cache", "*Cache", "*Store", "*TokenSource", "Transport", "Key", "*Key", "*Keyring", "Fernet", "*Transition", "filesystem", "env"} {
 		for how, text := range map[string]string{
 			"go-spew without methods": blind.Sdump(all[what]),
 			"fmt in a hidden field":   fmt.Sprintf("%v %+v %#v", hidden{all[what]}, hidden{all[what]}, hidden{all[what]}),
