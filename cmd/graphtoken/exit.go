@@ -33,7 +33,7 @@ Exit codes:
   5    the store is out of reach, can't be written, or can't be read: broken, or another key
   6    the identity provider is out of reach, or refuses
   7    the token is fresh and good, but could not be saved
-  130  interrupted, or ended by SIGTERM or SIGHUP
+  130  interrupted, or ended by SIGTERM, SIGQUIT or SIGHUP
 `
 
 // usageError is a mistake in the command line that its grammar can't find.

@@ -11,8 +11,8 @@ import (
 // process to end, and calls told then. Such a signal kills nothing by itself:
 // the provider may have answered already, and its answer must still be saved.
 //
-//   - SIGINT, SIGTERM and SIGHUP (a closed terminal) end the context, however often they
-//     come: a terminal that closes sends SIGHUP twice. The second SIGINT alone, of
+//   - SIGINT, SIGTERM, SIGQUIT (Ctrl-\) and SIGHUP (a closed terminal) end the context,
+//     however often they come: a terminal that closes sends SIGHUP twice. The second SIGINT alone, of
 //     somebody who doesn't want to wait, ends the process at once.
 //   - SIGPIPE, which a reader that went away sends, is an error of the write and no
 //     more. By default it kills a process that writes to its standard output or
@@ -24,7 +24,7 @@ func untilInterrupted(parent context.Context, told func()) context.Context {
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, cancel := context.WithCancel(parent)
 	signals := make(chan os.Signal, 8)
-	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP} {
 		if !signal.Ignored(s) {
 			signal.Notify(signals, s)
 		}

@@ -60,6 +60,7 @@ func TestNoSignalLosesWhatTheProviderAnswered(t *testing.T) {
 	}{
 		{"an interrupt", []syscall.Signal{syscall.SIGINT}, 130},
 		{"a termination, and a second one", []syscall.Signal{syscall.SIGTERM, syscall.SIGTERM}, 130},
+		{"Ctrl-\\", []syscall.Signal{syscall.SIGQUIT}, 130},
 		{"a closed terminal, which says so twice", []syscall.Signal{syscall.SIGHUP, syscall.SIGHUP}, 130},
 		{"a service manager, which sends two kinds", []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP}, 130},
 		{"a broken pipe", []syscall.Signal{syscall.SIGPIPE}, 0},
