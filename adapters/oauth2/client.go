@@ -116,7 +116,9 @@ func (c *Client) removeOther(ctx context.Context, r tokencache.TokenResponse) er
 		return err
 	}
 	user, _ := signedIn.Account(c.query)
-	return c.store.Update(context.WithoutCancel(ctx), c.key, func(cache *tokencache.Cache) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), core.DefaultRefreshTimeout)
+	defer cancel()
+	return c.store.Update(ctx, c.key, func(cache *tokencache.Cache) error {
 		known, _ := cache.Account(c.query)
 		if _, told := cache.IDToken(c.query); told && known.LocalAccountID != user.LocalAccountID {
 			cache.Remove(c.query)

@@ -30,6 +30,9 @@ import (
 // [core.ErrReauthRequired]; where the record's lease was lost before the request could be
 // sent, [core.ErrLeaseLost]. Refusals are an [*Error], and tell whom they concern.
 func (c *Client) Refresh(ctx context.Context, cache *tokencache.Cache, r core.Refresh) error {
+	if err := c.check(r.Query); err != nil {
+		return err
+	}
 	last, there := cache.AccessToken(c.query)
 	earlier := readExtra(last)
 	if there && earlier.Endless && !r.Force {
@@ -51,6 +54,16 @@ func (c *Client) Refresh(ctx context.Context, cache *tokencache.Cache, r core.Re
 	}
 	if err := cache.Put(c.response(t, x.sent, "refresh_token", earlier)); err != nil {
 		return &scopedError{fmt.Errorf("oauth2: refresh: %w", err), core.FailureOfUser} // the refresh token is spent
+	}
+	return nil
+}
+
+// check refuses a query that the client's tokens can't fit.
+func (c *Client) check(q tokencache.Query) error {
+	differ := func(want, have string) bool { return want != "" && !strings.EqualFold(want, have) }
+	if q.App || q.Username != "" || len(q.Scopes) > 0 || differ(q.Tenant, realm) || differ(q.ClientID, c.query.ClientID) ||
+		differ(q.HomeAccountID, c.query.HomeAccountID) || differ(q.Environment, c.query.Environment) {
+		return errors.New("oauth2: refresh: the query is for other tokens than the client has; use Client.Query")
 	}
 	return nil
 }

@@ -41,9 +41,9 @@ func TestARefusalSaysWhomItConcerns(t *testing.T) {
 		asked  int
 	}{
 		{"a refused refresh token", answerWith(400, asJSON, `{"error":"invalid_grant","error_description":"$sent"}`), core.FailureOfUser, true, 0, 1},
-		{"GitHub's way to say so", answerWith(200, asForm, `error=bad_refresh_token&error_description=$sent`), core.FailureOfUser, true, 0, 1},
+		{"GitHub's way to refuse a refresh token", answerWith(200, asForm, `error=bad_refresh_token&error_description=$sent`), core.FailureOfUser, true, 0, 1},
 		{"a refused client, tried in both places", answerWith(401, asJSON, `{"error":"invalid_client","error_description":"$sent"}`), core.FailureOfProvider, false, 0, 2},
-		{"GitHub's way to say so", answerWith(200, asForm, `error=incorrect_client_credentials`), core.FailureOfProvider, false, 0, 2},
+		{"GitHub's way to refuse a client", answerWith(200, asForm, `error=incorrect_client_credentials`), core.FailureOfProvider, false, 0, 2},
 		{"a refused scope", answerWith(400, asJSON, `{"error":"invalid_scope"}`), core.FailureOfRequest, false, 0, 2},
 		{"too many requests", answerWith(429, asJSON, `{"error":"slow_down"}`, "Retry-After", "120"), core.FailureOfProvider, false, 2 * time.Minute, 1},
 		{"a provider that is down", answerWith(503, "text/html", `<p>$sent`, "Retry-After", "60"), core.FailureOfProvider, false, time.Minute, 1},
@@ -99,6 +99,24 @@ func TestARefusalIsAlsoTheErrorOfTheLibrary(t *testing.T) {
 	if !errors.As(err, &ours) || ours.Code != "invalid_grant" || ours.Status != 400 || ours.URL != p.URL+"/token" ||
 		!errors.As(err, &theirs) || theirs.ErrorCode != "invalid_grant" || theirs.Response.StatusCode != 400 {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestAQueryForOtherTokensIsRefused(t *testing.T) {
+	p := start(t, strict)
+	c := newClient(t, core.NewStore(newBackend(t)), p.config())
+	for that, q := range map[string]tokencache.Query{
+		"another client's":       {ClientID: "other"},
+		"another provider's":     {Environment: "other.example.com"},
+		"a user's":               {Username: "ana@example.com"},
+		"another record's":       {HomeAccountID: "u.t"},
+		"a tenant's":             {Tenant: "contoso.com"},
+		"the application's":      {App: true},
+		"those with some scopes": {Scopes: []string{"files"}},
+	} {
+		if err := c.Refresh(t.Context(), tokencache.New(), core.Refresh{Query: q}); err == nil || errors.Is(err, core.ErrReauthRequired) {
+			t.Errorf("%s: %v", that, err)
+		}
 	}
 }
 
