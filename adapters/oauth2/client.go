@@ -46,8 +46,12 @@ type Client struct {
 var _ core.RefreshFunc = (*Client)(nil).Refresh
 
 // New returns the client that cfg describes, with its user's tokens in the store's
-// record under key. It does no I/O, and keeps a copy of cfg. The token endpoint is an
-// https address, or one of a loopback host: refresh tokens are sent there.
+// record under key. It does no I/O. The token endpoint is an https address, or one of a
+// loopback host: refresh tokens are sent there.
+//
+// The client keeps cfg, which must not be changed from now on: golang.org/x/oauth2 notes
+// in it where the provider wants the client's credentials, and clients that share it find
+// that out once.
 func New(store *core.Store, key string, cfg *oauth2.Config) (*Client, error) {
 	if store == nil {
 		return nil, errors.New("oauth2: there is no store")
@@ -65,10 +69,9 @@ func New(store *core.Store, key string, cfg *oauth2.Config) (*Client, error) {
 	if endpoint.Scheme != "https" && (endpoint.Scheme != "http" || !isLoopback(endpoint.Hostname())) {
 		return nil, fmt.Errorf("oauth2: the token URL of %s is not https, and refresh tokens are sent there", core.Printable(endpoint.Host))
 	}
-	copied := *cfg
 	return &Client{
 		store: store, key: key,
-		config: func() *oauth2.Config { return &copied },
+		config: func() *oauth2.Config { return cfg },
 		query:  tokencache.Query{HomeAccountID: "oauth2-" + cfg.ClientID, ClientID: cfg.ClientID, Environment: endpoint.Host},
 	}, nil
 }

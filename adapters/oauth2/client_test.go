@@ -240,6 +240,23 @@ func TestManyShareOneRefresh(t *testing.T) {
 	}
 }
 
+func TestClientsOfOneConfigFindTheAuthStyleOnce(t *testing.T) {
+	p := start(t, google) // refuses the credentials where they are tried first
+	cfg := p.config()
+	store := core.NewStore(newBackend(t))
+	signIn(t, newClient(t, store, p.config()), p.config()) // elsewhere: cfg has learnt nothing
+	for request := range 3 {
+		c := newClient(t, store, cfg) // one per request, as a web server has it
+		expire(t, store, c)
+		if _, err := c.TokenSource(t.Context()).Token(); err != nil {
+			t.Fatal(err)
+		}
+		if n, want := p.refreshes(), request+2; n != want {
+			t.Errorf("after %d refreshes %d requests, want %d", request+1, n, want)
+		}
+	}
+}
+
 func TestADeviceCodesTokenIsKept(t *testing.T) {
 	p := start(t, strict)
 	cfg := p.config()
