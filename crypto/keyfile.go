@@ -36,7 +36,7 @@ func ReadKeyFile(name string, o KeyFileOptions) ([]Key, error) {
 		return nil, fmt.Errorf("crypto: reading keys: %w", err)
 	}
 	if mode := info.Mode().Perm(); !o.AllowShared && hasModes && mode&0o077 != 0 {
-		return nil, fmt.Errorf("crypto: %s, mode %04o: %w; chmod 600 it, or allow it where only those can who may", name, mode, ErrKeyFileShared)
+		return nil, fmt.Errorf("crypto: %s, mode %04o: %w; chmod 600 it, or set AllowShared", name, mode, ErrKeyFileShared)
 	}
 	keys, err := ReadKeys(f)
 	if err != nil {

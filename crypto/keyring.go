@@ -4,11 +4,11 @@
 // it encrypts with the first and decrypts with any, so that keys can be
 // replaced while records are in use.
 //
-//	key, err := crypto.ParseKey(os.Getenv("GRAPHTOKEN_KEY"))
+//	keys, err := crypto.ReadKeyFile("/etc/mail/keys", crypto.KeyFileOptions{})
 //	if err != nil {
 //		return err
 //	}
-//	keyring, err := crypto.NewKeyring(key)
+//	keyring, err := crypto.NewKeyring(keys[0], keys[1:]...)
 //	if err != nil {
 //		return err
 //	}
@@ -23,7 +23,11 @@
 // nonce, ciphertext and tag of AES-256-GCM in unpadded base64url. The part
 // before the last colon is authenticated with the record, as is the associated
 // data, which the store makes the record's key: a record moved to another
-// user's place does not decrypt there.
+// user's place does not decrypt there. The page docs/envelope.md describes it byte
+// by byte.
+//
+// [Rewrap] encrypts stored records anew beside running programs, after a change of
+// keys or, with a [Transition], of managers.
 package crypto
 
 import (
@@ -55,7 +59,8 @@ var _ core.CryptographyManager = (*Keyring)(nil)
 
 // NewKeyring returns a keyring that encrypts with primary. To replace a key,
 // first add the new one to others everywhere, then make it primary, and keep
-// the old one until [Keyring.NeedsRotation] is true for no record any more.
+// the old one until [Keyring.NeedsRotation] is true for no record any more, which
+// [Rewrap] brings about.
 //
 // The zero Key is refused. The same key twice counts once.
 func NewKeyring(primary Key, others ...Key) (*Keyring, error) {

@@ -196,7 +196,7 @@ func TestNothingAlteredDecrypts(t *testing.T) {
 		}
 	}
 	for i := range len(envelope) + 1 {
-		for _, more := range []string{"\n", "\r", " ", "=", "A", "\x00"} {
+		for _, more := range []string{"\n", "\r", "\r\n", "\n\n\n\n", " ", "=", "A", "\x00"} {
 			refuse(fmt.Sprintf("%q put in", more), i, insert(envelope, i, more))
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/graphtoken/graphtoken/backends/env"
 	"github.com/graphtoken/graphtoken/backends/filesystem"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
@@ -114,6 +115,30 @@ func TestPythonO365AndTheFilesystemBackendShareAFernetFile(t *testing.T) {
 	p.run(t, "o365_fernet_file", &users)
 	wantUser(t, users, "ana@contoso.com", user{Access: "at-python", Refresh: "rt-python", Home: anaHome, Scopes: mail})
 	wantUser(t, users, "bo@contoso.com", user{Access: "at-go", Refresh: "rt-go", Home: boHome, Scopes: onlyMe})
+}
+
+func TestPythonO365AndTheEnvBackendShareAFernetVariable(t *testing.T) {
+	p := o365(t, "PEER_KEYS="+fernetKey)
+	t.Setenv("O365TOKEN", string(readFile(t, "testdata", "python-o365", "fernet_token.txt")))
+	backend, err := env.New(env.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := core.NewStore(backend, core.WithCryptography(newFernet(t, fernetKey)))
+	if err := store.Update(t.Context(), "O365TOKEN", func(c *tokencache.Cache) error { return refreshBo(t.Context(), c) }); err != nil {
+		t.Fatal(err)
+	}
+	var users map[string]user
+	p.run(t, "o365_fernet_env", &users)
+	wantUser(t, users, "ana@contoso.com", anaUser)
+	wantUser(t, users, "bo@contoso.com", user{Access: "at-go", Refresh: "rt-go", Home: boHome, Scopes: onlyMe})
+
+	var value string
+	p.run(t, "o365_fernet_env_refresh", &value)
+	t.Setenv("O365TOKEN", value)
+	c, _ := load(t, store, "O365TOKEN")
+	wantTokens(t, c, ana, "at-python", "rt-python")
+	wantTokens(t, c, bo, "at-go", "rt-go")
 }
 
 func TestPythonOpensTheKeyringsEnvelopesAsTheyAreDescribed(t *testing.T) {

@@ -122,6 +122,23 @@ def o365_fernet_file_refresh():
     return seen_by_o365(fernet_file())
 
 
+def fernet_env():
+    backend = EnvTokenBackend()
+    backend.cryptography_manager = FernetManager()
+    return backend
+
+
+def o365_fernet_env():
+    return seen_by_o365(fernet_env())
+
+
+def o365_fernet_env_refresh():
+    backend = fernet_env()
+    assert backend.load_token()
+    refresh_by_o365(backend)
+    return os.environ["O365TOKEN"]
+
+
 def fernet_round():
     """Decrypts what Go encrypted, and encrypts it again; the tokens are one to a line of a file, the plaintexts in base64."""
     with open(os.environ["PEER_TOKENS"], "rb") as tokens:
@@ -148,5 +165,6 @@ def envelopes():
     return plain
 
 
-COMMANDS = [o365_file, o365_file_refresh, o365_env, o365_env_refresh, o365_fernet_file, o365_fernet_file_refresh, fernet_round, envelopes]
+COMMANDS = [o365_file, o365_file_refresh, o365_env, o365_env_refresh, o365_fernet_file, o365_fernet_file_refresh, o365_fernet_env,
+            o365_fernet_env_refresh, fernet_round, envelopes]
 json.dump({c.__name__: c for c in COMMANDS}[sys.argv[1]](), sys.stdout)
