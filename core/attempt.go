@@ -87,9 +87,9 @@ func (r *requirements) met(t *heldToken, begun uint64, now time.Time) bool {
 	return left >= r.minValidity || r.minValidity >= life && age < life/2 || t.obtained > begun
 }
 
-// replacementTime is how long a token that took the place of a refused one stays
-// when it is refused, too: the resource refuses what the provider gives, and one
-// more refresh for each request to the resource would not change that.
+// replacementTime is how long a token that a refresh brought, or that took the place
+// of a refused one, stays when it is refused: the resource refuses what the provider
+// gives, and one more refresh for each request to the resource would not change that.
 const replacementTime = time.Minute
 
 // stands reports whether a refused token is served again.
@@ -502,7 +502,7 @@ func (a *attempt) hold(at tokencache.AccessToken, now time.Time, obtained bool) 
 		issued = now
 	}
 	t.issued = issued.UnixNano()
-	if a.rejected != "" || a.claims != "" {
+	if a.ran || a.rejected != "" || a.claims != "" {
 		// From when it was issued: one that was only found may be as old as the one
 		// that was refused, and be refused for the same reason.
 		t.replacedAt = t.issued

@@ -228,6 +228,24 @@ func TestATokenThatWasOnlyFoundIsReplacedWhenItIsRefusedToo(t *testing.T) {
 	})
 }
 
+func TestATokenObtainedMomentsAgoThatIsRefusedStands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newIDP()
+		s := core.NewStore(newBackend(), calm())
+		p.signIn(t, s, "k", "ana")
+		time.Sleep(2 * time.Hour)
+		ts := s.TokenSource("k", ana(), p.refresh)
+		old := tokencache.Secret(mustToken(t, ts))
+		if got := mustToken(t, ts, core.Rejected(old)); got != old.Reveal() || p.count() != 1 {
+			t.Errorf("at once: %q after %d refreshes", got, p.count())
+		}
+		time.Sleep(time.Minute)
+		if got := mustToken(t, ts, core.Rejected(old)); got == old.Reveal() || p.count() != 2 {
+			t.Errorf("a minute later: %q after %d refreshes", got, p.count())
+		}
+	})
+}
+
 func TestTokensOfMachinesWhoseClocksDiffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()

@@ -96,7 +96,7 @@ func Claims(challenge string) TokenOption { return TokenOption{claims: challenge
 // token will do, one that somebody else obtained meanwhile too. The refused token
 // leaves the record with the next refresh, and no other source of the store serves it.
 //
-// Where s itself took the place of a refused token less than a minute ago, and
+// Where s was obtained, or took the place of a refused token, less than a minute ago, and
 // the resource demands no new claims, Token returns s again: the resource refuses
 // what the provider gives, and its answer stands.
 func Rejected(s tokencache.Secret) TokenOption {

@@ -71,7 +71,7 @@ type heldToken struct {
 	issued     int64  // by the provider, to whomever
 	refreshAt  int64  // from when it is refreshed in the background
 	staleAt    int64  // when the record is to be looked at again; zero for never
-	replacedAt int64  // when it took the place of a refused one; zero if it didn't
+	replacedAt int64  // when a refresh brought it, or it took the place of a refused one; zero if neither
 	until      int64  // until when it is served without a second thought
 	unsaved    bool
 }

@@ -74,24 +74,37 @@ func New(client redis.UniversalClient, o Options) (*Backend, error) {
 	if err := origin.Require(client); err != nil {
 		return nil, err
 	}
-	switch c := client.(type) {
-	case *redis.ClusterClient:
-		if o := c.Options(); o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
-			return nil, origin.Fail("new", "", errors.New("the client reads from replicas, which may be behind"))
-		}
-	case *redis.Client:
-		if o := c.Options(); o.ClientSideCache != nil || o.ClientSideCacheConfig != nil {
-			return nil, origin.Fail("new", "", errors.New("the client reads from a cache of its own, which may be behind"))
-		}
-	case *redis.AutoPipeliner:
-		return nil, origin.Fail("new", "", errors.New("an AutoPipeliner hides what it belongs to: pass its client"))
-	case *redis.Ring:
-		return nil, origin.Fail("new", "", errors.New("a Ring takes the records of a shard that is down for absent"))
+	if err := checkClient(client); err != nil {
+		return nil, origin.Fail("new", "", err)
 	}
 	if brace := strings.IndexByte(o.Prefix, '{'); brace >= 0 && strings.HasPrefix(o.Prefix[brace:], "{}") {
 		return nil, origin.Fail("new", "", fmt.Errorf("%w: the prefix %q begins an empty hash tag", core.ErrInvalidKey, o.Prefix))
 	}
 	return &Backend{client: client, prefix: o.Prefix, wakes: &wakes{client: client}, turns: turnsOf(client)}, nil
+}
+
+// checkClient says what is wrong with a client that gives wrong answers.
+func checkClient(client redis.UniversalClient) (err error) {
+	defer func() {
+		if recover() != nil { // asked for its options, a zero client panics
+			err = errors.New("the client is a zero value, and not made by go-redis")
+		}
+	}()
+	switch c := client.(type) {
+	case *redis.ClusterClient:
+		if o := c.Options(); o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
+			return errors.New("the client reads from replicas, which may be behind")
+		}
+	case *redis.Client:
+		if o := c.Options(); o.ClientSideCache != nil || o.ClientSideCacheConfig != nil {
+			return errors.New("the client reads from a cache of its own, which may be behind")
+		}
+	case *redis.AutoPipeliner:
+		return errors.New("an AutoPipeliner hides what it belongs to: pass its client")
+	case *redis.Ring:
+		return errors.New("a Ring takes the records of a shard that is down for absent")
+	}
+	return nil
 }
 
 // Place implements [core.Locator]: Backends are one place where they have the same

@@ -668,3 +668,11 @@ func TestBackendsThatKeepTheSameRecordsAreOnePlace(t *testing.T) {
 		}
 	}
 }
+
+func TestAZeroClientIsRefused(t *testing.T) {
+	for _, client := range []goredis.UniversalClient{&goredis.Client{}, &goredis.ClusterClient{}} {
+		if _, err := redis.New(client, redis.Options{}); err == nil {
+			t.Errorf("%T: no error", client)
+		}
+	}
+}
