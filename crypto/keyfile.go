@@ -70,24 +70,31 @@ func CreateKeyFile(name string) (Key, error) {
 	return key, nil
 }
 
-// KeysFromEnv reads keys from an environment variable: one or several, separated by
-// white space or commas, the first of which is the one to make primary; "#" begins a
-// comment that lasts to the end of its line. A variable that isn't set, or is empty, is
-// an error that names it. Child processes inherit variables, and other programs of
-// the same user can read them: where that matters, a file is the better place.
+// KeysFromEnv reads keys from an environment variable, as [ParseKeys] does. A variable
+// that isn't set, or is empty, is an error that names it. Child processes inherit
+// variables, and other programs of the same user can read them: where that
+// matters, a file is the better place.
 func KeysFromEnv(name string) ([]Key, error) {
 	text, ok := os.LookupEnv(name)
 	if !ok {
 		return nil, fmt.Errorf("crypto: reading keys: the environment variable %s is not set", name)
 	}
-	var all []string
-	for line := range strings.Lines(text) {
-		line, _, _ = strings.Cut(line, "#")
-		all = append(all, strings.FieldsFunc(line, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })...)
-	}
-	keys, err := ReadKeys(strings.NewReader(strings.Join(all, "\n")))
+	keys, err := ParseKeys(text)
 	if err != nil {
 		return nil, fmt.Errorf("the environment variable %s: %w", name, err)
 	}
 	return keys, nil
+}
+
+// ParseKeys reads keys from a text as a variable has it, where line ends are hard to
+// write: one or several keys, separated by white space or commas, the first of
+// which is the one to make primary. A "#" begins a comment that lasts to the end of its
+// line, so that the text of a file of keys is good, too.
+func ParseKeys(text string) ([]Key, error) {
+	var all []string
+	for line := range strings.Lines(strings.TrimPrefix(text, "\ufeff")) {
+		line, _, _ = strings.Cut(line, "#")
+		all = append(all, strings.FieldsFunc(line, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })...)
+	}
+	return ReadKeys(strings.NewReader(strings.Join(all, "\n")))
 }

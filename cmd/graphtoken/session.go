@@ -37,6 +37,7 @@ type session struct {
 	CA                string   `name:"ca" placeholder:"FILE" help:"Certificates (PEM) to trust besides the system's, for another --authority."`
 
 	KeyFile        string `placeholder:"FILE" help:"A file with keys to encrypt the store, the one for new records first (see keygen); or set GRAPHTOKEN_KEYS."`
+	SharedKeyFile  bool   `help:"Accept a --key-file that other users can read or write."`
 	PlaintextReads bool   `help:"With keys: accept a record that isn't encrypted yet."`
 
 	// Variables that no flag stands for, since a secret would be an argument.
@@ -215,58 +216,59 @@ func parseSecret(from, text string) (tokencache.Secret, error) {
 	return secret, nil
 }
 
-// readNamed reads the file that a flag names. An error shows the name only where
-// something has it: a flag that wants a file of secrets is given the
-// secret itself now and then.
+// readNamed reads the file that a flag names.
 func readNamed(flag, path string) ([]byte, error) {
 	data, err := os.ReadFile(path)
-	if err == nil {
-		return data, nil
+	if err != nil {
+		return nil, unread(flag, path, err)
 	}
-	if _, missing := os.Lstat(path); missing == nil {
-		return nil, fmt.Errorf("%s: %w", flag, err)
-	}
+	return data, nil
+}
+
+// unread says why the file that a flag names could not be read. It shows the name
+// only where something has it: a flag that wants a file of secrets is given the
+// secret itself now and then.
+func unread(flag, path string, err error) error {
 	var cause *fs.PathError
-	if errors.As(err, &cause) {
+	isPath := errors.As(err, &cause)
+	if _, missing := os.Lstat(path); missing == nil {
+		if isPath {
+			err = cause
+		}
+		return fmt.Errorf("%s: %w", flag, err)
+	}
+	if isPath {
 		err = cause.Err
 	}
-	return nil, fmt.Errorf("%s: the file it names can't be opened (its name isn't shown, it may be a secret): %w", flag, err)
+	return fmt.Errorf("%s: the file it names can't be opened (its name isn't shown, it may be a secret): %w", flag, err)
 }
 
 // keyring returns nil where no keys are named.
 func (s *session) keyring() (*crypto.Keyring, error) {
-	var text, from string
+	var keys []crypto.Key
+	var err error
 	switch {
 	case s.KeyFile != "" && s.keys != "":
 		return nil, usageError("keys come from --key-file or from GRAPHTOKEN_KEYS, not from both")
 	case s.KeyFile != "":
-		data, err := readNamed("--key-file", s.KeyFile)
-		if err != nil {
-			return nil, err
+		var unreadable *fs.PathError
+		keys, err = crypto.ReadKeyFile(s.KeyFile, crypto.KeyFileOptions{AllowShared: s.SharedKeyFile})
+		switch {
+		case errors.Is(err, crypto.ErrKeyFileShared):
+			return nil, fmt.Errorf("--key-file %s: %w; chmod 600 it, or accept that by --shared-key-file", s.KeyFile, crypto.ErrKeyFileShared)
+		case errors.As(err, &unreadable):
+			return nil, unread("--key-file", s.KeyFile, err)
+		case err != nil:
+			return nil, fmt.Errorf("--key-file %w", err)
 		}
-		text, from = string(data), "--key-file "+s.KeyFile
 	case s.keys != "":
-		text, from = onePerLine(s.keys), "GRAPHTOKEN_KEYS (a file of keys is named by --key-file)"
+		if keys, err = crypto.ParseKeys(s.keys); err != nil {
+			return nil, fmt.Errorf("GRAPHTOKEN_KEYS (a file of keys is named by --key-file): %w", err)
+		}
 	default:
 		return nil, nil
 	}
-	keys, err := crypto.ReadKeys(strings.NewReader(strings.TrimPrefix(text, "\ufeff"))) // editors begin files with a mark
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", from, err)
-	}
 	return crypto.NewKeyring(keys[0], keys[1:]...)
-}
-
-// onePerLine is a text of keys as a file has it. In a variable, where line ends are
-// hard to write, commas and spaces part keys too; a comment goes to the end of
-// its line, as in a file.
-func onePerLine(keys string) string {
-	var b strings.Builder
-	for line := range strings.Lines(keys) {
-		line, _, _ = strings.Cut(line, "#")
-		b.WriteString(strings.NewReplacer(",", "\n", " ", "\n", "\t", "\n").Replace(line) + "\n")
-	}
-	return b.String()
 }
 
 func (s *session) httpClient() (*http.Client, error) {

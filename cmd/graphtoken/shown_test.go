@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"unicode"
@@ -91,6 +92,26 @@ func TestAFileThatIsThereIsNamedInErrors(t *testing.T) {
 		if r := w.fails(c.code, c.args...); !strings.Contains(r.err, c.args[1]) || !strings.Contains(r.err, c.args[2]) {
 			t.Errorf("%v: %s", c.args, r.err)
 		}
+	}
+}
+
+func TestAKeyFileThatOthersCanReadIsRefusedUnlessThatIsAccepted(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no modes")
+	}
+	w := newWorld(t)
+	file, _ := newKeyFile(t, w)
+	w.set("GRAPHTOKEN_KEY_FILE=" + file)
+	w.login(ana)
+	token := w.ok("token")
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.fails(1, "token"); !strings.Contains(r.err, file) || !strings.Contains(r.err, "--shared-key-file") {
+		t.Errorf("%s", r.err)
+	}
+	if r := w.ok("token", "--shared-key-file"); r != token {
+		t.Errorf("%v, want %v", r, token)
 	}
 }
 
