@@ -67,7 +67,7 @@ func (c *consumer) lastRelease(ctx context.Context) (string, error) {
 	for _, tag := range strings.Fields(tags) {
 		dir, version := filepath.Split(filepath.FromSlash(tag))
 		m := c.table.modules[strings.TrimSuffix(filepath.ToSlash(dir), "/")]
-		if m != nil && semver.Compare(version, m.version) < 0 && semver.Compare(version, last) > 0 {
+		if m != nil && m.published() && semver.Compare(version, c.table.version) < 0 && semver.Compare(version, last) > 0 {
 			last = version
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,8 +11,8 @@ import (
 
 // makeRelease makes the commit of a release, builds it, and says which tags it
 // gets. Where tag is true, it makes the tags in the repository at root, and
-// pushes nothing.
-func makeRelease(ctx context.Context, root, version string, tag bool) error {
+// pushes nothing; otherwise the scratch clone stays, to be looked at.
+func makeRelease(ctx context.Context, root, version string, tag bool) (err error) {
 	t, err := readTable(ctx, root)
 	if err != nil {
 		return err
@@ -35,6 +36,13 @@ func makeRelease(ctx context.Context, root, version string, tag bool) error {
 	if err != nil {
 		return err
 	}
+	defer func() {
+		remove := dir
+		if err == nil && !tag {
+			remove = moduleCache(dir)
+		}
+		err = errors.Join(err, os.RemoveAll(remove))
+	}()
 	r, err := prepare(ctx, root, dir)
 	if err != nil {
 		return err
@@ -61,7 +69,7 @@ func makeRelease(ctx context.Context, root, version string, tag bool) error {
 		return err
 	}
 	if !tag {
-		fmt.Printf("\nThe commit is %s in %s\nwith %s it would get these tags:\n\t%s\n", r.commit, r.scratch, "--tag", strings.Join(tags, "\n\t"))
+		fmt.Printf("\nThe commit is %s in %s\nWith --tag it would get these tags:\n\t%s\n", r.commit, r.scratch, strings.Join(tags, "\n\t"))
 		return nil
 	}
 	if _, err := git("fetch", "--quiet", "--no-tags", r.scratch, r.commit); err != nil {
@@ -73,5 +81,5 @@ func makeRelease(ctx context.Context, root, version string, tag bool) error {
 		}
 	}
 	fmt.Printf("\ntagged, and not pushed:\n\t%s\n\ngit push --atomic origin %s\n", strings.Join(tags, "\n\t"), strings.Join(tags, " "))
-	return os.RemoveAll(dir)
+	return nil
 }

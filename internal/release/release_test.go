@@ -79,6 +79,7 @@ func repository(t *testing.T, changed map[string]string) string {
 		t.Setenv("GIT_"+name+"_EMAIL", "ana@contoso.com")
 	}
 	t.Setenv("GOPROXY", "off") // nothing here is anybody else's
+	t.Setenv("TMPDIR", t.TempDir())
 	for _, args := range [][]string{{"init", "--quiet"}, {"add", "--all"}, {"commit", "--quiet", "-m", "all"}} {
 		if _, err := output(t.Context(), command{dir: root}, "git", args...); err != nil {
 			t.Fatal(err)
@@ -147,6 +148,23 @@ func TestATagBuildsAndHasTheChecksumsThatTheGoCommandFindsInIt(t *testing.T) {
 	}
 	if _, err := output(t.Context(), command{dir: filepath.Join(root, "store", "file"), env: env}, "go", "test", "./..."); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestTheLastReleaseIsTheHighestVersionBeforeThisOne(t *testing.T) {
+	root := repository(t, nil)
+	for _, tag := range []string{"core/v0.0.2", "core/v0.0.10", "core/v0.1.0", "core/v0.2.0", "demo/v0.0.11-not", "other/v0.0.12", "v0.0.13"} {
+		if _, err := output(t.Context(), command{dir: root}, "git", "tag", tag); err != nil {
+			t.Fatal(err)
+		}
+	}
+	table, err := readTable(t.Context(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &consumer{release: &release{scratch: root, table: table}}
+	if last, err := c.lastRelease(t.Context()); err != nil || last != "v0.0.10" {
+		t.Errorf("the last release is %q, %v", last, err)
 	}
 }
 

@@ -30,7 +30,7 @@ func newToolchain(ctx context.Context, r *release, dir string) (*toolchain, erro
 	downloads := filepath.Join(host.GOMODCACHE, "cache", "download")
 	return &toolchain{env: []string{
 		"GOWORK=off",
-		"GOMODCACHE=" + filepath.Join(dir, "modcache"),
+		"GOMODCACHE=" + moduleCache(dir),
 		"GOPROXY=file://" + filepath.ToSlash(r.proxy) + ",file://" + filepath.ToSlash(downloads) + "," + host.GOPROXY,
 		"GOSUMDB=" + host.GOSUMDB,
 		"GOCACHE=" + host.GOCACHE,
@@ -43,6 +43,8 @@ func newToolchain(ctx context.Context, r *release, dir string) (*toolchain, erro
 		"GOTOOLCHAIN=local",
 	}}, nil
 }
+
+func moduleCache(dir string) string { return filepath.Join(dir, "modcache") }
 
 func (t *toolchain) run(ctx context.Context, dir string, args ...string) (string, error) {
 	return output(ctx, command{dir: dir, env: t.env}, "go", args...)
