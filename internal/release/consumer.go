@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,7 +44,7 @@ func consume(ctx context.Context, root string) error {
 			jobs = append(jobs, job{m.dir + ": go get, README, go mod tidy, go build, go vet", func() error { return c.use(ctx, m) }})
 		}
 	}
-	jobs = append(jobs, job{"README.md: go mod tidy, go build, go vet", func() error { return c.readme(ctx, "README.md", c.place("README")) }})
+	jobs = append(jobs, job{"README.md: go mod tidy, go build, go vet", func() error { return c.examples(ctx, c.place("README"), "README.md") }})
 	err = errors.Join(runAll(jobs), c.compare(ctx))
 	slices.Sort(c.incomplete)
 	for _, where := range c.incomplete {
@@ -100,7 +101,34 @@ func (c *consumer) use(ctx context.Context, m *module) error {
 			return fmt.Errorf("after go %s: %w", strings.Join(args, " "), err)
 		}
 	}
-	return c.readme(ctx, m.dir+"/README.md", place)
+	readmes, err := c.readmes(m)
+	if err != nil {
+		return err
+	}
+	return c.examples(ctx, place, readmes...)
+}
+
+// readmes lists the READMEs of a module, that of its root first.
+func (c *consumer) readmes(m *module) ([]string, error) {
+	found := []string{m.dir + "/README.md"}
+	root := filepath.Join(c.scratch, filepath.FromSlash(m.dir))
+	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || name == root {
+			return err
+		}
+		if entry.IsDir() {
+			if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil || entry.Name() == "testdata" || entry.Name() == "internal" {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		relative, err := filepath.Rel(c.scratch, name)
+		if relative = filepath.ToSlash(relative); entry.Name() == "README.md" && relative != found[0] {
+			found = append(found, relative)
+		}
+		return err
+	})
+	return found, err
 }
 
 // begin makes an empty module.
@@ -155,52 +183,42 @@ func (c *consumer) onlyNeeded(ctx context.Context, place string) error {
 	return nil
 }
 
-// readme compiles the Go blocks of a README at place, where a module may be
-// that it is about. Blocks without imports are noted.
-func (c *consumer) readme(ctx context.Context, name, place string) error {
-	data, err := os.ReadFile(filepath.Join(c.scratch, filepath.FromSlash(name)))
-	if os.IsNotExist(err) {
-		c.note(name + " doesn't exist")
-		return nil
-	}
-	if err != nil {
-		return err
-	}
+// examples compiles the Go blocks of READMEs at place, where a module may be
+// that they are about. Blocks without imports are noted.
+func (c *consumer) examples(ctx context.Context, place string, readmes ...string) error {
 	if _, err := os.Stat(filepath.Join(place, "go.mod")); err != nil {
 		if err := c.begin(ctx, place); err != nil {
 			return err
 		}
 	}
-	found := false
-	for _, b := range goBlocks(string(data)) {
-		where := fmt.Sprintf("%s:%d", name, b.line)
-		if !b.complete {
-			c.note(where + " has no imports")
+	written := 0
+	for _, name := range readmes {
+		data, err := os.ReadFile(filepath.Join(c.scratch, filepath.FromSlash(name)))
+		if os.IsNotExist(err) {
+			c.note(name + " doesn't exist")
 			continue
 		}
-		source, err := b.source()
 		if err != nil {
-			return fmt.Errorf("%s: %w", where, err)
-		}
-		file := "example.go"
-		if strings.Contains(source, "\"testing\"") {
-			file = "example_test.go"
-		}
-		directory := filepath.Join(place, fmt.Sprintf("line%d", b.line))
-		if err := os.Mkdir(directory, 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(directory, file), []byte(source), 0o644); err != nil {
-			return err
+		for _, b := range goBlocks(string(data)) {
+			where := fmt.Sprintf("%s:%d", name, b.line)
+			if !b.complete {
+				c.note(where + " has no imports")
+				continue
+			}
+			if err := b.write(filepath.Join(place, "README", filepath.FromSlash(name), fmt.Sprintf("line%d", b.line))); err != nil {
+				return fmt.Errorf("%s: %w", where, err)
+			}
+			written++
 		}
-		found = true
 	}
-	if !found {
+	if written == 0 {
 		return nil
 	}
 	for _, args := range [][]string{{"mod", "tidy"}, {"build", "./..."}, {"vet", "./..."}} {
 		if _, err := c.tools.run(ctx, place, args...); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return err
 		}
 	}
 	return nil

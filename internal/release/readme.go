@@ -5,6 +5,8 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -85,4 +87,20 @@ func (b block) source() (string, error) {
 		return head + body + "\n}\n", nil
 	}
 	return head + body + "\n" + tail.String() + "return nil\n}\n", nil
+}
+
+// write makes a package of a complete block, in a new directory.
+func (b block) write(directory string) error {
+	source, err := b.source()
+	if err != nil {
+		return err
+	}
+	name := "example.go"
+	if strings.Contains(source, `"testing"`) {
+		name = "example_test.go"
+	}
+	if err := os.MkdirAll(directory, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(directory, name), []byte(source), 0o644)
 }
