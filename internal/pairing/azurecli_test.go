@@ -90,6 +90,13 @@ func TestSixtyFourProcessesRunAzureCLIOncePerExpiry(t *testing.T) {
 	for range processes {
 		workers = append(workers, hire(t, bin, records))
 	}
+	// All inputs end before the first worker is waited for: under the race detector each
+	// process takes a second to end.
+	t.Cleanup(func() {
+		for _, w := range workers {
+			_ = w.in.Close()
+		}
+	})
 	for _, w := range workers {
 		w.want(t, "ready")
 	}
@@ -137,7 +144,7 @@ func hire(t *testing.T, bin, records string) *worker {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = in.Close() // the worker's input ends, and so does the worker
+		_ = in.Close() // the worker's input ends, if it hasn't yet, and so does the worker
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("a worker: %v", err)
 		}
