@@ -219,12 +219,14 @@ func TestTheUserOfACredentialCanChange(t *testing.T) {
 }
 
 func TestARejectedTokenIsReplaced(t *testing.T) {
-	c := anas()
-	source := core.NewStore(newBackend(t)).TokenSource("key", tokencache.Query{Scopes: []string{graph}}, azcore.Refresh(c))
+	c, now := anas(), time.Now()
+	store := core.NewStore(newBackend(t), core.WithClock(func() time.Time { return now }))
+	source := store.TokenSource("key", tokencache.Query{Scopes: []string{graph}}, azcore.Refresh(c))
 	first, err := source.Token(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	now = now.Add(10 * time.Minute) // one that was obtained moments ago would stand
 	second, err := source.Token(t.Context(), core.Rejected(first.Secret))
 	if err != nil || second.Secret == first.Secret || len(c.requests()) != 2 {
 		t.Errorf("asked %d times, %v", len(c.requests()), err)
