@@ -253,6 +253,41 @@ func TestWhatPassesIsTriedAgain(t *testing.T) {
 	}
 }
 
+// A store that refuses a large request without reading it ends the connection, which
+// the client may notice before the answer.
+func TestALargeSaveWithoutAnAnswerIsWhatTheStoreTells(t *testing.T) {
+	f := &faults{}
+	at := inProcess(t)
+	b := at.faulty(t, f)
+	large := strings.Repeat("x", 100<<10)
+	first := save(t, b, "k", large+"1", core.Absent)
+	second := save(t, b, "k", large+"2", first)
+	lost := []fault{reset, reset, reset}
+	for _, row := range []struct {
+		what   string
+		known  core.Version
+		faults []fault
+		want   error
+	}{
+		{"it was refused: another version is stored", first, lost, core.ErrConflict},
+		{"it was refused: something is stored", core.Absent, lost, core.ErrConflict},
+		{"it did not arrive", second, lost, syscall.ECONNRESET},
+		{"it was done", second, []fault{loseReply, reset, reset}, nil},
+	} {
+		f.inject(row.faults...)
+		v, err := b.Save(t.Context(), "k", core.Record{Data: []byte(large + row.what), Version: row.known})
+		if !errors.Is(err, row.want) {
+			t.Errorf("%s: %v", row.what, err)
+		}
+		if row.want == nil {
+			wantRecord(t, b, "k", large+row.what, v)
+		}
+		f.wantDone(t)
+	}
+}
+
+func reset(*http.Request) (*http.Response, error) { return nil, syscall.ECONNRESET }
+
 func TestAConflictAmongWritersEndsInTheSDKsError(t *testing.T) {
 	f := new(faults)
 	b := inProcess(t).faulty(t, f)

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/graphtoken/graphtoken/core"
 )
@@ -82,6 +83,8 @@ func (b *Backend) put(ctx context.Context, name, contentType string, data []byte
 			return "", time.Time{}, core.ErrConflict
 		}
 		return b.writtenBy(ctx, name, writer)
+	case known != core.AnyVersion && len(data) >= large && unanswered(err):
+		return b.writtenUnlessRefused(ctx, name, writer, known, err)
 	case err != nil:
 		return "", time.Time{}, err
 	}
@@ -100,6 +103,33 @@ func (b *Backend) writtenBy(ctx context.Context, name, writer string) (core.Vers
 		err = core.ErrConflict
 	}
 	return stored.version, stored.modified, err
+}
+
+// large is where a store may refuse a request without having read all of it: it ends the
+// connection, and the client, still sending, learns that instead of the answer.
+const large = 64 << 10
+
+// unanswered reports whether a request found its connection ended.
+func unanswered(err error) bool {
+	var send *smithyhttp.RequestSendError
+	return errors.As(err, &send)
+}
+
+// writtenUnlessRefused is put's answer where a large request was not answered: what is
+// stored tells whether it was refused. Where nothing is told, the answer is cause.
+func (b *Backend) writtenUnlessRefused(ctx context.Context, name, writer string, known core.Version, cause error) (core.Version, time.Time, error) {
+	stored, err := b.get(ctx, name)
+	present := stored.version
+	if errors.Is(err, core.ErrNotFound) {
+		present, err = core.Absent, nil
+	}
+	switch {
+	case err == nil && present != core.Absent && stored.writer == writer:
+		return stored.version, stored.modified, nil
+	case err == nil && present != known:
+		return "", time.Time{}, core.ErrConflict
+	}
+	return "", time.Time{}, cause
 }
 
 // counting counts how often a request is sent, the SDK's retries included.

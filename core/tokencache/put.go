@@ -187,6 +187,12 @@ func (p *putting) accessToken() {
 			strings.EqualFold(cmp.Or(old.field[tokenType], "Bearer"), r.TokenType) && !old.special() &&
 			(covers(e, old.scopes) || old.number(expiresOn) <= r.Sent.Unix())
 	})
+	// A refresh token is filed under the scopes of its access token, which may have
+	// kept another writer's spelling. python-o365 asks with those the next time, and
+	// files what it gets under them.
+	if kept := p.g[len(p.g)-1].field[target]; p.err == nil && kept != "" {
+		p.r.Scope = kept
+	}
 }
 
 func (p *putting) refreshToken() {
