@@ -555,7 +555,9 @@ func (a *attempt) fillSlot(t *heldToken, unsaved bool) *slot {
 	}
 	t.unsaved = unsaved
 	t.until = t.servedUntil(retryAt)
-	r.noteReplacement(t, a.table.store.now())
+	if t.replacedAt == 0 || a.rejected != "" || a.claims != "" { // a plain refresh needs no memory of it for others
+		r.noteReplacement(t, a.table.store.now())
+	}
 	s := a.table.slot(r, &a.source.id, t.token.ExpiresOn)
 	s.failures = nil
 	s.token.Store(t)
