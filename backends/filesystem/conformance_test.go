@@ -81,18 +81,18 @@ func (e *env) Fail(n int) error {
 	case failing == (n != 0):
 		return nil
 	case failing:
-		if err := os.Remove(e.dir); err != nil {
+		if err := exchange(e.dir, aside); err != nil {
 			return err
 		}
-		return os.Rename(aside, e.dir)
+		return os.Remove(aside)
 	}
 	if err := os.MkdirAll(e.dir, 0o700); err != nil {
 		return err
 	}
-	if err := os.Rename(e.dir, aside); err != nil {
+	if err := os.WriteFile(aside, nil, 0o600); err != nil {
 		return err
 	}
-	return os.WriteFile(e.dir, nil, 0o600)
+	return exchange(e.dir, aside)
 }
 
 func (e *env) path(key string) string {

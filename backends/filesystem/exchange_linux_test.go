@@ -1,0 +1,9 @@
+package filesystem
+
+import "golang.org/x/sys/unix"
+
+// exchange swaps two names in one step: were there none in between, a record would
+// have been deleted.
+func exchange(a, b string) error {
+	return unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+}
