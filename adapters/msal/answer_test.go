@@ -295,6 +295,9 @@ func TestARefreshForAnotherAccountIsRefused(t *testing.T) {
 		"another subject":                                      {"", `{"sub":"stranger"}`, false},
 		"another subject than that of the id token before":     {`{"sub":"pairwise"}`, `{"sub":"stranger"}`, false},
 		"another object ID where the id token before has none": {`{"name":"Ana"}`, `{"oid":"stranger"}`, false},
+		"the user's name, and nothing else":                    {`{"sub":"pairwise","preferred_username":"ana"}`, `{"upn":"Ana"}`, true},
+		"another name, and nothing else":                       {`{"sub":"pairwise","preferred_username":"ana"}`, `{"preferred_username":"bo"}`, false},
+		"no name, and nothing else":                            {`{"sub":"pairwise","preferred_username":"ana"}`, `{"aud":"app"}`, true},
 	} {
 		t.Run(what, func(t *testing.T) {
 			cache := tokencache.New()

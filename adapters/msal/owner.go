@@ -16,6 +16,7 @@ type owner struct {
 	homeAccountID  string
 	localAccountID string            // in the tenant that is asked; "" where the user wasn't there yet
 	idToken        tokencache.Secret // the one before; "" for none
+	username       string
 }
 
 // account returns the home account ID that the answer is for, as MSAL Go makes it
@@ -36,7 +37,8 @@ func (a *answer) account() (string, error) {
 // token was spent. Microsoft's client_info says whose it is. Without, the id
 // token does: its subject must be that of the id token before (OpenID Connect
 // Core section 12.2), or else its object ID, or its subject, one that the record
-// has for the user. An answer that names nobody is the user's.
+// has for the user, or, in a token with neither, a name. An answer that names nobody
+// is the user's.
 func (a *answer) checkOwner(known owner) error {
 	if a.ClientInfo != "" {
 		id, err := tokencache.HomeAccountID(a.ClientInfo)
@@ -49,7 +51,7 @@ func (a *answer) checkOwner(known owner) error {
 		return nil
 	}
 	claims, err := readClaims(a.IDToken)
-	if err != nil || claims.text("sub") == "" && claims.text("oid") == "" || claims.areOf(known) {
+	if err != nil || claims.areOf(known) {
 		return nil
 	}
 	return userFault(fmt.Errorf("the answer is for another account than %s", core.Printable(known.homeAccountID)))
@@ -76,6 +78,9 @@ func (c claims) areOf(known owner) bool {
 	if was, is := before.text("sub"), c.text("sub"); was != "" && is != "" {
 		return is == was
 	}
+	if c.text("sub") == "" && c.text("oid") == "" {
+		return c.names(known.username)
+	}
 	uid, _, _ := strings.Cut(known.homeAccountID, ".")
 	for _, id := range []string{c.text("oid"), c.text("sub")} {
 		for _, mine := range []string{known.homeAccountID, known.localAccountID, uid} {
@@ -85,6 +90,19 @@ func (c claims) areOf(known owner) bool {
 		}
 	}
 	return false
+}
+
+// names reports whether the claims have the user's name, or none at all.
+func (c claims) names(username string) bool {
+	found := false
+	for _, claim := range []string{"preferred_username", "upn", "email"} {
+		name := c.text(claim)
+		if strings.EqualFold(name, username) {
+			return true
+		}
+		found = found || name != ""
+	}
+	return !found || username == ""
 }
 
 // readClaims reads the claims of a JSON web token; none of none. The signature is

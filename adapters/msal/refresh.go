@@ -69,7 +69,7 @@ func (c *Client) Refresh(ctx context.Context, cache *tokencache.Cache, r core.Re
 	if err != nil {
 		return err
 	}
-	known := owner{homeAccountID: token.HomeAccountID}
+	known := owner{homeAccountID: token.HomeAccountID, username: account.Username}
 	idToken, _ := cache.IDToken(q)
 	known.idToken = idToken.Secret
 	if strings.EqualFold(account.Realm, realm) {
