@@ -250,7 +250,7 @@ func (a *attempt) obtain(ctx context.Context, within *passage) (*heldToken, erro
 				return t, notSaved
 			}
 		}
-		a.user, a.state = userOf(found.cache, query), a.digest(refreshTokenOf(found.cache, query))
+		a.spends(found.cache)
 		if a.over {
 			return nil, a.remember(FailureOfRequest, a.disappointment(found.cache))
 		}
@@ -316,26 +316,22 @@ func isStranger(c *tokencache.Cache, q tokencache.Query) bool {
 	return !account && !access && !c.LongLived(q)
 }
 
-// userOf names the user and client whose refresh token a query would spend; ""
-// if there is none.
-func userOf(c *tokencache.Cache, q tokencache.Query) string {
-	rt, ok := c.RefreshToken(q)
-	if !ok {
-		return ""
+// spends notes which refresh token would be spent, and whose it is; nobody's if there
+// is none.
+func (a *attempt) spends(c *tokencache.Cache) {
+	rt, ok := c.RefreshToken(a.source.query)
+	a.user, a.state = "", a.digest(rt.Secret)
+	if ok {
+		a.user = userID(rt.HomeAccountID, rt.Environment, rt.ClientID)
 	}
-	return userID(rt.HomeAccountID, rt.Environment, rt.ClientID)
-}
-
-func refreshTokenOf(c *tokencache.Cache, q tokencache.Query) tokencache.Secret {
-	rt, _ := c.RefreshToken(q)
-	return rt.Secret
 }
 
 // tokensOf is a digest of the tokens that the query would spend and be served. Of a
 // record that many users share it doesn't change when another user's do.
 func (a *attempt) tokensOf(c *tokencache.Cache) uint64 {
 	at, _ := c.AccessToken(a.source.query)
-	return a.digest(refreshTokenOf(c, a.source.query), at.Secret)
+	rt, _ := c.RefreshToken(a.source.query)
+	return a.digest(rt.Secret, at.Secret)
 }
 
 // digest keeps apart what must not be kept itself.

@@ -113,7 +113,7 @@ func (s *Store) Update(ctx context.Context, key string, edit func(*tokencache.Ca
 			s.tokens.forget(key) // another process may have been quicker with the same change
 			return nil
 		}
-		err = s.replace(ctx, key, c, edited)
+		_, err = s.replaced(ctx, key, c, edited)
 		if err == nil {
 			s.changed(key, edited)
 			return nil
@@ -227,14 +227,9 @@ func (s *Store) write(ctx context.Context, key string, c *tokencache.Cache, v Ve
 	return v, err
 }
 
-// replace saves mine, which was made of from.cache, over from.
-func (s *Store) replace(ctx context.Context, key string, from contents, mine *tokencache.Cache) error {
-	_, err := s.replaced(ctx, key, from, mine)
-	return err
-}
-
-// replaced is replace, and returns the new version. What was unsaved of from is
-// part of mine, or was removed from it, and is unsaved no longer.
+// replaced saves mine, which was made of from.cache, over from, and returns the new
+// version. What was unsaved of from is part of mine, or was removed from it, and is
+// unsaved no longer.
 func (s *Store) replaced(ctx context.Context, key string, from contents, mine *tokencache.Cache) (Version, error) {
 	if from.version == Absent && mine.IsEmpty() { // there is nothing to create
 		if from.unsaved != nil && !s.unsaved.settle(key, from.unsaved) {
