@@ -19,6 +19,7 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 	"github.com/graphtoken/graphtoken/internal/testkit/entra"
+	"github.com/graphtoken/graphtoken/internal/testkit/workers"
 )
 
 // taskVar is the variable that makes a process a worker.
@@ -44,15 +45,7 @@ var query = tokencache.Query{ClientID: entra.PublicClient, Username: entra.Ana, 
 //
 // Open reaches the store at what [Store].Where said; it went through JSON.
 func Work[W any](open func(where W) (core.TokenBackend, error)) {
-	given, ok := os.LookupEnv(taskVar)
-	if !ok {
-		return
-	}
-	if err := work(given, open, os.Stdin, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "worker:", err)
-		os.Exit(1)
-	}
-	os.Exit(0)
+	workers.Work(taskVar, func(given string) error { return work(given, open, os.Stdin, os.Stdout) })
 }
 
 // work does what it is told, line by line, and answers each line:
@@ -68,11 +61,7 @@ func work[W any](given string, open func(W) (core.TokenBackend, error), in io.Re
 	if err := json.Unmarshal([]byte(given), &t); err != nil {
 		return err
 	}
-	var where W
-	if err := json.Unmarshal(t.Where, &where); err != nil {
-		return err
-	}
-	backend, err := open(where)
+	backend, err := workers.Open(t.Where, open)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/testkit/workers"
 )
 
 // taskVariable makes a process a worker.
@@ -45,15 +46,7 @@ type report struct {
 //
 // open reaches the store at what RunProcesses was told; it went through JSON.
 func Work[W any](open func(where W) (core.TokenBackend, error)) {
-	given, ok := os.LookupEnv(taskVariable)
-	if !ok {
-		return
-	}
-	if err := work(given, open, os.Stdin, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "worker:", err)
-		os.Exit(1)
-	}
-	os.Exit(0)
+	workers.Work(taskVariable, func(given string) error { return work(given, open, os.Stdin, os.Stdout) })
 }
 
 func work[W any](given string, open func(W) (core.TokenBackend, error), in io.Reader, out io.Writer) error {
@@ -61,11 +54,7 @@ func work[W any](given string, open func(W) (core.TokenBackend, error), in io.Re
 	if err := json.Unmarshal([]byte(given), &t); err != nil {
 		return err
 	}
-	var where W
-	if err := json.Unmarshal(t.Where, &where); err != nil {
-		return err
-	}
-	backend, err := open(where)
+	backend, err := workers.Open(t.Where, open)
 	if err != nil {
 		return err
 	}
