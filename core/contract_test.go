@@ -38,7 +38,7 @@ var (
 
 	_ = []core.StoreOption{core.WithCryptography(nil), core.WithNamespace(""), core.WithPlaintextReads(), core.WithLogger(slog.Default()),
 		core.WithObserver(nil), core.WithClock(time.Now), core.WithRefreshWindow(time.Minute, time.Second), core.WithRefreshTimeout(time.Second),
-		core.WithLeaseTTL(time.Second), core.WithMaxStale(time.Second), core.WithMaxRecords(1)}
+		core.WithLeaseTTL(time.Second), core.WithMaxStale(time.Second), core.WithMaxTokens(1)}
 	_ = []core.TokenOption{core.MinValidity(time.Minute), core.Claims(""), core.Rejected(tokencache.Secret(""))}
 
 	_ interface {

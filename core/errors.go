@@ -59,7 +59,7 @@ var (
 // the text is Printable.
 type Error struct {
 	Op      string // "load", "save", "check", "delete", "refresh", "acquire", …
-	Backend string // "filesystem", "redis", …
+	Backend string // "filesystem", "redis", …; "store" where Store found the fault, see FromBackend
 	Key     string // the logical key, without prefix; empty where it is about none
 	Err     error
 }
@@ -80,3 +80,11 @@ func (e *Error) cause() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// FromBackend reports whether the backend failed. Otherwise [Store] found the
+// fault in what the backend gave it: a record that can't be read, a user who
+// isn't in it.
+func (e *Error) FromBackend() bool { return e.Backend != storeItself }
+
+// storeItself stands in Error.Backend where Store found the fault.
+const storeItself = "store"

@@ -14,21 +14,24 @@ type Observer interface {
 
 // Event is one thing a store did, or failed to do.
 type Event struct {
-	Name     string // one of the Event constants
+	Name     EventName
 	Key      string
 	Duration time.Duration
 	Err      error // nil when it succeeded
 }
 
+// EventName says what happened.
+type EventName string
+
 // The names of events.
 const (
-	EventLoad    = "load"    // the backend was asked for a record; Err is nil where it had none
-	EventSave    = "save"    // the backend was given a record; ErrConflict is part of the game
-	EventRefresh = "refresh" // the refresh function ran
-	EventUnsaved = "unsaved" // new tokens could not be saved, and are kept in the process
+	EventLoad    EventName = "load"    // the backend was asked for a record; Err is nil where it had none
+	EventSave    EventName = "save"    // the backend was given a record; ErrConflict is usual
+	EventRefresh EventName = "refresh" // the refresh function ran
+	EventUnsaved EventName = "unsaved" // new tokens could not be saved, and are kept in the process
 )
 
-func (s *Store) observe(ctx context.Context, name, key string, start time.Time, err error) {
+func (s *Store) observe(ctx context.Context, name EventName, key string, start time.Time, err error) {
 	d := s.now().Sub(start)
 	level := slog.LevelDebug
 	if err != nil && name != EventLoad && name != EventSave {
@@ -39,7 +42,7 @@ func (s *Store) observe(ctx context.Context, name, key string, start time.Time, 
 		if err != nil {
 			attrs = append(attrs, slog.String("error", err.Error()))
 		}
-		s.log.LogAttrs(ctx, level, "graphtoken: "+name, attrs...)
+		s.log.LogAttrs(ctx, level, "graphtoken: "+string(name), attrs...)
 	}
 	if s.observer != nil {
 		s.observer.Observe(ctx, Event{Name: name, Key: key, Duration: d, Err: err})

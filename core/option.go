@@ -81,8 +81,8 @@ func WithMaxStale(d time.Duration) StoreOption {
 	return func(s *Store) { s.tokens.maxStale = d }
 }
 
-// WithMaxRecords bounds the access tokens kept in the process, 10,000 by
+// WithMaxTokens bounds the access tokens kept in the process, 10,000 by
 // default; those that expire first leave first.
-func WithMaxRecords(n int) StoreOption {
+func WithMaxTokens(n int) StoreOption {
 	return func(s *Store) { s.tokens.limit = max(n, 1) }
 }

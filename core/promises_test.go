@@ -880,7 +880,7 @@ func TestPromise11_ASignOutHereIsSeenAtOnce(t *testing.T) {
 
 func TestPromise11_TheCopiesAreBounded(t *testing.T) {
 	p, b := newIDP(), newBackend()
-	s := core.NewStore(b, core.WithMaxRecords(10))
+	s := core.NewStore(b, core.WithMaxTokens(10))
 	for i := range 50 {
 		key := fmt.Sprintf("k%d", i)
 		p.signIn(t, s, key, "ana")
@@ -976,7 +976,7 @@ func (o *observed) Observe(_ context.Context, e core.Event) {
 	o.events = append(o.events, e)
 }
 
-func (o *observed) has(name string, err error) bool {
+func (o *observed) has(name core.EventName, err error) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, e := range o.events {

@@ -16,7 +16,7 @@ import (
 // what it knows of a key is shared by everything made from it.
 //
 // Its errors are those of the backend, unchanged, and for what it finds out by
-// itself (a broken record, a missing user) an [*Error] with Backend "store".
+// itself (a broken record, a missing user) an [*Error] whose FromBackend is false.
 type Store struct {
 	backend        TokenBackend
 	cryptography   CryptographyManager
@@ -290,5 +290,5 @@ func pauseAfterConflict(ctx context.Context, attempt int, conflict error) error 
 }
 
 func (s *Store) fail(op, key string, err error) error {
-	return &Error{Op: op, Backend: "store", Key: key, Err: err}
+	return &Error{Op: op, Backend: storeItself, Key: key, Err: err}
 }

@@ -57,7 +57,7 @@ func (c *Credential) explain(ctx context.Context, o policy.TokenRequestOptions, 
 	case errors.Is(err, core.ErrReauthRequired):
 		text := "graphtoken: the user must sign in again: " + core.Printable(err.Error())
 		return &AuthenticationRequiredError{o, failure{text, []error{err, c.unavailable(text, err)}}}
-	case errors.As(err, &ofStore) && ofStore.Backend != "store": // the backend's, and not what core.Store found in the record
+	case errors.As(err, &ofStore) && ofStore.FromBackend():
 		return c.unavailable("graphtoken: the store can't be used: "+core.Printable(err.Error()), err)
 	}
 	return failed(err)

@@ -45,11 +45,11 @@ type Options struct {
 	// can't be.
 	Prefix string
 
-	// RecoveryWindow is the days, 7 to 30, for which a deleted secret can be
+	// RecoveryDays is the number of days, 7 to 30, in which a deleted secret can be
 	// restored; the next Save of its key restores it. Zero deletes for good,
 	// as python-o365 does: nobody can use the refresh token of a user who
 	// signed out.
-	RecoveryWindow int
+	RecoveryDays int
 
 	// KMSKeyID is the ARN, id or alias of the key that encrypts the secrets this
 	// backend creates; the account's aws/secretsmanager where it is empty.
@@ -88,7 +88,7 @@ var (
 // ErrScheduledForDeletion: somebody scheduled the secret for deletion, and until
 // then its value can be neither read nor replaced. RestoreSecret brings it back
 // as it was; DeleteSecret with ForceDeleteWithoutRecovery, which is what Delete
-// does, makes room for a new one. A Backend with a RecoveryWindow takes such a
+// does, makes room for a new one. A Backend with RecoveryDays takes such a
 // secret for one that it deleted itself.
 var ErrScheduledForDeletion = errors.New("the secret is scheduled for deletion: restore it (aws secretsmanager restore-secret), or delete it for good")
 
@@ -117,14 +117,14 @@ func New(client *secretsmanager.Client, o Options) (*Backend, error) {
 		return nil, origin.Fail("new", "", fmt.Errorf("%w: the prefix is %d bytes long, %d too many",
 			core.ErrInvalidKey, len(o.Prefix), minimumLimit-limit))
 	}
-	if o.RecoveryWindow != 0 && (o.RecoveryWindow < minimumWindow || o.RecoveryWindow > maximumWindow) {
-		return nil, origin.Fail("new", "", fmt.Errorf("a recovery window has %d to %d days, not %d", minimumWindow, maximumWindow, o.RecoveryWindow))
+	if o.RecoveryDays != 0 && (o.RecoveryDays < minimumWindow || o.RecoveryDays > maximumWindow) {
+		return nil, origin.Fail("new", "", fmt.Errorf("RecoveryDays is %d to %d days, or zero, not %d", minimumWindow, maximumWindow, o.RecoveryDays))
 	}
 	b := &Backend{
 		client:      client,
 		prefix:      o.Prefix,
 		naming:      core.Naming{Escape: '=', Limit: limit},
-		window:      o.RecoveryWindow,
+		window:      o.RecoveryDays,
 		description: o.Description,
 	}
 	if b.description == "" {

@@ -33,9 +33,9 @@ func TestNewRefusesWhatTheServiceWould(t *testing.T) {
 		"a prefix with a space":     {client, awssecrets.Options{Prefix: "my tokens/"}, core.ErrInvalidKey},
 		"a prefix that is an ARN":   {client, awssecrets.Options{Prefix: "arn:aws:"}, core.ErrInvalidKey},
 		"a long prefix":             {client, awssecrets.Options{Prefix: strings.Repeat("p", 264)}, core.ErrInvalidKey},
-		"a window of six days":      {client, awssecrets.Options{RecoveryWindow: 6}, nil},
-		"a window of a month":       {client, awssecrets.Options{RecoveryWindow: 31}, nil},
-		"a window that lies behind": {client, awssecrets.Options{RecoveryWindow: -7}, nil},
+		"a window of six days":      {client, awssecrets.Options{RecoveryDays: 6}, nil},
+		"a window of a month":       {client, awssecrets.Options{RecoveryDays: 31}, nil},
+		"a window that lies behind": {client, awssecrets.Options{RecoveryDays: -7}, nil},
 	} {
 		b, err := awssecrets.New(k.client, k.o)
 		if err == nil || b != nil || k.is != nil && !errors.Is(err, k.is) {
@@ -43,7 +43,7 @@ func TestNewRefusesWhatTheServiceWould(t *testing.T) {
 		}
 	}
 	for _, o := range []awssecrets.Options{
-		{}, {Prefix: "tokens/"}, {Prefix: strings.Repeat("p", 263)}, {RecoveryWindow: 7}, {RecoveryWindow: 30},
+		{}, {Prefix: "tokens/"}, {Prefix: strings.Repeat("p", 263)}, {RecoveryDays: 7}, {RecoveryDays: 30},
 	} {
 		if _, err := awssecrets.New(client, o); err != nil {
 			t.Errorf("%+v: %v", o, err)
@@ -233,7 +233,7 @@ func TestTheLeastPermissionsAreThoseUsed(t *testing.T) {
 	double := secretstest.Start(t, secretstest.Options{})
 	client := connect(double.URL, nil)
 	tags := map[string]string{"team": "mail"}
-	for _, o := range []awssecrets.Options{{Prefix: "tokens/", Tags: tags}, {Prefix: "tokens/kept/", Tags: tags, RecoveryWindow: 7}} {
+	for _, o := range []awssecrets.Options{{Prefix: "tokens/", Tags: tags}, {Prefix: "tokens/kept/", Tags: tags, RecoveryDays: 7}} {
 		b := on(t, client, o)
 		for range 2 {
 			v := save(t, b, "k", "0", core.Absent)
@@ -526,7 +526,7 @@ func TestBackendsThatKeepTheSameRecordsAreOnePlace(t *testing.T) {
 	}
 	for name, other := range map[string]any{
 		"another prefix":    at(client, awssecrets.Options{Prefix: "a/"}),
-		"deleted otherwise": at(client, awssecrets.Options{RecoveryWindow: 7}),
+		"deleted otherwise": at(client, awssecrets.Options{RecoveryDays: 7}),
 		"another client":    at(connect("http://127.0.0.1:1", nil), awssecrets.Options{}),
 	} {
 		if other == at(client, awssecrets.Options{}) {

@@ -35,10 +35,10 @@ func TestConformanceOnTheDouble(t *testing.T) {
 	conform(t, awssecrets.Options{}, nil)
 }
 
-func TestConformanceWithARecoveryWindow(t *testing.T) {
+func TestConformanceWithRecoveryDays(t *testing.T) {
 	t.Parallel()
 	const same = "how a secret is deleted makes no difference"
-	conform(t, awssecrets.Options{RecoveryWindow: 7}, map[string]string{
+	conform(t, awssecrets.Options{RecoveryDays: 7}, map[string]string{
 		"claims": same, "keys": same, "payload": same, "leases": same, "watch": same, "refresh": same, "redaction": same, "large": same, "many": same,
 	})
 }

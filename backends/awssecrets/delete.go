@@ -9,7 +9,7 @@ import (
 )
 
 // Delete implements [core.TokenBackend]. It deletes for good, or, with a
-// RecoveryWindow, schedules the secret for deletion. It leaves the lease, which
+// RecoveryDays, schedules the secret for deletion. It leaves the lease, which
 // is its holder's.
 func (b *Backend) Delete(ctx context.Context, key string) error {
 	if err := origin.Admit(ctx, "delete", key); err != nil {

@@ -321,8 +321,8 @@ func TestASecretThatSomebodyScheduledForDeletionIsAnErrorOfItsOwn(t *testing.T) 
 }
 
 func TestWithARecoveryWindowASecretIsGoneAndCanComeBack(t *testing.T) {
-	b, double := open(t, secretstest.Options{}, awssecrets.Options{RecoveryWindow: 7})
-	other := on(t, connect(double.URL, nil), awssecrets.Options{RecoveryWindow: 7})
+	b, double := open(t, secretstest.Options{}, awssecrets.Options{RecoveryDays: 7})
+	other := on(t, connect(double.URL, nil), awssecrets.Options{RecoveryDays: 7})
 	v := save(t, b, "k", "0", core.Absent)
 	for round, known := range []core.Version{core.Absent, core.AnyVersion} {
 		old := v
@@ -363,7 +363,7 @@ func TestWithARecoveryWindowASecretIsGoneAndCanComeBack(t *testing.T) {
 // The service deletes behind, and keeps the name for some seconds.
 func TestSigningInAtOnceAfterSigningOut(t *testing.T) {
 	for _, window := range []int{0, 30} {
-		b, double := open(t, secretstest.Options{PurgeTime: time.Hour}, awssecrets.Options{RecoveryWindow: window})
+		b, double := open(t, secretstest.Options{PurgeTime: time.Hour}, awssecrets.Options{RecoveryDays: window})
 		for _, known := range []core.Version{core.Absent, core.AnyVersion} {
 			v := save(t, b, "k", "0", core.AnyVersion)
 			_, err := connect(double.URL, nil).DeleteSecret(t.Context(), &secretsmanager.DeleteSecretInput{
@@ -386,7 +386,7 @@ func TestSigningInAtOnceAfterSigningOut(t *testing.T) {
 				t.Errorf("Delete = %v", err)
 			}
 			// The service is done when the second CreateSecret comes in.
-			patient := on(t, connect(double.URL, &purging{double: double}), awssecrets.Options{RecoveryWindow: window})
+			patient := on(t, connect(double.URL, &purging{double: double}), awssecrets.Options{RecoveryDays: window})
 			v, err = patient.Save(t.Context(), "k", core.Record{Data: []byte("1"), Version: known})
 			if err != nil {
 				t.Fatalf("Save = %v", err)

@@ -63,7 +63,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitNotFound
 	case errors.Is(err, core.ErrCorrupt), errors.Is(err, core.ErrLegacyToken), errors.Is(err, core.ErrDecrypt), errors.Is(err, errMalformedToken):
 		return exitStore
-	case errors.As(err, &inStore) && inStore.Backend != "store":
+	case errors.As(err, &inStore) && inStore.FromBackend():
 		return exitStore
 	case errors.As(err, &refusal), errors.As(err, &network):
 		return exitProvider
@@ -99,5 +99,5 @@ func adviceOn(err error, s *session) string {
 // is in it can't be read: a backend finds the empty and the torn ones.
 func foundByStore(err error) bool {
 	var inStore *core.Error
-	return errors.As(err, &inStore) && inStore.Backend == "store"
+	return errors.As(err, &inStore) && !inStore.FromBackend()
 }
