@@ -1,0 +1,108 @@
+// Package scope names what a program asks a user to permit, in the words of
+// python-o365's scope helpers:
+//
+//	scope.For("basic", "message_all")
+//	// https://graph.microsoft.com/User.Read
+//	// https://graph.microsoft.com/Mail.ReadWrite
+//	// https://graph.microsoft.com/Mail.Send
+//
+// Scopes and helpers can be mixed, and a name that is no helper passes as a
+// scope: For("basic", "Chat.Read") is good, too.
+//
+// The scopes of a national cloud, or of another API, are those of another
+// [Resource]: GraphChina.For("basic").
+package scope
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+// A Resource is an API that scopes belong to, named by the URL that its scopes
+// begin with. An API of your own is one, too:
+// Resource("api://11111111-2222-3333-4444-555555555555").
+type Resource string
+
+// Microsoft Graph in each cloud, and Dynamics 365 Business Central. The two
+// American Graphs have one authority, so that an authority doesn't say which
+// Graph is meant, and a program has to.
+//
+//   - https://learn.microsoft.com/graph/deployments
+//   - https://learn.microsoft.com/dynamics365/business-central/dev-itpro/administration/automation-apis-using-s2s-authentication
+const (
+	Graph             Resource = "https://graph.microsoft.com/"
+	GraphUSGovernment Resource = "https://graph.microsoft.us/"     // L4
+	GraphUSDefense    Resource = "https://dod-graph.microsoft.us/" // L5
+	GraphChina        Resource = "https://microsoftgraph.chinacloudapi.cn/"
+	BusinessCentral   Resource = "https://api.businesscentral.dynamics.com/"
+)
+
+// For returns the scopes of Microsoft Graph's public cloud that helpersOrScopes
+// stand for. See [Resource.For].
+func For(helpersOrScopes ...string) []string { return Graph.For(helpersOrScopes...) }
+
+// For returns the scopes that helpersOrScopes stand for, in their order and each
+// once. A text with several, parted by blanks or commas, is split.
+//
+// The resource's URL is put before each scope, with two exceptions: one that
+// names its resource itself ("https://outlook.office.com/IMAP.AccessAsUser.All"),
+// and the scopes of OpenID Connect, which have none (openid, profile, email,
+// offline_access). Without names there are no scopes.
+func (r Resource) For(helpersOrScopes ...string) []string {
+	var scopes []string
+	for _, name := range tokencache.SplitScopes(helpersOrScopes...) {
+		bare, isHelper := helpers[name]
+		if !isHelper {
+			bare = []string{name}
+		}
+		for _, scope := range bare {
+			scopes = append(scopes, r.prefixed(scope))
+		}
+	}
+	return tokencache.SplitScopes(scopes...) // two helpers may stand for one scope
+}
+
+func (r Resource) prefixed(scope string) string {
+	if strings.Contains(scope, "/") || slices.Contains(openIDScopes, strings.ToLower(scope)) {
+		return scope
+	}
+	return strings.TrimRight(string(r), "/") + "/" + scope
+}
+
+// openIDScopes are OpenID Connect's own (OpenID Connect Core 1.0, sections 3.1.2.1,
+// 5.4 and 11), as far as Entra has them:
+// https://learn.microsoft.com/entra/identity-platform/scopes-oidc#openid-connect-scopes
+var openIDScopes = []string{"openid", "profile", "email", "offline_access"}
+
+// helpers are python-o365's: DEFAULT_SCOPES of its connection.py, in that order.
+// Its documentation has sharepoint_dl for what its code calls sharepoint_all.
+var helpers = map[string][]string{
+	"basic":                   {"User.Read"},
+	"mailbox":                 {"Mail.Read"},
+	"mailbox_shared":          {"Mail.Read.Shared"},
+	"mailbox_settings":        {"MailboxSettings.ReadWrite"},
+	"message_send":            {"Mail.Send"},
+	"message_send_shared":     {"Mail.Send.Shared"},
+	"message_all":             {"Mail.ReadWrite", "Mail.Send"},
+	"message_all_shared":      {"Mail.ReadWrite.Shared", "Mail.Send.Shared"},
+	"address_book":            {"Contacts.Read"},
+	"address_book_shared":     {"Contacts.Read.Shared"},
+	"address_book_all":        {"Contacts.ReadWrite"},
+	"address_book_all_shared": {"Contacts.ReadWrite.Shared"},
+	"calendar":                {"Calendars.Read"},
+	"calendar_shared":         {"Calendars.Read.Shared"},
+	"calendar_all":            {"Calendars.ReadWrite"},
+	"calendar_shared_all":     {"Calendars.ReadWrite.Shared"},
+	"users":                   {"User.ReadBasic.All"},
+	"onedrive":                {"Files.Read.All"},
+	"onedrive_all":            {"Files.ReadWrite.All"},
+	"sharepoint":              {"Sites.Read.All"},
+	"sharepoint_all":          {"Sites.ReadWrite.All"},
+	"sharepoint_dl":           {"Sites.ReadWrite.All"},
+	"settings_all":            {"MailboxSettings.ReadWrite"},
+	"tasks":                   {"Tasks.Read"},
+	"tasks_all":               {"Tasks.ReadWrite"},
+	"presence":                {"Presence.Read"},
+}
