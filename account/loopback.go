@@ -27,9 +27,9 @@ type LoopbackOptions struct {
 	Port int
 }
 
-// SignInLoopback signs a user in with a browser on this machine: it listens on
-// 127.0.0.1, opens the sign-in page, and waits for the browser to come back,
-// or for ctx. The application's registration must list http://localhost
+// SignInLoopback signs a user in with a browser on this machine: it listens on one
+// port of 127.0.0.1 and ::1, opens the sign-in page, and waits for the browser to
+// come back, or for ctx. The application's registration must list http://localhost
 // (platform "Mobile and desktop applications"); Entra doesn't compare the port
 // (RFC 8252 section 7.3).
 //
@@ -43,21 +43,24 @@ func (a *Account) SignInLoopback(ctx context.Context, o LoopbackOptions) (tokenc
 		return tokencache.Account{}, errors.New("account: sign in: LoopbackOptions.Open is not set")
 	}
 	var lc net.ListenConfig
-	listener, err := lc.Listen(ctx, "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(o.Port)))
+	listeners, err := listen(lc.Listen).onLoopback(ctx, o.Port)
 	if err != nil {
 		return tokencache.Account{}, fmt.Errorf("account: sign in: %w", err)
 	}
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	address, flow, err := a.begin(ctx, o.AuthOptions, "http://localhost:"+port, true)
+	port := portOf(listeners[0])
+	address, flow, err := a.begin(ctx, o.AuthOptions, "http://localhost:"+strconv.Itoa(port), true)
 	if err != nil {
-		return tokencache.Account{}, errors.Join(err, listener.Close())
+		closeAll(listeners)
+		return tokencache.Account{}, err
 	}
 
 	visits := make(chan visit)
 	gone := make(chan struct{}) // nobody waits for visits any more
-	server := &http.Server{Handler: receiver(flow, visits, gone), ReadHeaderTimeout: 10 * time.Second}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	server := &http.Server{Handler: onlyHost(port, receiver(flow, visits, gone)), ReadHeaderTimeout: 10 * time.Second}
+	served := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() { served <- server.Serve(l) }()
+	}
 	defer func() {
 		close(gone)
 		// The last page is on its way: let it arrive.
