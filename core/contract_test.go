@@ -11,7 +11,7 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// The names and signatures that docs/design.md marks as contract: outside
+// The names and signatures that docs/contract.md has: outside
 // programs compile against them. This file need only compile.
 var (
 	_ = []core.Version{core.AnyVersion, core.Absent}

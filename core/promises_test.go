@@ -18,7 +18,7 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// The tests in this file are named for the eleven promises of docs/design.md.
+// The tests in this file are named for the eleven promises of docs/contract.md.
 
 // calm has no jitter, so that tests can name the moment a refresh is due.
 func calm() core.StoreOption { return core.WithRefreshWindow(5*time.Minute, 0) }
