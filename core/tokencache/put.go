@@ -203,11 +203,9 @@ func (p *putting) refreshToken() {
 		p.homeMember(),
 		{"environment", p.environment},
 		{"client_id", r.ClientID},
+		{"target", r.Scope},
 		{"last_modification_time", r.after(0)},
 		{fieldNames[sentAt], newStamp(r.Sent, r.RefreshToken)},
-	}
-	if r.Library.keysRefreshTokensByScope() {
-		o = append(o, member{"target", r.Scope})
 	}
 	if r.FamilyID != "" {
 		o = append(o, member{"family_id", r.FamilyID})
@@ -346,7 +344,9 @@ var keyMembers = []string{"home_account_id", "environment", "client_id", "realm"
 // members that the key was made of as they are there. The library that wrote old
 // replaces what stands under that key, and what stands elsewhere it keeps
 // beside its own: it would spend a spent refresh token again. MSAL Python makes
-// the key from the members of the entry that it found.
+// the key from the members of the entry that it found. A refresh token without
+// scopes gets them all the same: MSAL Go, Node and Java file none, and python-o365
+// asks for those of the refresh token.
 func (e *entry) inPlaceOf(old *entry) *entry {
 	if old.opaque() || e.opaque() {
 		return e
@@ -366,10 +366,12 @@ func (e *entry) inPlaceOf(old *entry) *entry {
 			if i < 0 || theirs[i].raw != m.raw {
 				changed = true
 			}
-			if i < 0 {
+			switch {
+			case i >= 0:
+				m.raw = theirs[i].raw
+			case e.kind != refreshTokens:
 				continue
 			}
-			m.raw = theirs[i].raw
 		}
 		w.name(m.name)
 		w.raw(m.raw)
