@@ -134,9 +134,12 @@ func (p theirs) restart(t *testing.T) {
 // ours is a program that has this collection.
 type ours struct {
 	place
-	client *msal.Client
-	store  *core.Store
-	keys   tokencache.Library // of a sign-in
+	client  *msal.Client
+	backend func() (core.TokenBackend, error) // a new one, as a program that starts has it
+	key     string
+	options []core.StoreOption
+	store   *core.Store
+	keys    tokencache.Library // of a sign-in
 }
 
 func (p place) ours(t *testing.T, tenant string) *ours {
@@ -145,7 +148,9 @@ func (p place) ours(t *testing.T, tenant string) *ours {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &ours{place: p, client: client}
+	o := &ours{place: p, client: client, key: record, backend: func() (core.TokenBackend, error) {
+		return filesystem.New(p.dir, filesystem.Options{})
+	}}
 	o.restart(t)
 	return o
 }
@@ -154,12 +159,13 @@ func (p *ours) String() string { return "this collection" }
 
 func (p *ours) restart(t *testing.T) {
 	t.Helper()
-	backend, err := filesystem.New(p.dir, filesystem.Options{})
+	backend, err := p.backend()
 	if err != nil {
 		t.Fatal(err)
 	}
 	// This collection, too, finds that fewMinutes are too few.
-	p.store = core.NewStore(backend, core.WithClock(func() time.Time { return time.Now().Add(fewMinutes + time.Minute) }))
+	clock := core.WithClock(func() time.Time { return time.Now().Add(fewMinutes + time.Minute) })
+	p.store = core.NewStore(backend, append(p.options, clock)...)
 }
 
 func (p *ours) signIn(t *testing.T) error {
@@ -169,12 +175,12 @@ func (p *ours) signIn(t *testing.T) error {
 		return err
 	}
 	r.Library = p.keys
-	_, err = p.store.Put(t.Context(), record, r)
+	_, err = p.store.Put(t.Context(), p.key, r)
 	return err
 }
 
 func (p *ours) source() *core.TokenSource {
-	return p.store.TokenSource(record, tokencache.Query{Username: entra.Ana, ClientID: entra.PublicClient, Scopes: scopes}, p.client.Refresh)
+	return p.store.TokenSource(p.key, tokencache.Query{Username: entra.Ana, ClientID: entra.PublicClient, Scopes: scopes}, p.client.Refresh)
 }
 
 func (p *ours) token(t *testing.T) (string, error) {

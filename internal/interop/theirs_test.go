@@ -171,3 +171,38 @@ func TestOtherLibrariesSpendEachOthersTokensWithoutThisCollection(t *testing.T) 
 		}
 	}
 }
+
+func TestPythonO365RefreshesNoTokenThatAnotherLibraryThanMSALPythonFiledLast(t *testing.T) {
+	for _, l := range libraries {
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t)
+			p.idp.SetLifetime(fewMinutes)
+			them, python := p.theirs(t, l, "common"), p.pythonO365(t, p.inFile(), "")
+			if err := them.signIn(t); err != nil {
+				t.Fatal(err)
+			}
+			var err error
+			n := p.requests(func() { _, err = python.token(t) })
+			if refreshes := err == nil && n == 1; refreshes != (l.name == "MSAL Python") {
+				t.Errorf("python-o365 refreshes: %t, after %d requests (%v)", refreshes, n, err)
+			}
+		})
+	}
+}
+
+// It reads its place once in its life.
+func TestAPythonO365ThatLivesOnSpendsTheTokenThatWeSpent(t *testing.T) {
+	p := newPlace(t)
+	p.idp.SetLifetime(fewMinutes)
+	us, python := p.ours(t, "common"), p.pythonO365(t, p.inFile(), "")
+	if _, _, err := python.do(t, "sign in"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := us.token(t); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := python.do(t, "refresh"); err == nil || p.idp.Grants().ReuseDetected != 1 {
+		t.Errorf("python-o365 reads its place again: %v", err)
+	}
+}

@@ -32,23 +32,29 @@ type Peer struct {
 	Authority    string   `json:"authority"`
 	User         string   `json:"user"`
 	Scopes       []string `json:"scopes"`
+
+	Place  map[string]string `json:"place,omitempty"`  // instead of Record, for python-o365: what it is told of its token backend
+	Fernet string            `json:"fernet,omitempty"` // python-o365's key, if it encrypts
 }
 
 // Command is one line of a worker's standard input.
 type Command struct {
-	Do string `json:"do"` // restart, redeem, silent, refresh, accounts, sign out, application, on behalf
+	Do string `json:"do"` // restart, redeem, silent, refresh, accounts, sign out, application, on behalf; python-o365: restart, wait, sign in, refresh
 
 	Code      string `json:"code,omitempty"` // of redeem, as are the next two
 	Redirect  string `json:"redirect,omitempty"`
 	Verifier  string `json:"verifier,omitempty"`
 	Assertion string `json:"assertion,omitempty"` // of on behalf: the user's token for Peer.Confidential
 	Claims    string `json:"claims,omitempty"`    // of redeem and application: the client's own, to which the token is bound; Java's and Node's alone
+	Variable  string `json:"variable,omitempty"`  // a process that is started now has it; for python-o365 in an environment variable
 }
 
 // Answer is one line of a worker's standard output.
 type Answer struct {
 	Token    string   `json:"token,omitempty"`
 	Accounts []string `json:"accounts,omitempty"`
+	Found    string   `json:"found,omitempty"`    // python-o365: the token that was there before a refresh
+	Variable string   `json:"variable,omitempty"` // python-o365: what became of Command.Variable
 	Error    string   `json:"error,omitempty"`
 }
 
