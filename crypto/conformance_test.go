@@ -2,6 +2,7 @@ package crypto_test
 
 import (
 	"encoding/base64"
+	"errors"
 	"strings"
 	"testing"
 
@@ -30,7 +31,7 @@ func (u underTest) OtherKey(t conformance.T) core.CryptographyManager {
 }
 
 func (u underTest) IsWrongKey(err error) bool {
-	return strings.Contains(err.Error(), "no key with id")
+	return errors.Is(err, crypto.ErrUnknownKey)
 }
 
 func (u underTest) Secrets() []string {

@@ -2,6 +2,7 @@ package crypto
 
 import (
 	"bytes"
+	"crypto/cipher"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -10,32 +11,58 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// An envelope is a header, "graphtoken:1:" with a key's id and a colon, and
-// what the cipher made, encoded.
+// An envelope is a header and, encoded, what the cipher made. The header begins
+// with the magic word and the format, and ends with a colon.
 const (
-	magic  = "graphtoken:"
-	format = "1:"
+	magic      = "graphtoken:"
+	ofKeyring  = "1:" // the key's id follows
+	ofDataKeys = "2:" // the id of a key service's key follows, a colon, and the data key that it wrapped
 )
 
 var encoding = base64.RawURLEncoding.Strict()
 
-func headerOf(id string) string { return magic + format + id + ":" }
-
-// open takes an envelope apart: into its header, the id in that, and what the
-// cipher made, encoded. They are parts of it, not copies.
-func open(envelope []byte) (header, id, sealed []byte, err error) {
+// open takes the magic word and the format off an envelope.
+func open(envelope []byte, format string) (rest []byte, err error) {
 	rest, ok := bytes.CutPrefix(envelope, []byte(magic))
 	if !ok {
-		return nil, nil, nil, malformed("it is not an envelope of this package")
+		return nil, malformed("it is not an envelope of this package")
 	}
-	if rest, ok = bytes.CutPrefix(rest, []byte(format)); !ok {
-		return nil, nil, nil, malformed("its envelope is of a format this version doesn't know")
+	found := string(rest[:min(len(rest), len(format))])
+	switch {
+	case found == format:
+		return rest[len(format):], nil
+	case found == ofKeyring:
+		return nil, fmt.Errorf("%w: %w: under a key of a Keyring, and this is none", core.ErrDecrypt, ErrUnknownKey)
+	case found == ofDataKeys:
+		return nil, fmt.Errorf("%w: %w: under a key service's key, for DataKeys to decrypt", core.ErrDecrypt, ErrUnknownKey)
 	}
-	if len(rest) < idSize+len(":") || rest[idSize] != ':' || !isID(rest[:idSize]) {
-		return nil, nil, nil, malformed("its envelope names no key")
+	return nil, malformed("its envelope is of a format this version doesn't know")
+}
+
+// seal returns the envelope of plaintext.
+func seal(aead cipher.AEAD, header string, plaintext, associatedData []byte) []byte {
+	// What is authenticated and what the cipher makes share one array, in that order.
+	data := appendAuthenticated(make([]byte, 0, authenticatedSize(len(header), len(associatedData))+len(plaintext)+aead.Overhead()), header, associatedData)
+	sealed := aead.Seal(data[len(data):], nil, plaintext, data)
+	envelope := make([]byte, 0, len(header)+encoding.EncodedLen(len(sealed)))
+	return encoding.AppendEncode(append(envelope, header...), sealed)
+}
+
+// unseal returns the plaintext of an envelope: of its header, and of what the
+// cipher made, encoded.
+func unseal(aead cipher.AEAD, header, encoded, associatedData []byte) ([]byte, error) {
+	data := appendAuthenticated(make([]byte, 0, authenticatedSize(len(header), len(associatedData))+encoding.DecodedLen(len(encoded))), header, associatedData)
+	sealed, err := appendDecoded(data, encoded)
+	if err != nil {
+		return nil, malformed("its envelope is damaged or cut short")
 	}
-	id, sealed = rest[:idSize], rest[idSize+len(":"):]
-	return envelope[:len(envelope)-len(sealed)], id, sealed, nil
+	sealed = sealed[len(data):]
+	plaintext, err := aead.Open(sealed[:0], nil, sealed, data)
+	if err != nil {
+		// The cipher can't tell more, nor should it.
+		return nil, malformed("it was altered, or stored under another name")
+	}
+	return plaintext, nil
 }
 
 // appendDecoded accepts what Encrypt writes and no other spelling of it: the

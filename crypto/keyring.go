@@ -26,6 +26,9 @@
 // user's place does not decrypt there. The page docs/envelope.md describes it byte
 // by byte.
 //
+// [DataKeys] encrypt the same way, with data keys that a [KeyService] wraps: the key above
+// them never leaves the service.
+//
 // [Rewrap] encrypts stored records anew beside running programs, after a change of
 // keys or, with a [Transition], of managers.
 package crypto
@@ -43,6 +46,10 @@ import (
 
 	"github.com/graphtoken/graphtoken/core"
 )
+
+// ErrUnknownKey: a record was encrypted under a key that the manager doesn't have. It
+// comes with [core.ErrDecrypt], and is mended by adding the key.
+var ErrUnknownKey = errors.New("encrypted under another key")
 
 // Keyring encrypts with its primary key and decrypts with any of its keys. It
 // is safe for concurrent use, and prints as the ids of its keys.
@@ -103,39 +110,31 @@ func (k *Keyring) Encrypt(_ context.Context, plaintext, associatedData []byte) (
 	if !ok {
 		return nil, errors.New("crypto: the zero Keyring has no key to encrypt with")
 	}
-	header := headerOf(k.primary)
-	// What is authenticated and what the cipher makes share one array, in that order.
-	data := appendAuthenticated(make([]byte, 0, authenticatedSize(len(header), len(associatedData))+len(plaintext)+aead.Overhead()), header, associatedData)
-	sealed := aead.Seal(data[len(data):], nil, plaintext, data)
-	envelope := make([]byte, 0, len(header)+encoding.EncodedLen(len(sealed)))
-	return encoding.AppendEncode(append(envelope, header...), sealed), nil
+	return seal(aead, headerOf(k.primary), plaintext, associatedData), nil
 }
 
 // Decrypt implements [core.CryptographyManager]. Every error wraps
 // [core.ErrDecrypt], and tells what is not an envelope, what was encrypted with
-// a key that is not in the keyring, and what was altered or belongs elsewhere.
+// a key that is not in the keyring ([ErrUnknownKey]), and what was altered or
+// belongs elsewhere.
 func (k *Keyring) Decrypt(_ context.Context, ciphertext, associatedData []byte) ([]byte, error) {
-	header, id, encoded, err := open(ciphertext)
+	rest, err := open(ciphertext, ofKeyring)
 	if err != nil {
 		return nil, err
 	}
+	if len(rest) < idSize+len(":") || rest[idSize] != ':' || !isID(rest[:idSize]) {
+		return nil, malformed("its envelope names no key")
+	}
+	id, encoded := rest[:idSize], rest[idSize+len(":"):]
 	aead, ok := k.ciphers[string(id)]
 	if !ok {
-		return nil, fmt.Errorf("%w: no key with id %s in the keyring", core.ErrDecrypt, id)
+		return nil, fmt.Errorf("%w: %w: no key with id %s in the keyring", core.ErrDecrypt, ErrUnknownKey, id)
 	}
-	data := appendAuthenticated(make([]byte, 0, authenticatedSize(len(header), len(associatedData))+encoding.DecodedLen(len(encoded))), header, associatedData)
-	sealed, err := appendDecoded(data, encoded)
-	if err != nil {
-		return nil, malformed("its envelope is damaged or cut short")
-	}
-	sealed = sealed[len(data):]
-	plaintext, err := aead.Open(sealed[:0], nil, sealed, data)
-	if err != nil {
-		// The cipher can't tell more, nor should it.
-		return nil, malformed("it was altered, or stored under another name")
-	}
-	return plaintext, nil
+	return unseal(aead, ciphertext[:len(ciphertext)-len(encoded)], encoded, associatedData)
 }
+
+// headerOf returns the header of envelopes under the key of this id.
+func headerOf(id string) string { return magic + ofKeyring + id + ":" }
 
 // NeedsRotation reports whether a stored record is anything but encrypted with
 // the primary key: with another one, or not at all. Saving it again rotates

@@ -234,10 +234,11 @@ func TestARefusalSaysWhy(t *testing.T) {
 		{"plain JSON", `{"AccessToken":{"secret":"hunter2"}}`, "cannot decrypt: it is not an envelope of this package"},
 		{"nothing", "", "cannot decrypt: it is not an envelope of this package"},
 		{"Fernet", "gAAAAABhunter2", "cannot decrypt: it is not an envelope of this package"},
-		{"a later format", strings.Replace(mine, ":1:", ":2:", 1), "cannot decrypt: its envelope is of a format this version doesn't know"},
+		{"a later format", strings.Replace(mine, ":1:", ":3:", 1), "cannot decrypt: its envelope is of a format this version doesn't know"},
+		{"a key service's format", strings.Replace(mine, ":1:", ":2:", 1), "cannot decrypt: encrypted under another key: under a key service's key, for DataKeys to decrypt"},
 		{"an id in upper case", "graphtoken:1:ABCDEFABCDEFABCD:hunter2", "cannot decrypt: its envelope names no key"},
 		{"no id", "graphtoken:1:", "cannot decrypt: its envelope names no key"},
-		{"another's key", foreign, "cannot decrypt: no key with id " + other.ID() + " in the keyring"},
+		{"another's key", foreign, "cannot decrypt: encrypted under another key: no key with id " + other.ID() + " in the keyring"},
 		{"no base64", mine + "!hunter2", "cannot decrypt: its envelope is damaged or cut short"},
 		{"another user's", mine[:len(mine)-8] + "AAAAAAAA", "cannot decrypt: it was altered, or stored under another name"},
 	} {

@@ -96,11 +96,17 @@ type RewrapReport struct{ Rewrapped, Current, Gone, Failed, Left int }
 // primary key already costs one Load. Before it saves a record, it decrypts what it
 // is about to save, and compares.
 //
+// A manager with a method Prepare, as [DataKeys] have, is prepared first: it learns which
+// version of its service's key is the present one.
+//
 // A record that can't be decrypted, is corrupt, or is too large for the store once
 // encrypted, is counted as failed, and the others are gone on with. Any other
 // error, of the store or of ctx, ends Rewrap. The error joins the first of them;
 // it is nil where every record is encrypted with the primary key, or gone.
 func Rewrap(ctx context.Context, b core.TokenBackend, m Rotator, o RewrapOptions) (RewrapReport, error) {
+	if err := prepare(ctx, m); err != nil {
+		return RewrapReport{}, fmt.Errorf("crypto: rewrap: %w", err)
+	}
 	keys, err := rewrapKeys(ctx, b, o)
 	if err != nil {
 		return RewrapReport{}, fmt.Errorf("crypto: rewrap: which records there are: %w", err)

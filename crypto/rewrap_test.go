@@ -440,6 +440,44 @@ func TestRewrapBesideRunningProgramsLosesNothing(t *testing.T) {
 	}
 }
 
+func TestRewrapMovesRecordsToTheNewVersionOfAServicesKey(t *testing.T) {
+	s, b := newService("mine"), newTable()
+	fill(t, b, dataKeys(t, s, crypto.DataKeyOptions{Uses: 1}), 20)
+	s.rotate()
+	// A program that began before the rotation, and has not heard of it.
+	d := dataKeys(t, s, crypto.DataKeyOptions{})
+	report, err := crypto.Rewrap(t.Context(), lister{b}, d, crypto.RewrapOptions{})
+	if err != nil || report != (crypto.RewrapReport{Rewrapped: 20}) {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	wantAll(t, b, d, 20)
+	if report, err = crypto.Rewrap(t.Context(), lister{b}, d, crypto.RewrapOptions{}); err != nil || report != (crypto.RewrapReport{Current: 20}) {
+		t.Errorf("once more: %+v, %v", report, err)
+	}
+}
+
+func TestRewrapMovesRecordsFromAKeyringToAServiceAndBack(t *testing.T) {
+	s, b, k := newService("mine"), newTable(), ring(t, fixed)
+	fill(t, b, k, 5)
+	d := dataKeys(t, s, crypto.DataKeyOptions{})
+	for _, m := range []*crypto.Transition{transition(t, d, k), transition(t, k, d)} {
+		if report, err := crypto.Rewrap(t.Context(), lister{b}, m, crypto.RewrapOptions{}); err != nil || report != (crypto.RewrapReport{Rewrapped: 5}) {
+			t.Fatalf("%v: %+v, %v", m, report, err)
+		}
+		wantAll(t, b, m, 5)
+	}
+}
+
+func TestRewrapWithoutItsServiceTouchesNothing(t *testing.T) {
+	s, b := newService("mine"), newTable()
+	fill(t, b, dataKeys(t, s, crypto.DataKeyOptions{}), 5)
+	s.set(errDown, false)
+	report, err := crypto.Rewrap(t.Context(), lister{b}, transition(t, dataKeys(t, s, crypto.DataKeyOptions{}), ring(t, fixed)), crypto.RewrapOptions{})
+	if !errors.Is(err, errDown) || report != (crypto.RewrapReport{}) || len(b.saves) > 0 {
+		t.Errorf("%+v, %v, saves: %v", report, err, b.saves)
+	}
+}
+
 func TestATransitionTellsWhatEachManagerSaidAndStopsWhereOneCantBeAsked(t *testing.T) {
 	m := transition(t, ring(t, other), fernetManager(t))
 	_, err := m.Decrypt(t.Context(), []byte("garbage"), nil)

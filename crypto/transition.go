@@ -80,6 +80,17 @@ func (t *Transition) Decrypt(ctx context.Context, ciphertext, associatedData []b
 // manager encrypts with its primary key.
 func (t *Transition) NeedsRotation(ciphertext []byte) bool { return t.next.NeedsRotation(ciphertext) }
 
+// Prepare is the next manager's, where that has one: see [DataKeys.Prepare].
+func (t *Transition) Prepare(ctx context.Context) error { return prepare(ctx, t.next) }
+
+// prepare has a manager that needs a service look whether the service is there.
+func prepare(ctx context.Context, m Rotator) error {
+	if p, ok := m.(interface{ Prepare(context.Context) error }); ok {
+		return p.Prepare(ctx)
+	}
+	return nil
+}
+
 // String names the next manager as it prints, and counts the former ones.
 func (t *Transition) String() string {
 	if t == nil {

@@ -1,0 +1,534 @@
+package crypto
+
+import (
+	"bytes"
+	"context"
+	"crypto/cipher"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// KeyService wraps data keys with a key that never leaves a service: a key management
+// service, a vault, a hardware module. The modules crypto/awskms, crypto/azurekeys,
+// crypto/gcpkms and crypto/vaulttransit each have one. Implementations are safe for
+// concurrent use, return when ctx ends, and keep none of the slices.
+//
+// A service reports three kinds of failure differently, because each is mended
+// differently:
+//
+//   - An error that wraps [core.ErrDecrypt], of Unwrap alone: wrapped is nothing that the
+//     service's key wrapped. It also wraps [ErrUnknownKey] where the service can tell that
+//     another key did.
+//   - An error that wraps [ErrKeyDenied]: the service doesn't let the key be used.
+//   - Any other error: the service can't be reached, or is overloaded.
+type KeyService interface {
+	// Wrap encrypts a data key of 32 bytes.
+	Wrap(ctx context.Context, dataKey []byte) (WrappedKey, error)
+
+	// Unwrap returns the data key that Wrap was given.
+	Unwrap(ctx context.Context, wrapped WrappedKey) (dataKey []byte, err error)
+}
+
+// WrappedKey is a data key as a key service wrapped it. It is no secret, and is stored
+// in each record that the data key encrypts.
+type WrappedKey struct {
+	// KeyID names the service's key, with its version where it has versions: an ARN,
+	// a resource's name. 1,024 bytes at most. What a record says here may be anybody's:
+	// Unwrap never uses a key because KeyID names it.
+	KeyID string
+
+	// Data is what the service needs to unwrap the data key: 1 to 16,384 bytes.
+	Data []byte
+}
+
+const maxKeyID, maxWrapped = 1 << 10, 16 << 10
+
+// ErrKeyDenied: a key service answered, and doesn't let its key be used. The caller has no
+// permission, the key is disabled, or there is no such key. Records are not damaged: they
+// can be read once the service allows it.
+var ErrKeyDenied = errors.New("the key service denies the key")
+
+// DataKeyOptions says how long data keys are used. The zero value is right for most programs.
+type DataKeyOptions struct {
+	// UseFor is how long a data key encrypts, from its making; zero is an hour. The next
+	// data key costs one call of Wrap.
+	UseFor time.Duration
+
+	// Uses is how many records a data key encrypts: zero is a million, and 2³² the most
+	// that AES-GCM allows. With 1, each saved record has a data key of its own, and each
+	// save costs one call of Wrap.
+	Uses int64
+
+	// KnownFor is how long a data key decrypts before the service is asked again; zero is
+	// an hour. So long can it take until a program notices that the service denies the key.
+	KnownFor time.Duration
+
+	// MaxKnown is how many data keys are kept in memory, about 1 KB each; zero is 4,096. Those
+	// that were used longest ago are forgotten first, and are unwrapped again when they are needed.
+	MaxKnown int
+
+	// Timeout bounds one call of the service; zero is 5 seconds.
+	Timeout time.Duration
+}
+
+const (
+	defaultUseFor   = time.Hour
+	defaultUses     = 1_000_000
+	maxUses         = 1 << 32
+	defaultKnownFor = time.Hour
+	defaultMaxKnown = 4096
+	defaultTimeout  = 5 * time.Second
+
+	// outagePause is how long a service that could not be reached is left alone where
+	// the program can do without it.
+	outagePause = 30 * time.Second
+)
+
+// DataKeys encrypts records with data keys that a key service wraps (envelope encryption).
+// Each record holds its wrapped data key; the service's key stays in the service.
+//
+//	key, err := awskms.New(kms.NewFromConfig(cfg), "alias/tokens", awskms.Options{})
+//	if err != nil {
+//		return err
+//	}
+//	dataKeys, err := crypto.NewDataKeys(key, crypto.DataKeyOptions{})
+//	if err != nil {
+//		return err
+//	}
+//	store := core.NewStore(backend, core.WithCryptography(dataKeys))
+//
+// A process makes one data key, has it wrapped, and encrypts with it for a bounded time and
+// number of uses. A data key that it knows decrypts without a call.
+//
+// When the service can't be reached, the process goes on with the data keys that it knows,
+// beyond their time if need be: it decrypts with them, and encrypts with the latest. So a
+// process that has read a record can save that record's next tokens. A record whose data key the
+// process doesn't know can't be read until the service is back. When the service answers
+// [ErrKeyDenied], the data key is forgotten.
+//
+// A record's place is bound as a [Keyring] binds it, and so is the wrapped data key. DataKeys
+// is safe for concurrent use, and prints no key.
+type DataKeys struct {
+	service KeyService
+	options DataKeyOptions
+
+	mu         sync.Mutex
+	current    *dataKey            // the latest that was made here; nil at first
+	known      map[string]*dataKey // by header, the current one among them
+	wrapping   *keyCall            // the call of Wrap that callers wait for, if there is one
+	unwrapping map[string]*keyCall // the calls of Unwrap under way, by header
+	pause      time.Time           // until then Wrap isn't called, where a data key is known
+	proven     bool                // the service has unwrapped what it wrapped
+}
+
+var _ Rotator = (*DataKeys)(nil)
+
+// dataKey is a data key that is known. Its fields below aead are guarded by DataKeys.mu.
+type dataKey struct {
+	header string // of the envelopes that it encrypts
+	keyID  string
+	aead   cipher.AEAD
+
+	encrypts time.Time // until then it is the current one; zero for one that was not made here
+	uses     int64     // by this process
+	good     time.Time // until then the service isn't asked about it
+	used     time.Time
+}
+
+// keyCall is a call of the service that several callers wait for.
+type keyCall struct {
+	done chan struct{} // closed once the others are set
+	key  *dataKey
+	err  error
+}
+
+// NewDataKeys returns a manager whose data keys the service wraps. It calls nothing.
+func NewDataKeys(service KeyService, o DataKeyOptions) (*DataKeys, error) {
+	if service == nil {
+		return nil, errors.New("crypto: data keys need a key service")
+	}
+	if o.UseFor < 0 || o.Uses < 0 || o.KnownFor < 0 || o.MaxKnown < 0 || o.Timeout < 0 {
+		return nil, errors.New("crypto: an option of data keys is negative")
+	}
+	if o.Uses > maxUses {
+		return nil, fmt.Errorf("crypto: a data key for %d records: AES-GCM with random nonces is good for 2³² (%d)", o.Uses, int64(maxUses))
+	}
+	setDefault(&o.UseFor, defaultUseFor)
+	setDefault(&o.Uses, defaultUses)
+	setDefault(&o.KnownFor, defaultKnownFor)
+	setDefault(&o.MaxKnown, defaultMaxKnown)
+	setDefault(&o.Timeout, defaultTimeout)
+	return &DataKeys{service: service, options: o, known: make(map[string]*dataKey), unwrapping: make(map[string]*keyCall)}, nil
+}
+
+func setDefault[T comparable](option *T, value T) {
+	if *option == *new(T) {
+		*option = value
+	}
+}
+
+// Prepare makes a new data key, and has it wrapped. A program that calls it as it begins
+// finds out whether the service can be reached and its key be used, before tokens depend on
+// that. After a rotation of the service's key, Prepare is what the manager learns it by at
+// once; [Rewrap] calls it.
+//
+// Its errors are the service's: [ErrKeyDenied], or why the service can't be reached.
+func (d *DataKeys) Prepare(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	_, err := d.begin(ctx, func(ctx context.Context) (*dataKey, error) { return d.wrap(ctx, 0) }).wait(ctx)
+	return err
+}
+
+// Encrypt implements [core.CryptographyManager]. It calls the service when a new data key is
+// due. Its errors are the service's, and ctx's.
+func (d *DataKeys) Encrypt(ctx context.Context, plaintext, associatedData []byte) ([]byte, error) {
+	key, err := d.encryptionKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return seal(key.aead, key.header, plaintext, associatedData), nil
+}
+
+// Decrypt implements [core.CryptographyManager]. It calls the service for a data key that it
+// doesn't know. Errors that wrap [core.ErrDecrypt] are of the record: [ErrUnknownKey] is
+// among them where another key of a service wrapped its data key. All others are of the service,
+// and ctx's: [ErrKeyDenied], or why it can't be reached.
+func (d *DataKeys) Decrypt(ctx context.Context, ciphertext, associatedData []byte) ([]byte, error) {
+	header, encoded, err := splitWrapped(ciphertext)
+	if err != nil {
+		return nil, err
+	}
+	key, err := d.decryptionKey(ctx, header)
+	if err != nil {
+		return nil, err
+	}
+	return unseal(key.aead, header, encoded, associatedData)
+}
+
+// NeedsRotation reports whether a stored record is anything but encrypted with a data key
+// that the service's present key wrapped, in its present version. Which that is DataKeys
+// learns whenever it has a data key wrapped; before the first, every record needs rotation.
+func (d *DataKeys) NeedsRotation(ciphertext []byte) bool {
+	d.mu.Lock()
+	current := d.current
+	d.mu.Unlock()
+	if current == nil {
+		return true
+	}
+	header, _, err := splitWrapped(ciphertext)
+	return err != nil || !bytes.HasPrefix(header, []byte(ofServiceKey(current.keyID)))
+}
+
+// encryptionKey returns the current data key, or the next where that is due.
+func (d *DataKeys) encryptionKey(ctx context.Context) (*dataKey, error) {
+	for {
+		d.mu.Lock()
+		now := time.Now()
+		if key := d.current; key != nil && key.uses < d.options.Uses && now.Before(key.encrypts) {
+			key.use(now)
+			d.mu.Unlock()
+			return key, nil
+		}
+		if now.Before(d.pause) {
+			if key := d.latest(now); key != nil {
+				d.mu.Unlock()
+				return key, nil
+			}
+		}
+		d.mu.Unlock()
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		key, err := d.nextKey(ctx)
+		if key != nil || err != nil {
+			return key, err
+		}
+	}
+}
+
+// nextKey has a data key made. Callers share the call, and then all look at the
+// current key again: nextKey returns nothing. Where each record has a key of its own
+// they don't, so that many records are saved at one time.
+func (d *DataKeys) nextKey(ctx context.Context) (*dataKey, error) {
+	var call *keyCall
+	if d.options.Uses == 1 {
+		call = d.begin(ctx, d.wrapForOne)
+	} else {
+		d.mu.Lock()
+		if d.wrapping == nil {
+			d.wrapping = d.begin(ctx, d.wrapForAll)
+		}
+		call = d.wrapping
+		d.mu.Unlock()
+	}
+	key, err := call.wait(ctx)
+	if err == nil || errors.Is(err, ErrKeyDenied) || ctx.Err() != nil {
+		return key, err
+	}
+	// The service can't be reached.
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	d.pause = now.Add(outagePause)
+	if key := d.latest(now); key != nil {
+		return key, nil
+	}
+	return nil, err
+}
+
+// latest returns the data key to encrypt with while the service can't be reached: the
+// current one, or else the one that was used last. It counts as used.
+func (d *DataKeys) latest(now time.Time) *dataKey {
+	key := d.current
+	if key == nil || key.uses >= maxUses {
+		key = nil
+		for _, k := range d.known {
+			if k.uses < maxUses && (key == nil || k.used.After(key.used)) {
+				key = k
+			}
+		}
+	}
+	if key != nil {
+		key.use(now)
+	}
+	return key
+}
+
+func (k *dataKey) use(now time.Time) { k.uses, k.used = k.uses+1, now }
+
+// decryptionKey returns the data key of envelopes with this header.
+func (d *DataKeys) decryptionKey(ctx context.Context, header []byte) (*dataKey, error) {
+	d.mu.Lock()
+	now := time.Now()
+	if key := d.known[string(header)]; key != nil && now.Before(key.good) {
+		key.used = now
+		d.mu.Unlock()
+		return key, nil
+	}
+	call := d.unwrapping[string(header)]
+	if call == nil {
+		if ctx.Err() != nil {
+			d.mu.Unlock()
+			return nil, context.Cause(ctx)
+		}
+		header := string(header)
+		wrapped, err := parseWrapped(header)
+		if err != nil {
+			d.mu.Unlock()
+			return nil, err
+		}
+		call = d.begin(ctx, func(ctx context.Context) (*dataKey, error) { return d.unwrap(ctx, header, wrapped) })
+		d.unwrapping[header] = call
+	}
+	d.mu.Unlock()
+	return call.wait(ctx)
+}
+
+// begin calls f, which no longer depends on ctx's end: others may wait for the same, and
+// what the service answers is kept.
+func (d *DataKeys) begin(ctx context.Context, f func(context.Context) (*dataKey, error)) *keyCall {
+	call := &keyCall{done: make(chan struct{})}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.options.Timeout)
+		defer cancel()
+		defer close(call.done)
+		call.key, call.err = f(ctx)
+	}()
+	return call
+}
+
+func (c *keyCall) wait(ctx context.Context) (*dataKey, error) {
+	select {
+	case <-c.done:
+		return c.key, c.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// wrapForAll is wrap for callers who share the call.
+func (d *DataKeys) wrapForAll(ctx context.Context) (*dataKey, error) {
+	_, err := d.wrap(ctx, 0)
+	d.mu.Lock()
+	d.wrapping = nil
+	d.mu.Unlock()
+	return nil, err
+}
+
+// wrapForOne is wrap for a caller who encrypts one record with the key.
+func (d *DataKeys) wrapForOne(ctx context.Context) (*dataKey, error) { return d.wrap(ctx, 1) }
+
+// wrap makes a data key, and makes it the current one. So many uses of it are the caller's.
+func (d *DataKeys) wrap(ctx context.Context, uses int64) (*dataKey, error) {
+	var secret [keySize]byte
+	rand.Read(secret[:]) // never fails
+	wrapped, err := d.service.Wrap(ctx, secret[:])
+	if err == nil {
+		err = d.prove(ctx, secret, wrapped)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("crypto: making a data key: %w", err)
+	}
+	aead, err := newAEAD(secret)
+	if err != nil {
+		return nil, fmt.Errorf("crypto: %w", err)
+	}
+	now := time.Now()
+	key := &dataKey{
+		header: headerOfWrapped(wrapped), keyID: wrapped.KeyID, aead: aead,
+		uses: uses, encrypts: now.Add(d.options.UseFor), good: now.Add(d.options.KnownFor), used: now,
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.current, d.pause = key, time.Time{}
+	d.keep(key)
+	return key, nil
+}
+
+// prove looks at what the service wrapped. The first data key is unwrapped again: a process
+// that is allowed to wrap alone would write records that nobody has read yet, and that it
+// can't read itself once it has ended.
+func (d *DataKeys) prove(ctx context.Context, secret [keySize]byte, wrapped WrappedKey) error {
+	if n := len(wrapped.KeyID); n == 0 || n > maxKeyID {
+		return fmt.Errorf("the key service names its key with %d bytes; 1 to %d are possible", n, maxKeyID)
+	}
+	if n := len(wrapped.Data); n == 0 || n > maxWrapped {
+		return fmt.Errorf("the key service wrapped the data key in %d bytes; 1 to %d are possible", n, maxWrapped)
+	}
+	d.mu.Lock()
+	proven := d.proven
+	d.mu.Unlock()
+	if proven {
+		return nil
+	}
+	again, err := d.service.Unwrap(ctx, wrapped)
+	if err != nil {
+		return fmt.Errorf("the key service wrapped it and doesn't unwrap it, so that nobody could read a record: %w", err)
+	}
+	if subtle.ConstantTimeCompare(again, secret[:]) != 1 {
+		return errors.New("the key service unwraps another data key than it wrapped")
+	}
+	d.mu.Lock()
+	d.proven = true
+	d.mu.Unlock()
+	return nil
+}
+
+// unwrap asks the service for the data key of envelopes with this header. When the service
+// can't be reached, a data key that is known stays so.
+func (d *DataKeys) unwrap(ctx context.Context, header string, wrapped WrappedKey) (*dataKey, error) {
+	secret, err := d.service.Unwrap(ctx, wrapped)
+	if err == nil && len(secret) != keySize {
+		err = malformed(fmt.Sprintf("its data key has %d bytes instead of %d", len(secret), keySize))
+	}
+	var aead cipher.AEAD
+	if err == nil {
+		aead, err = newAEAD([keySize]byte(secret))
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.unwrapping, header)
+	now, key := time.Now(), d.known[header]
+	switch {
+	case err == nil:
+		if key == nil {
+			key = &dataKey{header: header, keyID: wrapped.KeyID, aead: aead}
+		}
+		key.good, key.used = now.Add(d.options.KnownFor), now
+		d.keep(key)
+		return key, nil
+	case errors.Is(err, core.ErrDecrypt), errors.Is(err, ErrKeyDenied):
+		delete(d.known, header)
+		if d.current == key {
+			d.current = nil
+		}
+	case key != nil:
+		key.good, key.used = now.Add(outagePause), now
+		return key, nil
+	}
+	return nil, fmt.Errorf("crypto: the data key under %s: %w", core.Printable(wrapped.KeyID), err)
+}
+
+// keep files a data key, and forgets those that were used longest ago where there are too many.
+func (d *DataKeys) keep(key *dataKey) {
+	d.known[key.header] = key
+	for len(d.known) > d.options.MaxKnown {
+		oldest := key
+		for _, k := range d.known {
+			if k != d.current && (oldest == key || k.used.Before(oldest.used)) {
+				oldest = k
+			}
+		}
+		delete(d.known, oldest.header)
+	}
+}
+
+// ofServiceKey is how all envelopes under one key of a service begin.
+func ofServiceKey(id string) string {
+	return magic + ofDataKeys + encoding.EncodeToString([]byte(id)) + ":"
+}
+
+func headerOfWrapped(w WrappedKey) string {
+	return ofServiceKey(w.KeyID) + encoding.EncodeToString(w.Data) + ":"
+}
+
+// splitWrapped splits an envelope into its header and what the cipher made, encoded. Both are
+// parts of it, not copies.
+func splitWrapped(envelope []byte) (header, encoded []byte, err error) {
+	rest, err := open(envelope, ofDataKeys)
+	if err != nil {
+		return nil, nil, err
+	}
+	for range 2 {
+		colon := bytes.IndexByte(rest, ':')
+		if colon <= 0 {
+			return nil, nil, malformed("its envelope names no data key")
+		}
+		rest = rest[colon+1:]
+	}
+	return envelope[:len(envelope)-len(rest)], rest, nil
+}
+
+// parseWrapped takes a header that splitWrapped returned apart.
+func parseWrapped(header string) (WrappedKey, error) {
+	id, data, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(header, magic+ofDataKeys), ":"), ":")
+	keyID, errID := appendDecoded(nil, []byte(id))
+	wrapped, errData := appendDecoded(nil, []byte(data))
+	if errID != nil || errData != nil || len(keyID) > maxKeyID || len(wrapped) > maxWrapped {
+		return WrappedKey{}, malformed("its envelope has a damaged data key")
+	}
+	return WrappedKey{KeyID: string(keyID), Data: wrapped}, nil
+}
+
+// String names the service's key, once a data key was wrapped.
+func (d *DataKeys) String() string {
+	if d == nil {
+		return "[data keys nil]"
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.current == nil {
+		return "[data keys]"
+	}
+	return "[data keys under " + core.Printable(d.current.keyID) + "]"
+}
+
+// Format prints String, whatever the verb.
+func (d *DataKeys) Format(f fmt.State, _ rune) { io.WriteString(f, d.String()) }
+
+// MarshalText returns String.
+func (d *DataKeys) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// LogValue returns String.
+func (d *DataKeys) LogValue() slog.Value { return slog.StringValue(d.String()) }

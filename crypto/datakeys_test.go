@@ -1,0 +1,495 @@
+package crypto_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/graphtoken/graphtoken/conformance"
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/crypto"
+)
+
+// dataKeysUnderTest are DataKeys with what the suite may ask of them.
+type dataKeysUnderTest struct {
+	*crypto.DataKeys
+	options crypto.DataKeyOptions
+}
+
+func (u dataKeysUnderTest) OtherKey(t conformance.T) core.CryptographyManager {
+	return newDataKeysUnderTest(t, "other", u.options)
+}
+
+func (u dataKeysUnderTest) IsWrongKey(err error) bool { return errors.Is(err, crypto.ErrUnknownKey) }
+
+func newDataKeysUnderTest(t conformance.T, name string, o crypto.DataKeyOptions) core.CryptographyManager {
+	d, err := crypto.NewDataKeys(newService(name), o)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return dataKeysUnderTest{d, o}
+}
+
+func TestDataKeysConform(t *testing.T) {
+	for name, o := range map[string]crypto.DataKeyOptions{
+		"one data key for a process":           {},
+		"one data key for each record":         {Uses: 1},
+		"a data key that is forgotten at once": {Uses: 2, MaxKnown: 1, KnownFor: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conformance.RunCryptography(t, conformance.CryptographyHarness{
+				New: func(t conformance.T) core.CryptographyManager { return newDataKeysUnderTest(t, "mine", o) },
+			})
+		})
+	}
+}
+
+func save(t testing.TB, d *crypto.DataKeys, text string) []byte {
+	t.Helper()
+	stored, err := d.Encrypt(t.Context(), []byte(text), []byte("ana"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stored
+}
+
+func wantLoad(t testing.TB, d *crypto.DataKeys, stored []byte, text string) {
+	t.Helper()
+	if got, err := d.Decrypt(t.Context(), stored, []byte("ana")); err != nil || string(got) != text {
+		t.Errorf("Decrypt = %q, %v; want %q", got, err, text)
+	}
+}
+
+func wantCalls(t testing.TB, s *service, wraps, unwraps int) {
+	t.Helper()
+	if got := s.calls(); got != [2]int{wraps, unwraps} {
+		t.Errorf("%d calls of Wrap and %d of Unwrap, want %d and %d", got[0], got[1], wraps, unwraps)
+	}
+}
+
+func TestAProcessHasOneDataKeyWrappedForManyRecords(t *testing.T) {
+	s := newService("mine")
+	d := dataKeys(t, s, crypto.DataKeyOptions{})
+	for i := range 100 {
+		wantLoad(t, d, save(t, d, fmt.Sprint(i)), fmt.Sprint(i))
+	}
+	wantCalls(t, s, 1, 1) // the first data key is unwrapped once, to see that it can be
+}
+
+func TestALoadCallsTheServiceOnceForADataKey(t *testing.T) {
+	s := newService("mine")
+	writer, reader := dataKeys(t, s, crypto.DataKeyOptions{}), dataKeys(t, s, crypto.DataKeyOptions{})
+	one, two := save(t, writer, "one"), save(t, writer, "two")
+	wantCalls(t, s, 1, 1)
+	for range 10 {
+		wantLoad(t, reader, one, "one")
+		wantLoad(t, reader, two, "two")
+	}
+	wantCalls(t, s, 1, 2)
+}
+
+func TestManyWhoNeedADataKeyShareOneCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService("mine")
+		stored := save(t, dataKeys(t, s, crypto.DataKeyOptions{}), "one")
+		slow := slowly{s}
+		d := dataKeys(t, slow, crypto.DataKeyOptions{})
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() { wantLoad(t, d, stored, "one") })
+			all.Go(func() { save(t, d, "two") })
+		}
+		all.Wait()
+		wantCalls(t, s, 2, 3) // the writer's two, the reader's unwrap, and the two for the reader's own data key
+	})
+}
+
+// slowly is a key service whose calls take a second.
+type slowly struct{ crypto.KeyService }
+
+func (s slowly) Wrap(ctx context.Context, dataKey []byte) (crypto.WrappedKey, error) {
+	time.Sleep(time.Second)
+	return s.KeyService.Wrap(ctx, dataKey)
+}
+
+func (s slowly) Unwrap(ctx context.Context, w crypto.WrappedKey) ([]byte, error) {
+	time.Sleep(time.Second)
+	return s.KeyService.Unwrap(ctx, w)
+}
+
+func TestADataKeyEncryptsForABoundedTimeAndNumberOfRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService("mine")
+		d := dataKeys(t, s, crypto.DataKeyOptions{UseFor: time.Hour, Uses: 10})
+		headers := map[string]int{}
+		header := func() string {
+			stored := save(t, d, "text")
+			return string(stored[:bytes.LastIndexByte(stored, ':')])
+		}
+		for range 25 {
+			headers[header()]++
+		}
+		if len(headers) != 3 {
+			t.Errorf("25 records have %d data keys, want 3", len(headers))
+		}
+		for h, n := range headers {
+			if n > 10 {
+				t.Errorf("a data key encrypted %d records: %s", n, h)
+			}
+		}
+		last := header()
+		time.Sleep(time.Hour - 1)
+		if header() != last {
+			t.Error("the data key was replaced before its hour was over")
+		}
+		time.Sleep(1)
+		if header() == last {
+			t.Error("the data key encrypts after its hour")
+		}
+	})
+}
+
+func TestWithOneUseEachRecordHasADataKeyOfItsOwn(t *testing.T) {
+	s := newService("mine")
+	d := dataKeys(t, s, crypto.DataKeyOptions{Uses: 1})
+	if err := d.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 20 {
+				stored := save(t, d, "text")
+				mu.Lock()
+				seen[string(stored[:bytes.LastIndexByte(stored, ':')])] = true
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	if len(seen) != 160 {
+		t.Errorf("160 records have %d data keys", len(seen))
+	}
+	if calls := s.calls(); calls[0] != 160 {
+		t.Errorf("%d calls of Wrap, want 160: the prepared one is used", calls[0])
+	}
+}
+
+func TestAServiceThatIsDownServesWhatIsKnown(t *testing.T) {
+	for name, fault := range map[string]func(*service){
+		"it refuses connections": func(s *service) { s.set(errDown, false) },
+		"it doesn't answer":      func(s *service) { s.set(nil, true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newService("mine")
+				d := dataKeys(t, s, crypto.DataKeyOptions{})
+				stranger := save(t, dataKeys(t, s, crypto.DataKeyOptions{}), "unknown")
+				stored := save(t, d, "known")
+				fault(s)
+				for range 3 {
+					time.Sleep(5 * time.Hour)
+					wantLoad(t, d, stored, "known")
+					stored = save(t, d, "known")
+					wantLoad(t, d, stored, "known")
+				}
+				before := s.calls()
+				for range 100 {
+					wantLoad(t, d, stored, "known")
+					save(t, d, "more")
+				}
+				if s.calls() != before {
+					t.Errorf("while the service is down, it is called for each record: %v, then %v", before, s.calls())
+				}
+				if _, err := d.Decrypt(t.Context(), stranger, []byte("ana")); err == nil || errors.Is(err, core.ErrDecrypt) || errors.Is(err, crypto.ErrKeyDenied) {
+					t.Errorf("a record whose data key isn't known: %v, want the service's error", err)
+				}
+				s.set(nil, false)
+				time.Sleep(time.Minute)
+				wantLoad(t, d, stranger, "unknown")
+				again := save(t, d, "after")
+				if bytes.HasPrefix(again, stored[:bytes.LastIndexByte(stored, ':')]) {
+					t.Error("the old data key still encrypts after the service is back")
+				}
+			})
+		})
+	}
+}
+
+// A process begins, reads a record, and refreshes its token while the service is down: what
+// the provider gave must be saved, although this process never had a data key wrapped.
+func TestWhatWasObtainedIsSavedUnderTheDataKeyThatTheRecordWasReadWith(t *testing.T) {
+	for _, uses := range []int64{0, 1} {
+		t.Run(fmt.Sprintf("Uses %d", uses), func(t *testing.T) {
+			s := newService("mine")
+			stored := save(t, dataKeys(t, s, crypto.DataKeyOptions{}), "before")
+			d := dataKeys(t, s, crypto.DataKeyOptions{Uses: uses})
+			wantLoad(t, d, stored, "before")
+			s.set(errDown, false)
+			after := save(t, d, "after")
+			wantLoad(t, d, after, "after")
+			s.set(nil, false)
+			wantLoad(t, dataKeys(t, s, crypto.DataKeyOptions{}), after, "after")
+		})
+	}
+}
+
+func TestWithoutAnyDataKeyASaveSaysWhyTheServiceCantBeReached(t *testing.T) {
+	s := newService("mine")
+	s.set(errDown, false)
+	d := dataKeys(t, s, crypto.DataKeyOptions{})
+	if _, err := d.Encrypt(t.Context(), []byte("text"), []byte("ana")); !errors.Is(err, errDown) {
+		t.Errorf("Encrypt = %v, want %v", err, errDown)
+	}
+	if err := d.Prepare(t.Context()); !errors.Is(err, errDown) {
+		t.Errorf("Prepare = %v, want %v", err, errDown)
+	}
+	s.set(nil, false)
+	wantLoad(t, d, save(t, d, "text"), "text")
+}
+
+func TestADeniedKeyIsForgottenWhenTheServiceIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService("mine")
+		d := dataKeys(t, s, crypto.DataKeyOptions{KnownFor: time.Hour, UseFor: 10 * time.Hour})
+		stored := save(t, d, "text")
+		s.set(fmt.Errorf("%w: disabled", crypto.ErrKeyDenied), false)
+		time.Sleep(time.Hour - 1)
+		wantLoad(t, d, stored, "text")
+		time.Sleep(1)
+		if _, err := d.Decrypt(t.Context(), stored, []byte("ana")); !errors.Is(err, crypto.ErrKeyDenied) || errors.Is(err, core.ErrDecrypt) {
+			t.Errorf("Decrypt = %v, want ErrKeyDenied alone", err)
+		}
+		if _, err := d.Encrypt(t.Context(), []byte("text"), []byte("ana")); !errors.Is(err, crypto.ErrKeyDenied) {
+			t.Errorf("Encrypt = %v, want ErrKeyDenied", err)
+		}
+		s.set(errDown, false)
+		if _, err := d.Decrypt(t.Context(), stored, []byte("ana")); !errors.Is(err, errDown) {
+			t.Errorf("a denied data key is still used while the service is down: %v", err)
+		}
+		s.set(nil, false)
+		wantLoad(t, d, stored, "text")
+	})
+}
+
+func TestAProcessThatMayWrapAndNotUnwrapWritesNothing(t *testing.T) {
+	s := newService("mine")
+	s.noUnwrap = fmt.Errorf("%w: kms:Decrypt", crypto.ErrKeyDenied)
+	if stored, err := dataKeys(t, s, crypto.DataKeyOptions{}).Encrypt(t.Context(), []byte("text"), nil); !errors.Is(err, crypto.ErrKeyDenied) || stored != nil {
+		t.Errorf("Encrypt = %q, %v; want ErrKeyDenied", stored, err)
+	}
+}
+
+func TestACallerWhoLeavesCostsTheOthersNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService("mine")
+		stored := save(t, dataKeys(t, s, crypto.DataKeyOptions{}), "text")
+		d := dataKeys(t, slowly{s}, crypto.DataKeyOptions{})
+		ctx, cancel := context.WithCancel(t.Context())
+		left := make(chan error)
+		go func() {
+			_, err := d.Decrypt(ctx, stored, []byte("ana"))
+			left <- err
+		}()
+		synctest.Wait()
+		cancel()
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Errorf("the caller who left got %v", err)
+		}
+		time.Sleep(time.Second) // the service's answer
+		synctest.Wait()
+		before := s.calls()
+		wantLoad(t, d, stored, "text")
+		if s.calls() != before {
+			t.Error("the service's answer to a caller who left was thrown away")
+		}
+	})
+}
+
+func TestARotatedServiceKeyIsLearntWithTheNextDataKey(t *testing.T) {
+	s := newService("mine")
+	d := dataKeys(t, s, crypto.DataKeyOptions{})
+	if !d.NeedsRotation([]byte("graphtoken:2:x")) {
+		t.Error("before the first data key, NeedsRotation is false")
+	}
+	stored := save(t, d, "text")
+	if d.NeedsRotation(stored) {
+		t.Error("NeedsRotation is true for what was just encrypted")
+	}
+	s.rotate()
+	if err := d.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !d.NeedsRotation(stored) {
+		t.Error("NeedsRotation is false for a record under the key's former version")
+	}
+	wantLoad(t, d, stored, "text")
+	if d.NeedsRotation(save(t, d, "text")) {
+		t.Error("NeedsRotation is true for a record under the key's new version")
+	}
+	for _, foreign := range []string{"", "{}", "graphtoken:1:0123456789abcdef:AAAA"} {
+		if !d.NeedsRotation([]byte(foreign)) {
+			t.Errorf("NeedsRotation is false for %q", foreign)
+		}
+	}
+}
+
+func TestAnotherManagersRecordNamesThatManager(t *testing.T) {
+	s := newService("mine")
+	d, k := dataKeys(t, s, crypto.DataKeyOptions{}), ring(t, fixed)
+	for name, decrypt := range map[string]func() error{
+		"a Keyring": func() error {
+			_, err := d.Decrypt(t.Context(), encrypt(t, k, "text", "ana"), []byte("ana"))
+			return err
+		},
+		"DataKeys": func() error { _, err := k.Decrypt(t.Context(), save(t, d, "text"), []byte("ana")); return err },
+	} {
+		if err := decrypt(); !errors.Is(err, crypto.ErrUnknownKey) || !errors.Is(err, core.ErrDecrypt) || !strings.Contains(err.Error(), name) {
+			t.Errorf("a record of %s: %v", name, err)
+		}
+	}
+}
+
+// Whoever can write to the store can put any key's name and any wrapped key there.
+func TestAWrappedKeyFromAnotherRecordDecryptsNothing(t *testing.T) {
+	s := newService("mine")
+	d := dataKeys(t, s, crypto.DataKeyOptions{Uses: 1})
+	one, two := save(t, d, "one"), save(t, d, "two")
+	spliced := append(bytes.Clone(one[:bytes.LastIndexByte(one, ':')]), two[bytes.LastIndexByte(two, ':'):]...)
+	if got, err := d.Decrypt(t.Context(), spliced, []byte("ana")); !errors.Is(err, core.ErrDecrypt) || got != nil {
+		t.Errorf("Decrypt = %q, %v; want core.ErrDecrypt", got, err)
+	}
+}
+
+func TestNoMoreDataKeysAreKeptThanAllowed(t *testing.T) {
+	s := newService("mine")
+	writer := dataKeys(t, s, crypto.DataKeyOptions{Uses: 1})
+	var stored [5][]byte
+	for i := range stored {
+		stored[i] = save(t, writer, "text")
+	}
+	d := dataKeys(t, s, crypto.DataKeyOptions{MaxKnown: 3})
+	calls := func(i int) int {
+		before := s.calls()[1]
+		wantLoad(t, d, stored[i], "text")
+		return s.calls()[1] - before
+	}
+	for i, want := range []int{1, 1, 1} {
+		if got := calls(i); got != want {
+			t.Errorf("the first load of record %d makes %d calls", i, got)
+		}
+	}
+	if calls(0) != 0 {
+		t.Error("the oldest of three data keys isn't known")
+	}
+	if calls(3) != 1 || calls(0) != 0 || calls(1) != 1 {
+		t.Error("not the data key that was used longest ago was forgotten")
+	}
+}
+
+func TestDataKeysRefuseWhatCantBeMeant(t *testing.T) {
+	for name, make := range map[string]func() (*crypto.DataKeys, error){
+		"no service": func() (*crypto.DataKeys, error) { return crypto.NewDataKeys(nil, crypto.DataKeyOptions{}) },
+		"negative uses": func() (*crypto.DataKeys, error) {
+			return crypto.NewDataKeys(newService("a"), crypto.DataKeyOptions{Uses: -1})
+		},
+		"more uses than 2³²": func() (*crypto.DataKeys, error) {
+			return crypto.NewDataKeys(newService("a"), crypto.DataKeyOptions{Uses: 1<<32 + 1})
+		},
+		"a time that is gone": func() (*crypto.DataKeys, error) {
+			return crypto.NewDataKeys(newService("a"), crypto.DataKeyOptions{UseFor: -1})
+		},
+	} {
+		if d, err := make(); err == nil || d != nil {
+			t.Errorf("%s: %v, %v", name, d, err)
+		}
+	}
+}
+
+// recorded is a key service that unwraps one wrapped key.
+type recorded struct{ wrapped, dataKey []byte }
+
+func (recorded) Wrap(context.Context, []byte) (crypto.WrappedKey, error) {
+	return crypto.WrappedKey{}, errors.New("not now")
+}
+
+func (r recorded) Unwrap(_ context.Context, w crypto.WrappedKey) ([]byte, error) {
+	if !bytes.Equal(w.Data, r.wrapped) {
+		return nil, core.ErrDecrypt
+	}
+	return r.dataKey, nil
+}
+
+// Envelopes made once, by the code of their day, decrypt for ever.
+func TestEnvelopesOfDataKeysOfOldDecrypt(t *testing.T) {
+	text, err := os.ReadFile("testdata/datakeys.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vectors []struct {
+		Name           string `json:"name"`
+		ServiceKeyID   string `json:"service_key_id"`
+		Wrapped        string `json:"wrapped"`
+		KeyBytes       string `json:"key_bytes"`
+		AssociatedData []byte `json:"associated_data"`
+		Plaintext      []byte `json:"plaintext"`
+		Nonce          string `json:"nonce"`
+		AdditionalData string `json:"additional_data"`
+		Ciphertext     string `json:"ciphertext"`
+		Tag            string `json:"tag"`
+		Envelope       string `json:"envelope"`
+	}
+	if err := json.Unmarshal(text, &vectors); err != nil || len(vectors) == 0 {
+		t.Fatalf("%d vectors, %v", len(vectors), err)
+	}
+	for _, v := range vectors {
+		wrapped, errWrapped := hex.DecodeString(v.Wrapped)
+		dataKey, errKey := hex.DecodeString(v.KeyBytes)
+		if err := errors.Join(errWrapped, errKey); err != nil {
+			t.Fatalf("%s: %v", v.Name, err)
+		}
+		got, err := dataKeys(t, recorded{wrapped, dataKey}, crypto.DataKeyOptions{}).Decrypt(t.Context(), []byte(v.Envelope), v.AssociatedData)
+		if err != nil || !bytes.Equal(got, v.Plaintext) {
+			t.Errorf("%s: %q, %v", v.Name, got, err)
+		}
+		// The steps between, for those who write the same in another language.
+		base64url := base64.RawURLEncoding.EncodeToString
+		header := "graphtoken:2:" + base64url([]byte(v.ServiceKeyID)) + ":" + base64url(wrapped) + ":"
+		body, ok := strings.CutPrefix(v.Envelope, header)
+		if !ok {
+			t.Fatalf("%s: the envelope doesn't begin with %s", v.Name, header)
+		}
+		sealed, err := base64.RawURLEncoding.DecodeString(body)
+		if err != nil {
+			t.Fatalf("%s: %v", v.Name, err)
+		}
+		n := len(sealed) - 16
+		for _, step := range []struct {
+			name, recorded string
+			want           []byte
+		}{
+			{"nonce", v.Nonce, sealed[:12]},
+			{"ciphertext", v.Ciphertext, sealed[12:n]},
+			{"tag", v.Tag, sealed[n:]},
+			{"additional_data", v.AdditionalData, slices.Concat(binary.BigEndian.AppendUint64(nil, uint64(len(header))), []byte(header), v.AssociatedData)},
+		} {
+			if want := hex.EncodeToString(step.want); step.recorded != want {
+				t.Errorf("%s: %s is %s, want %s", v.Name, step.name, step.recorded, want)
+			}
+		}
+	}
+}
