@@ -4,10 +4,12 @@ go 1.25.0
 
 require (
 	github.com/AzureAD/microsoft-authentication-library-for-go v1.10.1
+	github.com/creack/pty v1.1.24
 	github.com/graphtoken/graphtoken/adapters/msal v0.1.0
 	github.com/graphtoken/graphtoken/backends/memory v0.1.0
 	github.com/graphtoken/graphtoken/core v0.1.0
 	github.com/graphtoken/graphtoken/internal/testkit v0.1.0
+	golang.org/x/sys v0.29.0
 )
 
 require (
@@ -16,7 +18,6 @@ require (
 	github.com/kylelemons/godebug v1.1.0 // indirect
 	github.com/pkg/browser v0.0.0-20210911075715-681adbf594b8 // indirect
 	golang.org/x/sync v0.10.0 // indirect
-	golang.org/x/sys v0.29.0 // indirect
 )
 
 replace (

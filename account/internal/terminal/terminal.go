@@ -1,0 +1,169 @@
+// Package terminal reads a line that a person pastes, whatever its length:
+//
+//	line, err := terminal.ReadLine(ctx, os.Stdin, func(hidden bool) error {
+//		_, err := fmt.Println("Paste the address here:")
+//		return err
+//	})
+//
+// A terminal edits lines by itself, and then takes no more than 4,095 characters
+// in one on Linux (MAX_CANON, termios(3)) and 1,024 on macOS; what is longer is
+// cut off or never ends. The addresses of a sign-in are longer now and then. So
+// the terminal hands over each character as it comes until the line is there.
+package terminal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// ReadLine calls ask, and returns the next line of in that isn't blank, without
+// its end. If in is a terminal, ask is told that what is typed isn't shown, and
+// the terminal is as it was before when ReadLine returns, or a signal ends the
+// program. It says io.ErrUnexpectedEOF where in ends before such a line.
+//
+// Nothing beyond the line is read. A read can't be called off: after ctx has
+// ended, one byte of in may still be lost to it.
+func ReadLine(ctx context.Context, in io.Reader, ask func(hidden bool) error) (line string, err error) {
+	t := open(in)
+	if t == nil {
+		if err := ask(false); err != nil {
+			return "", err
+		}
+		return await(ctx, lineReader(in), nil)
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, endings()...)
+	defer func() {
+		signal.Stop(signals)
+		if failed := t.restore(); failed != nil {
+			err = errors.Join(err, fmt.Errorf("restore the terminal: %w", failed))
+		}
+		if sig := (*endedBy)(nil); errors.As(err, &sig) {
+			err = sig.passOn(ctx)
+		}
+	}()
+	if err := t.handOver(); err != nil {
+		return "", fmt.Errorf("prepare the terminal: %w", err)
+	}
+	if err := ask(true); err != nil {
+		return "", err
+	}
+	return await(ctx, in, signals)
+}
+
+// await returns the line, ctx's error, or the signal.
+func await(ctx context.Context, in io.Reader, signals <-chan os.Signal) (string, error) {
+	type result struct {
+		line string
+		err  error
+	}
+	read := make(chan result, 1)
+	go func() {
+		line, err := readLine(ctx, in, signals != nil)
+		read <- result{line, err}
+	}()
+	select {
+	case r := <-read:
+		return r.line, r.err
+	case sig := <-signals:
+		return "", &endedBy{sig}
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// The characters that a terminal obeys where it edits lines by itself, as it is
+// set up by default.
+const (
+	endOfInput = 'D' - '@' // Ctrl-D
+	eraseLine  = 'U' - '@' // Ctrl-U
+	backspace  = '\b'
+	erase      = 0x7f // the key named backspace
+)
+
+// readLine reads byte by byte, since what follows the line is for others to read.
+func readLine(ctx context.Context, in io.Reader, isTerminal bool) (string, error) {
+	var line []byte
+	var one [1]byte
+	for {
+		_, err := io.ReadFull(in, one[:])
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", err
+		}
+		inputEnds := err != nil || isTerminal && one[0] == endOfInput
+		switch {
+		case inputEnds, one[0] == '\n', one[0] == '\r':
+			if strings.TrimSpace(string(line)) != "" {
+				return string(line), nil
+			}
+			if inputEnds {
+				return "", io.ErrUnexpectedEOF
+			}
+			line = line[:0]
+		case isTerminal && one[0] == eraseLine:
+			line = line[:0]
+		case isTerminal && (one[0] == erase || one[0] == backspace):
+			line = line[:max(len(line)-1, 0)]
+		default:
+			line = append(line, one[0])
+		}
+	}
+}
+
+// endings are the signals that end a program which says nothing about them. One
+// that is ignored, as SIGHUP is below nohup, stays ignored.
+func endings() (all []os.Signal) {
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
+		if !signal.Ignored(s) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// endedBy is the error of a line that a signal came before.
+type endedBy struct{ signal os.Signal }
+
+func (e *endedBy) Error() string { return "interrupted by the signal: " + e.signal.String() }
+
+// grace is for a signal to take effect: that takes it far less.
+const grace = 200 * time.Millisecond
+
+// passOn gives the signal, now that the terminal is restored, its usual effect. A
+// program that handles the signal has had it too, and ends ctx. Any other must
+// still be ended by it: then the signal is sent once more.
+func (e *endedBy) passOn(ctx context.Context) error {
+	if ended(ctx) {
+		return ctx.Err()
+	}
+	self, err := os.FindProcess(os.Getpid())
+	if err == nil {
+		err = self.Signal(e.signal)
+	}
+	if err == nil && ended(ctx) {
+		return ctx.Err()
+	}
+	return errors.Join(e, err)
+}
+
+// ended waits for the end of ctx, or of the program, as long as one may take.
+func ended(ctx context.Context) bool {
+	patience := time.NewTimer(grace)
+	defer patience.Stop()
+	select {
+	case <-ctx.Done():
+		return true
+	case <-patience.C:
+		return false
+	}
+}
