@@ -24,17 +24,26 @@ type attempt struct {
 	record *tableRecord
 	source *TokenSource
 
-	done    chan struct{} // closed when got and err are set
-	got     *heldToken    // with an err too, if it could not be saved
-	err     error
-	cancel  context.CancelFunc
-	waiters int // guarded by the shard's mu
+	caller  context.Context // of the first call, for its values
+	passage passage         // through the record's gate
+
+	done chan struct{} // closed when got and err are set
+	got  *heldToken    // with an err too, if it could not be saved
+	err  error
+
+	// Guarded by the shard's mu.
+	waiters   int
+	abandoned bool               // nobody waits any more
+	cancel    context.CancelFunc // nil until the attempt runs
+
+	placed bool // guarded by the mu of places
 
 	// What follows is the attempt's own, while it runs.
 
-	known      *heldToken // the token in the slot at the start; it may be nil
-	generation int        // of the record at the start
-	first      tokencache.AccessToken
+	known      *heldToken        // the token in the slot at the start; it may be nil
+	generation int               // of the record at the start
+	first      tokencache.Secret // the access token that fitted at the start
+	age        time.Duration     // of the record as it was found; zero if this attempt loaded it
 	user       string            // whose failure a refused refresh token is; "" if nobody is known
 	state      uint64            // of the refresh token that would be spent
 	given      tokencache.Secret // the access token that the refresh function brought
@@ -47,6 +56,8 @@ type attemptID struct {
 	query queryID
 	requirements
 }
+
+func (a *attempt) identity() *attemptID { return &a.attemptID }
 
 // requirements are what a call asks of its token.
 type requirements struct {
@@ -131,69 +142,77 @@ func (a *attempt) giveUp() {
 	shard := a.record.shard
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	if a.waiters--; a.waiters == 0 {
+	if a.waiters--; a.waiters > 0 {
+		return
+	}
+	if a.abandoned = true; a.cancel != nil {
 		a.cancel()
-		a.unlist() // the next to ask needs one that isn't called off
 	}
-}
-
-// unlist takes the attempt from those under way. The shard's mu is held.
-func (a *attempt) unlist() {
-	if a.record.attempts[a.attemptID] == a {
-		delete(a.record.attempts, a.attemptID)
-	}
-	if len(a.record.attempts) == 0 {
-		a.record.attempts = nil // an empty map takes more memory than the record
-	}
+	a.record.attempts.remove(a) // the next to ask needs one that isn't called off
 }
 
 // attempt returns the attempt under way, or starts one. The shard's mu is held.
 func (t *tokenTable) attempt(ctx context.Context, record *tableRecord, ts *TokenSource, r *requirements, begun uint64) *attempt {
 	id := attemptID{ts.id, *r}
-	if running := record.attempts[id]; running != nil {
+	if running := record.attempts.get(&id); running != nil {
 		return running
 	}
-	a := &attempt{attemptID: id, begun: begun, table: t, record: record, source: ts, done: make(chan struct{}), err: errNoReturn}
-	ctx = context.WithoutCancel(ctx)
-	if r.background { // nobody would call it off
-		ctx, a.cancel = context.WithTimeout(ctx, t.store.refreshTimeout+t.store.leaseTTL)
-	} else {
-		ctx, a.cancel = context.WithCancel(ctx)
-	}
-	if record.attempts == nil {
-		record.attempts = make(map[attemptID]*attempt)
-	}
-	record.attempts[id] = a
-	end := t.store.work.begin()
-	t.places.start(r.background, func() {
-		defer end()
-		defer a.cancel()
-		defer a.finish()
-		a.got, a.err = a.run(ctx)
-	})
+	a := &attempt{attemptID: id, begun: begun, table: t, record: record, source: ts,
+		caller: ctx, done: make(chan struct{}), err: errNoReturn}
+	record.attempts.add(a)
+	a.passage = processGates.arrive(t.store.gate(record.key), a)
+	t.store.work.begin()
+	t.places.start(a)
 	return a
+}
+
+// recordSaved gives the attempt a place at once: it will hardly ask the store for anything.
+func (a *attempt) recordSaved() { a.table.places.startNow(a) }
+
+// run is the attempt, once it has a place.
+func (a *attempt) run() {
+	defer a.table.store.work.end()
+	defer a.finish()
+	ctx, cancel := a.context()
+	defer cancel()
+	a.got, a.err = a.pass(ctx)
+}
+
+// context returns what the attempt runs under, instead of the first caller's context.
+func (a *attempt) context() (context.Context, context.CancelFunc) {
+	ctx := context.WithoutCancel(a.caller)
+	if a.background { // nobody would call it off
+		return context.WithTimeout(ctx, a.table.store.refreshTimeout+a.table.store.leaseTTL)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	shard := a.record.shard
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if a.cancel = cancel; a.abandoned {
+		cancel()
+	}
+	return ctx, cancel
 }
 
 func (a *attempt) finish() {
 	shard := a.record.shard
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	a.unlist()
+	a.record.attempts.remove(a)
 	a.record.dropIfEmpty()
 	close(a.done)
 }
 
-func (a *attempt) run(ctx context.Context) (*heldToken, error) {
-	store := a.table.store
-	within, err := processGates.enter(ctx, store.gate(a.record.key))
-	if err != nil {
+// pass obtains the token when nobody else is at the record.
+func (a *attempt) pass(ctx context.Context) (*heldToken, error) {
+	if err := a.passage.enter(ctx); err != nil {
 		return nil, err
 	}
-	defer within.leave()
-	if t, err := a.prepare(store.now()); t != nil || err != nil {
+	defer a.passage.leave()
+	if t, err := a.prepare(a.table.store.now()); t != nil || err != nil {
 		return t, err
 	}
-	return a.obtain(ctx, within)
+	return a.obtain(ctx)
 }
 
 // prepare returns the token that meets the requirements already, if another
@@ -225,9 +244,9 @@ func (a *attempt) prepare(now time.Time) (*heldToken, error) {
 // but not the token it is after.
 const maxRounds = 100
 
-func (a *attempt) obtain(ctx context.Context, within *passage) (*heldToken, error) {
+func (a *attempt) obtain(ctx context.Context) (*heldToken, error) {
 	store, key, query := a.table.store, a.record.key, a.source.query
-	found, err := a.read(ctx, within)
+	found, err := a.read(ctx)
 	if err != nil {
 		return a.withoutStore(err)
 	}
@@ -239,7 +258,7 @@ func (a *attempt) obtain(ctx context.Context, within *passage) (*heldToken, erro
 		}
 		at, ok := a.find(found.cache)
 		if round == 0 {
-			a.first = at
+			a.first = at.Secret
 			if !ok {
 				a.emptySlot() // signed out since
 			}
@@ -264,14 +283,15 @@ func (a *attempt) obtain(ctx context.Context, within *passage) (*heldToken, erro
 		if next.cache == nil {
 			return nil, a.failed(err, ofProvider)
 		}
-		found, notSaved = next, err
+		found, notSaved, a.age = next, err, 0
 	}
 }
 
 // read returns the record, as somebody in this process has found it since the
 // attempt began, or else as it is stored.
-func (a *attempt) read(ctx context.Context, within *passage) (contents, error) {
-	if rec, ok := within.handedOver(); ok {
+func (a *attempt) read(ctx context.Context) (contents, error) {
+	if rec, at, ok := a.passage.handedOver(); ok {
+		a.age = time.Since(at)
 		return a.table.store.open(ctx, a.record.key, rec)
 	}
 	return a.table.store.read(ctx, a.record.key)
@@ -454,7 +474,7 @@ func (a *attempt) accept(stored tokencache.AccessToken, round int) *heldToken {
 	if !ok || a.refuses(at.Secret) || !now.Before(at.ExpiresOn) {
 		return nil
 	}
-	t := a.hold(at, now, a.ran || round > 0 && at.Secret != a.first.Secret)
+	t := a.hold(at, now, a.ran || round > 0 && at.Secret != a.first)
 	if t.obtained == 0 && !a.met(t, a.begun, now) {
 		return nil
 	}
@@ -470,7 +490,7 @@ func (a *attempt) refuses(secret tokencache.Secret) bool {
 	if a.claims != "" && a.known != nil && a.known.claims != a.claims && secret == a.known.token.Secret {
 		return true // obtained here, for another challenge or none
 	}
-	return (a.force || a.claims != "") && a.rejected == "" && secret == a.first.Secret
+	return (a.force || a.claims != "") && a.rejected == "" && secret == a.first
 }
 
 // isSame reports whether a refresh function left a token as it was.
@@ -482,7 +502,7 @@ func (a *attempt) hold(at tokencache.AccessToken, now time.Time, obtained bool) 
 	table := a.table
 	t := &heldToken{token: at, claims: a.claims}
 	if table.maxStale > 0 {
-		t.staleAt = now.Add(table.maxStale).UnixNano()
+		t.staleAt = now.Add(table.maxStale - a.age).UnixNano()
 	}
 	if !obtained && a.known != nil && a.known.token.Secret == at.Secret {
 		t.claims, t.obtained, t.issued, t.refreshAt, t.replacedAt = a.known.claims, a.known.obtained, a.known.issued, a.known.refreshAt, a.known.replacedAt

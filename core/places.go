@@ -11,9 +11,9 @@ import (
 type places struct {
 	mu         sync.Mutex
 	taken      int
-	left       int      // counts those that left
-	callers    []func() // wait for a place, and somebody waits for them
-	background []func()
+	left       int        // counts those that left
+	callers    []*attempt // wait for a place, and somebody waits for them
+	background []*attempt
 	watched    bool // checkProgress is to run
 }
 
@@ -28,25 +28,41 @@ const (
 	stallTime = time.Second
 )
 
-// start runs attempt in a goroutine of its own as soon as there is a place.
-func (p *places) start(background bool, attempt func()) {
-	run := func() {
-		defer p.leave()
-		attempt()
-	}
+// start runs the attempt in a goroutine of its own as soon as there is a place.
+func (p *places) start(a *attempt) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case p.taken < maxAttempts:
-		p.taken++
-		go run()
+	case a.placed: // its record was saved meanwhile
 		return
-	case background:
-		p.background = append(p.background, run)
+	case p.taken < maxAttempts:
+		p.place(a)
+		return
+	case a.background:
+		p.background = append(p.background, a)
 	default:
-		p.callers = append(p.callers, run)
+		p.callers = append(p.callers, a)
 	}
 	p.watch()
+}
+
+// startNow runs the attempt although no place may be free, unless it has one.
+func (p *places) startNow(a *attempt) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !a.placed {
+		p.place(a)
+	}
+}
+
+// place runs an attempt that has no place yet. The mu is held.
+func (p *places) place(a *attempt) {
+	a.placed = true
+	p.taken++
+	go func() {
+		defer p.leave()
+		a.run()
+	}()
 }
 
 // leave hands a place on.
@@ -63,14 +79,15 @@ func (p *places) leave() {
 // startNext starts one that waits, and reports whether there was one. Those that
 // somebody waits for come first.
 func (p *places) startNext() bool {
-	for _, queue := range []*[]func(){&p.callers, &p.background} {
-		if len(*queue) > 0 {
+	for _, queue := range []*[]*attempt{&p.callers, &p.background} {
+		for len(*queue) > 0 {
 			next := (*queue)[0]
 			(*queue)[0] = nil
 			*queue = (*queue)[1:]
-			p.taken++
-			go next()
-			return true
+			if !next.placed {
+				p.place(next)
+				return true
+			}
 		}
 	}
 	return false

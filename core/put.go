@@ -21,7 +21,8 @@ func (s *Store) Put(ctx context.Context, key string, r tokencache.TokenResponse)
 	if err := tokencache.New().Put(r); err != nil {
 		return nil, err
 	}
-	defer s.work.begin()()
+	s.work.begin()
+	defer s.work.end()
 	defer s.unsaved.begin(key)()
 	defer s.tokens.forget(key)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)

@@ -222,7 +222,7 @@ func (s *Store) write(ctx context.Context, key string, c *tokencache.Cache, v Ve
 	v, err = s.backend.Save(ctx, key, Record{Data: data, Version: v})
 	s.observe(ctx, EventSave, key, start, err)
 	if err == nil {
-		processGates.note(s.gate(key), Record{Data: data, Version: v}, asked)
+		processGates.noteSaved(s.gate(key), Record{Data: data, Version: v}, asked)
 	}
 	return v, err
 }

@@ -31,17 +31,16 @@ func (s *Store) Refresh(ctx context.Context, key string, seen Version, fn func(c
 		err    error
 	}
 	done := make(chan result, 1)
-	end := s.work.begin()
+	s.work.begin()
 	go func() {
-		defer end()
+		defer s.work.end()
 		r := result{err: errNoReturn}
 		defer func() { done <- r }()
-		within, err := processGates.enter(ctx, s.gate(key))
-		if err != nil {
-			r.err = err
+		passage := processGates.arrive(s.gate(key), nil)
+		if r.err = passage.enter(ctx); r.err != nil {
 			return
 		}
-		defer within.leave()
+		defer passage.leave()
 		r.record, _, r.err = s.refresh(ctx, key, seen, fn, nil)
 		if r.record.cache != nil {
 			s.tokens.forget(key)
@@ -184,7 +183,8 @@ func (r *refreshRun) call(ctx context.Context, from contents, mine *tokencache.C
 // begin at any moment, so the tokens count as unsaved until they are saved.
 func (r *refreshRun) saveLate(ctx context.Context, from contents, mine *tokencache.Cache, cause error) {
 	s := r.store
-	defer s.work.begin()()
+	s.work.begin()
+	defer s.work.end()
 	s.unsaved.keep(r.key, from, mine, cause, s.now())
 	s.tokens.forget(r.key)
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)

@@ -171,3 +171,71 @@ func TestAWaiterIsHandedNothingOlderThanItsQuestion(t *testing.T) {
 		}
 	})
 }
+
+// Another store's save serves a caller whose attempt has no place yet.
+func TestACallerWhoWaitsForAPlaceIsServedByAnotherStoresSave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, b := newIDP(), newBackend()
+		users := crowd(t, p, b, 300)
+		full, other := core.NewStore(located{b}), core.NewStore(located{handle(b.store)})
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		for _, user := range users[:299] {
+			all.Go(func() {
+				_, _ = full.TokenSource(user, query(user), func(ctx context.Context, _ *tokencache.Cache, _ core.Refresh) error {
+					<-ctx.Done()
+					return ctx.Err()
+				}).Token(ctx)
+			})
+		}
+		synctest.Wait()
+		last := users[299]
+		loads, served := b.count("load"), make(chan struct{})
+		go func() {
+			defer close(served)
+			mustToken(t, full.TokenSource(last, query(last), p.refresh))
+		}()
+		synctest.Wait()
+		began := time.Now()
+		mustToken(t, other.TokenSource(last, query(last), func(ctx context.Context, c *tokencache.Cache, r core.Refresh) error {
+			time.Sleep(100 * time.Millisecond)
+			return p.refresh(ctx, c, r)
+		}))
+		<-served
+		if waited := time.Since(began); waited >= time.Second || b.count("load") != loads || p.count() != 1 {
+			t.Errorf("it waited %v, its store loaded %d times, %d refreshes", waited, b.count("load")-loads, p.count())
+		}
+		cancel()
+		all.Wait()
+		if err := full.Flush(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// In whatever order stores of one process are asked for many users, each record is
+// loaded as often as for one caller.
+func TestStoresThatAreAskedInOtherOrdersLoadARecordOnceTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, b := newIDP(), newBackend()
+		users := crowd(t, p, b, 1000)
+		backends := []*backend{b, handle(b.store)}
+		before := b.count("load")
+		var all sync.WaitGroup
+		for i, handle := range backends {
+			s := core.NewStore(located{handle})
+			for n := range users {
+				user := users[n]
+				if i == 1 {
+					user = users[len(users)-1-n]
+				}
+				all.Go(func() { mustToken(t, s.TokenSource(user, query(user), slowly(p))) })
+			}
+		}
+		all.Wait()
+		loads := backends[0].count("load") + backends[1].count("load") - before
+		if p.count() != len(users) || loads > 2*len(users) {
+			t.Errorf("%d refreshes and %d loads for %d users: want a load before the lease and one under it", p.count(), loads, len(users))
+		}
+	})
+}

@@ -41,8 +41,8 @@ type tableShard struct {
 type tableRecord struct {
 	key      string
 	shard    *tableShard
-	slots    slots
-	attempts map[attemptID]*attempt      // nil for none
+	slots    index[queryID, *slot]
+	attempts index[attemptID, *attempt]
 	failures *recordFailures             // nil for none
 	replaced map[tokencache.Secret]int64 // heldToken.replacedAt of the last minute, for the queries that find the token; nil for none
 	// generation changes when the tokens are forgotten: an attempt that began
@@ -61,6 +61,8 @@ type slot struct {
 	leaves   time.Time     // from when nobody misses it
 	failures *slotFailures // nil for none
 }
+
+func (s *slot) identity() *queryID { return &s.id }
 
 // heldToken is an access token in a slot. It is immutable. A service has one for
 // each of its users, so it is kept small: times are Unix nanoseconds.
@@ -161,7 +163,7 @@ func (t *tokenTable) remove(s *slot) {
 }
 
 func (r *tableRecord) dropIfEmpty() {
-	if r.slots.empty() && len(r.attempts) == 0 && r.shard.records[r.key] == r {
+	if r.slots.empty() && r.attempts.empty() && r.shard.records[r.key] == r {
 		delete(r.shard.records, r.key)
 	}
 }

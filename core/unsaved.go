@@ -201,9 +201,9 @@ func (s *Store) saveInBackground(ctx context.Context, key string) {
 	if !s.unsaved.due(key, s.now()) {
 		return
 	}
-	end := s.work.begin()
+	s.work.begin()
 	go func() {
-		defer end()
+		defer s.work.end()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 		defer cancel()
 		_ = s.saveUnsaved(ctx, key) // the observer hears of it, and Flush says so
@@ -223,9 +223,10 @@ func (s *Store) Flush(ctx context.Context) error {
 
 // saveUnsaved saves what is unsaved of key, or says that it still is.
 func (s *Store) saveUnsaved(ctx context.Context, key string) error {
-	within, err := processGates.enter(ctx, s.gate(key))
+	passage := processGates.arrive(s.gate(key), nil)
+	err := passage.enter(ctx)
 	if err == nil {
-		defer within.leave()
+		defer passage.leave()
 		var c contents
 		if c, err = s.read(ctx, key); err == nil && c.unsaved != nil {
 			_, err = s.commit(ctx, key, c, c.cache)

@@ -13,15 +13,14 @@ type work struct {
 	idle    chan struct{} // closed when running falls to zero
 }
 
-// begin counts one more, until the returned function is called.
-func (w *work) begin() (end func()) {
+// begin counts one more, until end.
+func (w *work) begin() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.running++
 	if w.running == 1 {
 		w.idle = make(chan struct{})
 	}
-	return w.end
 }
 
 func (w *work) end() {

@@ -166,19 +166,21 @@ func (r Result) Want(t testing.TB, users int) {
 func Bench(b *testing.B, o Options, make func(testing.TB) func() core.TokenBackend) {
 	for _, o.Shuffled = range []bool{false, true} {
 		b.Run(fmt.Sprintf("users=%d/shuffled=%t", o.Users, o.Shuffled), func(b *testing.B) {
-			var ratio, calls, processor float64
+			var ratio, calls, processor, peak float64
 			for b.Loop() {
 				r := Run(b, o, make(b))
 				r.Want(b, o.Users)
 				ratio += r.Ratio()
 				calls += r.PerRefresh()
 				processor += r.Processor.Seconds()
+				peak += float64(r.PeakMB)
 			}
 			n := float64(b.N)
 			b.ReportMetric(0, "ns/op") // it says less than the ratio
 			b.ReportMetric(ratio/n, "×ideal")
 			b.ReportMetric(calls/n, "calls/refresh")
 			b.ReportMetric(processor/n, "processor-s")
+			b.ReportMetric(peak/n, "MB")
 		})
 	}
 }

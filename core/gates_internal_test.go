@@ -1,0 +1,37 @@
+package core
+
+import (
+	"testing"
+	"time"
+)
+
+type called int
+
+func (c *called) recordSaved() { *c++ }
+
+func TestASaveCallsThoseWhoHaveNotEnteredTheGateYet(t *testing.T) {
+	g, id := gates{open: make(map[gateID]*gate)}, gateID{key: "k"}
+	var who [3]called
+	var passages [3]passage
+	for i := range who {
+		passages[i] = g.arrive(id, &who[i])
+	}
+	if err := passages[1].enter(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	g.noteSaved(id, Record{Version: "1"}, time.Now())
+	g.noteSaved(id, Record{Version: "2"}, time.Now())
+	if who != [3]called{1, 0, 1} {
+		t.Errorf("they were called %v times", who)
+	}
+	passages[1].leave()
+	for _, i := range []int{0, 2} {
+		if err := passages[i].enter(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		passages[i].leave()
+	}
+	if len(g.open) != 0 {
+		t.Errorf("%d gates are left", len(g.open))
+	}
+}

@@ -1,0 +1,74 @@
+package core
+
+import (
+	"maps"
+	"slices"
+)
+
+// index finds the values of one record by their id. A record has a query or two
+// and hardly ever more than an attempt, for which a list takes a tenth of a map's
+// memory. The zero value is empty.
+type index[K comparable, V indexed[K]] struct {
+	few  []V
+	many map[K]V // instead of few
+}
+
+// indexed is a pointer to what has an id.
+type indexed[K comparable] interface {
+	comparable
+	identity() *K // not nil, and never changed
+}
+
+const fewValues = 16
+
+// get returns the value with the given id, nil if there is none.
+func (x *index[K, V]) get(id *K) V {
+	if x.many != nil {
+		return x.many[*id]
+	}
+	for _, one := range x.few {
+		if *one.identity() == *id {
+			return one
+		}
+	}
+	var none V
+	return none
+}
+
+// add takes in a value whose id has none.
+func (x *index[K, V]) add(one V) {
+	if x.many == nil && len(x.few) < fewValues {
+		x.few = append(x.few, one)
+		return
+	}
+	if x.many == nil {
+		x.many = make(map[K]V, 2*fewValues)
+		for _, old := range x.few {
+			x.many[*old.identity()] = old
+		}
+		x.few = nil
+	}
+	x.many[*one.identity()] = one
+}
+
+// remove takes out a value, and reports whether it was there.
+func (x *index[K, V]) remove(one V) bool {
+	if x.get(one.identity()) != one {
+		return false
+	}
+	delete(x.many, *one.identity())
+	if x.few = slices.DeleteFunc(x.few, func(other V) bool { return other == one }); len(x.few) == 0 {
+		x.few = nil
+	}
+	if len(x.many) == 0 {
+		x.many = nil
+	}
+	return true
+}
+
+func (x *index[K, V]) empty() bool { return len(x.few) == 0 && len(x.many) == 0 }
+
+// all returns the values as they are now.
+func (x *index[K, V]) all() []V {
+	return slices.AppendSeq(slices.Clone(x.few), maps.Values(x.many))
+}
