@@ -35,3 +35,23 @@ func TestASaveCallsThoseWhoHaveNotEnteredTheGateYet(t *testing.T) {
 		t.Errorf("%d gates are left", len(g.open))
 	}
 }
+
+// A client that somebody wrapped can be a value with a map in it.
+func TestAPlaceThatCantBeComparedIsNone(t *testing.T) {
+	type place struct{ client any }
+	b := &locatedAt{place: place{map[string]int{}}}
+	if got := placeOf(b); got != any(b) {
+		t.Errorf("the place is %v", got)
+	}
+	b.place = place{b}
+	if got := placeOf(b); got != b.place {
+		t.Errorf("the place is %v", got)
+	}
+}
+
+type locatedAt struct {
+	TokenBackend
+	place any
+}
+
+func (b *locatedAt) Place() any { return b.place }

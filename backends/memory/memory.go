@@ -16,15 +16,11 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Options configures a [Backend]. The zero value is ready for use.
-type Options struct {
-	// Prefix has no effect: a Backend's records are its own, so there is
-	// nobody to keep them apart from. It is here so that programs and tests
-	// can configure all backends alike.
-	Prefix string
-}
+// Options configures a [Backend]. There is nothing to configure so far.
+type Options struct{}
 
 // Backend is a [core.TokenBackend] over a map. Two Backends share nothing:
 // those who are to share records share the Backend.
@@ -33,7 +29,7 @@ type Backend struct {
 	records map[string]*record // pointers, where fmt stops when it meets a Backend in a field it can't call methods on
 	saves   uint64             // ever made, over all keys: the versions count them
 
-	leases core.LocalLeases
+	leases backend.LocalLeases
 }
 
 type record struct {
@@ -43,7 +39,7 @@ type record struct {
 }
 
 // origin names the backend in its errors.
-const origin core.Origin = "memory"
+const origin backend.Origin = "memory"
 
 var (
 	_ core.TokenBackend = (*Backend)(nil)

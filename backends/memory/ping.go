@@ -1,17 +1,18 @@
 package memory
 
-import "context"
+import (
+	"context"
+
+	"github.com/graphtoken/graphtoken/core/backend"
+)
 
 // Ping implements [core.Pinger]. Memory is always there: the only error is
 // ctx's.
 func (b *Backend) Ping(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return origin.Fail("ping", "", err)
-	}
-	return nil
+	return backend.Do(ctx, origin.StoreOp("ping"), func() error { return nil })
 }
 
 // Probe implements [core.Prober]: what memory takes, it takes always.
 func (b *Backend) Probe(ctx context.Context, key string) error {
-	return origin.Admit(ctx, "probe", key)
+	return backend.Do(ctx, origin.Op("probe", key), func() error { return nil })
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // ShouldRefresh implements [core.TokenBackend]: one of the goroutines that
@@ -14,13 +15,7 @@ func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.Refres
 
 // Wait implements [core.Watcher].
 func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
-	if err := origin.Admit(ctx, "wait", key); err != nil {
-		return err
-	}
-	err := b.leases.Wait(ctx, key, func() (bool, error) {
-		b.mu.RLock()
-		defer b.mu.RUnlock()
-		return b.current(key) != seen, nil
-	})
-	return origin.Fail("wait", key, err)
+	return backend.Wait(ctx, origin.Op("wait", key), seen, b.leases.Watch(key, func() (core.Version, error) {
+		return b.version(key), nil
+	}))
 }

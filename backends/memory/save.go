@@ -3,27 +3,22 @@ package memory
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Save implements [core.TokenBackend].
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
-	if err := origin.Admit(ctx, "save", key); err != nil {
-		return "", err
-	}
-	if len(rec.Data) == 0 {
-		return "", origin.Fail("save", key, fmt.Errorf("%w: no data", core.ErrCorrupt))
-	}
-	version, err := b.swap(key, rec.Version, bytes.Clone(rec.Data))
-	if err != nil {
-		return "", origin.Fail("save", key, err)
-	}
-	b.leases.Touch(key)
-	return version, nil
+	return backend.DoValue(ctx, origin.SaveOp(key, rec, 0), func() (core.Version, error) {
+		version, err := b.swap(key, rec.Version, bytes.Clone(rec.Data))
+		if err == nil {
+			b.leases.Touch(key)
+		}
+		return version, err
+	})
 }
 
 // swap stores data, which is the backend's from now on, in the place of the

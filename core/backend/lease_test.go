@@ -1,4 +1,4 @@
-package core_test
+package backend_test
 
 import (
 	"context"
@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-const shop core.Origin = "shop"
+const seller backend.Origin = "shop"
 
 func TestAcquireReleasesALeaseThatIsGrantedAfterItsCallerLeft(t *testing.T) {
 	for _, c := range []struct {
@@ -25,10 +26,10 @@ func TestAcquireReleasesALeaseThatIsGrantedAfterItsCallerLeft(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var store core.LocalLeases
+				var store backend.LocalLeases
 				ctx, cancel := context.WithTimeout(t.Context(), c.leave)
 				defer cancel()
-				lease, err := shop.Acquire(ctx, "ana", func(ctx context.Context) (core.Lease, error) {
+				lease, err := backend.Acquire(ctx, seller.Op("acquire", "ana"), func(ctx context.Context) (core.Lease, error) {
 					if err := pass(ctx, 40*time.Millisecond); err != nil {
 						return nil, err
 					}
@@ -56,7 +57,7 @@ func TestAcquireEndsWhenTheStoreNeverAnswers(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		over := make(chan error, 1)
-		_, err := shop.Acquire(ctx, "ana", func(ctx context.Context) (core.Lease, error) {
+		_, err := backend.Acquire(ctx, seller.Op("acquire", "ana"), func(ctx context.Context) (core.Lease, error) {
 			<-ctx.Done()
 			over <- ctx.Err()
 			return nil, ctx.Err()
@@ -74,14 +75,14 @@ func TestAcquireEndsWhenTheStoreNeverAnswers(t *testing.T) {
 
 func TestAcquireTellsWhoseErrorItIs(t *testing.T) {
 	refused := errors.New("no room")
-	lease, err := shop.Acquire(t.Context(), "ana", func(context.Context) (core.Lease, error) { return nil, refused })
+	lease, err := backend.Acquire(t.Context(), seller.Op("acquire", "ana"), func(context.Context) (core.Lease, error) { return nil, refused })
 	if lease != nil || !errors.Is(err, refused) || err.Error() != `shop: acquire "ana": no room` {
 		t.Errorf("Acquire = %v, %v", lease, err)
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	for key, ctx := range map[string]context.Context{"": t.Context(), "ana": gone} {
-		if _, err := shop.Acquire(ctx, key, func(context.Context) (core.Lease, error) {
+		if _, err := backend.Acquire(ctx, seller.Op("acquire", key), func(context.Context) (core.Lease, error) {
 			t.Errorf("the store is asked for %q", key)
 			return nil, nil
 		}); err == nil {

@@ -1,4 +1,4 @@
-package core_test
+package backend_test
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 var hardKeys = []string{
@@ -15,10 +16,11 @@ var hardKeys = []string{
 }
 
 func TestNamesAreReversibleAndDontCollide(t *testing.T) {
-	namings := map[string]core.Naming{
+	namings := map[string]backend.Naming{
 		"a store that takes everything": {Escape: '%'},
 		"a store that folds case":       {Escape: '%', FoldsCase: true},
 		"a store with short names":      {Escape: '~', Limit: 255},
+		"a store that others share":     {Escape: '%', Limit: 255, Prefix: "../gr%41ph", Reserved: func(name string) bool { return strings.HasSuffix(name, "h.") }},
 		"a store with reserved names": {Escape: '%', Limit: 255, Reserved: func(name string) bool {
 			return strings.HasPrefix(name, ".") || strings.EqualFold(name, "con")
 		}},
@@ -52,15 +54,27 @@ func TestNamesAreReversibleAndDontCollide(t *testing.T) {
 
 func TestPlainKeysAreTheirOwnNames(t *testing.T) {
 	for _, key := range []string{"o365_token.txt", "O365TOKEN", "a-b.c_d9"} {
-		if name := (core.Naming{Escape: '%'}).Name(key); name != key {
+		if name := (backend.Naming{Escape: '%'}).Name(key); name != key {
 			t.Errorf("the name of %q is %q", key, name)
 		}
 	}
 }
 
 func TestStrangersNamesHaveNoKey(t *testing.T) {
-	n := core.Naming{Escape: '%', Limit: 255}
+	n := backend.Naming{Escape: '%', Limit: 255}
 	for _, name := range []string{"", "%", "%4", "%41", "%2f", "%zz", "a b", "%%", "%%zz", "%%00", "%%2F", strings.Repeat("x", 151)} {
+		if key, ok := n.Key(name); ok {
+			t.Errorf("the name %q has the key %q", name, key)
+		}
+	}
+}
+
+func TestANameHasThePrefixOfItsStore(t *testing.T) {
+	n := backend.Naming{Prefix: "a%", Escape: '%'}
+	if name := n.Name("b/c"); name != "a%b%2Fc" {
+		t.Errorf("the name is %q", name)
+	}
+	for _, name := range []string{"b", "a", "a%", "A%b", ""} {
 		if key, ok := n.Key(name); ok {
 			t.Errorf("the name %q has the key %q", name, key)
 		}
@@ -71,7 +85,7 @@ func FuzzNaming(f *testing.F) {
 	for _, key := range hardKeys {
 		f.Add(key)
 	}
-	n := core.Naming{Escape: '%', Limit: 255, FoldsCase: true}
+	n := backend.Naming{Escape: '%', Limit: 255, FoldsCase: true}
 	f.Fuzz(func(t *testing.T, s string) {
 		if core.ValidateKey(s) == nil {
 			if got, ok := n.Key(n.Name(s)); !ok || got != s {

@@ -1,4 +1,4 @@
-package core
+package backend
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/graphtoken/graphtoken/core"
 )
 
 func TestLocalLeasesForgetKeysThatNobodyComesBackTo(t *testing.T) {
@@ -18,14 +20,16 @@ func TestLocalLeasesForgetKeysThatNobodyComesBackTo(t *testing.T) {
 				t.Fatal(err)
 			}
 			ctx, leave := context.WithTimeout(t.Context(), time.Millisecond)
-			if err := l.Wait(ctx, key, func() (bool, error) { return false, nil }); err == nil {
+			err := Wait(ctx, Origin("there").Op("wait", key), core.Absent, l.Watch(key, func() (core.Version, error) { return core.Absent, nil }))
+			if err == nil {
 				t.Fatal("the lease is free at once")
 			}
 			leave()
+			synctest.Wait()
 			if n := len(l.leases); n > alive || n != len(l.order) {
 				t.Fatalf("%d and %d leases are kept, of which %d have not expired", n, len(l.order), alive)
 			}
-			if n := len(l.wake); n > 0 {
+			if n := len(l.wakes.names); n > 0 {
 				t.Fatalf("%d keys that nobody waits for are kept", n)
 			}
 		}
@@ -54,7 +58,7 @@ func TestAForgottenLeaseIsLostToItsHolder(t *testing.T) {
 		if l.leases["first"] != nil {
 			t.Error("an expired lease is kept")
 		}
-		if err := lease.Release(t.Context()); err != ErrLeaseLost {
+		if err := lease.Release(t.Context()); err != core.ErrLeaseLost {
 			t.Errorf("Release of an expired lease: %v", err)
 		}
 		if err := kept.Release(t.Context()); err != nil {
@@ -62,23 +66,3 @@ func TestAForgottenLeaseIsLostToItsHolder(t *testing.T) {
 		}
 	})
 }
-
-// A client that somebody wrapped can be a value with a map in it.
-func TestAPlaceThatCantBeComparedIsNone(t *testing.T) {
-	type place struct{ client any }
-	b := &locatedAt{place: place{map[string]int{}}}
-	if got := placeOf(b); got != any(b) {
-		t.Errorf("the place is %v", got)
-	}
-	b.place = place{b}
-	if got := placeOf(b); got != b.place {
-		t.Errorf("the place is %v", got)
-	}
-}
-
-type locatedAt struct {
-	TokenBackend
-	place any
-}
-
-func (b *locatedAt) Place() any { return b.place }
