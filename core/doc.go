@@ -1,41 +1,63 @@
 // Package core keeps OAuth tokens for clients of Microsoft Graph: one refresh per
-// expiry, whatever the number of processes, and no token lost.
+// expiry, whatever the number of processes, and no token is lost.
 //
 // # For applications
 //
-// A [Store] keeps token caches in a backend. A [TokenSource] hands out access
-// tokens of one query on one record:
+// A [Store] keeps token caches in a backend. A [TokenSource] returns access tokens
+// for one query on one record:
 //
 //	store := core.NewStore(backend, core.WithCryptography(keyring))
-//	source := store.TokenSource("ana", tokencache.Query{Scopes: []string{"User.Read"}}, app.Refresh)
+//	source := store.TokenSource("ana", tokencache.Query{Scopes: []string{"User.Read"}}, refresh)
 //	token, err := source.Token(ctx)
 //
-// backend is one of the modules below backends/, and app.Refresh a [RefreshFunc],
-// such as adapters/msal has. Package bearer attaches the token to requests, and
-// package tokencache reads and writes the record itself.
+// The backend comes from a module below backends/, and refresh is a [RefreshFunc]:
+// module account makes one when it signs a user in, and modules adapters/msal,
+// adapters/azcore and adapters/oauth2 have others. Package bearer attaches the token
+// to requests. Package tokencache reads and writes the record itself, and
+// [Store.Update] edits a record.
+//
+// Before a program ends, it calls [Store.Flush].
 //
 // # How Token finds a token
 //
-// The store has a slot for each query of each record. Token looks into its slot: one
-// atomic load. A token that is valid and not near its expiry is returned, and that is
-// all. Near its expiry it is returned too, and an attempt to replace it starts in the
-// background. Otherwise the caller joins the attempt for that query, or starts it.
+// A store has a slot for each query of each record. Token reads its slot, which is
+// one atomic load. If the slot has a token that is valid and not near its expiry,
+// Token returns it, and that is all. If the token is near its expiry, Token returns
+// it too, and an attempt to replace it starts in the background. If there is no valid
+// token, the caller waits for the attempt of that query, or starts it.
 //
-// Attempts on one record run one at a time, since they share a refresh token. An
-// attempt reads the record; a token there that will do goes into the slot. If there
-// is none, the attempt takes the record's lease, or waits for whoever has it. It reads
-// the record again, since another process may have refreshed it; calls the refresh
-// function, detached from the caller; saves what that obtained by compare-and-swap,
-// merged with what others saved meanwhile; and releases the lease.
+// Attempts on one record run one at a time, because they use the same refresh token.
+// An attempt
 //
-// A save that fails keeps the tokens as unsaved, laid over every later read, until a
-// save succeeds: see [Store.Flush]. A failure is remembered with back-off, for those
-// whom it concerns: see [FailureScope].
+//  1. reads the record. If the record has a token that is good enough, the token
+//     goes into the slot, and the attempt ends;
+//  2. takes the record's lease, or waits while another process has it;
+//  3. reads the record again, because another process may have refreshed it;
+//  4. calls the refresh function, detached from the caller's cancellation;
+//  5. saves the new tokens by compare-and-swap, merged with what other processes
+//     saved meanwhile;
+//  6. releases the lease.
 //
-// # For those who write backends
+// If the save fails, the tokens are kept as unsaved: the store lays them over every
+// later read of the record, until a save succeeds (see [Store.Flush]). A failure is
+// remembered with back-off, and concerns a request, a user, the provider or the store
+// (see [FailureScope]).
+//
+// # For adapters
+//
+// A refresh function gets a record's cache and leaves fresh tokens in it. It asks
+// [Refresh.LeaseHeld] right before its request, and returns [ErrReauthRequired] when
+// the user has to sign in again. [TokenSource.Shared] returns a token without a copy.
+//
+// # For backends
 //
 // A backend implements [TokenBackend], five methods, and the capabilities that its
-// store can honour ([Leaser], [Watcher], [Lister], …). [Coordinate] is the one
-// algorithm behind every ShouldRefresh. Module conformance has the suite that every
-// backend passes, and docs/writing-a-backend.md shows the way.
+// store can honour: [Leaser], [Watcher], [Lister] and others. [Coordinate] is the
+// algorithm of every ShouldRefresh. Module conformance has the suite that every
+// backend passes, and docs/writing-a-backend.md shows how one is written.
+//
+// # For encryption
+//
+// A [CryptographyManager] encrypts records before they are stored. Module crypto has
+// the usual one, a keyring.
 package core

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"golang.org/x/mod/modfile"
 )
@@ -46,10 +45,6 @@ func consume(ctx context.Context, root string) error {
 	}
 	jobs = append(jobs, job{"README.md: go mod tidy, go build, go vet", func() error { return c.examples(ctx, c.place("README"), "README.md") }})
 	err = errors.Join(runAll(jobs), c.compare(ctx))
-	slices.Sort(c.incomplete)
-	for _, where := range c.incomplete {
-		fmt.Printf("!!! NOT COMPILED: %s\n", where)
-	}
 	if err == nil {
 		fmt.Printf("%d modules can be installed at %s\n", len(r.order), r.table.version)
 	}
@@ -60,9 +55,6 @@ func consume(ctx context.Context, root string) error {
 type consumer struct {
 	*release
 	dir string
-
-	mu         sync.Mutex
-	incomplete []string // what can't be compiled, and why
 }
 
 // place returns a directory of its own for one use.
@@ -101,19 +93,20 @@ func (c *consumer) use(ctx context.Context, m *module) error {
 			return fmt.Errorf("after go %s: %w", strings.Join(args, " "), err)
 		}
 	}
-	readmes, err := c.readmes(m)
+	readmes, err := readmesOf(c.scratch, m)
 	if err != nil {
 		return err
 	}
 	return c.examples(ctx, place, readmes...)
 }
 
-// readmes lists the READMEs of a module, that of its root first.
-func (c *consumer) readmes(m *module) ([]string, error) {
+// readmesOf lists the READMEs of a module in the clone at root. The first is that
+// of the module's directory, which every module has to have.
+func readmesOf(root string, m *module) ([]string, error) {
 	found := []string{m.dir + "/README.md"}
-	root := filepath.Join(c.scratch, filepath.FromSlash(m.dir))
-	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || name == root {
+	top := filepath.Join(root, filepath.FromSlash(m.dir))
+	err := filepath.WalkDir(top, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || name == top {
 			return err
 		}
 		if entry.IsDir() {
@@ -122,7 +115,7 @@ func (c *consumer) readmes(m *module) ([]string, error) {
 			}
 			return nil
 		}
-		relative, err := filepath.Rel(c.scratch, name)
+		relative, err := filepath.Rel(root, name)
 		if relative = filepath.ToSlash(relative); entry.Name() == "README.md" && relative != found[0] {
 			found = append(found, relative)
 		}
@@ -184,7 +177,7 @@ func (c *consumer) onlyNeeded(ctx context.Context, place string) error {
 }
 
 // examples compiles the Go blocks of READMEs at place, where a module may be
-// that they are about. Blocks without imports are noted.
+// that they are about.
 func (c *consumer) examples(ctx context.Context, place string, readmes ...string) error {
 	if _, err := os.Stat(filepath.Join(place, "go.mod")); err != nil {
 		if err := c.begin(ctx, place); err != nil {
@@ -193,22 +186,13 @@ func (c *consumer) examples(ctx context.Context, place string, readmes ...string
 	}
 	written := 0
 	for _, name := range readmes {
-		data, err := os.ReadFile(filepath.Join(c.scratch, filepath.FromSlash(name)))
-		if os.IsNotExist(err) {
-			c.note(name + " doesn't exist")
-			continue
-		}
+		blocks, err := readBlocks(c.scratch, name)
 		if err != nil {
 			return err
 		}
-		for _, b := range goBlocks(string(data)) {
-			where := fmt.Sprintf("%s:%d", name, b.line)
-			if !b.complete {
-				c.note(where + " has no imports")
-				continue
-			}
+		for _, b := range blocks {
 			if err := b.write(filepath.Join(place, "README", filepath.FromSlash(name), fmt.Sprintf("line%d", b.line))); err != nil {
-				return fmt.Errorf("%s: %w", where, err)
+				return fmt.Errorf("%s:%d: %w", name, b.line, err)
 			}
 			written++
 		}
@@ -222,13 +206,6 @@ func (c *consumer) examples(ctx context.Context, place string, readmes ...string
 		}
 	}
 	return nil
-}
-
-// note keeps what can't be compiled, to be said at the end.
-func (c *consumer) note(what string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.incomplete = append(c.incomplete, what)
 }
 
 // install installs a command, and asks its version.

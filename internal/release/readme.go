@@ -43,6 +43,22 @@ func goBlocks(markdown string) []block {
 	return blocks
 }
 
+// readBlocks returns the Go blocks of a README in the clone at root, all of which
+// have their imports.
+func readBlocks(root, name string) ([]block, error) {
+	text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+	if err != nil {
+		return nil, err
+	}
+	blocks := goBlocks(string(text))
+	for _, b := range blocks {
+		if !b.complete {
+			return nil, fmt.Errorf("%s:%d: the Go block begins neither with a package clause nor with imports, so it can't be compiled", name, b.line)
+		}
+	}
+	return blocks, nil
+}
+
 // source makes a Go file of a complete block. Statements that follow imports
 // become the body of a function that has a context ctx and returns an error; a
 // variable that the block leaves unused is no mistake there.

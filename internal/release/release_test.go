@@ -260,6 +260,26 @@ func TestABlockOfAReadmeBecomesAGoFile(t *testing.T) {
 	}
 }
 
+func TestEveryModuleForUsersHasAReadmeWhoseGoBlocksHaveTheirImports(t *testing.T) {
+	root, table := readClone(t)
+	names := []string{"README.md"}
+	for _, m := range table.inOrderOfName() {
+		if m.audience != forUsers {
+			continue
+		}
+		found, err := readmesOf(root, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, found...)
+	}
+	for _, name := range names {
+		if _, err := readBlocks(root, name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestOnlySomeVersionsMayBreakUsers(t *testing.T) {
 	for _, c := range []struct {
 		last, version string
