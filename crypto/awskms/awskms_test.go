@@ -1,0 +1,254 @@
+package awskms_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+
+	"github.com/graphtoken/graphtoken/conformance"
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/crypto"
+	"github.com/graphtoken/graphtoken/crypto/awskms"
+	"github.com/graphtoken/graphtoken/internal/testkit/mototest"
+)
+
+// mended answers for a ciphertext of another key as the service does: moto calls that a
+// missing permission.
+type mended struct{}
+
+func (mended) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil || answer.StatusCode != http.StatusBadRequest {
+		return answer, err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return nil, err
+	}
+	if answer.Header.Get("X-Amzn-Errortype") == "AccessDeniedException" {
+		body = []byte(`{"__type": "IncorrectKeyException", "message": "The key ID in the request does not identify a CMK that can perform this operation."}`)
+		answer.Header.Set("X-Amzn-Errortype", "IncorrectKeyException")
+		answer.Header.Del("Content-Length")
+		answer.ContentLength = int64(len(body))
+	}
+	answer.Body = io.NopCloser(bytes.NewReader(body))
+	return answer, nil
+}
+
+const secretAccessKey = "secret-access-key-of-a-test"
+
+func connect(endpoint string) *kms.Client {
+	return kms.New(kms.Options{
+		BaseEndpoint:     aws.String(endpoint),
+		Region:           "us-east-1",
+		Credentials:      credentials.NewStaticCredentialsProvider("id", secretAccessKey, ""),
+		HTTPClient:       &http.Client{Transport: mended{}},
+		RetryMaxAttempts: 1,
+	})
+}
+
+// fataler is a *testing.T or the conformance suite's.
+type fataler interface {
+	Fatalf(format string, args ...any)
+}
+
+func createKey(t fataler, client *kms.Client) string {
+	out, err := client.CreateKey(context.Background(), &kms.CreateKeyInput{})
+	if err != nil {
+		t.Fatalf("creating a key: %v", err)
+	}
+	return *out.KeyMetadata.Arn
+}
+
+func newKey(t fataler, client awskms.Client, id string, o awskms.Options) *awskms.Key {
+	k, err := awskms.New(client, id, o)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return k
+}
+
+// underTest are data keys with what the suite may ask of them.
+type underTest struct {
+	*crypto.DataKeys
+	client *kms.Client
+	other  string
+}
+
+func newUnderTest(t fataler, client *kms.Client, id, other string) core.CryptographyManager {
+	d, err := crypto.NewDataKeys(newKey(t, client, id, awskms.Options{Context: map[string]string{"purpose": "tokens"}}), crypto.DataKeyOptions{})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return underTest{d, client, other}
+}
+
+func (u underTest) OtherKey(t conformance.T) core.CryptographyManager {
+	return newUnderTest(t, u.client, u.other, "")
+}
+
+func (u underTest) IsWrongKey(err error) bool { return errors.Is(err, crypto.ErrUnknownKey) }
+func (u underTest) Secrets() []string         { return []string{secretAccessKey} }
+
+func TestConformance(t *testing.T) {
+	client := connect(mototest.Start(t).URL)
+	id, other := createKey(t, client), createKey(t, client)
+	conformance.RunCryptography(t, conformance.CryptographyHarness{
+		New: func(t conformance.T) core.CryptographyManager { return newUnderTest(t, client, id, other) },
+	})
+}
+
+// TestLive runs on the service itself, with two keys that are there:
+//
+//	AWS_REGION=… AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… [AWS_SESSION_TOKEN=…] \
+//	GRAPHTOKEN_LIVE_KMS_KEYS=alias/one,alias/two go test -run Live -timeout 30m
+//
+// It makes some thousand calls, which cost a cent. Both keys need kms:Encrypt and kms:Decrypt.
+func TestLive(t *testing.T) {
+	id, other, ok := strings.Cut(os.Getenv("GRAPHTOKEN_LIVE_KMS_KEYS"), ",")
+	if !ok {
+		t.Skip("GRAPHTOKEN_LIVE_KMS_KEYS doesn't name two keys")
+	}
+	client := kms.New(kms.Options{Region: os.Getenv("AWS_REGION"), Credentials: credentials.NewStaticCredentialsProvider(
+		os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY"), os.Getenv("AWS_SESSION_TOKEN"))})
+	conformance.RunCryptography(t, conformance.CryptographyHarness{
+		New: func(t conformance.T) core.CryptographyManager { return newUnderTest(t, client, id, other) },
+	})
+}
+
+// wantKind expects that an error is of one of three kinds, and of no other.
+func wantKind(t *testing.T, what string, err error, kind string) {
+	t.Helper()
+	got := "unreachable"
+	switch {
+	case err == nil:
+		got = "no error"
+	case errors.Is(err, core.ErrDecrypt) && errors.Is(err, crypto.ErrKeyDenied):
+		got = "both"
+	case errors.Is(err, crypto.ErrUnknownKey):
+		got = "another key's"
+	case errors.Is(err, core.ErrDecrypt):
+		got = "damaged"
+	case errors.Is(err, crypto.ErrKeyDenied):
+		got = "denied"
+	}
+	if got != kind {
+		t.Errorf("%s: %v, which is %s; want %s", what, err, got, kind)
+	}
+}
+
+func TestEachKindOfFailureIsToldFromTheOthers(t *testing.T) {
+	client := connect(mototest.Start(t).URL)
+	id, other := createKey(t, client), createKey(t, client)
+	key := newKey(t, client, id, awskms.Options{})
+	dataKey := bytes.Repeat([]byte{7}, 32)
+	wrapped, err := key.Wrap(t.Context(), dataKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if wrapped.KeyID != id {
+		t.Errorf("the wrapped key names %s, want the key's ARN %s", wrapped.KeyID, id)
+	}
+	if got, err := key.Unwrap(t.Context(), wrapped); err != nil || !bytes.Equal(got, dataKey) {
+		t.Errorf("Unwrap = %x, %v", got, err)
+	}
+	unwrap := func(k *awskms.Key, w crypto.WrappedKey) error { _, err := k.Unwrap(t.Context(), w); return err }
+
+	wantKind(t, "another key", unwrap(newKey(t, client, other, awskms.Options{}), wrapped), "another key's")
+	// The record's word for the key counts for nothing.
+	wantKind(t, "another key that the record names", unwrap(key, mustWrap(t, newKey(t, client, other, awskms.Options{}), dataKey)), "another key's")
+	wantKind(t, "another context", unwrap(newKey(t, client, id, awskms.Options{Context: map[string]string{"a": "b"}}), wrapped), "damaged")
+	altered := crypto.WrappedKey{KeyID: wrapped.KeyID, Data: bytes.Clone(wrapped.Data)}
+	altered.Data[len(altered.Data)-1] ^= 1
+	wantKind(t, "an altered data key", unwrap(key, altered), "damaged")
+	wantKind(t, "a data key of 10 KB", unwrap(key, crypto.WrappedKey{KeyID: id, Data: make([]byte, 10<<10)}), "damaged")
+	_, err = newKey(t, client, "alias/nobody-made-this", awskms.Options{}).Wrap(t.Context(), dataKey)
+	wantKind(t, "a key that isn't there", err, "denied")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	wantKind(t, "nobody there", unwrap(newKey(t, connect("http://"+l.Addr().String()), id, awskms.Options{}), wrapped), "unreachable")
+}
+
+func mustWrap(t *testing.T, k *awskms.Key, dataKey []byte) crypto.WrappedKey {
+	t.Helper()
+	w, err := k.Wrap(t.Context(), dataKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// What moto doesn't answer, in the service's words.
+func TestTheServicesErrorsHaveTheirKinds(t *testing.T) {
+	for code, kind := range map[string]string{
+		"AccessDeniedException":      "denied",
+		"DisabledException":          "denied",
+		"KMSInvalidStateException":   "denied",
+		"NotFoundException":          "denied",
+		"ExpiredTokenException":      "denied",
+		"InvalidCiphertextException": "damaged",
+		"IncorrectKeyException":      "another key's",
+		"KeyUnavailableException":    "unreachable",
+		"DependencyTimeoutException": "unreachable",
+		"KMSInternalException":       "unreachable",
+		"ThrottlingException":        "unreachable",
+		"LimitExceededException":     "unreachable",
+	} {
+		key := newKey(t, refusing(code), "alias/tokens", awskms.Options{})
+		_, err := key.Unwrap(t.Context(), crypto.WrappedKey{KeyID: "arn", Data: []byte{1}})
+		wantKind(t, code, err, kind)
+	}
+}
+
+// refusing is a client whose server answers one error.
+func refusing(code string) *kms.Client {
+	return kms.New(kms.Options{
+		Region:           "us-east-1",
+		Credentials:      credentials.NewStaticCredentialsProvider("id", secretAccessKey, ""),
+		RetryMaxAttempts: 1,
+		HTTPClient: doer(func(*http.Request) (*http.Response, error) {
+			return &http.Response{
+				StatusCode: http.StatusBadRequest,
+				Header:     http.Header{"X-Amzn-Errortype": {code}},
+				Body:       io.NopCloser(strings.NewReader(`{"__type": "` + code + `", "message": "no"}`)),
+			}, nil
+		}),
+	})
+}
+
+type doer func(*http.Request) (*http.Response, error)
+
+func (d doer) Do(r *http.Request) (*http.Response, error) { return d(r) }
+
+func TestAKeyPrintsItsNameAlone(t *testing.T) {
+	key := newKey(t, connect("http://127.0.0.1:1"), "alias/tokens", awskms.Options{})
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+		if text := fmt.Sprintf(verb, key); text != "[KMS key alias/tokens]" {
+			t.Errorf("%s prints %s", verb, text)
+		}
+	}
+}
+
+func TestNewRefusesWhatCantBeMeant(t *testing.T) {
+	if k, err := awskms.New(nil, "alias/tokens", awskms.Options{}); err == nil || k != nil {
+		t.Errorf("no client: %v, %v", k, err)
+	}
+	if k, err := awskms.New(connect("http://127.0.0.1:1"), "", awskms.Options{}); err == nil || k != nil {
+		t.Errorf("no key: %v, %v", k, err)
+	}
+}
