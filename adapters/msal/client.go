@@ -37,6 +37,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/public"
@@ -53,7 +54,8 @@ const DefaultAuthority = "https://login.microsoftonline.com/common"
 // and keep it: it remembers what it discovered about the provider.
 type Client struct {
 	id           string
-	credential   func() confidential.Credential // nil: a public client. A function, because nothing that prints looks into one
+	credentials  func() []confidential.Credential // nil: a public client. A function, because nothing that prints looks into one
+	accepted     *atomic.Int32                    // the index of the credential that the provider accepted last
 	authority    authority
 	http         *http.Client
 	discovery    *discovery
@@ -71,6 +73,7 @@ type options struct {
 	http         *http.Client
 	noDiscovery  bool
 	capabilities []string
+	older        []confidential.Credential
 }
 
 // WithAuthority names the identity provider and the tenant, as
@@ -102,10 +105,19 @@ func WithCapabilities(capabilities ...string) Option {
 	return func(o *options) { o.capabilities = slices.Clone(capabilities) }
 }
 
+// WithOlderCredentials names credentials to try, in this order, where the provider
+// refuses the one before (invalid_client). While an application's secret is
+// rotated, one half of a fleet may have the new one and the provider not yet, or
+// no longer the old one. The one that was accepted last is tried first.
+func WithOlderCredentials(older ...confidential.Credential) Option {
+	older = slices.Clone(older)
+	return func(o *options) { o.older = older }
+}
+
 // NewPublic returns a client for an application that can keep no secret: a
 // command line, a desktop or mobile application. It does no I/O.
 func NewPublic(clientID string, opts ...Option) (*Client, error) {
-	c, err := newClient(clientID, opts)
+	c, _, err := newClient(clientID, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -117,20 +129,25 @@ func NewPublic(clientID string, opts ...Option) (*Client, error) {
 // own, which MSAL Go makes from a secret, a certificate or an assertion: a web
 // application or a daemon. It does no I/O.
 func NewConfidential(clientID string, credential confidential.Credential, opts ...Option) (*Client, error) {
-	c, err := newClient(clientID, opts)
+	c, o, err := newClient(clientID, opts)
 	if err != nil {
 		return nil, err
 	}
-	c.credential = func() confidential.Credential { return credential }
-	_, err = c.confidential(c.exchange(nil), c.authority.url)
-	return c.checked(err)
+	all := append([]confidential.Credential{credential}, o.older...)
+	for _, one := range all {
+		if _, err := c.confidentialWith(one, c.exchange(nil), c.authority.url); err != nil {
+			return c.checked(err)
+		}
+	}
+	c.credentials = func() []confidential.Credential { return all }
+	return c, nil
 }
 
 // ID returns the application's client ID.
 func (c *Client) ID() string { return c.id }
 
 // Confidential reports whether the client has a credential of its own.
-func (c *Client) Confidential() bool { return c.credential != nil }
+func (c *Client) Confidential() bool { return c.credentials != nil }
 
 // Authority returns the authority for sign-ins, as https://host/tenant.
 func (c *Client) Authority() string { return c.authority.url }
@@ -156,25 +173,25 @@ func (c *Client) TokenSource(store *core.Store, key string, q tokencache.Query) 
 	return store.TokenSource(key, q, c.Refresh)
 }
 
-func newClient(clientID string, opts []Option) (*Client, error) {
+func newClient(clientID string, opts []Option) (*Client, options, error) {
 	o := options{authority: DefaultAuthority}
 	for _, opt := range opts {
 		opt(&o)
 	}
 	if clientID == "" {
-		return nil, errors.New("msal: the client ID is empty")
+		return nil, o, errors.New("msal: the client ID is empty")
 	}
 	a, err := parseAuthority(o.authority)
 	if err != nil {
-		return nil, err
+		return nil, o, err
 	}
 	if o.http == nil {
 		o.http = http.DefaultClient
 	}
 	return &Client{
 		id: clientID, authority: a, http: o.http, discovery: newDiscovery(),
-		noDiscovery: o.noDiscovery, capabilities: o.capabilities,
-	}, nil
+		noDiscovery: o.noDiscovery || a.isNotOfInstances(), capabilities: o.capabilities, accepted: new(atomic.Int32),
+	}, o, nil
 }
 
 // checked returns c if MSAL accepts what it was made of.
@@ -195,7 +212,11 @@ func (c *Client) public(x *exchange, authority string) (public.Client, error) {
 }
 
 func (c *Client) confidential(x *exchange, authority string) (confidential.Client, error) {
-	return confidential.New(authority, c.id, c.credential(),
+	return c.confidentialWith(x.credentials[x.credential], x, authority)
+}
+
+func (c *Client) confidentialWith(credential confidential.Credential, x *exchange, authority string) (confidential.Client, error) {
+	return confidential.New(authority, c.id, credential,
 		confidential.WithCache(x),
 		confidential.WithHTTPClient(x),
 		confidential.WithInstanceDiscovery(!c.noDiscovery),
@@ -204,17 +225,33 @@ func (c *Client) confidential(x *exchange, authority string) (confidential.Clien
 
 // exchange begins a conversation of MSAL, which finds document in its cache.
 func (c *Client) exchange(document []byte) *exchange {
-	return &exchange{http: c.http, authority: c.authority, discovery: c.discovery, cache: document}
+	x := &exchange{http: c.http, authority: c.authority, discovery: c.discovery, cache: document}
+	if c.credentials != nil {
+		x.credentials, x.accepted = c.credentials(), c.accepted
+		x.credential = int(c.accepted.Load())
+	}
+	return x
 }
 
 // call runs one conversation of MSAL with the provider, and returns the
 // provider's answer. The error is already fit to be shown. Once the
 // provider has answered with tokens, MSAL's opinion of them doesn't count:
 // the refresh token that was spent for them is gone.
+//
+// The provider authenticates the client before it looks at a grant (RFC 6749
+// section 3.2.1), so that a conversation that ends in invalid_client has spent
+// nothing, and is held again with the next credential.
 func (x *exchange) call(op string, talk func() error) (*answer, error) {
 	err := talk()
+	for tried := 1; x.answer == nil && tried < len(x.credentials) && isOfCredential(err); tried++ {
+		x.credential = (x.credential + 1) % len(x.credentials)
+		err = talk()
+	}
 	if x.answer != nil {
 		x.keepDiscovered()
+		if x.accepted != nil {
+			x.accepted.Store(int32(x.credential))
+		}
 		return x.answer, nil
 	}
 	if err == nil {
@@ -223,21 +260,57 @@ func (x *exchange) call(op string, talk func() error) (*answer, error) {
 	return nil, x.explain(op, err)
 }
 
+func isOfCredential(err error) bool {
+	var refused *Error
+	return errors.As(err, &refused) && refused.Code == "invalid_client"
+}
+
 // authority is an identity provider and a tenant there.
 type authority struct {
-	url    string // https://host/tenant, in lower case, as MSAL Go has it
+	url    string // https://host/tenant, in lower case, as MSAL Go has it; a B2C authority has its policy behind that
 	host   string
 	tenant string
 }
 
 func parseAuthority(raw string) (authority, error) {
-	u, err := url.Parse(strings.ToLower(strings.TrimRight(raw, "/")))
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || len(u.Path) < 2 || u.RawQuery != "" || u.Fragment != "" {
-		return authority{}, fmt.Errorf("msal: the authority %q is not of the form https://host/tenant", withoutPassword(raw))
+	u, err := url.Parse(strings.TrimSuffix(strings.ToLower(strings.TrimRight(raw, "/")), "/v2.0"))
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return authority{}, malformed(raw)
 	}
 	u.Host = canonicalHost(u.Host)
+	// A customers' tenant has its name in the host, and needs no other.
+	// https://learn.microsoft.com/entra/external-id/customers/concept-supported-features-customers
+	if name, isCustomers := strings.CutSuffix(u.Hostname(), customersDomain); isCustomers && len(u.Path) < 2 {
+		u.Path = "/" + name + ".onmicrosoft.com"
+	}
+	if len(u.Path) < 2 {
+		return authority{}, malformed(raw)
+	}
 	tenant, _, _ := strings.Cut(u.Path[1:], "/")
 	return authority{url: u.String(), host: u.Host, tenant: tenant}, nil
+}
+
+func malformed(raw string) error {
+	return fmt.Errorf("msal: the authority %q is not of the form https://host/tenant", withoutPassword(raw))
+}
+
+const customersDomain = ".ciamlogin.com"
+
+// isNotOfInstances reports whether instance discovery knows nothing of the authority's
+// host, although the host is Microsoft's: one of Azure AD B2C or of a customers' tenant.
+// MSAL Python leaves the question out, too (authority.py, WELL_KNOWN_B2C_HOSTS).
+func (a authority) isNotOfInstances() bool {
+	host, _, _ := strings.Cut(a.host, ":")
+	return slices.ContainsFunc([]string{customersDomain, ".b2clogin.com", ".b2clogin.us", ".b2clogin.de", ".b2clogin.cn"}, func(domain string) bool {
+		return strings.HasSuffix(host, domain)
+	})
+}
+
+// isOne reports whether the authority stands for one tenant, whatever that is called
+// elsewhere: a server of Active Directory's own, or a B2C policy, which stands behind
+// the tenant.
+func (a authority) isOne() bool {
+	return a.tenant == "adfs" || a.tenant == "dstsv2" || strings.Count(a.url, "/") > 3
 }
 
 // withoutPassword is an address that may not even parse, without what stands in
@@ -256,7 +329,7 @@ func (a authority) at(tenant string) (address, realm string) {
 	switch {
 	case tenant == "", strings.EqualFold(tenant, a.tenant):
 		return a.url, a.tenant
-	case a.tenant == "adfs", a.tenant == "dstsv2": // one tenant, whatever it is called
+	case a.isOne():
 		return a.url, a.tenant
 	}
 	return "https://" + a.host + "/" + url.PathEscape(tenant), tenant

@@ -18,14 +18,21 @@ import (
 type CodeRequest struct {
 	RedirectURL string   // where the provider sends the user back to
 	Scopes      []string // read by Scopes; the reserved ones are always asked for
+	Tenant      string   // a tenant's ID or domain; "" is the authority's
 
 	// For AuthCodeURL alone.
-	State     string // comes back with the code
-	Challenge string // the code challenge, of the method S256
-	FormPost  bool   // the code comes back in a form, and stays out of the browser's history
-	LoginHint string // the user name to begin with
-	Prompt    string // "select_account", "login", "consent" or "none"; "" leaves it to the provider
-	Claims    string // a claims challenge to answer
+	State      string // comes back with the code
+	Challenge  string // the code challenge, of the method S256
+	FormPost   bool   // the code comes back in a form, and stays out of the browser's history
+	Nonce      string // comes back in the id token (OpenID Connect Core section 3.1.2.1)
+	LoginHint  string // the user name to begin with
+	DomainHint string // the domain whose sign-in page is meant, such as "contoso.com"
+	Prompt     string // "select_account", "login", "consent" or "none"; "" leaves it to the provider
+	Claims     string // a claims challenge to answer
+
+	// Extra are further parameters, such as "domain_req". They don't replace any
+	// of those above.
+	Extra map[string]string
 }
 
 // AuthCodeURL returns the address at which the user signs in, which is https and
@@ -47,7 +54,7 @@ func (c *Client) AuthCodeURL(ctx context.Context, r CodeRequest) (string, error)
 	// MSAL's own parameters for these are out of reach from outside.
 	q := u.Query()
 	for name, value := range map[string]string{
-		"state": r.State, "login_hint": r.LoginHint, "prompt": r.Prompt, "code_challenge": r.Challenge,
+		"state": r.State, "nonce": r.Nonce, "login_hint": r.LoginHint, "domain_hint": r.DomainHint, "prompt": r.Prompt, "code_challenge": r.Challenge,
 	} {
 		if value != "" {
 			q.Set(name, value)
@@ -60,20 +67,26 @@ func (c *Client) AuthCodeURL(ctx context.Context, r CodeRequest) (string, error)
 	if r.FormPost {
 		q.Set("response_mode", "form_post")
 	}
+	for name, value := range r.Extra {
+		if !q.Has(name) {
+			q.Set(name, value)
+		}
+	}
 	u.RawQuery = q.Encode()
 	return u.String(), nil
 }
 
 func (c *Client) authCodeURL(ctx context.Context, x *exchange, r CodeRequest) (string, error) {
 	scopes := append(Scopes(r.Scopes...), reservedScopes...)
-	if c.credential == nil {
-		client, err := c.public(x, c.authority.url)
+	authority, _ := c.authority.at(r.Tenant)
+	if c.credentials == nil {
+		client, err := c.public(x, authority)
 		if err != nil {
 			return "", err
 		}
 		return client.AuthCodeURL(ctx, c.id, r.RedirectURL, scopes, public.WithClaims(r.Claims))
 	}
-	client, err := c.confidential(x, c.authority.url)
+	client, err := c.confidential(x, authority)
 	if err != nil {
 		return "", err
 	}
@@ -83,35 +96,38 @@ func (c *Client) authCodeURL(ctx context.Context, x *exchange, r CodeRequest) (s
 // RedeemCode trades the authorization code that came back for tokens. A code
 // can be redeemed once. verifier is what r.Challenge was made of.
 func (c *Client) RedeemCode(ctx context.Context, r CodeRequest, code, verifier tokencache.Secret) (tokencache.TokenResponse, error) {
-	scopes := Scopes(r.Scopes...)
-	if len(scopes) == 0 {
-		scopes = identityScope
-	}
+	scopes := orIdentity(Scopes(r.Scopes...))
+	authority, realm := c.authority.at(r.Tenant)
 	x := c.exchange(emptyDocument)
 	a, err := x.call("redeem code", func() error {
-		if c.credential == nil {
-			client, err := c.public(x, c.authority.url)
+		if c.credentials == nil {
+			client, err := c.public(x, authority)
 			if err != nil {
 				return err
 			}
 			_, err = client.AcquireTokenByAuthCode(ctx, code.Reveal(), r.RedirectURL, scopes, public.WithChallenge(verifier.Reveal()))
 			return err
 		}
-		client, err := c.confidential(x, c.authority.url)
+		client, err := c.confidential(x, authority)
 		if err != nil {
 			return err
 		}
 		_, err = client.AcquireTokenByAuthCode(ctx, code.Reveal(), r.RedirectURL, scopes, confidential.WithChallenge(verifier.Reveal()))
 		return err
 	})
+	return c.usersTokens("redeem code", "authorization_code", a, realm, scopes, err)
+}
+
+// usersTokens are those of a user who has just signed in at a tenant, or err.
+func (c *Client) usersTokens(op, grantType string, a *answer, realm string, scopes []string, err error) (tokencache.TokenResponse, error) {
 	if err != nil {
 		return tokencache.TokenResponse{}, err
 	}
 	account, err := a.account()
 	if err != nil {
-		return tokencache.TokenResponse{}, fmt.Errorf("msal: redeem code: %w", err)
+		return tokencache.TokenResponse{}, fmt.Errorf("msal: %s: %w", op, err)
 	}
-	return a.response("authorization_code", c.id, c.authority.host, c.authority.tenant, account, scopes), nil
+	return a.response(grantType, c.id, c.authority.host, realm, account, scopes), nil
 }
 
 // reservedScopes ask for an id token, the account it is about, and a refresh
@@ -121,6 +137,13 @@ var reservedScopes = []string{"openid", "offline_access", "profile"}
 // identityScope is what is asked for where nothing but the reserved scopes is
 // wanted: MSAL Go sends no token request without a scope of the program's.
 var identityScope = []string{"openid"}
+
+func orIdentity(scopes []string) []string {
+	if len(scopes) == 0 {
+		return identityScope
+	}
+	return scopes
+}
 
 // Scopes returns scopes as single ones (see [tokencache.SplitScopes]), without
 // openid, profile and offline_access. MSAL asks for those by itself, and takes it

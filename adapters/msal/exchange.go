@@ -13,9 +13,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/cache"
+	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
 	"github.com/graphtoken/graphtoken/core"
 )
 
@@ -28,8 +30,13 @@ type exchange struct {
 	cache     []byte      // what MSAL reads as its cache
 	leaseHeld func() bool // asked before the refresh token is spent; nil where none is
 
+	credentials []confidential.Credential // to choose from; nil for a public client
+	credential  int                       // the index of the one in use
+	accepted    *atomic.Int32             // the client's note of the one that was accepted
+
 	aliases    []string          // hosts that instance discovery names beside the authority's
 	discovered map[string][]byte // documents that were not known before
+	openID     []byte            // the discovery document of the provider's endpoints
 	spent      []string          // secrets that were sent
 	answer     *answer           // the provider's tokens; nil until they come
 }
@@ -95,7 +102,11 @@ func (x *exchange) discover(req *http.Request) (*http.Response, error) {
 		return nil, providerFault(fmt.Errorf("discovery leads to %q, which is not https", core.Printable(address(req.URL))))
 	}
 	where := req.URL.String()
-	if body, known := x.discovery.get(where); known {
+	body, known := x.discovered[where]
+	if !known {
+		body, known = x.discovery.get(where)
+	}
+	if known {
 		resp := &http.Response{
 			Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 			Header: http.Header{"Content-Type": {"application/json"}}, Request: req,
@@ -120,6 +131,9 @@ func (x *exchange) discover(req *http.Request) (*http.Response, error) {
 func (x *exchange) understood(resp *http.Response, body []byte) *http.Response {
 	if resp.StatusCode == http.StatusOK && strings.HasSuffix(resp.Request.URL.Path, "/discovery/instance") {
 		body = x.withAliases(body)
+	}
+	if resp.StatusCode == http.StatusOK && strings.HasSuffix(resp.Request.URL.Path, "/.well-known/openid-configuration") {
+		x.openID = body
 	}
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	return resp
@@ -194,7 +208,7 @@ func (x *exchange) keepDiscovered() { x.discovery.keep(x.discovered) }
 
 // secretParameters are those of a token request that must not come back in the
 // text of an error, even where a provider quotes them.
-var secretParameters = []string{"refresh_token", "code", "code_verifier", "client_secret", "client_assertion", "assertion"}
+var secretParameters = []string{"refresh_token", "code", "code_verifier", "client_secret", "client_assertion", "assertion", "device_code", "password"}
 
 func (x *exchange) noteSecrets(req *http.Request) {
 	if req.GetBody == nil {

@@ -101,7 +101,7 @@ func (c *Client) ownQuery(q tokencache.Query) (tokencache.Query, error) {
 // silent has MSAL trade the refresh token, the only one it finds in its cache.
 func (c *Client) silent(ctx context.Context, x *exchange, authority string, token tokencache.RefreshToken, scopes []string, claims string) error {
 	account := public.Account{HomeAccountID: token.HomeAccountID, Environment: c.authority.host}
-	if c.credential == nil {
+	if c.credentials == nil {
 		client, err := c.public(x, authority)
 		if err != nil {
 			return err
@@ -145,7 +145,7 @@ func (c *Client) AppToken(ctx context.Context, r AppRequest) (tokencache.TokenRe
 }
 
 func (c *Client) appToken(ctx context.Context, r AppRequest, leaseHeld func() bool) (tokencache.TokenResponse, error) {
-	if c.credential == nil {
+	if c.credentials == nil {
 		return tokencache.TokenResponse{}, errors.New("msal: client credentials: the client has no credential")
 	}
 	scopes := tokencache.SplitScopes(r.Scopes...)
