@@ -1,25 +1,26 @@
 // Package account signs users and applications in at Microsoft Entra, and
 // keeps their tokens in a [core.Store]. It is what python-o365's Account does
-// about authentication.
+// about authentication, for one user or a million.
 //
-// A user signs in with a browser, in two steps that may run in different
-// processes, or in two requests of a web application:
+// An [App] is a program's application. Each user who signs in gets a record of
+// their own in the store, so that nobody invents keys. In a web application:
 //
-//	a, err := account.New(store, "tokens", account.Config{ClientID: id, Scopes: []string{"User.Read", "Mail.Read"}})
+//	app, err := account.NewApp(store, account.Config{ClientID: id, Credential: account.Secret(secret), RedirectURL: "https://app.example/callback"})
 //	if err != nil {
 //		return err
 //	}
-//	address, flow, err := a.AuthURL(ctx, account.AuthOptions{})
-//	… the user visits address, and comes back at redirect …
-//	who, err := a.SignIn(ctx, flow, redirect)
+//	address, flow, err := app.AuthURL(ctx, account.AuthOptions{}) // flow goes into the user's session, and the browser to address
+//	…
+//	ana, err := app.SignIn(ctx, flow, r.URL.String()) // in the handler of the redirect URL
+//	…
+//	ana := app.Account(id) // in later requests, by the home account ID that ana.User() told
+//	resp, err := ana.HTTPClient().Get("https://graph.microsoft.com/v1.0/me")
 //
-// SignInLoopback does both where a browser runs on the same machine, and
-// SignInApp needs no user. Afterwards, and in every process that shares the
-// store:
+// A program on the user's own machine signs in with one call, [App.Authenticate];
+// a daemon as itself, with [App.SignInApp].
 //
-//	token, err := a.TokenSource().Token(ctx)
-//
-// A sign-in adds to the record under its key: other users' tokens in it stay.
+// [New] is for one record that is there already, such as a script's file or the one
+// that python-o365 keeps for all its users.
 package account
 
 import (
@@ -28,97 +29,56 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
+	"sync/atomic"
+	"time"
 
-	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
 	"github.com/graphtoken/graphtoken/adapters/msal"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/bearer"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// DefaultScope is what a Config without Scopes asks for: every permission of
-// Microsoft Graph that the application is registered with.
-const DefaultScope = "https://graph.microsoft.com/.default"
-
-// NativeClientURL is the redirect URL of a Config without one: Microsoft's page
-// for applications without a web server, where the user copies the address
-// from the browser. The application's registration must list it (platform
-// "Mobile and desktop applications").
-const NativeClientURL = "https://login.microsoftonline.com/common/oauth2/nativeclient"
-
-// Config says who signs in to what. Only ClientID is needed.
-type Config struct {
-	ClientID string
-
-	// ClientSecret makes the application a confidential client: a web
-	// application or a daemon. ParseSecret reads it.
-	ClientSecret tokencache.Secret
-
-	// Authority is the identity provider, https://login.microsoftonline.com by
-	// default, and Tenant a tenant's ID or domain, or one of "common" (the
-	// default), "organizations" and "consumers". Authority may name the tenant
-	// itself: https://host/tenant. Where a user has tokens of several tenants in
-	// the record, those of Tenant are meant, and with none of the user's own.
-	Authority, Tenant string
-
-	// RedirectURL is where the browser is sent back to: NativeClientURL by
-	// default. SignInLoopback makes its own.
-	RedirectURL string
-
-	// Scopes are what is signed in for, and what TokenSource asks for unless
-	// it is told otherwise: DefaultScope by default. openid, profile and
-	// offline_access are always asked for. A text with several scopes is split.
-	Scopes []string
-
-	// Username is the user meant, and needed where several share the record.
-	Username string
-
-	// App means the application itself instead of a user (the client
-	// credentials grant). It needs a ClientSecret and a Tenant.
-	App bool
-
-	// Library is another MSAL that works on the record, too. A sign-in then files
-	// tokens where that library looks for them and puts its own: see docs/other-msals.md.
-	Library tokencache.Library
-
-	// HTTPClient sends the requests; http.DefaultClient by default.
-	HTTPClient *http.Client
-
-	// DisableInstanceDiscovery is for a host that isn't Microsoft's: see
-	// [msal.WithInstanceDiscovery].
-	DisableInstanceDiscovery bool
-}
-
 // Account is a user, or an application, whose tokens are in a store. It is safe
-// for concurrent use. Make one and keep it.
+// for concurrent use, and so cheap to make that a web server can make one per request.
 type Account struct {
+	app    *App
 	store  *core.Store
 	key    string
-	client *msal.Client
-	config Config
+	named  bool   // by its program: whoever signs in is meant
+	itself bool   // the application itself
+	tenant string // whose tokens are meant; "" is the user's own
+
+	user atomic.Pointer[tokencache.Account] // as far as known
 }
 
 // New returns the account that cfg describes, with its tokens in the store's
-// record under key. It does no I/O.
+// record under key, which is a script's file or a record that several users share. It
+// does no I/O.
+//
+// Whoever signs in is then the user whom the account means, unless cfg.Username names
+// one.
 func New(store *core.Store, key string, cfg Config) (*Account, error) {
-	if store == nil {
-		return nil, errors.New("account: there is no store")
-	}
 	if err := core.ValidateKey(key); err != nil {
 		return nil, fmt.Errorf("account: %w", err)
 	}
-	client, err := cfg.client()
+	p, err := NewApp(store, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("account: %w", err)
+		return nil, err
 	}
-	cfg.ClientSecret = "" // the client has it, and %+v of an Account would print it
-	cfg.Scopes = tokencache.SplitScopes(cfg.Scopes...)
-	if len(cfg.Scopes) == 0 {
-		cfg.Scopes = []string{DefaultScope}
+	a := &Account{app: p, store: p.storeFor(false), key: key, named: true, itself: cfg.App, tenant: p.tenant()}
+	a.user.Store(&tokencache.Account{Username: cfg.Username, Environment: p.client.Environment()})
+	return a, nil
+}
+
+// User returns what is known of the user without I/O: after a sign-in, and of App's
+// Accounts and User, everything; of App's Account the home account ID; of New's the
+// name that the Config has. An application's own account has no user.
+func (a *Account) User() tokencache.Account {
+	if who := a.user.Load(); who != nil && !a.itself {
+		return *who
 	}
-	cfg.RedirectURL = cmp.Or(cfg.RedirectURL, NativeClientURL)
-	return &Account{store: store, key: key, client: client, config: cfg}, nil
+	return tokencache.Account{}
 }
 
 // TokenSource returns a source of access tokens for scopes, or for the Config's
@@ -127,51 +87,151 @@ func New(store *core.Store, key string, cfg Config) (*Account, error) {
 func (a *Account) TokenSource(scopes ...string) *core.TokenSource {
 	scopes = tokencache.SplitScopes(scopes...)
 	if len(scopes) == 0 {
-		scopes = a.config.Scopes
+		scopes = a.app.config.Scopes
 	}
 	q := a.query()
 	q.Scopes = msal.Scopes(scopes...)
-	return a.client.TokenSource(a.store, a.key, q)
+	return a.app.client.TokenSource(a.store, a.key, q)
 }
 
-// SignInApp signs the application itself in, and returns its access token. It
-// finds out at once what is wrong with the secret; a TokenSource alone would
-// do for the rest. With core.ErrRefreshedNotSaved the token is good, and the
-// store keeps it.
-func (a *Account) SignInApp(ctx context.Context) (tokencache.AccessToken, error) {
-	if !a.config.App {
-		return tokencache.AccessToken{}, errors.New("account: sign in: Config.App is not set")
+// HTTPClient returns a client whose requests to Microsoft Graph carry the account's
+// token, for the Config's scopes. It sends them as Config.HTTPClient would. See
+// [bearer.Transport] for which hosts get the token.
+func (a *Account) HTTPClient() *http.Client {
+	c := http.Client{}
+	if a.app.config.HTTPClient != nil {
+		c = *a.app.config.HTTPClient
 	}
-	scopes := msal.Scopes(a.config.Scopes...)
-	response, err := a.client.AppToken(ctx, msal.AppRequest{Scopes: scopes})
+	c.Transport = &bearer.Transport{Source: a.TokenSource(), Base: c.Transport}
+	return &c
+}
+
+// IsAuthenticated reports whether the record has what TokenSource needs: a valid
+// access token, or a refresh token, which may turn out to be refused. It asks the
+// store and not the provider. An application with a credential needs neither, and is
+// always authenticated.
+func (a *Account) IsAuthenticated(ctx context.Context) (bool, error) {
+	if a.itself {
+		return true, nil
+	}
+	c, _, err := a.store.Load(ctx, a.key)
+	if errors.Is(err, core.ErrNotFound) {
+		return false, nil
+	}
 	if err != nil {
-		return tokencache.AccessToken{}, fmt.Errorf("account: sign in: %w", err)
-	}
-	cache, err := a.put(ctx, response)
-	if cache == nil {
-		return tokencache.AccessToken{}, err
+		return false, fmt.Errorf("account: %w", err)
 	}
 	q := a.query()
-	q.Scopes = scopes
-	token, found := cache.AccessToken(q)
-	if !found && err == nil {
-		err = fmt.Errorf("account: sign in: the provider gave no bearer token for %s, but one of type %q for %s",
-			strings.Join(scopes, " "), core.Printable(cmp.Or(response.TokenType, "Bearer")), core.Printable(response.Scope))
+	q.ClientID = a.app.client.ID()
+	if c.Ambiguous(q) {
+		return false, fmt.Errorf("account: %w", core.ErrAmbiguous)
 	}
-	return token, err
+	valid := q
+	valid.Scopes = msal.Scopes(a.app.config.Scopes...)
+	return c.LongLived(q) || !c.Expired(valid, time.Now()), nil
+}
+
+// Refresh obtains a new token for the Config's scopes even if the present one is
+// valid. With core.ErrRefreshedNotSaved it is good, and not saved yet.
+func (a *Account) Refresh(ctx context.Context) error {
+	_, err := a.TokenSource().Refresh(ctx)
+	return err
+}
+
+// AuthURL is [App.AuthURL] for this account: a sign-in of another user is refused
+// where the account is one user's.
+func (a *Account) AuthURL(ctx context.Context, o AuthOptions) (address string, flow Flow, err error) {
+	return a.app.begin(ctx, a, o)
+}
+
+// SignIn is [App.SignIn] into the account's record. The account then means the user
+// who has signed in.
+func (a *Account) SignIn(ctx context.Context, flow Flow, redirect string) error {
+	_, err := a.app.signIn(ctx, a, flow, redirect)
+	return err
+}
+
+// Authenticate is a whole sign-in into the account's record, which p leads the user
+// through; an application that signs in itself needs none, and p is nil. The account
+// then means the user who has signed in. See [App.SignIn] about the errors.
+func (a *Account) Authenticate(ctx context.Context, p Prompt, o AuthOptions) error {
+	if a.itself {
+		_, err := a.signedIn(a.signInApp(ctx))
+		return err
+	}
+	_, err := a.app.authenticate(ctx, a, p, o)
+	return err
+}
+
+// InTenant returns the same user in another tenant, where the user is a guest: an ID
+// or a domain. "" is the home tenant first.
+func (a *Account) InTenant(tenant string) *Account {
+	b := a.copied()
+	b.tenant = tenant
+	return b
+}
+
+// NotStoring returns the same account with Config.NoStore: what a refresh brings stays
+// in memory.
+func (a *Account) NotStoring() *Account {
+	b := a.copied()
+	b.store = a.app.storeFor(true)
+	return b
+}
+
+// As returns the account of another user in the same record, by name.
+func (a *Account) As(username string) *Account {
+	b := a.copied()
+	b.user.Store(&tokencache.Account{Username: username, Environment: a.app.client.Environment()})
+	return b
+}
+
+func (a *Account) copied() *Account {
+	b := &Account{app: a.app, store: a.store, key: a.key, named: a.named, itself: a.itself, tenant: a.tenant}
+	b.user.Store(a.user.Load())
+	return b
+}
+
+// Usernames returns the names of all users of the account's record.
+func (a *Account) Usernames(ctx context.Context) ([]string, error) {
+	c, _, err := a.store.Load(ctx, a.key)
+	if errors.Is(err, core.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("account: %w", err)
+	}
+	var names []string
+	for _, who := range c.Accounts() {
+		if len(names) == 0 || names[len(names)-1] != who.Username { // they come by name
+			names = append(names, who.Username)
+		}
+	}
+	return names, nil
 }
 
 // SignOut removes the tokens of the user, or the application, from the record;
-// those of others stay. It says core.ErrNotFound where there are none. The
+// those of others stay, and a record that is empty then is deleted. It says
+// core.ErrNotFound where there are none. The
 // provider is not told: tokens that were copied elsewhere go on working until
 // they expire.
 func (a *Account) SignOut(ctx context.Context) error {
 	return SignOut(ctx, a.store, a.key, a.query())
 }
 
+// SignOutAll signs all users of the account's record out, and the application: the
+// record is deleted.
+func (a *Account) SignOutAll(ctx context.Context) error {
+	if err := a.store.Delete(ctx, a.key); err != nil {
+		return fmt.Errorf("account: sign out: %w", err)
+	}
+	return nil
+}
+
 // SignOut is [Account.SignOut] for whomever q means in the store's record under
 // key. It needs no provider.
 func SignOut(ctx context.Context, store *core.Store, key string, q tokencache.Query) error {
+	isEmpty := false
 	err := store.Update(ctx, key, func(c *tokencache.Cache) error {
 		if c.Ambiguous(q) {
 			return core.ErrAmbiguous
@@ -179,95 +239,90 @@ func SignOut(ctx context.Context, store *core.Store, key string, q tokencache.Qu
 		if !c.Remove(q) {
 			return fmt.Errorf("%w of %s", core.ErrNotFound, nameOf(q))
 		}
+		isEmpty = c.IsEmpty()
 		return nil
 	})
+	if err == nil && isEmpty {
+		err = deleteEmpty(ctx, store, key)
+	}
 	if err != nil {
 		return fmt.Errorf("account: sign out: %w", err)
 	}
 	return nil
 }
 
+// deleteEmpty deletes a record that nobody has signed in to again.
+func deleteEmpty(ctx context.Context, store *core.Store, key string) error {
+	c, _, err := store.Load(ctx, key)
+	if errors.Is(err, core.ErrNotFound) || err == nil && !c.IsEmpty() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return store.Delete(ctx, key)
+}
+
 // nameOf says whom a query means.
 func nameOf(q tokencache.Query) string {
-	if q.App {
+	switch {
+	case q.App:
 		return strings.TrimSpace("the application " + core.Printable(q.ClientID))
+	case q.Username != "":
+		return core.Printable(q.Username)
+	case q.HomeAccountID != "":
+		return core.Printable(q.HomeAccountID)
 	}
-	return core.Printable(cmp.Or(q.Username, q.HomeAccountID, "anybody"))
+	return "anybody"
 }
 
 // query is the account in a token cache.
 func (a *Account) query() tokencache.Query {
-	q := tokencache.Query{Username: a.config.Username, Environment: a.client.Environment(), Tenant: a.tenant()}
-	if a.config.App {
-		q.App, q.Username, q.ClientID = true, "", a.config.ClientID
-		q.Tenant = a.client.Tenant() // an application is at home where it signs in
+	q := tokencache.Query{Environment: a.app.client.Environment(), Tenant: a.tenant}
+	if a.itself {
+		q.App, q.ClientID = true, a.app.client.ID()
+		q.Tenant = a.app.client.Tenant() // an application is at home where it signs in
+		return q
+	}
+	if who := a.user.Load(); who.HomeAccountID != "" {
+		q.HomeAccountID = who.HomeAccountID
+	} else {
+		q.Username = who.Username
 	}
 	return q
 }
 
-// tenant is the tenant whose tokens are meant, and "" where the authority names
-// none: its tenant is then a word for whichever is the user's own.
-func (a *Account) tenant() string {
-	switch tenant := a.client.Tenant(); tenant {
-	case "common", "organizations", "consumers":
-		return ""
-	default:
-		return tenant
+// signInApp obtains the application's own token, and adds it to the record.
+func (a *Account) signInApp(ctx context.Context) error {
+	scopes := msal.Scopes(a.app.config.Scopes...)
+	response, err := a.app.client.AppToken(ctx, msal.AppRequest{Scopes: scopes})
+	if err != nil {
+		return err
 	}
-}
-
-// put adds a sign-in's tokens to the record, among those that are there, and
-// returns what is there then. Where they can't be saved, it returns both that and
-// core.ErrRefreshedNotSaved: the store keeps them.
-func (a *Account) put(ctx context.Context, response tokencache.TokenResponse) (*tokencache.Cache, error) {
-	response.Library = a.config.Library
+	response.Library = a.app.config.Library
 	cache, err := a.store.Put(ctx, a.key, response)
-	if err != nil {
-		err = fmt.Errorf("account: signed in, but the tokens are not saved: %w", err)
+	if cache == nil {
+		return err
 	}
-	return cache, err
+	q := a.query()
+	q.Scopes = scopes
+	if _, found := cache.AccessToken(q); !found {
+		return errors.Join(err, fmt.Errorf("the provider gave no bearer token for %s, but one of type %q for %s",
+			strings.Join(scopes, " "), core.Printable(cmp.Or(response.TokenType, "Bearer")), core.Printable(response.Scope)))
+	}
+	if err != nil {
+		return fmt.Errorf("signed in, but the tokens are not saved: %w", err)
+	}
+	return nil
 }
 
-func (cfg Config) client() (*msal.Client, error) {
-	authority, err := cfg.authority()
-	if err != nil {
-		return nil, err
-	}
-	opts := []msal.Option{
-		msal.WithAuthority(authority),
-		msal.WithHTTPClient(cfg.HTTPClient),
-		msal.WithInstanceDiscovery(!cfg.DisableInstanceDiscovery),
-	}
-	if cfg.ClientSecret == "" {
-		if cfg.App {
-			return nil, errors.New("an application that signs in itself needs a client secret")
-		}
-		return msal.NewPublic(cfg.ClientID, opts...)
-	}
-	secret, err := ParseSecret(cfg.ClientSecret.Reveal())
-	if err != nil {
-		return nil, err
-	}
-	credential, err := confidential.NewCredFromSecret(secret.Reveal())
-	if err != nil {
-		return nil, err
-	}
-	return msal.NewConfidential(cfg.ClientID, credential, opts...)
-}
-
-// authority is Authority and Tenant in one.
-func (cfg Config) authority() (string, error) {
-	base := strings.TrimRight(cmp.Or(cfg.Authority, "https://login.microsoftonline.com"), "/")
-	u, err := url.Parse(base)
-	if err != nil {
-		return "", errors.New("the authority is not a URL") // and is not quoted: a password may be in it
-	}
-	named := strings.TrimPrefix(u.Path, "/")
+// signedIn is the account and the error of a sign-in that may have been kept in memory.
+func (a *Account) signedIn(err error) (*Account, error) {
 	switch {
-	case named == "":
-		return base + "/" + url.PathEscape(cmp.Or(cfg.Tenant, "common")), nil
-	case cfg.Tenant == "" || strings.EqualFold(named, cfg.Tenant):
-		return base, nil
+	case err == nil:
+		return a, nil
+	case errors.Is(err, core.ErrRefreshedNotSaved):
+		return a, fmt.Errorf("account: sign in: %w", err)
 	}
-	return "", fmt.Errorf("the authority names the tenant %q, and Tenant is %q", named, cfg.Tenant)
+	return nil, fmt.Errorf("account: sign in: %w", err)
 }

@@ -38,10 +38,9 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	who, err := a.SignIn(ctx, flow, redirect)
-	if err != nil {
+	if err := a.SignIn(ctx, flow, redirect); err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println("Signed in as", who.Username)
+	fmt.Println("Signed in as", a.User().Username)
 }

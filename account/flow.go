@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -10,144 +11,122 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/graphtoken/graphtoken/adapters/msal"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// ErrStateMismatch: the redirect belongs to another sign-in than the flow, or
-// to nobody's (RFC 6749 section 10.12).
-var ErrStateMismatch = errors.New("the redirect is not this sign-in's")
+// Errors of a sign-in that doesn't fit what was begun; test for them with errors.Is.
+// Nothing is stored then.
+var (
+	// ErrStateMismatch: the redirect belongs to another sign-in than the flow, or
+	// to nobody's (RFC 6749 section 10.12).
+	ErrStateMismatch = errors.New("the redirect is not this sign-in's")
+	// ErrFlowExpired: the user came back too late. The sign-in begins anew.
+	ErrFlowExpired = errors.New("the sign-in took too long; begin it again")
+	// ErrFlowUsed: SignIn was called with this flow before, as when the page of a
+	// redirect is loaded again. The user is as signed in as the first call said.
+	ErrFlowUsed = errors.New("this sign-in was finished before")
+	// ErrOtherFlow: the flow is another application's or another provider's, or
+	// the address that the browser came back to is not the flow's.
+	ErrOtherFlow = errors.New("the flow and the sign-in don't belong together")
+	// ErrOtherIssuer: another identity provider than the one that was asked has
+	// answered (RFC 9207), or issued the id token, or for another application.
+	ErrOtherIssuer = errors.New("the answer is another provider's, or for another application")
+	// ErrOtherUser: somebody else has signed in than was meant.
+	ErrOtherUser = errors.New("another user has signed in than was meant")
+)
 
-// AuthOptions changes what the sign-in page shows.
+// DefaultFlowLifetime is how long a user has for the sign-in page.
+const DefaultFlowLifetime = 10 * time.Minute
+
+// AuthOptions changes one sign-in.
 type AuthOptions struct {
-	LoginHint string // the user name to begin with; Config.Username by default
-	Prompt    string // "select_account" by default, so that a second user isn't signed in as the first; "login", "consent", "none"
-	Claims    string // a claims challenge to answer, as JSON: msal.Error has it
-}
+	Scopes      []string // instead of Config.Scopes; for consent to more, name all that are wanted
+	RedirectURL string   // instead of Config.RedirectURL
+	Tenant      string   // instead of Config.Tenant: a tenant where the user is a guest, for one
 
-// AuthURL returns the address at which the user signs in, and the flow that
-// SignIn needs when the user comes back.
-func (a *Account) AuthURL(ctx context.Context, o AuthOptions) (address string, flow Flow, err error) {
-	return a.begin(ctx, o, a.config.RedirectURL, false)
-}
+	LoginHint     string // the user name to begin with; Config.Username by default
+	BindLoginHint bool   // nobody else than LoginHint may sign in, as with Config.Username
+	DomainHint    string // the domain whose own sign-in page is meant, such as "contoso.com"
+	Prompt        string // "select_account" by default, so that a second user isn't signed in as the first; "login", "consent", "none"
+	Claims        string // a claims challenge to answer, as JSON: msal.Error has it
 
-func (a *Account) begin(ctx context.Context, o AuthOptions, redirectURL string, formPost bool) (string, Flow, error) {
-	if a.config.App {
-		return "", Flow{}, errors.New("account: sign in: the account is the application itself, see SignInApp")
-	}
-	f := Flow{
-		state:       rand.Text(),
-		verifier:    keep(newVerifier()),
-		redirectURL: redirectURL,
-		scopes:      slices.Clone(a.config.Scopes),
-	}
-	r := f.request()
-	r.State, r.Challenge, r.FormPost = f.state, challengeOf(f.verifier()), formPost
-	r.LoginHint, r.Prompt, r.Claims = o.LoginHint, o.Prompt, o.Claims
-	if r.LoginHint == "" {
-		r.LoginHint = a.config.Username
-	}
-	if r.Prompt == "" {
-		r.Prompt = "select_account"
-	}
-	address, err := a.client.AuthCodeURL(ctx, r)
-	if err != nil {
-		return "", Flow{}, fmt.Errorf("account: sign in: %w", err)
-	}
-	return address, f, nil
-}
-
-// SignIn finishes what AuthURL began: redirect is the address the browser was
-// sent back to, or its query alone, with the code and the state in it. The
-// user's tokens are then in the store.
-//
-// The provider's refusal is an [*msal.Error]. A code is good for one SignIn: after an
-// error that came later than the redirect's own, the sign-in begins anew. But with
-// core.ErrRefreshedNotSaved the user is signed in, and returned: the store keeps the
-// tokens, hands them out, and saves them as soon as it can (see core.Store.Flush).
-//
-// Once the code is sent, SignIn no longer depends on ctx: a user who presses Ctrl-C
-// or closes the page then is signed in all the same.
-func (a *Account) SignIn(ctx context.Context, flow Flow, redirect string) (tokencache.Account, error) {
-	params, err := redirectParameters(redirect)
-	if err != nil {
-		return tokencache.Account{}, fmt.Errorf("account: sign in: %w", err)
-	}
-	return a.redeem(ctx, flow, params)
-}
-
-// redeemTimeout bounds what the caller's context does not: discovery and the
-// request that spends the code.
-const redeemTimeout = core.DefaultRefreshTimeout
-
-func (a *Account) redeem(ctx context.Context, flow Flow, params url.Values) (tokencache.Account, error) {
-	code, err := flow.code(params)
-	if err == nil {
-		err = ctx.Err() // the last moment to leave without a loss
-	}
-	if err != nil {
-		return tokencache.Account{}, fmt.Errorf("account: sign in: %w", err)
-	}
-	ctx = context.WithoutCancel(ctx)
-	response, err := a.tokens(ctx, flow, code)
-	if err != nil {
-		return tokencache.Account{}, fmt.Errorf("account: sign in: %w", err)
-	}
-	cache, err := a.put(ctx, response)
-	if cache == nil {
-		return tokencache.Account{}, err
-	}
-	who, _ := cache.Account(tokencache.Query{HomeAccountID: response.HomeAccountID, Tenant: response.Tenant, Environment: response.Environment})
-	return who, err
-}
-
-// tokens redeems the code.
-func (a *Account) tokens(ctx context.Context, flow Flow, code tokencache.Secret) (tokencache.TokenResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, redeemTimeout)
-	defer cancel()
-	return a.client.RedeemCode(ctx, flow.request(), code, flow.verifier())
-}
-
-// redirectParameters reads the parameters of a redirect that a person copied.
-func redirectParameters(redirect string) (url.Values, error) {
-	redirect = strings.TrimSpace(redirect)
-	if _, query, found := strings.Cut(redirect, "?"); found {
-		redirect = query
-	}
-	redirect, _, _ = strings.Cut(redirect, "#")
-	params, err := url.ParseQuery(redirect)
-	if err != nil || !params.Has("code") && !params.Has("error") {
-		return nil, errors.New("the redirect has no code in it") // and is not quoted: it may have
-	}
-	return params, nil
+	// FormPost has the code come back in a form (response_mode=form_post) instead of
+	// the address, which browsers and servers remember. A cookie that finds the user's
+	// session needs SameSite=None then.
+	FormPost bool
+	// Extra are further parameters of the sign-in page's address. They replace none
+	// of those that AuthURL makes itself.
+	Extra map[string]string
+	// Lifetime is how long the user has; DefaultFlowLifetime by default.
+	Lifetime time.Duration
+	// NoStore is Config.NoStore for this sign-in: one-time access. The account
+	// that has signed in hands its tokens out, and nothing is stored.
+	NoStore bool
 }
 
 // Flow is a sign-in under way: what AuthURL leaves for SignIn to check and to
-// send. It is kept where the user who is signing in can't be confused with
-// another, such as a web session, and nobody else reads it. In a log it shows
-// none of its secrets; Marshal hands them over.
+// send. It is bound to the application, the provider and the redirect URL.
+//
+// It belongs into the session of the user who is signing in, and nowhere else: in a
+// web application, whoever can choose the flow for somebody else's redirect can sign
+// them in as another user. Take it out of the session before SignIn is called, so that
+// a redirect that comes a second time finds none. SignIn refuses a flow that it has
+// seen, too, but each process can know its own alone.
+//
+// In a log it shows none of its secrets; Marshal hands them over.
 type Flow struct {
-	state       string
-	verifier    func() tokencache.Secret // package fmt prints what it reaches in fields that are not exported
-	redirectURL string
-	scopes      []string
+	held func() storedFlow // package fmt prints what it reaches in fields that are not exported
+	_    uintptr           // go-spew crashes on a struct of one pointer
+}
+
+// storedFlow is a flow as it is stored.
+type storedFlow struct {
+	State       string    `json:"state"`
+	Verifier    string    `json:"code_verifier"`
+	Nonce       string    `json:"nonce"`
+	RedirectURL string    `json:"redirect_url"`
+	Scopes      []string  `json:"scopes"`
+	Authority   string    `json:"authority"`
+	Tenant      string    `json:"tenant,omitempty"`
+	ClientID    string    `json:"client_id"`
+	Expires     time.Time `json:"expires"`
+	Username    string    `json:"username,omitempty"`        // who must sign in
+	HomeAccount string    `json:"home_account_id,omitempty"` // likewise
+	NoStore     bool      `json:"no_store,omitempty"`
+}
+
+func (s storedFlow) flow() Flow { return Flow{held: func() storedFlow { return s }} }
+
+// in returns what the flow holds, and nothing of the zero Flow.
+func (f Flow) in() storedFlow {
+	if f.held == nil {
+		return storedFlow{}
+	}
+	return f.held()
 }
 
 // State is the state parameter that comes back with the redirect, for a web
-// application that files its flows under it.
-func (f Flow) State() string { return f.state }
+// application that files its flows under it, within the user's session.
+func (f Flow) State() string { return f.in().State }
+
+// Expires is when SignIn begins to refuse the flow.
+func (f Flow) Expires() time.Time { return f.in().Expires }
 
 // Marshal returns the flow for storage, secrets and all. ParseFlow reads it.
 func (f Flow) Marshal() ([]byte, error) {
-	if f.verifier == nil {
+	if f.held == nil {
 		return nil, errors.New("account: the zero Flow is no flow")
 	}
-	return json.Marshal(storedFlow{f.state, f.verifier().Reveal(), f.redirectURL, f.scopes})
+	return json.Marshal(f.held())
 }
 
 // ParseFlow reads what Marshal wrote.
@@ -156,32 +135,163 @@ func ParseFlow(data []byte) (Flow, error) {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return Flow{}, errors.New("account: not a flow") // the error would quote it
 	}
-	if s.State == "" || s.Verifier == "" || s.RedirectURL == "" {
+	if s.State == "" || s.Verifier == "" || s.Nonce == "" || s.RedirectURL == "" || s.Authority == "" || s.ClientID == "" || s.Expires.IsZero() {
 		return Flow{}, errors.New("account: not a flow: something is missing")
 	}
-	return Flow{s.State, keep(tokencache.Secret(s.Verifier)), s.RedirectURL, s.Scopes}, nil
-}
-
-type storedFlow struct {
-	State       string   `json:"state"`
-	Verifier    string   `json:"code_verifier"`
-	RedirectURL string   `json:"redirect_url"`
-	Scopes      []string `json:"scopes"`
+	return s.flow(), nil
 }
 
 // Format implements [fmt.Formatter], for every verb.
 func (f Flow) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, f.String()) }
 
 // String shows what isn't secret.
-func (f Flow) String() string { return "sign-in by " + f.redirectURL }
+func (f Flow) String() string { return "sign-in by " + core.Printable(f.in().RedirectURL) }
 
-func (f Flow) request() msal.CodeRequest {
-	return msal.CodeRequest{RedirectURL: f.redirectURL, Scopes: f.scopes}
+// begin makes a flow and its address, into the record of one account, or of whoever
+// signs in.
+func (p *App) begin(ctx context.Context, into *Account, o AuthOptions) (string, Flow, error) {
+	address, flow, err := p.newFlow(ctx, into, o)
+	if err != nil {
+		return "", Flow{}, fmt.Errorf("account: sign in: %w", err)
+	}
+	return address, flow, nil
 }
 
+func (p *App) newFlow(ctx context.Context, into *Account, o AuthOptions) (string, Flow, error) {
+	if p.config.App {
+		return "", Flow{}, errors.New("the account is the application itself, see SignInApp")
+	}
+	who, err := p.meant(into, o)
+	if err != nil {
+		return "", Flow{}, err
+	}
+	s := storedFlow{
+		State:       rand.Text(),
+		Verifier:    newVerifier(),
+		Nonce:       rand.Text(),
+		RedirectURL: cmp.Or(o.RedirectURL, p.config.RedirectURL),
+		Scopes:      p.scopesOf(o),
+		Authority:   p.client.Authority(),
+		Tenant:      tenantOf(into, o),
+		ClientID:    p.client.ID(),
+		Expires:     time.Now().Add(cmp.Or(max(o.Lifetime, 0), DefaultFlowLifetime)).Round(0), // as it is stored
+		Username:    who.Username,
+		HomeAccount: who.HomeAccountID,
+		NoStore:     o.NoStore,
+	}
+	r := s.request()
+	r.State, r.Nonce, r.Challenge, r.FormPost = s.State, s.Nonce, challengeOf(s.Verifier), o.FormPost
+	r.LoginHint = cmp.Or(o.LoginHint, who.Username)
+	r.DomainHint, r.Claims, r.Extra = o.DomainHint, o.Claims, maps.Clone(o.Extra)
+	r.Prompt = cmp.Or(o.Prompt, "select_account")
+	address, err := p.client.AuthCodeURL(ctx, r)
+	return address, s.flow(), err
+}
+
+// scopesOf are what a sign-in asks for.
+func (p *App) scopesOf(o AuthOptions) []string {
+	if scopes := tokencache.SplitScopes(o.Scopes...); len(scopes) > 0 {
+		return scopes
+	}
+	return slices.Clone(p.config.Scopes)
+}
+
+// tenantOf is the tenant that a sign-in asks; "" is the authority's.
+func tenantOf(into *Account, o AuthOptions) string {
+	if o.Tenant == "" && into != nil {
+		return into.tenant
+	}
+	return o.Tenant
+}
+
+func (s storedFlow) request() msal.CodeRequest {
+	return msal.CodeRequest{RedirectURL: s.RedirectURL, Scopes: s.Scopes, Tenant: s.Tenant}
+}
+
+// redeemTimeout bounds what the caller's context does not: discovery and the
+// request that spends the code.
+const redeemTimeout = core.DefaultRefreshTimeout
+
+func (p *App) signIn(ctx context.Context, into *Account, flow Flow, redirect string) (*Account, error) {
+	a, err := p.redeem(ctx, into, flow.in(), redirect)
+	if err != nil {
+		err = fmt.Errorf("account: sign in: %w", err)
+	}
+	return a, err
+}
+
+func (p *App) redeem(ctx context.Context, into *Account, flow storedFlow, redirect string) (*Account, error) {
+	at, params, err := parseRedirect(redirect)
+	if err != nil {
+		return nil, err
+	}
+	code, err := flow.code(params)
+	if err != nil {
+		return nil, err
+	}
+	if err := flow.fits(p, at); err != nil {
+		return nil, err
+	}
+	provider, err := p.client.Provider(ctx, flow.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkIssuer(provider, params); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil { // the last moment to leave without a loss
+		return nil, err
+	}
+	if !p.used.note(flow.State, flow.Expires) {
+		return nil, ErrFlowUsed
+	}
+	ctx = context.WithoutCancel(ctx)
+	response, err := p.tokens(ctx, flow, code)
+	if err != nil {
+		return nil, err
+	}
+	return p.file(ctx, into, arrival{
+		response: response, provider: provider, nonce: flow.Nonce, noStore: flow.NoStore, tenant: flow.Tenant,
+		meant: tokencache.Account{Username: flow.Username, HomeAccountID: flow.HomeAccount},
+	})
+}
+
+// tokens redeems the code.
+func (p *App) tokens(ctx context.Context, flow storedFlow, code tokencache.Secret) (tokencache.TokenResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, redeemTimeout)
+	defer cancel()
+	return p.client.RedeemCode(ctx, flow.request(), code, tokencache.Secret(flow.Verifier))
+}
+
+// parseRedirect reads a redirect that a person copied, or a server was sent: its
+// address, if it has one, and its parameters. None of them may come twice (RFC 6749
+// section 3.1): which of two counted would depend on who reads.
+func parseRedirect(redirect string) (at *url.URL, params url.Values, err error) {
+	redirect = strings.TrimSpace(redirect)
+	if address, query, found := strings.Cut(redirect, "?"); found {
+		if at, err = url.Parse(address); err != nil {
+			return nil, nil, errNoCode
+		}
+		redirect = query
+	}
+	redirect, _, _ = strings.Cut(redirect, "#")
+	params, err = url.ParseQuery(redirect)
+	if err != nil || !params.Has("code") && !params.Has("error") {
+		return nil, nil, errNoCode
+	}
+	for _, name := range []string{"code", "state", "error", "iss"} {
+		if len(params[name]) > 1 {
+			return nil, nil, fmt.Errorf("the redirect has more than one %q in it", name)
+		}
+	}
+	return at, params, nil
+}
+
+var errNoCode = errors.New("the redirect has no code in it") // and is not quoted: it may have
+
 // code returns the authorization code of a redirect that is the flow's own.
-func (f Flow) code(params url.Values) (tokencache.Secret, error) {
-	if f.state == "" || subtle.ConstantTimeCompare([]byte(params.Get("state")), []byte(f.state)) != 1 {
+func (s storedFlow) code(params url.Values) (tokencache.Secret, error) {
+	if s.State == "" || subtle.ConstantTimeCompare([]byte(params.Get("state")), []byte(s.State)) != 1 {
 		return "", ErrStateMismatch
 	}
 	if err := msal.Refusal(params); err != nil {
@@ -189,24 +299,82 @@ func (f Flow) code(params url.Values) (tokencache.Secret, error) {
 	}
 	code := params.Get("code")
 	if code == "" {
-		return "", errors.New("the redirect has no code in it")
+		return "", errNoCode
 	}
 	return tokencache.Secret(code), nil
 }
 
+// fits reports what of a flow doesn't fit the application, or the address that the
+// browser came back to, which may be unknown.
+func (s storedFlow) fits(p *App, at *url.URL) error {
+	switch {
+	case s.Authority != p.client.Authority() || !strings.EqualFold(s.ClientID, p.client.ID()):
+		return fmt.Errorf("%w: it was begun by %s at %s", ErrOtherFlow, core.Printable(s.ClientID), core.Printable(s.Authority))
+	case !time.Now().Before(s.Expires):
+		return ErrFlowExpired
+	case at == nil || at.Host == "":
+		return nil
+	}
+	begun, err := url.Parse(s.RedirectURL)
+	if err != nil || !sameAddress(begun, at) {
+		return fmt.Errorf("%w: the browser came back to %s://%s, and was sent to %s", ErrOtherFlow, core.Printable(at.Scheme), core.Printable(at.Host), core.Printable(s.RedirectURL))
+	}
+	return nil
+}
+
+// sameAddress compares the addresses of two redirects, without their parameters.
+func sameAddress(a, b *url.URL) bool {
+	return strings.EqualFold(a.Scheme, b.Scheme) && strings.EqualFold(a.Host, b.Host) && cmp.Or(a.EscapedPath(), "/") == cmp.Or(b.EscapedPath(), "/")
+}
+
+// checkIssuer compares the provider with the one that the redirect names (RFC 9207
+// section 2.4).
+func checkIssuer(provider msal.Provider, params url.Values) error {
+	issuer := params.Get("iss")
+	switch {
+	case params.Has("iss") && !provider.IsIssuer(issuer, ""):
+		return fmt.Errorf("%w: the redirect is of %s, and %s was asked", ErrOtherIssuer, core.Printable(issuer), core.Printable(provider.Issuer))
+	case !params.Has("iss") && provider.NamesIssuer:
+		return fmt.Errorf("%w: the redirect doesn't say whose it is, which those of %s do", ErrOtherIssuer, core.Printable(provider.Issuer))
+	}
+	return nil
+}
+
+// usedStates are the flows that a code was redeemed for, until they expire.
+type usedStates struct {
+	mu    sync.Mutex
+	until map[string]time.Time
+	prune int // how many there are when those that have expired are dropped
+}
+
+// note reports whether a state is new.
+func (u *usedStates) note(state string, expires time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if _, known := u.until[state]; known {
+		return false
+	}
+	if u.until == nil {
+		u.until = make(map[string]time.Time)
+	}
+	if len(u.until) >= max(u.prune, 1000) {
+		now := time.Now()
+		maps.DeleteFunc(u.until, func(_ string, until time.Time) bool { return now.After(until) })
+		u.prune = 2 * len(u.until)
+	}
+	u.until[state] = expires
+	return true
+}
+
 // newVerifier returns a code verifier of 256 random bits (RFC 7636 section 4.1).
-func newVerifier() tokencache.Secret {
+func newVerifier() string {
 	var random [32]byte
 	_, _ = rand.Read(random[:]) // never fails, see crypto/rand
-	return tokencache.Secret(base64.RawURLEncoding.EncodeToString(random[:]))
+	return base64.RawURLEncoding.EncodeToString(random[:])
 }
 
 // challengeOf returns a verifier's S256 challenge (RFC 7636 section 4.2).
-func challengeOf(verifier tokencache.Secret) string {
-	sum := sha256.Sum256([]byte(verifier.Reveal()))
+func challengeOf(verifier string) string {
+	sum := sha256.Sum256([]byte(verifier))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
-}
-
-func keep(s tokencache.Secret) func() tokencache.Secret {
-	return func() tokencache.Secret { return s }
 }

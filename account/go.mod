@@ -10,6 +10,7 @@ require (
 	github.com/graphtoken/graphtoken/core v0.1.0
 	github.com/graphtoken/graphtoken/internal/testkit v0.1.0
 	golang.org/x/sys v0.29.0
+	software.sslmate.com/src/go-pkcs12 v0.7.4
 )
 
 require (
@@ -17,6 +18,7 @@ require (
 	github.com/google/uuid v1.3.0 // indirect
 	github.com/kylelemons/godebug v1.1.0 // indirect
 	github.com/pkg/browser v0.0.0-20210911075715-681adbf594b8 // indirect
+	golang.org/x/crypto v0.11.0 // indirect
 	golang.org/x/sync v0.10.0 // indirect
 )
 

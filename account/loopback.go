@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
-	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
 // LoopbackOptions changes how SignInLoopback goes about it.
@@ -38,20 +37,26 @@ type LoopbackOptions struct {
 // The code comes back in a form rather than in an address, which browsers
 // remember. A visit that isn't the sign-in's own is turned away, and waiting
 // goes on.
-func (a *Account) SignInLoopback(ctx context.Context, o LoopbackOptions) (tokencache.Account, error) {
+func (a *Account) SignInLoopback(ctx context.Context, o LoopbackOptions) error {
 	if o.Open == nil {
-		return tokencache.Account{}, errors.New("account: sign in: LoopbackOptions.Open is not set")
+		return errors.New("account: sign in: LoopbackOptions.Open is not set")
 	}
+	return a.Authenticate(ctx, o, o.AuthOptions)
+}
+
+// SignIn implements [Prompt].
+func (o LoopbackOptions) SignIn(ctx context.Context, t *Attempt) error {
 	var lc net.ListenConfig
 	listeners, err := listen(lc.Listen).onLoopback(ctx, o.Port)
 	if err != nil {
-		return tokencache.Account{}, fmt.Errorf("account: sign in: %w", err)
+		return fmt.Errorf("account: sign in: %w", err)
 	}
 	port := portOf(listeners[0])
-	address, flow, err := a.begin(ctx, o.AuthOptions, "http://localhost:"+strconv.Itoa(port), true)
+	t.Options.RedirectURL, t.Options.FormPost = "http://localhost:"+strconv.Itoa(port), true
+	address, flow, err := t.AuthURL(ctx)
 	if err != nil {
 		closeAll(listeners)
-		return tokencache.Account{}, err
+		return err
 	}
 
 	visits := make(chan visit)
@@ -72,17 +77,17 @@ func (a *Account) SignInLoopback(ctx context.Context, o LoopbackOptions) (tokenc
 	}()
 
 	if err := o.Open(address); err != nil {
-		return tokencache.Account{}, fmt.Errorf("account: sign in: open the sign-in page: %w", err)
+		return fmt.Errorf("account: sign in: open the sign-in page: %w", err)
 	}
 	select {
 	case v := <-visits:
-		who, err := a.redeem(ctx, flow, v.params)
+		err := t.SignIn(ctx, flow, v.params.Encode())
 		v.outcome <- err
-		return who, err
+		return err
 	case err := <-served:
-		return tokencache.Account{}, fmt.Errorf("account: sign in: %w", err)
+		return fmt.Errorf("account: sign in: %w", err)
 	case <-ctx.Done():
-		return tokencache.Account{}, fmt.Errorf("account: sign in: nobody came back: %w", ctx.Err())
+		return fmt.Errorf("account: sign in: nobody came back: %w", ctx.Err())
 	}
 }
 
@@ -100,7 +105,7 @@ func receiver(flow Flow, visits chan<- visit, gone <-chan struct{}) http.Handler
 			page(w, http.StatusBadRequest, "That could not be read.")
 			return
 		}
-		if _, err := flow.code(r.Form); errors.Is(err, ErrStateMismatch) {
+		if _, err := flow.in().code(r.Form); errors.Is(err, ErrStateMismatch) {
 			page(w, http.StatusBadRequest, "This is not the sign-in that is waited for. Begin it again.")
 			return
 		}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/graphtoken/graphtoken/account"
 	"github.com/graphtoken/graphtoken/core"
-	"github.com/graphtoken/graphtoken/core/tokencache"
 	"github.com/graphtoken/graphtoken/internal/testkit/entra"
 )
 
@@ -39,7 +38,7 @@ func TestASecretIsTrimmedOrItsFaultIsNamed(t *testing.T) {
 				t.Errorf("the secret shows: %v", err)
 			}
 			// The account says the same, before it asks anybody.
-			_, err = account.New(core.NewStore(newBackend(t)), key, account.Config{ClientID: "app", ClientSecret: tokencache.Secret(row.text)})
+			_, err = account.New(core.NewStore(newBackend(t)), key, account.Config{ClientID: "app", Credential: account.Secret(row.text)})
 			if (err == nil) != (row.want == "") {
 				t.Errorf("New says %v", err)
 			}
@@ -50,9 +49,9 @@ func TestASecretIsTrimmedOrItsFaultIsNamed(t *testing.T) {
 func TestASecretWithALineEndSignsIn(t *testing.T) {
 	idp, b := start(t), newBackend(t)
 	a := newAccount(t, idp, b, account.Config{
-		ClientID: entra.ConfidentialClient, ClientSecret: "\ufeff" + entra.ConfidentialSecret + "\r\n", Tenant: entra.Tenant, App: true,
+		ClientID: entra.ConfidentialClient, Credential: account.Secret("\ufeff" + entra.ConfidentialSecret + "\r\n"), Tenant: entra.Tenant, App: true,
 	})
-	if _, err := a.SignInApp(t.Context()); err != nil {
+	if err := a.Authenticate(t.Context(), nil, account.AuthOptions{}); err != nil {
 		t.Error(err)
 	}
 }

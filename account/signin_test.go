@@ -67,8 +67,8 @@ func TestASignInSurvivesAStoreThatFails(t *testing.T) {
 			flow, redirect := begin(t, idp, a, ana)
 			b.saves.Store(row.saves)
 			b.loads.Store(row.loads)
-			if who, err := a.SignIn(t.Context(), flow, redirect); err != nil || who.Username != ana {
-				t.Fatalf("signed in as %q: %v", who.Username, err)
+			if err := a.SignIn(t.Context(), flow, redirect); err != nil || a.User().Username != ana {
+				t.Fatalf("signed in as %q: %v", a.User().Username, err)
 			}
 			if _, err := newAccount(t, idp, b, account.Config{}).TokenSource().Token(t.Context()); err != nil {
 				t.Errorf("another process: %v", err)
@@ -86,9 +86,9 @@ func TestASignInThatCannotBeSavedIsKept(t *testing.T) {
 	}
 	flow, redirect := begin(t, idp, a, ana)
 	b.saves.Store(1000)
-	who, err := a.SignIn(t.Context(), flow, redirect)
-	if !errors.Is(err, core.ErrRefreshedNotSaved) || !errors.Is(err, errReset) || who.Username != ana {
-		t.Fatalf("signed in as %q, and the error %v; want %s and ErrRefreshedNotSaved", who.Username, err, ana)
+	err = a.SignIn(t.Context(), flow, redirect)
+	if !errors.Is(err, core.ErrRefreshedNotSaved) || !errors.Is(err, errReset) || a.User().Username != ana {
+		t.Fatalf("signed in as %q, and the error %v; want %s and ErrRefreshedNotSaved", a.User().Username, err, ana)
 	}
 	if _, err := a.TokenSource().Token(t.Context()); err != nil {
 		t.Errorf("in this process: %v", err)
@@ -107,12 +107,12 @@ func TestASignInThatCannotBeSavedIsKept(t *testing.T) {
 
 // Ctrl-C, or a closed page, while the code is on its way.
 func TestACodeIsRedeemedAfterItsCallerLeft(t *testing.T) {
-	for what, signIn := range map[string]func(*testing.T, context.Context, *entra.Server, *account.Account) (tokencache.Account, error){
-		"in two steps": func(t *testing.T, ctx context.Context, idp *entra.Server, a *account.Account) (tokencache.Account, error) {
+	for what, signIn := range map[string]func(*testing.T, context.Context, *entra.Server, *account.Account) error{
+		"in two steps": func(t *testing.T, ctx context.Context, idp *entra.Server, a *account.Account) error {
 			flow, redirect := begin(t, idp, a, ana)
 			return a.SignIn(ctx, flow, redirect)
 		},
-		"on the loopback interface": func(t *testing.T, ctx context.Context, idp *entra.Server, a *account.Account) (tokencache.Account, error) {
+		"on the loopback interface": func(t *testing.T, ctx context.Context, idp *entra.Server, a *account.Account) error {
 			return a.SignInLoopback(ctx, account.LoopbackOptions{
 				AuthOptions: account.AuthOptions{LoginHint: ana},
 				Open: func(address string) error {
@@ -137,8 +137,8 @@ func TestACodeIsRedeemedAfterItsCallerLeft(t *testing.T) {
 				leave()
 				held.Open()
 			}()
-			if who, err := signIn(t, ctx, idp, a); err != nil || who.Username != ana {
-				t.Errorf("signed in as %q: %v", who.Username, err)
+			if err := signIn(t, ctx, idp, a); err != nil || a.User().Username != ana {
+				t.Errorf("signed in as %q: %v", a.User().Username, err)
 			}
 			if _, err := newAccount(t, idp, b, account.Config{}).TokenSource().Token(t.Context()); err != nil {
 				t.Errorf("another process: %v", err)
@@ -153,10 +153,10 @@ func TestACallerThatHasLeftSpendsNoCode(t *testing.T) {
 	flow, redirect := begin(t, idp, a, ana)
 	ctx, leave := context.WithCancel(t.Context())
 	leave()
-	if _, err := a.SignIn(ctx, flow, redirect); !errors.Is(err, context.Canceled) {
+	if err := a.SignIn(ctx, flow, redirect); !errors.Is(err, context.Canceled) {
 		t.Errorf("the error is %v", err)
 	}
-	if _, err := a.SignIn(t.Context(), flow, redirect); err != nil {
+	if err := a.SignIn(t.Context(), flow, redirect); err != nil {
 		t.Errorf("the code, not spent: %v", err)
 	}
 }
@@ -175,19 +175,25 @@ func TestAnApplicationGetsItsTokenOrAnError(t *testing.T) {
 		"an answer with a user's client_info":   {`{"access_token":"app-token","expires_in":3600,"client_info":"` + stranger + `"}`, true},
 		"an answer with a user's refresh token": {`{"access_token":"app-token","expires_in":3600,"refresh_token":"rt"}`, true},
 		"an answer with a user's id token":      {`{"access_token":"app-token","expires_in":3600,"id_token":"e30.eyJzdWIiOiJ3aG8ifQ."}`, true},
-		"a token for something else":            {`{"access_token":"app-token","expires_in":3600,"scope":"https://other.example/Read"}`, false},
+		"a token that is bound to a key":        {`{"access_token":"app-token","expires_in":3600,"token_type":"pop"}`, false},
 		"no token":                              {`{"expires_in":3600}`, false},
 	} {
 		t.Run(what, func(t *testing.T) {
 			a, err := account.New(core.NewStore(newBackend(t)), key, account.Config{
-				ClientID: "app", ClientSecret: "secret", Tenant: "t", App: true, Scopes: []string{"https://api.example/Read"},
+				ClientID: "app", Credential: account.Secret("secret"), Tenant: "t", App: true, Scopes: []string{"https://api.example/.default"},
 				Authority: "https://idp.example.com", DisableInstanceDiscovery: true, HTTPClient: &http.Client{Transport: at("idp.example.com", row.answer)},
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			token, err := a.SignInApp(t.Context())
-			if row.ok && (err != nil || token.Secret.Reveal() != "app-token") || !row.ok && err == nil {
+			err = a.Authenticate(t.Context(), nil, account.AuthOptions{})
+			if (err == nil) != row.ok {
+				t.Fatalf("the error is %v", err)
+			}
+			if !row.ok {
+				return
+			}
+			if token, err := a.TokenSource().Token(t.Context()); err != nil || token.Secret.Reveal() != "app-token" {
 				t.Errorf("a token of %d bytes, and the error %v", len(token.Secret), err)
 			}
 		})

@@ -57,20 +57,20 @@ func (l *loginCommand) Run(ctx context.Context, s *session, c *console) (err err
 		// An interrupt doesn't throw away what was asked for, as with a user's sign-in.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), core.DefaultRefreshTimeout)
 		defer cancel()
-		_, err := a.SignInApp(ctx)
+		err := a.Authenticate(ctx, nil, account.AuthOptions{})
 		if err == nil || errors.Is(err, core.ErrRefreshedNotSaved) {
 			c.say("The application %s is signed in.", cfg.ClientID)
 		}
 		return err
 	}
-	who, err := l.signIn(ctx, a, c)
+	err = l.signIn(ctx, a, c)
 	if err == nil || errors.Is(err, core.ErrRefreshedNotSaved) { // close tries again to save
-		c.say("Signed in as %s.", cmp.Or(who.Username, who.HomeAccountID))
+		c.say("Signed in as %s.", cmp.Or(a.User().Username, a.User().HomeAccountID))
 	}
 	return err
 }
 
-func (l *loginCommand) signIn(ctx context.Context, a *account.Account, c *console) (tokencache.Account, error) {
+func (l *loginCommand) signIn(ctx context.Context, a *account.Account, c *console) error {
 	options := account.AuthOptions{Prompt: l.Prompt}
 	if l.Listen {
 		return a.SignInLoopback(ctx, account.LoopbackOptions{
@@ -83,16 +83,16 @@ func (l *loginCommand) signIn(ctx context.Context, a *account.Account, c *consol
 	}
 	address, flow, err := a.AuthURL(ctx, options)
 	if err != nil {
-		return tokencache.Account{}, err
+		return err
 	}
 	err = c.showLink("Open this address in a browser:\n\n%s\n\n"+
 		"When you have signed in, the browser ends at an address with a code in it.\nPaste that address here:", address)
 	if err != nil {
-		return tokencache.Account{}, err
+		return err
 	}
 	redirect, err := readLine(ctx, c.in)
 	if err != nil {
-		return tokencache.Account{}, err
+		return err
 	}
 	return a.SignIn(ctx, flow, redirect)
 }

@@ -59,6 +59,8 @@ type opened struct {
 	store  *core.Store
 	name   string // the store's, as it was named
 	config account.Config
+
+	hasCredential bool
 }
 
 // open opens the store. It does no I/O but for the files the flags name, and a
@@ -97,8 +99,12 @@ func (s *session) open(c *console) (*opened, error) {
 	if o.config.HTTPClient, err = s.httpClient(); err != nil {
 		return nil, err
 	}
-	if o.config.ClientSecret, err = s.secret(); err != nil {
+	secret, err := s.secret()
+	if err != nil {
 		return nil, err
+	}
+	if o.hasCredential = secret != ""; o.hasCredential {
+		o.config.Credential = account.Secret(secret.Reveal())
 	}
 	return o, nil
 }
@@ -157,7 +163,7 @@ func (o *opened) account(ctx context.Context) (*account.Account, error) {
 	app := q
 	app.App, app.Username = true, ""
 	_, itsOwn := c.AccessToken(app)
-	if cfg.App = cfg.App || cfg.Username == "" && len(c.Accounts()) == 0 && (itsOwn || cfg.ClientSecret != ""); cfg.App {
+	if cfg.App = cfg.App || cfg.Username == "" && len(c.Accounts()) == 0 && (itsOwn || o.hasCredential); cfg.App {
 		q = app
 	}
 	if c.Ambiguous(q) {
@@ -184,7 +190,7 @@ func (o *opened) newAccount(cfg account.Config) (*account.Account, error) {
 	if cfg.ClientID == "" {
 		return nil, usageError("name the application with --client-id")
 	}
-	if cfg.App && cfg.ClientSecret == "" {
+	if cfg.App && !o.hasCredential {
 		return nil, usageError("the application's secret is missing: set GRAPHTOKEN_CLIENT_SECRET, or name a file with --client-secret-file")
 	}
 	a, err := account.New(o.store, o.key, cfg)

@@ -1,0 +1,175 @@
+package account
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/graphtoken/graphtoken/adapters/msal"
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+// arrival is what a sign-in brought, and what it must fit.
+type arrival struct {
+	response tokencache.TokenResponse
+	provider msal.Provider
+	nonce    string             // of the id token; "" for a sign-in that has none
+	meant    tokencache.Account // who must have signed in: by ID, by name or, with neither, anybody
+	noStore  bool
+	tenant   string // as it was asked for; "" is the application's
+}
+
+// meant is who must sign in.
+func (p *App) meant(into *Account, o AuthOptions) (tokencache.Account, error) {
+	who := tokencache.Account{Username: p.config.Username}
+	if into != nil {
+		user := into.User()
+		who.Username = user.Username
+		if !into.named {
+			who.HomeAccountID = user.HomeAccountID
+		} else if p.config.Username == "" && user.HomeAccountID != "" { // whoever signs in is meant
+			who.Username = ""
+		}
+	}
+	if !o.BindLoginHint || o.LoginHint == "" {
+		return who, nil
+	}
+	if who.Username != "" && !strings.EqualFold(who.Username, o.LoginHint) {
+		return who, fmt.Errorf("the user meant is %s, and LoginHint is bound to %s", core.Printable(who.Username), core.Printable(o.LoginHint))
+	}
+	who.Username = o.LoginHint
+	return who, nil
+}
+
+// file checks what a sign-in brought, and adds it to the record of the account, or of
+// the user who has signed in. It returns the account, which then means that user.
+// Where the tokens can't be saved, it returns both that and
+// core.ErrRefreshedNotSaved: the store keeps them.
+func (p *App) file(ctx context.Context, into *Account, got arrival) (*Account, error) {
+	if err := got.check(p.client.ID()); err != nil {
+		return nil, err
+	}
+	a := into
+	if a == nil {
+		a = p.account(tokencache.Account{HomeAccountID: got.response.HomeAccountID})
+		if got.tenant != "" {
+			a.tenant = got.tenant
+		}
+	}
+	if got.noStore {
+		a.store = p.storeFor(true)
+	}
+	got.response.Library = p.config.Library
+	cache, err := a.store.Put(ctx, a.key, got.response)
+	if cache == nil {
+		return nil, err
+	}
+	who, _ := cache.Account(tokencache.Query{HomeAccountID: got.response.HomeAccountID, Tenant: got.response.Tenant, Environment: got.response.Environment})
+	a.user.Store(&who)
+	if err != nil {
+		err = fmt.Errorf("signed in, but the tokens are not saved: %w", err)
+	}
+	return a, err
+}
+
+// check compares an answer with what was asked (OpenID Connect Core section
+// 3.1.3.7), and whoever has signed in with who was meant. The id token came from the
+// provider itself over TLS, so that its signature need not be checked (item 6).
+func (got arrival) check(clientID string) error {
+	claims, err := readClaims(got.response.IDToken)
+	if err != nil {
+		return err
+	}
+	if claims != nil {
+		if err := claims.check(got.provider, clientID, got.nonce); err != nil {
+			return err
+		}
+	}
+	names := claims.usernames()
+	switch {
+	case got.meant.HomeAccountID != "" && !strings.EqualFold(got.meant.HomeAccountID, got.response.HomeAccountID):
+		return fmt.Errorf("%w: %s was meant, and it is %s; nothing is stored", ErrOtherUser, core.Printable(nameOfAccount(got.meant)), core.Printable(nameAmong(names, got.response.HomeAccountID)))
+	case got.meant.HomeAccountID != "", got.meant.Username == "":
+		return nil
+	case !slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, got.meant.Username) }):
+		return fmt.Errorf("%w: %s was meant, and it is %s; nothing is stored", ErrOtherUser, core.Printable(got.meant.Username), core.Printable(nameAmong(names, got.response.HomeAccountID)))
+	}
+	return nil
+}
+
+func nameOfAccount(who tokencache.Account) string {
+	if who.Username != "" {
+		return who.Username
+	}
+	return who.HomeAccountID
+}
+
+func nameAmong(names []string, otherwise string) string {
+	if len(names) > 0 {
+		return names[0]
+	}
+	return otherwise
+}
+
+// claims are those of an id token that a sign-in is checked by.
+// https://learn.microsoft.com/entra/identity-platform/id-token-claims-reference
+type claims map[string]json.RawMessage
+
+// readClaims reads the claims of an id token; none of none.
+func readClaims(token string) (claims, error) {
+	if token == "" {
+		return nil, nil
+	}
+	parts := strings.Split(token, ".")
+	if len(parts) >= 2 {
+		payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
+		var c claims
+		if err == nil && json.Unmarshal(payload, &c) == nil && c != nil {
+			return c, nil
+		}
+	}
+	return nil, errors.New("the id token can't be read")
+}
+
+func (c claims) check(provider msal.Provider, clientID, nonce string) error {
+	audience := c.texts("aud")
+	switch {
+	case !provider.IsIssuer(c.text("iss"), c.text("tid")):
+		return fmt.Errorf("%w: the id token is of %s, and %s was asked", ErrOtherIssuer, core.Printable(c.text("iss")), core.Printable(provider.Issuer))
+	case !slices.ContainsFunc(audience, func(id string) bool { return strings.EqualFold(id, clientID) }):
+		return fmt.Errorf("%w: the id token is for %s", ErrOtherIssuer, core.Printable(strings.Join(audience, ", ")))
+	case nonce != "" && c.text("nonce") != nonce:
+		return fmt.Errorf("%w: the id token's nonce is not this sign-in's", ErrStateMismatch)
+	}
+	return nil
+}
+
+// usernames are all the names that an id token has for its user.
+func (c claims) usernames() []string {
+	var names []string
+	for _, claim := range []string{"preferred_username", "upn", "email", "emails"} { // emails is Azure AD B2C's, a list
+		names = append(names, c.texts(claim)...)
+	}
+	return names
+}
+
+func (c claims) text(name string) string {
+	var text string
+	_ = json.Unmarshal(c[name], &text) // of another type: none
+	return text
+}
+
+// texts are those of a claim that is a text or a list of them.
+func (c claims) texts(name string) []string {
+	if text := c.text(name); text != "" {
+		return []string{text}
+	}
+	var list []string
+	_ = json.Unmarshal(c[name], &list)
+	return list
+}
