@@ -2,6 +2,7 @@ package sql
 
 import (
 	"context"
+	stdsql "database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -90,9 +91,14 @@ const attempts = 4
 // attempt runs a statement, again if the database did nothing of it and says
 // that it is worth another try.
 func (b *Backend) attempt(ctx context.Context, do func(session) error) error {
+	return b.again(ctx, func() error { return b.run(ctx, do) })
+}
+
+// again does what has no effect where it fails.
+func (b *Backend) again(ctx context.Context, do func() error) error {
 	var err error
 	for range attempts {
-		err = b.run(ctx, do)
+		err = do()
 		if err == nil || ctx.Err() != nil || !b.givenUp(err) {
 			break
 		}
@@ -139,7 +145,12 @@ func (b *Backend) run(ctx context.Context, do func(session) error) error {
 		}
 		b.transacts.Store(true)
 	}
-	tx, err := b.begin(ctx)
+	return b.transact(ctx, nil, do)
+}
+
+// transact executes statements in one transaction.
+func (b *Backend) transact(ctx context.Context, o *stdsql.TxOptions, do func(session) error) error {
+	tx, err := b.begin(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -163,14 +174,14 @@ type transaction interface {
 	gorm.TxCommitter
 }
 
-func (b *Backend) begin(ctx context.Context) (transaction, error) {
+func (b *Backend) begin(ctx context.Context, o *stdsql.TxOptions) (transaction, error) {
 	var begun any
 	var err error
 	switch pool := b.pool.(type) {
 	case gorm.TxBeginner:
-		begun, err = pool.BeginTx(ctx, nil)
+		begun, err = pool.BeginTx(ctx, o)
 	case gorm.ConnPoolBeginner:
-		begun, err = pool.BeginTx(ctx, nil)
+		begun, err = pool.BeginTx(ctx, o)
 	}
 	if err != nil {
 		return nil, err
