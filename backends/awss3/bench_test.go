@@ -11,7 +11,7 @@ import (
 	"github.com/graphtoken/graphtoken/backends/awss3"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/internal/testkit/s3test"
-	"github.com/graphtoken/graphtoken/internal/testkit/turns"
+	"github.com/graphtoken/graphtoken/internal/testkit/sidebyside"
 )
 
 // BenchmarkSideBySide takes turns between the backend and what a program would
@@ -69,7 +69,7 @@ func BenchmarkSideBySide(b *testing.B) {
 		}},
 	} {
 		b.Run(k.name, func(b *testing.B) {
-			turns.Take(b, func(int) error { return k.backend(b) }, func(int) error { return k.bare(b) })
+			sidebyside.Run(b, func(int) error { return k.backend(b) }, func(int) error { return k.bare(b) })
 		})
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/backends/awss3"
 	"github.com/graphtoken/graphtoken/core"
-	"github.com/graphtoken/graphtoken/internal/testkit/crew"
+	"github.com/graphtoken/graphtoken/internal/testkit/processes"
 	"github.com/graphtoken/graphtoken/internal/testkit/s3test"
 )
 
@@ -18,7 +18,7 @@ import (
 type where struct{ URL, Bucket string }
 
 func TestMain(m *testing.M) {
-	crew.Work(func(w where) (core.TokenBackend, error) {
+	processes.Work(func(w where) (core.TokenBackend, error) {
 		return awss3.New(s3test.Client(w.URL), w.Bucket, awss3.Options{Prefix: "workers/"})
 	})
 	flag.Parse()
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 func TestManyProcesses(t *testing.T) {
 	t.Parallel()
 	gateway := s3test.Versitygw(t)
-	crew.Run(t, crew.Store{
+	processes.Run(t, processes.Store{
 		Where: where{gateway.URL, s3test.Bucket(t, s3test.Client(gateway.URL))},
 		// Dates are cut off to whole seconds, versitygw's are a second old at
 		// times, and who waits looks every two.

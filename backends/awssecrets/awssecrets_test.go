@@ -19,6 +19,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/backends/awssecrets"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/testkit"
 	"github.com/graphtoken/graphtoken/internal/testkit/secretstest"
 )
 
@@ -490,9 +491,7 @@ func TestWaitersAskSeldom(t *testing.T) {
 			}
 			// Each has looked at the record three times, which takes as long as a
 			// provider that is slow.
-			for double.Calls()["DescribeSecret"] < 3*waiters {
-				time.Sleep(time.Millisecond)
-			}
+			testkit.Until(t, "each waiter looks three times", func() bool { return double.Calls()["DescribeSecret"] >= 3*waiters })
 			_, err := holder.Save(ctx, "k", core.Record{Data: []byte("2"), Version: v})
 			return err
 		},

@@ -10,7 +10,7 @@ import (
 	"github.com/graphtoken/graphtoken/backends/awssecrets"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/internal/testkit/secretstest"
-	"github.com/graphtoken/graphtoken/internal/testkit/turns"
+	"github.com/graphtoken/graphtoken/internal/testkit/sidebyside"
 )
 
 // BenchmarkSideBySide takes turns with the bare client moving the same bytes, so
@@ -33,7 +33,7 @@ func BenchmarkSideBySide(b *testing.B) {
 			})
 		}
 		b.Run("Load/"+size.name, func(b *testing.B) {
-			turns.Take(b, func(int) error {
+			sidebyside.Run(b, func(int) error {
 				_, err := backend.Load(b.Context(), "ours")
 				return err
 			}, func(int) error {
@@ -42,7 +42,7 @@ func BenchmarkSideBySide(b *testing.B) {
 			})
 		})
 		b.Run("Save/"+size.name, func(b *testing.B) {
-			turns.Take(b, func(int) (err error) {
+			sidebyside.Run(b, func(int) (err error) {
 				v, err = backend.Save(b.Context(), "ours", core.Record{Data: data, Version: core.AnyVersion})
 				return err
 			}, func(int) error {
@@ -56,7 +56,7 @@ func BenchmarkSideBySide(b *testing.B) {
 				b.Fatal(err)
 			}
 			was := out.VersionId
-			turns.Take(b, func(int) (err error) {
+			sidebyside.Run(b, func(int) (err error) {
 				v, err = backend.Save(b.Context(), "ours", core.Record{Data: data, Version: v})
 				return err
 			}, func(int) error {

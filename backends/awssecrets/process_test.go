@@ -10,12 +10,12 @@ import (
 
 	"github.com/graphtoken/graphtoken/backends/awssecrets"
 	"github.com/graphtoken/graphtoken/core"
-	"github.com/graphtoken/graphtoken/internal/testkit/crew"
+	"github.com/graphtoken/graphtoken/internal/testkit/processes"
 	"github.com/graphtoken/graphtoken/internal/testkit/secretstest"
 )
 
 func TestMain(m *testing.M) {
-	crew.Work(func(url string) (core.TokenBackend, error) {
+	processes.Work(func(url string) (core.TokenBackend, error) {
 		return awssecrets.New(connect(url, nil), awssecrets.Options{Prefix: "tokens/"})
 	})
 	flag.Parse()
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 func TestManyProcesses(t *testing.T) {
 	t.Parallel() // it waits for leases to expire
 	double := secretstest.Start(t, secretstest.Options{})
-	crew.Run(t, crew.Store{
+	processes.Run(t, processes.Store{
 		Where: double.URL,
 		// A lease lasts a second longer than it was asked for, others wait two
 		// more, and ask every four.

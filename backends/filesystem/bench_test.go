@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/graphtoken/graphtoken/core"
-	"github.com/graphtoken/graphtoken/internal/testkit/turns"
+	"github.com/graphtoken/graphtoken/internal/testkit/sidebyside"
 )
 
 // What the backend costs, beside the least that does the same with the os
@@ -118,7 +118,7 @@ func BenchmarkSideBySide(b *testing.B) {
 			backend := open(b, dir, Options{})
 			save(b, backend, DefaultKey, data[0], core.AnyVersion)
 			path := filepath.Join(dir, DefaultKey)
-			turns.Take(b, func(int) error {
+			sidebyside.Run(b, func(int) error {
 				_, err := backend.Load(b.Context(), DefaultKey)
 				return err
 			}, func(int) error {
@@ -130,7 +130,7 @@ func BenchmarkSideBySide(b *testing.B) {
 			bare := b.TempDir()
 			backend := open(b, b.TempDir(), Options{})
 			v := save(b, backend, DefaultKey, data[1], core.AnyVersion)
-			turns.Take(b, func(turn int) (err error) {
+			sidebyside.Run(b, func(turn int) (err error) {
 				v, err = backend.Save(b.Context(), DefaultKey, core.Record{Data: data[turn%2], Version: v})
 				return err
 			}, func(turn int) error {

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/testkit"
 )
 
 // The tests here run this binary again, as the other processes that share a
@@ -59,7 +60,7 @@ func TestMain(m *testing.M) {
 
 // process is another process, which we talk with in lines.
 type process struct {
-	cmd *exec.Cmd
+	*testkit.Process
 	in  io.WriteCloser
 	out *bufio.Scanner
 }
@@ -84,23 +85,13 @@ func start(t testing.TB, role, dir string, with ...func(*exec.Cmd)) *process {
 	for _, f := range with {
 		f(cmd)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p := &process{cmd, in, bufio.NewScanner(out)}
-	t.Cleanup(p.kill)
-	return p
+	return &process{testkit.Start(t, cmd, os.Kill), in, bufio.NewScanner(out)}
 }
 
 // line is the next line the process says, or "" when it says no more.
 func (p *process) line() string {
 	p.out.Scan()
 	return p.out.Text()
-}
-
-func (p *process) kill() {
-	p.cmd.Process.Kill()
-	p.cmd.Wait()
 }
 
 func count(t *testing.T, variable string, short int) int {
@@ -157,13 +148,13 @@ func TestKilledSavesLoseNothingAndLeaveNoLitter(t *testing.T) {
 		}
 		// Anywhere in one of the next saves.
 		time.Sleep(rand.N(2 * time.Millisecond))
-		p.cmd.Process.Kill()
+		p.Signal(t, os.Kill)
 		for said := p.line(); said != ""; said = p.line() {
 			if n, err := strconv.Atoi(said); err == nil {
 				last = n
 			}
 		}
-		p.cmd.Wait()
+		p.End(t, os.Kill)
 
 		rec, err := open(t, dir, Options{}).Load(t.Context(), DefaultKey)
 		if err != nil {
@@ -298,9 +289,7 @@ func TestAFrozenHolderIsTakenOver(t *testing.T) {
 	if said := p.line(); said != "held" {
 		t.Fatalf("the holder says %q", said)
 	}
-	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	p.Signal(t, syscall.SIGSTOP)
 	frozen := time.Now()
 	if _, err := b.Acquire(t.Context(), DefaultKey, life); !errors.Is(err, core.ErrLeaseHeld) {
 		t.Fatalf("Acquire at once = %v, want ErrLeaseHeld", err)
@@ -317,9 +306,7 @@ func TestAFrozenHolderIsTakenOver(t *testing.T) {
 	}
 	save(t, b, DefaultKey, record(2, 0), v)
 
-	if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	p.Signal(t, syscall.SIGCONT)
 	fmt.Fprintln(p.in, "go on")
 	for _, want := range []string{"conflict: true", "lost: true", "lost: true"} {
 		if said := p.line(); said != want {
@@ -354,7 +341,7 @@ func TestADeadHoldersLeaseIsFreeAtOnce(t *testing.T) {
 	}
 	woken := make(chan error)
 	go func() { woken <- b.Wait(t.Context(), DefaultKey, v) }()
-	p.kill()
+	p.End(t, os.Kill)
 	if err := <-woken; err != nil {
 		t.Error(err)
 	}
@@ -418,8 +405,8 @@ func TestManyProcessesRefreshOnce(t *testing.T) {
 		for p.line() != "" {
 			refreshes++
 		}
-		if err := p.cmd.Wait(); err != nil {
-			t.Error(err)
+		if code := p.ExitCode(); code != 0 {
+			t.Errorf("a process ended with %d", code)
 		}
 	}
 	if refreshes != expiries {

@@ -337,13 +337,13 @@ func TestKilledSavesInPlaceLoseNothing(t *testing.T) {
 			t.Fatal("the saver saved nothing: ", err)
 		}
 		time.Sleep(time.Duration(i%20) * 300 * time.Microsecond) // anywhere in one of the next saves
-		p.cmd.Process.Kill()
+		p.Signal(t, os.Kill)
 		for said := p.line(); said != ""; said = p.line() {
 			if n, err := strconv.Atoi(said); err == nil {
 				last = n
 			}
 		}
-		p.cmd.Wait()
+		p.End(t, os.Kill)
 
 		// By the container's directory, and by the host's, which has no other file of it.
 		for _, b := range []*Backend{open(t, dir, Options{}), open(t, filepath.Dir(host), Options{})} {

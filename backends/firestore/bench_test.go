@@ -10,7 +10,7 @@ import (
 	"github.com/graphtoken/graphtoken/backends/firestore"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/internal/testkit/firestoretest"
-	"github.com/graphtoken/graphtoken/internal/testkit/turns"
+	"github.com/graphtoken/graphtoken/internal/testkit/sidebyside"
 )
 
 // BenchmarkSideBySide takes turns between the backend and what a program would
@@ -18,8 +18,8 @@ import (
 // reports the medians and their ratio. The emulator stands for the service,
 // which is further away; the double answers at once, and hides nothing.
 func BenchmarkSideBySide(b *testing.B) {
-	for name, start := range map[string]func(firestoretest.TB) *firestoretest.Server{
-		"emulator": emulator.Emulator, "double": firestoretest.Double,
+	for name, start := range map[string]func(testing.TB) *firestoretest.Server{
+		"emulator": emulator.Get, "double": firestoretest.Double,
 	} {
 		b.Run(name, func(b *testing.B) {
 			client := start(b).Client(b, "")
@@ -79,7 +79,7 @@ func BenchmarkSideBySide(b *testing.B) {
 						}
 						v, updated = rec.Version, found.UpdateTime
 					}
-					turns.Take(b, op.ours, op.bare)
+					sidebyside.Run(b, op.ours, op.bare)
 				})
 			}
 		})

@@ -38,7 +38,7 @@ func TestConformance(t *testing.T) {
 	})
 	t.Run("emulator", func(t *testing.T) {
 		t.Parallel()
-		server := emulator.Emulator(t)
+		server := emulator.Get(t)
 		conform(t, func(t conformance.T) conformance.Env { return newStore(t, dialed(server), "tokens") })
 	})
 }

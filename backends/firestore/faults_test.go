@@ -12,6 +12,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/backends/firestore"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/testkit"
 	"github.com/graphtoken/graphtoken/internal/testkit/firestoretest"
 	"github.com/graphtoken/graphtoken/internal/testkit/lateanswer"
 )
@@ -262,9 +263,7 @@ func TestWaitersOutliveTheirListeners(t *testing.T) {
 			w.inject(faults{cut: times(2, fault(code), "Listen")})
 			woken := make(chan error, 1)
 			go func() { woken <- b.Wait(t.Context(), "ana", v) }()
-			for w.count("Listen") == 0 {
-				time.Sleep(time.Millisecond)
-			}
+			testkit.Until(t, "the waiter listens", func() bool { return w.count("Listen") > 0 })
 			save(t, b, "ana", "2", v)
 			if err := <-woken; err != nil {
 				t.Errorf("%v: %v", code, err)
@@ -291,16 +290,12 @@ func TestWaitingEndsWithTheClient(t *testing.T) {
 		}
 		waited := make(chan error, 1)
 		go func() { waited <- b.Wait(t.Context(), "ana", v) }()
-		for w.listeners() < 2 || w.count("BatchGetDocuments") == 0 {
-			time.Sleep(time.Millisecond)
-		}
+		w.untilWaiting(t)
 		client.Close()
 		if err := <-waited; status.Code(err) != codes.Canceled {
 			t.Errorf("Wait = %v", err)
 		}
-		for w.listeners() > 0 { // nothing is left
-			time.Sleep(time.Millisecond)
-		}
+		testkit.Until(t, "no listener is left", func() bool { return w.listeners() == 0 })
 	})
 }
 

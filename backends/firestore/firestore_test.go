@@ -18,6 +18,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/backends/firestore"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/testkit"
 	"github.com/graphtoken/graphtoken/internal/testkit/firestoretest"
 )
 
@@ -448,9 +449,7 @@ func TestMoreKeysAreWaitedForThanAreListenedTo(t *testing.T) {
 				}
 			})
 		}
-		for w.count("BatchGetDocuments") < keys*each { // each has looked
-			time.Sleep(time.Millisecond)
-		}
+		testkit.Until(t, "each waiter looks", func() bool { return w.count("BatchGetDocuments") >= keys*each })
 		if n := w.count("Listen"); n != 32 {
 			t.Errorf("%d listeners for %d keys, want 32", n, keys)
 		}
@@ -458,9 +457,7 @@ func TestMoreKeysAreWaitedForThanAreListenedTo(t *testing.T) {
 			save(t, holder, name(i), "2", versions[i])
 		}
 		waiters.Wait()
-		for w.listeners() > 0 { // nobody waits, nothing is left
-			time.Sleep(time.Millisecond)
-		}
+		testkit.Until(t, "no listener is left once all waiters are back", func() bool { return w.listeners() == 0 })
 	})
 }
 
@@ -486,9 +483,7 @@ func TestAWaiterIsWokenByAListener(t *testing.T) {
 				w.take()
 				woken := make(chan error, 1)
 				go func() { woken <- b.Wait(t.Context(), "ana", v) }()
-				for w.listeners() < 2 || w.count("BatchGetDocuments") == 0 { // they have begun, it has looked
-					time.Sleep(time.Millisecond)
-				}
+				w.untilWaiting(t)
 				begun := time.Now()
 				if err := do(v, held); err != nil {
 					t.Fatal(err)
@@ -539,9 +534,7 @@ func TestAWaiterLooksWhenItJoinsAndWhenTheLeaseEnds(t *testing.T) {
 	w.take()
 	first := make(chan error, 1)
 	go func() { first <- b.Wait(t.Context(), "ana", v) }()
-	for w.listeners() < 2 || w.count("BatchGetDocuments") == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	w.untilWaiting(t)
 	if took := soonest(func() error { return b.Wait(t.Context(), "ana", "another") }); took > 300*time.Millisecond {
 		t.Errorf("who joins learns in %v what others know", took)
 	}

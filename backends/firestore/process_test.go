@@ -9,13 +9,13 @@ import (
 
 	"github.com/graphtoken/graphtoken/backends/firestore"
 	"github.com/graphtoken/graphtoken/core"
-	"github.com/graphtoken/graphtoken/internal/testkit/crew"
 	"github.com/graphtoken/graphtoken/internal/testkit/firestoretest"
+	"github.com/graphtoken/graphtoken/internal/testkit/processes"
 )
 
 func init() {
 	beWorker = func() {
-		crew.Work(func(addr string) (core.TokenBackend, error) {
+		processes.Work(func(addr string) (core.TokenBackend, error) {
 			client, err := firestoretest.Connect(context.Background(), addr, "")
 			if err != nil {
 				return nil, err
@@ -32,14 +32,14 @@ func TestManyProcesses(t *testing.T) {
 	t.Run("double", func(t *testing.T) {
 		t.Parallel()
 		server := firestoretest.Double(t)
-		s := crew.Store{Where: server.Addr}
+		s := processes.Store{Where: server.Addr}
 		if os.Getenv("GRAPHTOKEN_OUTAGES") != "" {
 			s.Stop, s.Restart = func(t *testing.T) { server.Stop(t) }, func(t *testing.T) { server.Start(t) }
 		}
-		crew.Run(t, s)
+		processes.Run(t, s)
 	})
 	t.Run("emulator", func(t *testing.T) {
 		t.Parallel()
-		crew.Run(t, crew.Store{Where: emulator.Emulator(t).Addr})
+		processes.Run(t, processes.Store{Where: emulator.Get(t).Addr})
 	})
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/backends/firestore"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/testkit"
 	"github.com/graphtoken/graphtoken/internal/testkit/firestoretest"
 )
 
@@ -88,6 +89,14 @@ func (w *wire) listeners() int {
 	return w.open
 }
 
+// untilWaiting returns when a waiter's two listeners have begun, and the waiter has
+// looked at the record since take.
+func (w *wire) untilWaiting(t testing.TB) {
+	t.Helper()
+	testkit.Until(t, "the waiter listens to the record and to its lease", func() bool { return w.listeners() >= 2 })
+	testkit.Until(t, "the waiter looks", func() bool { return w.count("BatchGetDocuments") > 0 })
+}
+
 func (w *wire) record(fullMethod string, req any) (method string, err error) {
 	method = path.Base(fullMethod)
 	w.mu.Lock()
@@ -160,8 +169,8 @@ func times(n int, err error, methods ...string) func(string) error {
 	}
 }
 
-// emulator is started by the first test that asks for it.
-var emulator firestoretest.Shared
+// emulator is for all tests.
+var emulator = testkit.Shared[*firestoretest.Server]{Start: firestoretest.Emulator}
 
 // beWorker ends a process that was started as a worker.
 var beWorker = func() {}
@@ -169,14 +178,14 @@ var beWorker = func() {}
 func TestMain(m *testing.M) {
 	beWorker()
 	code := m.Run()
-	emulator.Stop()
+	emulator.End()
 	os.Exit(code)
 }
 
 // onBoth runs a test on the double and on the emulator.
 func onBoth(t *testing.T, test func(t *testing.T, s *firestoretest.Server)) {
 	t.Run("double", func(t *testing.T) { test(t, firestoretest.Double(t)) })
-	t.Run("emulator", func(t *testing.T) { test(t, emulator.Emulator(t)) })
+	t.Run("emulator", func(t *testing.T) { test(t, emulator.Get(t)) })
 }
 
 // open returns a backend on a collection of the test's own, with what goes over

@@ -9,7 +9,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/internal/testkit/redistest"
-	"github.com/graphtoken/graphtoken/internal/testkit/turns"
+	"github.com/graphtoken/graphtoken/internal/testkit/sidebyside"
 )
 
 // BenchmarkSideBySide takes turns with the bare client moving the same bytes, so
@@ -28,7 +28,7 @@ func BenchmarkSideBySide(b *testing.B) {
 		}
 		b.Run("Load/"+size.name, func(b *testing.B) {
 			save(b, backend, "k", string(data), core.AnyVersion)
-			turns.Take(b, func(int) error {
+			sidebyside.Run(b, func(int) error {
 				_, err := backend.Load(b.Context(), "k")
 				return err
 			}, func(int) error {
@@ -37,12 +37,12 @@ func BenchmarkSideBySide(b *testing.B) {
 		})
 		b.Run("Save/"+size.name, func(b *testing.B) {
 			v := save(b, backend, "k", string(data), core.AnyVersion)
-			turns.Take(b, func(int) (err error) {
+			sidebyside.Run(b, func(int) (err error) {
 				v, err = backend.Save(b.Context(), "k", core.Record{Data: data, Version: v})
 				return err
 			}, func(int) error {
 				return client.HSet(b.Context(), "bare", fields("fixed")).Err()
-			}, turns.Way{Name: "watch", Do: func(int) error {
+			}, sidebyside.Way{Name: "watch", Do: func(int) error {
 				return client.Watch(b.Context(), func(tx *goredis.Tx) error {
 					if err := tx.HGet(b.Context(), "watched", "version").Err(); err != nil && !errors.Is(err, goredis.Nil) {
 						return err

@@ -11,7 +11,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/backends/redis"
 	"github.com/graphtoken/graphtoken/core"
-	"github.com/graphtoken/graphtoken/internal/testkit/crew"
+	"github.com/graphtoken/graphtoken/internal/testkit/processes"
 	"github.com/graphtoken/graphtoken/internal/testkit/redistest"
 	"github.com/graphtoken/graphtoken/internal/testkit/storm"
 )
@@ -23,12 +23,12 @@ type where struct {
 	MasterName string // Addrs are Sentinels, which know it by this name
 }
 
-// crewLease leaves a holder time to renew while three stores are tested at once.
-const crewLease = 2 * lease
+// processesLease leaves a holder time to renew while three stores are tested at once.
+const processesLease = 2 * lease
 
 func TestMain(m *testing.M) {
 	logging.Disable() // every dial that fails is a line, and servers are stopped here
-	crew.Work(connect)
+	processes.Work(connect)
 	storm.Work(connect)
 	os.Exit(m.Run())
 }
@@ -49,9 +49,9 @@ func TestOneServer(t *testing.T) {
 		}, nil)
 	})
 	t.Run("ManyProcesses", func(t *testing.T) {
-		crew.Run(t, crew.Store{
+		processes.Run(t, processes.Store{
 			Where:    where{Addrs: []string{server.Addr}},
-			LeaseTTL: crewLease,
+			LeaseTTL: processesLease,
 			Stop:     func(t *testing.T) { server.Stop(t) },
 			Restart:  func(t *testing.T) { server.Restart(t) },
 		})
@@ -68,7 +68,7 @@ func TestCluster(t *testing.T) {
 		conform(t, connect, func(record string) { cluster.Failover(t, record) })
 	})
 	t.Run("ManyProcesses", func(t *testing.T) {
-		crew.Run(t, crew.Store{Where: where{Addrs: cluster.Addrs(), Cluster: true}, LeaseTTL: crewLease})
+		processes.Run(t, processes.Store{Where: where{Addrs: cluster.Addrs(), Cluster: true}, LeaseTTL: processesLease})
 	})
 	t.Run("the least permissions are enough", func(t *testing.T) {
 		for _, node := range cluster.Nodes {
@@ -106,7 +106,7 @@ func TestSentinel(t *testing.T) {
 		conform(t, connect, func(string) { sentinels.Switchover(t) })
 	})
 	t.Run("ManyProcesses", func(t *testing.T) {
-		crew.Run(t, crew.Store{Where: where{Addrs: sentinels.Addrs(), MasterName: redistest.MasterName}, LeaseTTL: crewLease})
+		processes.Run(t, processes.Store{Where: where{Addrs: sentinels.Addrs(), MasterName: redistest.MasterName}, LeaseTTL: processesLease})
 	})
 	t.Run("a failover that is ordered", func(t *testing.T) {
 		amid(t, connect, func(func()) { sentinels.Failover(t) })

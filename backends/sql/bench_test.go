@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
-	"github.com/graphtoken/graphtoken/internal/testkit/turns"
+	"github.com/graphtoken/graphtoken/internal/testkit/sidebyside"
 )
 
 // BenchmarkSideBySide takes turns with the bare statement that moves the same
@@ -48,7 +48,7 @@ func BenchmarkSideBySide(b *testing.B) {
 			}
 
 			b.Run("Load", func(b *testing.B) {
-				turns.Take(b, func(int) error {
+				sidebyside.Run(b, func(int) error {
 					_, err := backend.Load(b.Context(), key)
 					return err
 				}, func(int) error {
@@ -62,7 +62,7 @@ func BenchmarkSideBySide(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				turns.Take(b, func(turn int) (err error) {
+				sidebyside.Run(b, func(turn int) (err error) {
 					v, err = backend.Save(b.Context(), key, core.Record{Data: data[turn%2], Version: v})
 					return err
 				}, func(turn int) error {

@@ -11,7 +11,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"github.com/graphtoken/graphtoken/core"
-	"github.com/graphtoken/graphtoken/internal/testkit/crew"
+	"github.com/graphtoken/graphtoken/internal/testkit/processes"
 	"github.com/graphtoken/graphtoken/internal/testkit/storm"
 )
 
@@ -20,7 +20,7 @@ type where struct{ Database, DSN, Table string }
 
 func TestMain(m *testing.M) {
 	storm.Work(connect)
-	crew.Work(connect)
+	processes.Work(connect)
 	_ = mysql.SetLogger(log.New(io.Discard, "", 0)) // it prints every connection that a stopped server cut
 	os.Exit(runAll(m))
 }
@@ -54,12 +54,12 @@ func TestManyProcesses(t *testing.T) {
 			t.Parallel()
 			d, table := start(t), newTable()
 			d.open(t, Options{Table: table}) // makes the table
-			s := crew.Store{Where: where{d.name, d.dsn, table}}
+			s := processes.Store{Where: where{d.name, d.dsn, table}}
 			if d.stop != nil {
 				s.Stop = func(*testing.T) { d.stop() }
 				s.Restart = func(*testing.T) { d.start() }
 			}
-			crew.Run(t, s)
+			processes.Run(t, s)
 		})
 	}
 }

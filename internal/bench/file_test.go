@@ -9,7 +9,7 @@ import (
 	"github.com/graphtoken/graphtoken/backends/filesystem"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
-	"github.com/graphtoken/graphtoken/internal/testkit/turns"
+	"github.com/graphtoken/graphtoken/internal/testkit/sidebyside"
 )
 
 // BenchmarkFile compares the store on the filesystem backend with the bare
@@ -32,7 +32,7 @@ func BenchmarkFile(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.Run(fmt.Sprintf("Load/users=%d", n), func(b *testing.B) {
-			turns.Take(b, func(int) error {
+			sidebyside.Run(b, func(int) error {
 				_, _, err := store.Load(b.Context(), "k")
 				return err
 			}, func(int) error {
@@ -49,7 +49,7 @@ func BenchmarkFile(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			turns.Take(b, func(int) (err error) {
+			sidebyside.Run(b, func(int) (err error) {
 				version, err = store.Save(b.Context(), "k", cache, version)
 				return err
 			}, func(int) error { return bareSave(dir, path, cache) })

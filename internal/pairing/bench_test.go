@@ -7,7 +7,7 @@ import (
 	"github.com/graphtoken/graphtoken/adapters/azcore"
 	"github.com/graphtoken/graphtoken/adapters/oauth2"
 	"github.com/graphtoken/graphtoken/internal/testkit/entra"
-	"github.com/graphtoken/graphtoken/internal/testkit/turns"
+	"github.com/graphtoken/graphtoken/internal/testkit/sidebyside"
 	xoauth2 "golang.org/x/oauth2"
 )
 
@@ -32,7 +32,7 @@ func BenchmarkGetToken(b *testing.B) {
 	theirs := secretCredential(b, idp, entra.ConfidentialSecret)
 	ours := stored(newStore(b), azcore.Refresh(theirs), azcore.Options{})
 	o := forGraph()
-	turns.Take(b,
+	sidebyside.Run(b,
 		many(func() error { _, err := ours.GetToken(b.Context(), o); return err }),
 		many(func() error { _, err := theirs.GetToken(b.Context(), o); return err }))
 }
@@ -52,10 +52,10 @@ func BenchmarkTokenSource(b *testing.B) {
 	}
 	ctx := b.Context()
 	ours, below, theirs := client.TokenSource(ctx), store.TokenSource("key", client.Query(), client.Refresh), cfg.TokenSource(ctx, token)
-	turns.Take(b,
+	sidebyside.Run(b,
 		many(func() error { _, err := ours.Token(); return err }),
 		many(func() error { _, err := below.Token(ctx); return err }),
-		turns.Way{Name: "x/oauth2", Do: many(func() error { _, err := theirs.Token(); return err })})
+		sidebyside.Way{Name: "x/oauth2", Do: many(func() error { _, err := theirs.Token(); return err })})
 }
 
 // Neither takes an allocation: a test says so, since a figure in a table would not.

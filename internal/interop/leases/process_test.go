@@ -12,12 +12,12 @@ import (
 
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/internal/testkit/bitwardentest"
-	"github.com/graphtoken/graphtoken/internal/testkit/crew"
+	"github.com/graphtoken/graphtoken/internal/testkit/processes"
 	"github.com/graphtoken/graphtoken/internal/testkit/redistest"
 )
 
 func TestMain(m *testing.M) {
-	crew.Work(func(w where) (core.TokenBackend, error) {
+	processes.Work(func(w where) (core.TokenBackend, error) {
 		return open(context.Background(), w, new(http.Transport), goredis.NewClient(&goredis.Options{Addr: w.Redis}))
 	})
 	os.Exit(m.Run())
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 func TestManyProcesses(t *testing.T) {
 	server := bitwardentest.Start(t, bitwardentest.Options{})
 	leases := redistest.Start(t)
-	crew.Run(t, crew.Store{Where: placed(server, leases)})
+	processes.Run(t, processes.Store{Where: placed(server, leases)})
 	requests := server.Counts()
 	t.Logf("requests to Bitwarden: %v", requests)
 	// In a short run 24 processes ask for a token 53 times. Those who wait are woken

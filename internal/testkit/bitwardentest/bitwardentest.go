@@ -37,6 +37,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/graphtoken/graphtoken/internal/testkit"
 )
 
 // Options says how a [Server] behaves. The zero value has no limits of rate.
@@ -114,15 +116,8 @@ func New(o Options) *Server {
 	return s
 }
 
-// TB is what [Start] needs of a *testing.T or *testing.B.
-type TB interface {
-	Helper()
-	Cleanup(func())
-	Fatalf(format string, args ...any)
-}
-
 // Start makes a server that listens on a free port of 127.0.0.1 until the test ends.
-func Start(t TB, o Options) *Server {
+func Start(t testkit.TB, o Options) *Server {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -29,6 +29,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/graphtoken/graphtoken/internal/testkit"
 	"github.com/graphtoken/graphtoken/internal/testkit/graph"
 )
 
@@ -188,16 +189,9 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// TB is what [Start] needs of a *testing.T or *testing.B.
-type TB interface {
-	Helper()
-	Cleanup(func())
-	Fatalf(format string, args ...any)
-}
-
 // Start is [New] for a test: it fails the test instead of returning an error and
 // closes the server when the test ends.
-func Start(t TB, o Options) *Server {
+func Start(t testkit.TB, o Options) *Server {
 	t.Helper()
 	s, err := New(o)
 	if err != nil {

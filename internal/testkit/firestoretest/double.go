@@ -4,11 +4,14 @@ import (
 	"math"
 	"net"
 	"sync"
+	"testing"
 	"time"
 
 	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/graphtoken/graphtoken/internal/testkit"
 )
 
 // Double starts the double: an imitation of Firestore that the client libraries
@@ -17,7 +20,7 @@ import (
 // the order of ids; and listens to documents. It has the server's limits of
 // sizes and names. Transactions, filters, other orders, nested field paths and
 // security rules it hasn't, and says so (Unimplemented).
-func Double(t TB) *Server {
+func Double(t testing.TB) *Server {
 	t.Helper()
 	d := &double{documents: make(map[string]*pb.Document), changed: make(chan struct{})}
 	s := &Server{Addr: "127.0.0.1:0", double: d}
@@ -35,7 +38,7 @@ func (s *Server) Advance(by time.Duration) {
 
 // Stop makes a double unreachable; what it holds stays. Calls and streams under
 // way are cut.
-func (s *Server) Stop(t TB) {
+func (s *Server) Stop(t testkit.TB) {
 	t.Helper()
 	if s.double.server != nil {
 		s.double.server.Stop()
@@ -44,7 +47,7 @@ func (s *Server) Stop(t TB) {
 }
 
 // Start lets a double that was stopped be reached again, at its address.
-func (s *Server) Start(t TB) {
+func (s *Server) Start(t testkit.TB) {
 	t.Helper()
 	l, err := net.Listen("tcp", s.Addr)
 	if err != nil {

@@ -19,15 +19,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/graphtoken/graphtoken/internal/testkit/peer"
+	"github.com/graphtoken/graphtoken/internal/testkit"
 )
-
-// TB is what this package needs of a *testing.T or *testing.B.
-type TB interface {
-	peer.TB
-	Context() context.Context
-	Cleanup(func())
-}
 
 // Project is the project that [Connect] and Client use.
 const Project = "graphtoken-test"
@@ -72,7 +65,7 @@ type Server struct {
 
 // Client returns a client of a database, the default one where it is empty. It
 // is closed with the test.
-func (s *Server) Client(t TB, database string, more ...grpc.DialOption) *firestore.Client {
+func (s *Server) Client(t testkit.TB, database string, more ...grpc.DialOption) *firestore.Client {
 	t.Helper()
 	client, err := Connect(t.Context(), s.Addr, database, more...)
 	if err != nil {

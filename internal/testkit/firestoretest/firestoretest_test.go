@@ -13,21 +13,22 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/graphtoken/graphtoken/internal/testkit"
 	"github.com/graphtoken/graphtoken/internal/testkit/firestoretest"
 )
 
-var shared firestoretest.Shared
+var emulator = testkit.Shared[*firestoretest.Server]{Start: firestoretest.Emulator}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	shared.Stop()
+	emulator.End()
 	os.Exit(code)
 }
 
 // onBoth asks the double and the emulator the same things.
 func onBoth(t *testing.T, test func(t *testing.T, s *firestoretest.Server)) {
 	t.Run("double", func(t *testing.T) { test(t, firestoretest.Double(t)) })
-	t.Run("emulator", func(t *testing.T) { test(t, shared.Emulator(t)) })
+	t.Run("emulator", func(t *testing.T) { test(t, emulator.Get(t)) })
 }
 
 func TestBothAnswerAlike(t *testing.T) {
@@ -222,8 +223,7 @@ func TestUpdateTimes(t *testing.T) {
 		}
 		// The time of a read is the server's clock, not that of the last write.
 		first := get(t, client, doc).ReadTime
-		for !get(t, client, doc).ReadTime.After(first) {
-		}
+		testkit.Until(t, "the time of a read goes on", func() bool { return get(t, client, doc).ReadTime.After(first) })
 	})
 }
 

@@ -10,88 +10,43 @@
 package mototest
 
 import (
-	"bufio"
-	"context"
-	_ "embed"
-	"io"
 	"net/http"
+	"os"
 	"os/exec"
-	"regexp"
-	"strings"
-	"time"
+	"strconv"
+	"testing"
 
+	"github.com/graphtoken/graphtoken/internal/testkit"
 	"github.com/graphtoken/graphtoken/internal/testkit/peer"
 )
-
-// TB is what this package needs of a *testing.T or *testing.B.
-type TB interface {
-	peer.TB
-	Context() context.Context
-	Cleanup(func())
-}
 
 // Server is one moto server, with accounts of its own.
 type Server struct {
 	URL string // to use as every service's endpoint
 }
 
-// patience is for what takes two seconds on an idle machine.
-const patience = time.Minute
-
-//go:embed serve.py
-var serve string
-
-// noMoto is serve.py's exit status when moto can't be imported.
-const noMoto = 3
-
-var running = regexp.MustCompile(`Running on (http://127\.0\.0\.1:\d+)`)
-
 // Start runs a server, and returns when it answers.
-func Start(t TB) *Server {
+func Start(t testing.TB) *Server {
 	t.Helper()
 	python := peer.Python(t)
-	cmd := exec.Command(python, "-c", serve)
-	// Its standard input, which stays open as long as this process lives, is
-	// what it lives by.
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatalf("mototest: %v", err)
-	}
-	log, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatalf("mototest: %v", err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("mototest: %v", err)
-	}
-	t.Cleanup(func() {
-		_ = stdin.Close()
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	// A server that hangs is ended, and so is its log.
-	hung := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
-	defer hung.Stop()
-
-	var said []string
-	for lines := bufio.NewScanner(log); lines.Scan(); {
-		if at := running.FindStringSubmatch(lines.Text()); at != nil {
-			go func() { _, _ = io.Copy(io.Discard, log) }() // one line for each request
-			return &Server{URL: at[1]}
-		}
-		said = append(said, lines.Text())
-	}
-	_ = cmd.Wait()
-	if cmd.ProcessState.ExitCode() == noMoto {
+	if exec.Command(python, "-c", "import moto.server").Run() != nil {
 		peer.Missing(t, "python", "moto is not installed in "+python+": run `internal/testkit/python-peers.sh .cache/venv`")
-		return nil
 	}
-	t.Fatalf("mototest: %v:\n%s", cmd.ProcessState, strings.Join(said, "\n"))
-	return nil
+	port := strconv.Itoa(testkit.FreePort(t))
+	s := &Server{URL: "http://127.0.0.1:" + port}
+	process := testkit.Start(t, exec.Command(python, "-m", "moto.server", "-H", "127.0.0.1", "-p", port), os.Kill)
+	process.Await(t, func() error {
+		answer, err := http.Get(s.URL + "/moto-api/data.json")
+		if err == nil {
+			err = answer.Body.Close()
+		}
+		return err
+	})
+	return s
 }
 
 // Reset makes the server forget everything.
-func (s *Server) Reset(t TB) {
+func (s *Server) Reset(t testing.TB) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/moto-api/reset", nil)
 	if err != nil {

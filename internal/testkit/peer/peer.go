@@ -15,32 +15,25 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"testing"
 )
-
-// TB is what this package needs of a *testing.T or *testing.B.
-type TB interface {
-	Helper()
-	Name() string
-	Skipf(format string, args ...any)
-	Fatalf(format string, args ...any)
-}
 
 // Missing ends a test whose peer isn't there: skipped with a message that can be
 // searched for, or failed if GRAPHTOKEN_REQUIRE names the peer. How says what to do
 // about it.
-func Missing(t TB, name, how string) {
+func Missing(t testing.TB, name, how string) {
 	t.Helper()
 	missing(t, name, how, Required(name))
 }
 
 // Wanted is Missing for a peer that no script can install: "all" doesn't mean it,
 // its name does.
-func Wanted(t TB, name, how string) {
+func Wanted(t testing.TB, name, how string) {
 	t.Helper()
 	missing(t, name, how, named(name))
 }
 
-func missing(t TB, name, how string, required bool) {
+func missing(t testing.TB, name, how string, required bool) {
 	t.Helper()
 	const format = "MISSING REAL PEER: %s\n\tnothing was tested against it; %s"
 	if required {
@@ -88,7 +81,7 @@ func named(name string) bool {
 // Python is the interpreter that GRAPHTOKEN_PYTHON names, one that can import msal, O365
 // and cryptography. A relative name starts at the directory of go.work, since tests run
 // in their packages' own. Without it the test is skipped or fails, see [Missing].
-func Python(t TB) string {
+func Python(t testing.TB) string {
 	t.Helper()
 	const how = "make one with `internal/testkit/python-peers.sh .cache/venv` and set GRAPHTOKEN_PYTHON=.cache/venv/bin/python"
 	name := os.Getenv("GRAPHTOKEN_PYTHON")
@@ -110,7 +103,7 @@ func Python(t TB) string {
 
 // Node is the directory of packages that GRAPHTOKEN_NODE names, a NODE_PATH with MSAL Node in it. The program is
 // node, from the PATH. Without them the test is skipped or fails, see [Missing].
-func Node(t TB) string {
+func Node(t testing.TB) string {
 	t.Helper()
 	dir := installed(t, "node", "GRAPHTOKEN_NODE", "internal/testkit/node-peers.sh .cache/node-peers")
 	if dir == "" {
@@ -128,7 +121,7 @@ func Node(t TB) string {
 
 // Java is the class path of the jars that GRAPHTOKEN_JAVA names the directory of, MSAL for Java among them. The
 // programs are java and javac, from the PATH. Without them the test is skipped or fails, see [Missing].
-func Java(t TB) string {
+func Java(t testing.TB) string {
 	t.Helper()
 	dir := installed(t, "java", "GRAPHTOKEN_JAVA", "internal/testkit/java-peers.sh .cache/java-peers")
 	if dir == "" {
@@ -146,7 +139,7 @@ func Java(t TB) string {
 }
 
 // installed is the directory that the variable names and the script fills.
-func installed(t TB, name, variable, script string) string {
+func installed(t testing.TB, name, variable, script string) string {
 	t.Helper()
 	dir := os.Getenv(variable)
 	if dir == "" {

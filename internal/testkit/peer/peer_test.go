@@ -9,7 +9,10 @@ import (
 )
 
 // spy hears how a test would have ended.
-type spy struct{ skipped, failed string }
+type spy struct {
+	testing.TB
+	skipped, failed string
+}
 
 func (*spy) Helper()                     {}
 func (*spy) Name() string                { return "TestOfASpy" }
@@ -72,7 +75,7 @@ func TestAPythonWithoutThePackagesIsMissing(t *testing.T) {
 }
 
 func TestLibrariesThatAreNotInstalledAreMissing(t *testing.T) {
-	finders := map[string]func(TB) string{"node": Node, "java": Java}
+	finders := map[string]func(testing.TB) string{"node": Node, "java": Java}
 	for name, find := range finders {
 		for what, dir := range map[string]string{"the variable is not set": "", "its directory is empty": t.TempDir()} {
 			t.Run(name+", "+what, func(t *testing.T) {

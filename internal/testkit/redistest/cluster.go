@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"testing"
+
+	"github.com/graphtoken/graphtoken/internal/testkit"
 )
 
 // Cluster is three masters and a replica of each.
@@ -13,7 +16,7 @@ type Cluster struct {
 
 // StartCluster makes a Cluster, and returns when all of its nodes agree that it
 // is whole.
-func StartCluster(t TB) *Cluster {
+func StartCluster(t testing.TB) *Cluster {
 	t.Helper()
 	require(t)
 	c := new(Cluster)
@@ -25,7 +28,7 @@ func StartCluster(t TB) *Cluster {
 	}
 	c.Nodes[0].CLI(t, append(create, "--cluster-replicas", "1", "--cluster-yes")...)
 	for _, node := range c.Nodes {
-		until(t, "the Cluster seen from "+node.Addr, func() error { return node.clusterIsWhole() })
+		testkit.Retry(t, "the Cluster seen from "+node.Addr, func() error { return node.clusterIsWhole() })
 	}
 	return c
 }
@@ -40,7 +43,7 @@ func (c *Cluster) Addrs() []string {
 }
 
 // MasterOf is the node that serves a key.
-func (c *Cluster) MasterOf(t TB, key string) *Server {
+func (c *Cluster) MasterOf(t testkit.TB, key string) *Server {
 	t.Helper()
 	master := c.masterOf(key)
 	if master == nil {
@@ -84,17 +87,17 @@ func (s *Server) clusterIsWhole() error {
 
 // Failover has a replica of the master that serves a key take its place, and
 // returns when every node says so.
-func (c *Cluster) Failover(t TB, key string) {
+func (c *Cluster) Failover(t testkit.TB, key string) {
 	t.Helper()
 	old := c.MasterOf(t, key)
 	id := old.CLI(t, "cluster", "myid")
 	for _, node := range c.Nodes {
 		if node.replicates(t, id) {
-			until(t, "a failover to "+node.Addr, func() error {
+			testkit.Retry(t, "a failover to "+node.Addr, func() error {
 				_, err := node.cli("cluster", "failover")
 				return err
 			})
-			until(t, node.Addr+" as a master", func() error {
+			testkit.Retry(t, node.Addr+" as a master", func() error {
 				role, err := node.cli("role")
 				if err == nil && !strings.HasPrefix(role, "master") {
 					err = fmt.Errorf("its role is %s", role)
@@ -105,7 +108,7 @@ func (c *Cluster) Failover(t TB, key string) {
 		}
 	}
 	for _, node := range c.Nodes {
-		until(t, "the Cluster seen from "+node.Addr, func() error { return node.clusterIsWhole() })
+		testkit.Retry(t, "the Cluster seen from "+node.Addr, func() error { return node.clusterIsWhole() })
 	}
 	if now := c.MasterOf(t, key); now == old {
 		t.Fatalf("redistest: %q is still served by %s", key, old.Addr)
@@ -114,10 +117,10 @@ func (c *Cluster) Failover(t TB, key string) {
 
 // KillMaster ends the master that serves a key as a crash does, and returns
 // when its replica has taken its place.
-func (c *Cluster) KillMaster(t TB, key string) {
+func (c *Cluster) KillMaster(t testkit.TB, key string) {
 	t.Helper()
 	c.MasterOf(t, key).Kill(t)
-	until(t, "a new master of "+key, func() error {
+	testkit.Retry(t, "a new master of "+key, func() error {
 		if c.masterOf(key) == nil {
 			return fmt.Errorf("nobody serves it")
 		}
@@ -128,7 +131,7 @@ func (c *Cluster) KillMaster(t TB, key string) {
 // Move moves the slot of a key to another master, as resharding does. It calls
 // marked while keys that aren't there yet are to be made at the new place, and
 // moved when all keys are there and the Cluster doesn't know it yet.
-func (c *Cluster) Move(t TB, key string, marked, moved func()) {
+func (c *Cluster) Move(t testkit.TB, key string, marked, moved func()) {
 	t.Helper()
 	from, slot := c.MasterOf(t, key), c.Nodes[0].CLI(t, "cluster", "keyslot", key)
 	var to *Server
@@ -146,24 +149,25 @@ func (c *Cluster) Move(t TB, key string, marked, moved func()) {
 	from.CLI(t, "cluster", "setslot", slot, "migrating", toID)
 	marked()
 	host, port, _ := net.SplitHostPort(to.Addr)
-	for {
+	testkit.Retry(t, "moving the slot of "+key, func() error {
 		keys := strings.Fields(from.CLI(t, "cluster", "getkeysinslot", slot, "100"))
 		if len(keys) == 0 {
-			break // none will be made here any more
+			return nil // none will be made here any more
 		}
 		from.CLI(t, append([]string{"migrate", host, port, "", "0", "5000", "keys"}, keys...)...)
-	}
+		return fmt.Errorf("there may be more than %d keys", len(keys))
+	})
 	moved()
 	for _, node := range append([]*Server{to, from}, masters...) {
 		node.CLI(t, "cluster", "setslot", slot, "node", toID)
 	}
 	for _, node := range c.Nodes {
-		until(t, "the Cluster seen from "+node.Addr, func() error { return node.clusterIsWhole() })
+		testkit.Retry(t, "the Cluster seen from "+node.Addr, func() error { return node.clusterIsWhole() })
 	}
 }
 
 // replicates says whether the node is a replica of the master with this id.
-func (s *Server) replicates(t TB, id string) bool {
+func (s *Server) replicates(t testkit.TB, id string) bool {
 	t.Helper()
 	for line := range strings.Lines(s.CLI(t, "cluster", "nodes")) {
 		if strings.Contains(line, "myself,slave "+id) {

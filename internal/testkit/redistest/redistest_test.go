@@ -3,12 +3,13 @@ package redistest_test
 import (
 	"testing"
 
+	"github.com/graphtoken/graphtoken/internal/testkit"
 	"github.com/graphtoken/graphtoken/internal/testkit/redistest"
 )
 
 func TestAServerKeepsWhatItWasTold(t *testing.T) {
 	server := redistest.Start(t)
-	for _, end := range []func(redistest.TB){server.Stop, server.Kill} {
+	for _, end := range []func(testkit.TB){server.Stop, server.Kill} {
 		server.CLI(t, "set", "k", "kept")
 		end(t)
 		server.Restart(t)

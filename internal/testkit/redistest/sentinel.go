@@ -6,7 +6,9 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"testing"
 
+	"github.com/graphtoken/graphtoken/internal/testkit"
 	"github.com/graphtoken/graphtoken/internal/testkit/peer"
 )
 
@@ -21,7 +23,7 @@ type Sentinels struct {
 
 // StartSentinels runs a master, two replicas and three Sentinels, and returns
 // when the Sentinels could do a failover.
-func StartSentinels(t TB) *Sentinels {
+func StartSentinels(t testing.TB) *Sentinels {
 	t.Helper()
 	require(t)
 	if _, err := exec.LookPath("redis-sentinel"); err != nil {
@@ -43,15 +45,15 @@ func StartSentinels(t TB) *Sentinels {
 		}))
 	}
 	for _, sentinel := range s.Sentinels {
-		until(t, "the Sentinel "+sentinel.Addr, func() error { return sentinel.knows(replicas, sentinels) })
+		testkit.Retry(t, "the Sentinel "+sentinel.Addr, func() error { return sentinel.knows(replicas, sentinels) })
 	}
 	return s
 }
 
 // untilFollowed waits for as many replicas in step.
-func (s *Server) untilFollowed(t TB, replicas int) {
+func (s *Server) untilFollowed(t testkit.TB, replicas int) {
 	t.Helper()
-	until(t, "the replicas of "+s.Addr, func() error {
+	testkit.Retry(t, "the replicas of "+s.Addr, func() error {
 		info, err := s.cli("info", "replication")
 		if n := strings.Count(info, "state=online"); err == nil && n < replicas {
 			err = fmt.Errorf("%d of %d are in step", n, replicas)
@@ -91,7 +93,7 @@ func (s *Sentinels) Addrs() []string {
 }
 
 // Master is the address of the present master, as a Sentinel tells it.
-func (s *Sentinels) Master(t TB) string {
+func (s *Sentinels) Master(t testkit.TB) string {
 	t.Helper()
 	host, port, _ := strings.Cut(s.Sentinels[0].CLI(t, "sentinel", "get-master-addr-by-name", MasterName), "\n")
 	return net.JoinHostPort(host, port)
@@ -99,10 +101,10 @@ func (s *Sentinels) Master(t TB) string {
 
 // Failover has the Sentinels replace the master, and returns when all of them
 // say that another one is it.
-func (s *Sentinels) Failover(t TB) {
+func (s *Sentinels) Failover(t testkit.TB) {
 	t.Helper()
 	old := s.Master(t)
-	until(t, "a failover", func() error {
+	testkit.Retry(t, "a failover", func() error {
 		out, err := s.Sentinels[0].cli("sentinel", "failover", MasterName)
 		if err == nil && out != "OK" {
 			err = fmt.Errorf("%s", out) // no good replica yet, or one is under way
@@ -115,10 +117,10 @@ func (s *Sentinels) Failover(t TB) {
 // Switchover is a failover that loses nothing, while nobody writes. Sentinel's
 // own doesn't wait until the replicas know all that the master knows, and tells
 // the master only ten seconds later that it is none any more.
-func (s *Sentinels) Switchover(t TB) {
+func (s *Sentinels) Switchover(t testkit.TB) {
 	t.Helper()
 	old := s.serverAt(t, s.Master(t))
-	until(t, "the replicas of "+old.Addr, func() error {
+	testkit.Retry(t, "the replicas of "+old.Addr, func() error {
 		info, err := old.cli("info", "replication")
 		_, offset, _ := strings.Cut(info, "master_repl_offset:")
 		offset, _, _ = strings.Cut(offset, "\n")
@@ -133,7 +135,7 @@ func (s *Sentinels) Switchover(t TB) {
 	old.CLI(t, "client", "kill", "type", "normal")
 }
 
-func (s *Sentinels) serverAt(t TB, addr string) *Server {
+func (s *Sentinels) serverAt(t testkit.TB, addr string) *Server {
 	t.Helper()
 	for _, server := range s.Servers {
 		if server.Addr == addr {
@@ -146,7 +148,7 @@ func (s *Sentinels) serverAt(t TB, addr string) *Server {
 
 // KillMaster ends the master as a crash does, and returns when all Sentinels
 // have noticed by themselves and say that another one is it.
-func (s *Sentinels) KillMaster(t TB) {
+func (s *Sentinels) KillMaster(t testkit.TB) {
 	t.Helper()
 	old := s.Master(t)
 	master := s.serverAt(t, old)
@@ -155,9 +157,9 @@ func (s *Sentinels) KillMaster(t TB) {
 	s.untilReplaced(t, old)
 }
 
-func (s *Sentinels) untilReplaced(t TB, old string) {
+func (s *Sentinels) untilReplaced(t testkit.TB, old string) {
 	t.Helper()
-	until(t, "a new master after "+old, func() error {
+	testkit.Retry(t, "a new master after "+old, func() error {
 		for _, sentinel := range s.Sentinels {
 			out, err := sentinel.cli("sentinel", "get-master-addr-by-name", MasterName)
 			if err != nil {

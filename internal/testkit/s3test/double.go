@@ -10,6 +10,8 @@ import (
 
 	"github.com/rclone/gofakes3"
 	"github.com/rclone/gofakes3/s3mem"
+
+	"github.com/graphtoken/graphtoken/internal/testkit"
 )
 
 // Double is an S3 store in this process. It honours If-Match and If-None-Match
@@ -22,7 +24,7 @@ type Double struct {
 }
 
 // Start starts an empty store. It ends with the test.
-func Start(t TB) *Double {
+func Start(t testkit.TB) *Double {
 	t.Helper()
 	d := new(Double)
 	fake := gofakes3.New(s3mem.New(s3mem.WithTimeSource(&d.clock)), gofakes3.WithTimeSource(&d.clock)).Server()

@@ -8,7 +8,6 @@
 package s3test
 
 import (
-	"context"
 	"crypto/rand"
 	"strings"
 	"time"
@@ -18,16 +17,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-)
 
-// TB is what this package needs of a *testing.T, a *testing.B or a
-// conformance.T.
-type TB interface {
-	Helper()
-	Context() context.Context
-	Cleanup(func())
-	Fatalf(format string, args ...any)
-}
+	"github.com/graphtoken/graphtoken/internal/testkit"
+)
 
 // The only account there is.
 const (
@@ -56,7 +48,7 @@ func Impatient(o *s3.Options) {
 }
 
 // Bucket makes a bucket that nobody else uses.
-func Bucket(t TB, client *s3.Client) string {
+func Bucket(t testkit.TB, client *s3.Client) string {
 	t.Helper()
 	name := "tokens-" + strings.ToLower(rand.Text())
 	if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(name)}); err != nil {

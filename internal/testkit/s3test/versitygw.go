@@ -1,15 +1,16 @@
 package s3test
 
 import (
-	"bytes"
 	"errors"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"time"
+	"strconv"
+	"testing"
 
+	"github.com/graphtoken/graphtoken/internal/testkit"
 	"github.com/graphtoken/graphtoken/internal/testkit/peer"
 )
 
@@ -18,24 +19,16 @@ type Gateway struct {
 	URL string
 
 	program string
-	args    []string
-	cmd     *exec.Cmd
-	exited  chan struct{}
+	process *testkit.Process
 }
 
 // program is what scripts/servers-s3 builds, below the directory of go.work.
 const program = ".cache/bin/versitygw-v1.8.0"
 
-// patience is for what takes a fraction of a second on an idle machine.
-const patience = time.Minute
-
-// Versitygw runs a gateway on a free port of 127.0.0.1 over a temporary
-// directory, where buckets can keep versions. It ends with the test. Where it isn't built the test says so, see
-// [peer.Missing].
-func Versitygw(t interface {
-	TB
-	peer.TB
-}) *Gateway {
+// Versitygw runs a gateway on a free port of 127.0.0.1 over a temporary directory, where
+// buckets can keep versions. It ends with the test. Where it isn't built the test says so,
+// see [peer.Missing].
+func Versitygw(t testing.TB) *Gateway {
 	t.Helper()
 	path, ok := find(program)
 	if !ok {
@@ -51,57 +44,38 @@ func Versitygw(t interface {
 	if err := errors.Join(os.Mkdir(accounts, 0o700), os.Mkdir(objects, 0o700), os.Mkdir(versions, 0o700)); err != nil {
 		t.Fatalf("s3test: %v", err)
 	}
-	addr := freeAddr(t)
-	g := &Gateway{
-		URL:     "http://" + addr,
-		program: path,
-		args:    []string{"-q", "-a", AccessKey, "-s", SecretKey, "-r", Region, "-p", addr, "--iam-dir", accounts, "posix", "--versioning-dir", versions, objects},
-	}
-	g.Restart(t)
-	t.Cleanup(func() { g.Stop(t) })
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(testkit.FreePort(t)))
+	g := &Gateway{URL: "http://" + addr, program: path}
+	g.process = testkit.Start(t, exec.Command(path, "-q", "-a", AccessKey, "-s", SecretKey, "-r", Region, "-p", addr,
+		"--iam-dir", accounts, "posix", "--versioning-dir", versions, objects), os.Kill)
+	g.process.Await(t, g.answers)
 	return g
 }
 
+func (g *Gateway) answers() error {
+	answer, err := http.Get(g.URL)
+	if err == nil {
+		err = answer.Body.Close()
+	}
+	return err
+}
+
 // Stop ends the gateway at once, and keeps what it holds.
-func (g *Gateway) Stop(TB) {
-	_ = g.cmd.Process.Kill()
-	<-g.exited
+func (g *Gateway) Stop(t testkit.TB) {
+	t.Helper()
+	g.process.End(t, os.Kill)
 }
 
 // Restart starts a gateway that was stopped, at its address and with all it
 // held, and returns when it answers.
-func (g *Gateway) Restart(t TB) {
+func (g *Gateway) Restart(t testkit.TB) {
 	t.Helper()
-	var log bytes.Buffer
-	cmd, exited := exec.Command(g.program, g.args...), make(chan struct{})
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("s3test: %v", err)
-	}
-	g.cmd, g.exited = cmd, exited
-	go func() {
-		_ = cmd.Wait()
-		close(exited)
-	}()
-	for deadline := time.Now().Add(patience); ; {
-		answer, err := http.Get(g.URL)
-		if err == nil {
-			_ = answer.Body.Close()
-			return
-		}
-		select {
-		case <-exited:
-			t.Fatalf("s3test: versitygw ended: %s", &log)
-		case <-time.After(5 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("s3test: versitygw doesn't answer: %v", err)
-		}
-	}
+	g.process.Restart(t)
+	g.process.Await(t, g.answers)
 }
 
 // AddAccount adds one more, which may do what the policies of buckets say.
-func (g *Gateway) AddAccount(t TB, accessKey, secretKey string) {
+func (g *Gateway) AddAccount(t testkit.TB, accessKey, secretKey string) {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), g.program, "admin", "-a", AccessKey, "-s", SecretKey, "-r", Region, "--er", g.URL,
 		"create-user", "-a", accessKey, "-s", secretKey, "-r", "user").CombinedOutput()
@@ -126,14 +100,4 @@ func find(name string) (path string, ok bool) {
 		dir = parent
 	}
 	return "", false
-}
-
-func freeAddr(t TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("s3test: %v", err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

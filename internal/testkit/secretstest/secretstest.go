@@ -27,14 +27,9 @@ import (
 	"strings"
 	"sync"
 	"time"
-)
 
-// TB is what this package needs of a *testing.T or *testing.B, and of a
-// conformance.T.
-type TB interface {
-	Helper()
-	Cleanup(func())
-}
+	"github.com/graphtoken/graphtoken/internal/testkit"
+)
 
 // Options configures a [Server]. The zero value is ready for use.
 type Options struct {
@@ -68,7 +63,7 @@ type Server struct {
 }
 
 // Start runs a server until the test ends.
-func Start(t TB, o Options) *Server {
+func Start(t testkit.TB, o Options) *Server {
 	t.Helper()
 	s, stop := New(o)
 	t.Cleanup(stop)

@@ -13,7 +13,6 @@
 package sqltest
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -23,122 +22,86 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"testing"
 	"time"
 
+	"github.com/graphtoken/graphtoken/internal/testkit"
 	"github.com/graphtoken/graphtoken/internal/testkit/peer"
 )
 
-// TB is what this package needs of a *testing.T or *testing.B.
-type TB interface {
-	peer.TB
-	Cleanup(func())
-}
-
 // Server is a database server of its own.
 type Server struct {
-	t       TB
+	t       testing.TB
 	dsn     string
 	account *syscall.Credential // nil: this process's
-	command []string
-	signal  string // that ends it quickly and in order
 	ready   func() error
-
-	log     bytes.Buffer
-	running *exec.Cmd
-	stdin   io.Closer
-	ended   chan struct{}
+	last    syscall.Signal // ends it quickly and in order
+	process *testkit.Process
 }
 
 const install = "install it with scripts/servers-sql"
 
 // Postgres starts a PostgreSQL, or skips the test.
-func Postgres(t TB) *Server {
+func Postgres(t testing.TB) *Server {
 	t.Helper()
 	initdb, postgres, isReady := find("initdb"), find("postgres"), find("pg_isready")
 	if initdb == "" || postgres == "" || isReady == "" {
 		peer.Missing(t, "postgres", install)
 		return nil
 	}
-	s := &Server{t: t, signal: "INT"}
-	dir, port := s.place("postgres"), freePort(t)
+	s := &Server{t: t, last: syscall.SIGINT}
+	dir, port := s.place("postgres"), strconv.Itoa(testkit.FreePort(t))
 	s.run(initdb, "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--pgdata="+dir)
-	s.command = []string{postgres, "-D", dir, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
-		"-c", "fsync=off", "-c", "max_connections=400"}
 	s.dsn = "host=127.0.0.1 port=" + port + " user=postgres dbname=postgres sslmode=disable"
 	s.ready = func() error { return exec.Command(isReady, "-q", "-h", "127.0.0.1", "-p", port).Run() }
-	s.Start()
-	return s
+	return s.begin(postgres, "-D", dir, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+		"-c", "fsync=off", "-c", "max_connections=400")
 }
 
 // MariaDB starts a MariaDB, or skips the test.
-func MariaDB(t TB) *Server {
+func MariaDB(t testing.TB) *Server {
 	t.Helper()
 	installDB, mariadbd := find("mariadb-install-db"), find("mariadbd")
 	if installDB == "" || mariadbd == "" {
 		peer.Missing(t, "mariadb", install)
 		return nil
 	}
-	s := &Server{t: t, signal: "TERM"}
-	dir, port := s.place("mysql"), freePort(t)
+	s := &Server{t: t, last: syscall.SIGTERM}
+	dir, port := s.place("mysql"), strconv.Itoa(testkit.FreePort(t))
 	s.run(installDB, "--no-defaults", "--auth-root-authentication-method=normal", "--datadir="+dir)
-	s.command = []string{mariadbd, "--no-defaults", "--datadir=" + dir, "--bind-address=127.0.0.1", "--port=" + port,
-		"--socket=" + filepath.Join(dir, "socket"), "--pid-file=" + filepath.Join(dir, "pid"),
-		"--innodb-flush-log-at-trx-commit=0", "--max-connections=200"}
 	s.dsn = "root@tcp(127.0.0.1:" + port + ")/test"
 	s.ready = func() error { return greets("127.0.0.1:" + port) }
-	s.Start()
-	return s
+	return s.begin(mariadbd, "--no-defaults", "--datadir="+dir, "--bind-address=127.0.0.1", "--port="+port,
+		"--socket="+filepath.Join(dir, "socket"), "--pid-file="+filepath.Join(dir, "pid"),
+		"--innodb-flush-log-at-trx-commit=0", "--max-connections=200")
 }
 
 // DSN is what gorm's driver wants to be told.
 func (s *Server) DSN() string { return s.dsn }
 
+// begin starts the server for the first time.
+func (s *Server) begin(program string, args ...string) *Server {
+	s.t.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.account}
+	s.process = testkit.Start(s.t, cmd, s.last)
+	s.process.Await(s.t, s.ready)
+	return s
+}
+
 // Stop ends the server in order, cutting its connections. What it stored is
 // there again after Start.
 func (s *Server) Stop() {
-	if s.running == nil {
-		return
-	}
-	_ = s.stdin.Close()
-	<-s.ended
-	s.running = nil
+	s.t.Helper()
+	s.process.End(s.t, s.last)
 }
 
 // Start starts a server that was stopped, at the same address.
 func (s *Server) Start() {
 	s.t.Helper()
-	// The shell ends the server by its process id as soon as its own input
-	// ends: closed by Stop, or by the death of this process.
-	cmd := exec.Command("sh", append([]string{"-c", `"$@" & read end; kill -` + s.signal + ` $!; wait $!`, "sh"}, s.command...)...)
-	cmd.Dir = "/"
-	cmd.Stdout, cmd.Stderr = &s.log, &s.log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.account}
-	stdin, err := cmd.StdinPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		s.t.Fatalf("sqltest: %v", err)
-		return
-	}
-	ended := make(chan struct{})
-	go func() {
-		_ = cmd.Wait()
-		close(ended)
-	}()
-	s.running, s.stdin, s.ended = cmd, stdin, ended
-	for deadline := time.Now().Add(time.Minute); ; {
-		err := s.ready()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			s.Stop() // before its output is read
-			s.t.Fatalf("sqltest: %s isn't ready: %v\n%s", s.command[0], err, &s.log)
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	s.process.Restart(s.t)
+	s.process.Await(s.t, s.ready)
 }
 
 // place makes the data directory, for an account that may run the server: none
@@ -150,10 +113,7 @@ func (s *Server) place(account string) (dir string) {
 		s.t.Fatalf("sqltest: %v", err)
 		return ""
 	}
-	s.t.Cleanup(func() {
-		s.Stop()
-		_ = os.RemoveAll(dir)
-	})
+	s.t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	if os.Getuid() != 0 {
 		return dir
 	}
@@ -195,17 +155,6 @@ func find(program string) string {
 		}
 	}
 	return ""
-}
-
-func freePort(t TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("sqltest: %v", err)
-		return ""
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 
 // greets waits for the first packet of MySQL's protocol, whose first byte after

@@ -11,7 +11,7 @@ import (
 )
 
 func TestServersStopAndStartAgain(t *testing.T) {
-	for name, start := range map[string]func(sqltest.TB) *sqltest.Server{"postgres": sqltest.Postgres, "mariadb": sqltest.MariaDB} {
+	for name, start := range map[string]func(testing.TB) *sqltest.Server{"postgres": sqltest.Postgres, "mariadb": sqltest.MariaDB} {
 		t.Run(name, func(t *testing.T) {
 			server := start(t)
 			port := regexp.MustCompile(`port=(\d+)|:(\d+)\)`).FindStringSubmatch(server.DSN())

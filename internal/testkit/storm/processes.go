@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"testing"
 	"time"
 
@@ -89,27 +88,25 @@ func RunProcesses[W any](t testing.TB, o Options, where W, open func(where W) (c
 	if err != nil {
 		t.Fatal(err)
 	}
-	var workers []*worker
+	var started []*workers.Worker
 	for n := range o.Stores {
 		given, err := json.Marshal(task{Options: o, Where: place, Number: n, Provider: server.URL})
 		if err != nil {
 			t.Fatal(err)
 		}
-		workers = append(workers, start(t, string(given)))
+		started = append(started, workers.Start(t, taskVariable, string(given)))
 	}
-	for _, w := range workers {
-		w.line(t) // it is ready
+	for _, w := range started {
+		w.Line(t) // it is ready
 	}
 	r := Result{Ideal: Ideal(o.Users), Errors: make(map[string]int), Calls: make(map[string]int64)}
 	began := time.Now()
-	for _, w := range workers {
-		if _, err := fmt.Fprintln(w.in, "go"); err != nil {
-			t.Fatal(err)
-		}
+	for _, w := range started {
+		w.Tell(t, "go")
 	}
-	for _, w := range workers {
+	for _, w := range started {
 		var said report
-		if err := json.Unmarshal([]byte(w.line(t)), &said); err != nil {
+		if err := json.Unmarshal([]byte(w.Line(t)), &said); err != nil {
 			t.Fatal(err)
 		}
 		r.Failed += said.Failed
@@ -125,42 +122,4 @@ func RunProcesses[W any](t testing.TB, o Options, where W, open func(where W) (c
 	r.Wall = time.Since(began)
 	r.Refreshes, r.Spent = p.Refreshes()
 	return r
-}
-
-type worker struct {
-	in  io.WriteCloser
-	out *bufio.Reader
-}
-
-func start(t testing.TB, given string) *worker {
-	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), exe) // killed when the test ends
-	cmd.Env = append(os.Environ(), taskVariable+"="+given)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Wait() })
-	return &worker{in, bufio.NewReader(out)}
-}
-
-func (w *worker) line(t testing.TB) string {
-	t.Helper()
-	line, err := w.out.ReadString('\n')
-	if err != nil {
-		t.Fatalf("a worker is gone: %v", err)
-	}
-	return line
 }

@@ -25,7 +25,7 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// Options says how hard it blows.
+// Options says how many users ask, and through what.
 type Options struct {
 	Users    int
 	Stores   int  // in this process, each over a backend of its own
@@ -43,7 +43,7 @@ func (o Options) key(user string) string {
 	return user
 }
 
-// Result is what came of it.
+// Result is how a storm went.
 type Result struct {
 	Wall, Ideal time.Duration
 	Refreshes   int            // that the provider was asked for
@@ -150,8 +150,7 @@ func (c *callers) note(err error) {
 	c.errors[err.Error()]++
 }
 
-// Want fails the test unless there was one refresh for each user and nothing else
-// went wrong.
+// Want fails the test unless there was one refresh for each user, and no call failed.
 func (r Result) Want(t testing.TB, users int) {
 	t.Helper()
 	t.Log(r)

@@ -1,6 +1,6 @@
 //go:build unix
 
-package crew
+package processes
 
 import (
 	"context"

@@ -1,6 +1,6 @@
 //go:build unix
 
-package crew
+package processes
 
 import (
 	"bufio"
@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,12 +19,13 @@ import (
 
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
+	"github.com/graphtoken/graphtoken/internal/testkit"
 	"github.com/graphtoken/graphtoken/internal/testkit/entra"
 	"github.com/graphtoken/graphtoken/internal/testkit/workers"
 )
 
-// taskVar is the variable that makes a process a worker.
-const taskVar = "GRAPHTOKEN_CREW_TASK"
+// taskVariable is the variable that makes a process a worker.
+const taskVariable = "GRAPHTOKEN_PROCESSES_TASK"
 
 // task is what a worker must know.
 type task struct {
@@ -39,13 +41,13 @@ var query = tokencache.Query{ClientID: entra.PublicClient, Username: entra.Ana, 
 // Otherwise it returns at once:
 //
 //	func TestMain(m *testing.M) {
-//		crew.Work(func(addr string) (core.TokenBackend, error) { … })
+//		processes.Work(func(addr string) (core.TokenBackend, error) { … })
 //		os.Exit(m.Run())
 //	}
 //
 // Open reaches the store at what [Store].Where said; it went through JSON.
 func Work[W any](open func(where W) (core.TokenBackend, error)) {
-	workers.Work(taskVar, func(given string) error { return work(given, open, os.Stdin, os.Stdout) })
+	workers.Work(taskVariable, func(given string) error { return work(given, open, os.Stdin, os.Stdout) })
 }
 
 // work does what it is told, line by line, and answers each line:
@@ -83,8 +85,8 @@ func work[W any](given string, open func(W) (core.TokenBackend, error), in io.Re
 			fmt.Fprintln(out, "signed in")
 		case "flush":
 			// A client whose dials failed may not dial again for a while.
-			for store.Flush(ctx) != nil {
-				time.Sleep(10 * time.Millisecond)
+			if err := testkit.Poll(ctx, func() error { return store.Flush(ctx) }); err != nil {
+				return err
 			}
 			fmt.Fprintln(out, "flushed")
 		case "at", "until":
@@ -94,9 +96,15 @@ func work[W any](given string, open func(W) (core.TokenBackend, error), in io.Re
 			}
 			ahead.Store(int64(d))
 			answer := ask(ctx, source)
-			for order == "until" && strings.HasPrefix(answer, failed) && !strings.Contains(answer, core.ErrReauthRequired.Error()) {
-				time.Sleep(10 * time.Millisecond)
-				answer = ask(ctx, source)
+			if order == "until" {
+				// The last answer is told, whatever it is.
+				_ = testkit.Poll(ctx, func() error {
+					if !strings.HasPrefix(answer, failed) || strings.Contains(answer, core.ErrReauthRequired.Error()) {
+						return nil
+					}
+					answer = ask(ctx, source)
+					return errors.New(answer)
+				})
 			}
 			fmt.Fprintln(out, answer)
 		default:

@@ -1,7 +1,7 @@
-// Package turns compares ways to do one thing. They take turns within one
+// Package sidebyside compares ways to do one thing. They take turns within one
 // benchmark, so that a machine, a disk or a server that others use too is as
 // slow for all of them.
-package turns
+package sidebyside
 
 import (
 	"math/rand/v2"
@@ -16,11 +16,11 @@ type Way struct {
 	Do   func(turn int) error // turn counts from 0
 }
 
-// Take has our way, the bare one, and more of them take turns until the
-// benchmark is over. It reports the median time of each in microseconds, as
+// Run has our way, the bare one, and more of them take turns until the benchmark
+// is over. It reports the median time of each in microseconds, as
 // ours-µs, bare-µs, and by name, and the ratio of the first two. Its ns/op, the
 // time of a turn, says nothing and is 0.
-func Take(b *testing.B, ours, bare func(turn int) error, more ...Way) {
+func Run(b *testing.B, ours, bare func(turn int) error, more ...Way) {
 	b.Helper()
 	ways := append([]Way{{"ours", ours}, {"bare", bare}}, more...)
 	times := make([][]time.Duration, len(ways))

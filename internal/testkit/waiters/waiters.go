@@ -1,6 +1,7 @@
-// Package herd has many processes' worth of backends wait for one refresh, and
-// tells how soon each has the token, and at what cost.
-package herd
+// Package waiters has many backends, each as another process would have it, wait for one
+// refresh, and tells how soon each of them has the token, and how often it calls the
+// store meanwhile.
+package waiters
 
 import (
 	"context"
@@ -13,8 +14,8 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// Waiter is one who waits: a backend over a client of its own, as another
-// process has, and how often that has called the store.
+// Waiter is a backend over a client of its own, as another process has, and how often
+// that client has called the store.
 type Waiter struct {
 	Backend core.TokenBackend
 	Calls   func() int64
