@@ -22,7 +22,6 @@ import (
 	"github.com/graphtoken/graphtoken/account"
 	"github.com/graphtoken/graphtoken/backends/filesystem"
 	"github.com/graphtoken/graphtoken/core"
-	"github.com/graphtoken/graphtoken/core/bearer"
 	"github.com/graphtoken/graphtoken/crypto"
 )
 
@@ -58,22 +57,22 @@ func run(ctx context.Context, clientID string) error {
 	if err != nil {
 		return err
 	}
-	source := user.TokenSource()
-	if _, err := source.Token(ctx); errors.Is(err, core.ErrReauthRequired) {
-		show := func(address string) error { _, err := fmt.Println("Sign in at", address); return err }
-		if _, err := user.SignInLoopback(ctx, account.LoopbackOptions{Open: show}); err != nil {
-			return err
-		}
-	} else if err != nil {
+	signedIn, err := user.IsAuthenticated(ctx)
+	if err != nil {
 		return err
 	}
+	if !signedIn {
+		show := func(address string) error { _, err := fmt.Println("Sign in at", address); return err }
+		if err := user.SignInLoopback(ctx, account.LoopbackOptions{Open: show}); err != nil {
+			return err
+		}
+	}
 
-	graph := &http.Client{Transport: &bearer.Transport{Source: source}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://graph.microsoft.com/v1.0/me", nil)
 	if err != nil {
 		return err
 	}
-	answer, err := graph.Do(request)
+	answer, err := user.HTTPClient().Do(request)
 	if err != nil {
 		return err
 	}
