@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Whether names that differ in case are one is a property of each directory: ext4
@@ -26,7 +26,7 @@ const (
 
 // naming returns the names of keys. Those without upper case have the same name
 // either way, and cost no look.
-func (b *Backend) naming(upper bool) core.Naming {
+func (b *Backend) naming(upper bool) backend.Naming {
 	if !upper {
 		return b.namings[false]
 	}

@@ -5,42 +5,17 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/graphtoken/graphtoken/core/atomicfile"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
-
-// Check implements [core.TokenBackend]. A file is a record, even a broken one.
-func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
-	if err := b.admit(ctx, "check", key); err != nil {
-		return false, err
-	}
-	path := filepath.Join(b.dir, b.fileName(key))
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "stat", Path: path, Err: errors.New("not a regular file")}
-	}
-	if err != nil {
-		return false, fail("check", key, err)
-	}
-	return true, nil
-}
 
 // Delete implements [core.TokenBackend]. The file is gone for good when it
 // returns; where the record is a symbolic link, the file it leads to is
 // deleted and the link stays. A file that can be written and not removed, such as
 // a mount point, is an error: an empty one would be a broken record.
 func (b *Backend) Delete(ctx context.Context, key string) error {
-	if err := b.admit(ctx, "delete", key); err != nil {
-		return err
-	}
-	if err := b.delete(ctx, key); err != nil {
-		return fail("delete", key, err)
-	}
-	return nil
+	return backend.Do(ctx, b.with(origin.Op("delete", key)), func() error { return b.delete(ctx, key) })
 }
 
 func (b *Backend) delete(ctx context.Context, key string) error {

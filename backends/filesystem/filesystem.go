@@ -30,7 +30,6 @@
 package filesystem
 
 import (
-	"context"
 	"io/fs"
 	"path/filepath"
 	"sync"
@@ -39,6 +38,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/atomicfile"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // DefaultKey is the file that python-o365's FileSystemTokenBackend uses when
@@ -68,8 +68,8 @@ type Options struct {
 type Backend struct {
 	dir     string
 	prefix  string
-	namings map[bool]core.Naming // by whether the directory folds case
-	casing  atomic.Int32         // a casing
+	namings map[bool]backend.Naming // by whether the directory folds case
+	casing  atomic.Int32            // a casing
 
 	noFileLocks atomic.Bool
 	queues      [stripes]chan struct{} // this Backend's own line in front of each lock file
@@ -93,16 +93,16 @@ var (
 // name (core.ErrInvalidKey).
 func New(dir string, o Options) (*Backend, error) {
 	if dir == "" {
-		return nil, fail("new", "", &fs.PathError{Op: "open", Path: dir, Err: fs.ErrInvalid})
+		return nil, origin.Fail("new", "", &fs.PathError{Op: "open", Path: dir, Err: fs.ErrInvalid})
 	}
 	if err := validatePrefix(o.Prefix); err != nil {
-		return nil, fail("new", o.Prefix, err)
+		return nil, origin.Fail("new", o.Prefix, err)
 	}
 	b := &Backend{
 		dir:    filepath.Clean(dir),
 		prefix: o.Prefix,
 		now:    time.Now,
-		namings: map[bool]core.Naming{
+		namings: map[bool]backend.Naming{
 			false: newNaming(o.Prefix, false),
 			true:  newNaming(o.Prefix, true),
 		},
@@ -125,14 +125,10 @@ func (b *Backend) Place() any {
 }
 
 // origin names the backend in its errors.
-const origin core.Origin = "filesystem"
+const origin backend.Origin = "filesystem"
 
-// admit is origin.Admit, and refuses keys whose names the prefix makes too long.
-func (b *Backend) admit(ctx context.Context, op, key string) error {
-	if err := origin.Admit(ctx, op, key); err != nil {
-		return err
-	}
-	return origin.Fail(op, key, b.fits(key))
+// with is op, and refuses keys whose names the prefix makes too long.
+func (b *Backend) with(op backend.Op) backend.Op {
+	op.CheckKey, op.Classify = b.fits, atomicfile.ReadOnly
+	return op
 }
-
-func fail(op, key string, err error) error { return origin.Fail(op, key, atomicfile.ReadOnly(err)) }

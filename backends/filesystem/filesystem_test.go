@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // open returns a handle on dir.
@@ -266,7 +267,8 @@ func TestADirectoryThatIsALinkToNowhere(t *testing.T) {
 }
 
 func TestAReadOnlyFileSystemIsErrReadOnly(t *testing.T) {
-	err := fail("save", "k", &fs.PathError{Op: "open", Path: "k", Err: syscall.EROFS})
+	b := open(t, t.TempDir(), Options{})
+	err := backend.Do(t.Context(), b.with(origin.Op("save", "k")), func() error { return &fs.PathError{Op: "open", Path: "k", Err: syscall.EROFS} })
 	if !errors.Is(err, core.ErrReadOnly) || !errors.Is(err, syscall.EROFS) {
 		t.Error(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // maxName is the longest file name of every file system in use.
@@ -20,18 +21,11 @@ const maxName = 255
 // Keys implements [core.Lister]. Each regular file that carries the prefix,
 // and whose name a key could have, is a record; so is a symbolic link to one.
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		if err := b.eachKey(ctx, yield); err != nil {
-			yield("", fail("keys", "", err))
-		}
-	}
+	return backend.Keys(ctx, b.with(origin.StoreOp("keys")), func(yield func(string) bool) error { return b.eachKey(ctx, yield) })
 }
 
 // eachKey returns nil too when yield had enough.
-func (b *Backend) eachKey(ctx context.Context, yield func(string, error) bool) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
+func (b *Backend) eachKey(ctx context.Context, yield func(string) bool) error {
 	dir, err := os.Open(b.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -53,7 +47,7 @@ func (b *Backend) eachKey(ctx context.Context, yield func(string, error) bool) e
 				return err
 			}
 			key, ok := b.keyOf(entry)
-			if ok && !yield(key, nil) {
+			if ok && !yield(key) {
 				return nil
 			}
 		}
@@ -82,8 +76,8 @@ func (b *Backend) keyOf(entry fs.DirEntry) (key string, ok bool) {
 	return "", false
 }
 
-func newNaming(prefix string, foldsCase bool) core.Naming {
-	return core.Naming{
+func newNaming(prefix string, foldsCase bool) backend.Naming {
+	return backend.Naming{
 		Escape:    '%',
 		FoldsCase: foldsCase,
 		// Never less than what Naming needs to name every key; where that and

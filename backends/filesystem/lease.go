@@ -14,6 +14,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/atomicfile"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Acquire implements [core.Leaser]. The lease is a file, locked for as long as
@@ -25,14 +26,9 @@ import (
 // Expiries count by a clock that nobody sets; see README. Saving needs no lease and
 // respects none. When ctx ends in between, nothing is kept.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
-	if err := b.admit(ctx, "acquire", key); err != nil {
-		return nil, err
-	}
-	l, err := b.acquire(ctx, key, ttl)
-	if err != nil {
-		return nil, fail("acquire", key, err)
-	}
-	return l, nil
+	return backend.AcquireLocal(ctx, b.with(origin.Op("acquire", key)), func(ctx context.Context) (core.Lease, error) {
+		return b.acquire(ctx, key, ttl)
+	})
 }
 
 func (b *Backend) acquire(ctx context.Context, key string, ttl time.Duration) (*lease, error) {
@@ -60,7 +56,7 @@ func (b *Backend) acquire(ctx context.Context, key string, ttl time.Duration) (*
 	if held, err := b.leaseHeld(at); held || err != nil {
 		return nil, heldOr(err)
 	}
-	l := &lease{b: b, key: key, at: at, claim: claim{owner: newOwner(), expires: b.moment().add(ttl), ttl: ttl}}
+	l := &lease{b: b, at: at, claim: claim{owner: newOwner(), expires: b.moment().add(ttl), ttl: ttl}}
 	err = l.take(ctx, guard)
 	if err == nil {
 		err = ctx.Err()
@@ -86,7 +82,6 @@ func heldOr(err error) error {
 // lease is a held or lost lease.
 type lease struct {
 	b    *Backend
-	key  string
 	at   place
 	file *os.File // the lease file, locked while the lease is believed held
 
@@ -95,7 +90,7 @@ type lease struct {
 
 // Renew implements [core.Lease].
 func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
-	err := l.whileMine(ctx, func(helpers *os.Root) error {
+	return l.whileMine(ctx, func(helpers *os.Root) error {
 		renewed := claim{l.claim.owner, l.b.moment().add(ttl), ttl, l.claim.locked}
 		if err := writeClaim(helpers, l.at, renewed); err != nil {
 			return err
@@ -103,30 +98,19 @@ func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
 		living.extend(l, renewed)
 		return nil
 	})
-	if err != nil {
-		return fail("renew", l.key, err)
-	}
-	return nil
 }
 
 // Release implements [core.Lease].
 func (l *lease) Release(ctx context.Context) error {
-	err := l.whileMine(ctx, func(helpers *os.Root) error {
+	return l.whileMine(ctx, func(helpers *os.Root) error {
 		l.abandon() // first, because Windows removes no open file
 		return removeLease(helpers, l.at)
 	})
-	if err != nil {
-		return fail("release", l.key, err)
-	}
-	return nil
 }
 
 // whileMine does what only the holder may, while nobody can take the lease
 // over, or returns ErrLeaseLost and clears away what is left of it.
 func (l *lease) whileMine(ctx context.Context, do func(helpers *os.Root) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	guard, err := l.b.lock(ctx, l.at)
 	if err != nil {
 		return err
@@ -189,7 +173,7 @@ func (l *lease) tryLock(ctx context.Context) (bool, error) {
 		case ok || err != nil:
 			return ok, err
 		}
-		if sleep(patience, 200*time.Microsecond) != nil {
+		if backend.Sleep(patience, 200*time.Microsecond) != nil {
 			return false, ctx.Err()
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/atomicfile"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // rereads are the pauses before a broken file is read again: programs that
@@ -25,24 +26,35 @@ var rereads = []time.Duration{time.Millisecond, 3 * time.Millisecond, 6 * time.M
 // file that is written in place by this package, or was when its writer died, the
 // whole content counts, the one before or the one after.
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
-	if err := b.admit(ctx, "load", key); err != nil {
-		return core.Record{}, err
-	}
-	path := filepath.Join(b.dir, b.fileName(key))
-	rec, err := read(path)
-	for i := 0; errors.Is(err, core.ErrCorrupt) && i < len(rereads); i++ {
-		if ctxErr := sleep(ctx, rereads[i]); ctxErr != nil {
-			return core.Record{}, fail("load", key, ctxErr)
+	return backend.DoValue(ctx, b.with(origin.Op("load", key)), func() (core.Record, error) {
+		path := filepath.Join(b.dir, b.fileName(key))
+		rec, err := read(path)
+		for i := 0; errors.Is(err, core.ErrCorrupt) && i < len(rereads); i++ {
+			if err := backend.Sleep(ctx, rereads[i]); err != nil {
+				return core.Record{}, err
+			}
+			rec, err = read(path)
 		}
-		rec, err = read(path)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w: %w", core.ErrNotFound, err)
-	}
-	if err != nil {
-		return core.Record{}, fail("load", key, err)
-	}
-	return rec, nil
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: %w", core.ErrNotFound, err)
+		}
+		return rec, err
+	})
+}
+
+// Check implements [core.TokenBackend]. A file is a record, even a broken one.
+func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
+	return backend.DoValue(ctx, b.with(origin.Op("check", key)), func() (bool, error) {
+		path := filepath.Join(b.dir, b.fileName(key))
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return false, nil
+		case err == nil && !info.Mode().IsRegular():
+			err = irregular("stat", path)
+		}
+		return err == nil, err
+	})
 }
 
 // read takes as many calls as os.ReadFile.
@@ -74,13 +86,17 @@ func openRegular(path string) (*os.File, fs.FileInfo, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
+		err = irregular("read", path)
 	}
 	if err != nil {
 		f.Close()
 		return nil, nil, err
 	}
 	return f, info, nil
+}
+
+func irregular(op, path string) error {
+	return &fs.PathError{Op: op, Path: path, Err: errors.New("not a regular file")}
 }
 
 // flawOf says what is wrong with a record that can't be whole. Of what is
@@ -106,16 +122,4 @@ func isPlain(data []byte) bool {
 		}
 	}
 	return data[0] == '{' && bytes.HasPrefix(bytes.TrimLeft(data[1:], " \r\n\t"), []byte{'"'})
-}
-
-// sleep waits for d, or returns ctx's error.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core/atomicfile"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // guard is the short lock under which a record and its lease file change. It is no
@@ -157,7 +158,7 @@ func poll(ctx context.Context, try func() (guard, bool, error)) (guard, error) {
 		if ok || err != nil {
 			return g, err
 		}
-		if sleep(ctx, pause/2+rand.N(pause)) != nil {
+		if backend.Sleep(ctx, pause/2+rand.N(pause)) != nil {
 			return guard{}, cause(ctx)
 		}
 	}

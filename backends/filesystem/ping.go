@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/graphtoken/graphtoken/core/atomicfile"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Ping implements [core.Pinger]. It does what a Save does short of the record:
@@ -17,26 +18,14 @@ import (
 // It also returns an error, core.ErrUnsafeDirectory, where other users can write
 // to the directory or own it. No other method refuses such a directory.
 func (b *Backend) Ping(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return fail("ping", "", err)
-	}
-	if err := b.ping(ctx); err != nil {
-		return fail("ping", "", err)
-	}
-	return nil
+	return backend.Do(ctx, b.with(origin.StoreOp("ping")), func() error { return b.ping(ctx) })
 }
 
 // Probe implements [core.Prober]: it does all that a Save of the key would do,
 // short of the record's content. Where it returns nil, Save replaces the record or,
 // where that can't be had, writes it in place.
 func (b *Backend) Probe(ctx context.Context, key string) error {
-	if err := b.admit(ctx, "probe", key); err != nil {
-		return err
-	}
-	if err := b.probe(ctx, key); err != nil {
-		return fail("probe", key, err)
-	}
-	return nil
+	return backend.Do(ctx, b.with(origin.Op("probe", key)), func() error { return b.probe(ctx, key) })
 }
 
 func (b *Backend) probe(ctx context.Context, key string) error {
@@ -104,7 +93,7 @@ func (b *Backend) pingRecords(ctx context.Context) error {
 	defer root.Close()
 	probes := 0
 	var probeErr error
-	err = b.eachKey(ctx, func(key string, _ error) bool {
+	err = b.eachKey(ctx, func(key string) bool {
 		probes++
 		probeErr = b.pingRecord(ctx, root, key)
 		return probeErr == nil && probes < maxProbes
@@ -130,5 +119,5 @@ func (b *Backend) pingRecord(ctx context.Context, root *os.Root, key string) err
 	default:
 		err = atomicfile.ProbeFile(root, at.name)
 	}
-	return fail("probe", key, err)
+	return origin.Fail("probe", key, atomicfile.ReadOnly(err))
 }

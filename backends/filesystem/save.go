@@ -3,12 +3,12 @@ package filesystem
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/atomicfile"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Save implements [core.TokenBackend]. It compares and replaces under the
@@ -21,17 +21,7 @@ import (
 // one in a directory that can't be written, another user's) is written in place;
 // see package atomicfile.
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
-	if err := b.admit(ctx, "save", key); err != nil {
-		return "", err
-	}
-	if len(rec.Data) == 0 {
-		return "", fail("save", key, fmt.Errorf("%w: nothing to save", core.ErrCorrupt))
-	}
-	version, err := b.save(ctx, key, rec)
-	if err != nil {
-		return "", fail("save", key, err)
-	}
-	return version, nil
+	return backend.DoValue(ctx, b.with(origin.SaveOp(key, rec, 0)), func() (core.Version, error) { return b.save(ctx, key, rec) })
 }
 
 func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.Version, error) {

@@ -3,61 +3,35 @@ package filesystem
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// watched returns how many records the process looks at, and for how many waiters.
-func (w *watcher) watched() (records, waiters int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, k := range w.of {
-		waiters += len(k.waiters)
-	}
-	return len(w.records), waiters
-}
-
-// until waits for a condition.
-func until(t *testing.T, what string, met func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !met(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("not yet: ", what)
-		}
-	}
-}
-
-func TestAllWhoWaitForARecordShareOneLook(t *testing.T) {
+func TestAllWhoWaitForARecordAreWokenByItsSave(t *testing.T) {
 	const backends, each = 4, 25
 	dir := t.TempDir()
 	b := open(t, dir, Options{})
 	v := save(t, b, "k", record(1, 0), core.Absent)
-	lease, err := b.Acquire(t.Context(), "k", time.Hour)
-	if err != nil {
+	if _, err := b.Acquire(t.Context(), "k", time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	woken, gone := make(chan error, backends*each), make(chan error, 1)
+	woken := make(chan error, backends*each)
 	for range backends {
 		other := open(t, dir, Options{})
 		for range each {
 			go func() { woken <- other.Wait(t.Context(), "k", v) }()
 		}
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan error, 1)
 	go func() { gone <- b.Wait(ctx, "k", v) }()
-	until(t, "all wait", func() bool {
-		_, waiters := processWatcher.watched()
-		return waiters == backends*each+1
-	})
-	if records, _ := processWatcher.watched(); records != 1 {
-		t.Errorf("%d records are looked at", records)
-	}
 	cancel()
 	if err := <-gone; !errors.Is(err, context.Canceled) {
-		t.Errorf("whoever waits no longer gets %v", err)
+		t.Errorf("a caller who waits no longer gets %v", err)
 	}
 	save(t, b, "k", record(2, 0), v)
 	for range backends * each {
@@ -65,12 +39,44 @@ func TestAllWhoWaitForARecordShareOneLook(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := lease.Release(t.Context()); err != nil {
-		t.Error(err)
+}
+
+// Package backend has those share a look who have the same place and name.
+func TestAllBackendsOnAFileShareOneLook(t *testing.T) {
+	dir := t.TempDir()
+	a, b := open(t, dir, Options{}), open(t, filepath.Join(dir, "."), Options{})
+	save(t, a, "k", record(1, 0), core.Absent)
+	watchOf := func(b *Backend, key string) backend.Watch {
+		at, err := b.place(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return watch(b, at)
 	}
-	until(t, "nobody looks", func() bool {
-		processWatcher.mu.Lock()
-		defer processWatcher.mu.Unlock()
-		return !processWatcher.running && len(processWatcher.records)+len(processWatcher.leases) == 0
-	})
+	one, same, other := watchOf(a, "k"), watchOf(b, "k"), watchOf(b, "l")
+	if one.Place != same.Place || one.Name != same.Name {
+		t.Error("two Backends look at one file")
+	}
+	if other.Name == one.Name {
+		t.Error("two files are one")
+	}
+}
+
+func TestALeaseIsLookedAtWithEveryFifthLookAtTheRecord(t *testing.T) {
+	b := open(t, t.TempDir(), Options{})
+	v := save(t, b, "k", record(1, 0), core.Absent)
+	at, err := b.place("k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := watch(b, at)
+	for i := range 11 {
+		stored, left, err := w.Look(t.Context(), "k")
+		if err != nil || stored != v {
+			t.Fatal(stored, err)
+		}
+		if want := i%5 == 0; (left <= 0) != want {
+			t.Errorf("look %d sees that the lease is free: %v", i, !want)
+		}
+	}
 }

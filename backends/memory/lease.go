@@ -10,7 +10,7 @@ import (
 
 // Acquire implements [core.Leaser] for the goroutines that share b.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
-	return backend.Acquire(ctx, origin.Op("acquire", key), func(ctx context.Context) (core.Lease, error) {
+	return backend.AcquireLocal(ctx, origin.Op("acquire", key), func(ctx context.Context) (core.Lease, error) {
 		return b.leases.Acquire(ctx, key, ttl)
 	})
 }

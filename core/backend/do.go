@@ -49,15 +49,15 @@ type Op struct {
 //
 // An error of run is told as the backend's: a [*core.Error] that has the operation
 // and the key, around what the store's client said, of the class that op.Classify
-// tells. Where the client says that it was interrupted without saying that ctx was
+// tells; one that is a *core.Error already stays as it is. Where the client says that it was interrupted without saying that ctx was
 // the reason, ctx's error is wrapped too.
 func Do(ctx context.Context, op Op, run func() error) error {
 	if err := op.admit(ctx); err != nil {
 		return op.fail(err)
 	}
 	err := run()
-	if err == nil {
-		return nil
+	if known := (*core.Error)(nil); err == nil || errors.As(err, &known) {
+		return err
 	}
 	if op.Classify != nil {
 		err = op.Classify(err)

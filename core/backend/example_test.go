@@ -74,7 +74,7 @@ func (s *Shelf) Delete(ctx context.Context, key string) error {
 }
 
 func (s *Shelf) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
-	return backend.Acquire(ctx, origin.Op("acquire", key), func(ctx context.Context) (core.Lease, error) {
+	return backend.AcquireLocal(ctx, origin.Op("acquire", key), func(ctx context.Context) (core.Lease, error) {
 		return s.leases.Acquire(ctx, key, ttl)
 	})
 }

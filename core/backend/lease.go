@@ -28,8 +28,8 @@ const releaseTimeout = 5 * time.Second
 // own that ends after 30 seconds. Acquire returns ctx's error as soon as ctx is
 // done, and a lease that comes after that is released in the background.
 func Acquire(ctx context.Context, op Op, take func(ctx context.Context) (core.Lease, error)) (core.Lease, error) {
-	return DoValue(ctx, op, func() (core.Lease, error) {
-		lease, err := late.Take(ctx, take, func(ctx context.Context, lease core.Lease) {
+	return AcquireLocal(ctx, op, func(ctx context.Context) (core.Lease, error) {
+		return late.Take(ctx, take, func(ctx context.Context, lease core.Lease) {
 			if lease == nil {
 				return
 			}
@@ -37,6 +37,14 @@ func Acquire(ctx context.Context, op Op, take func(ctx context.Context) (core.Le
 			defer cancel()
 			_ = lease.Release(ctx) // if that fails, the lease expires
 		})
+	})
+}
+
+// AcquireLocal is [Acquire] for a store that is no network away, and grants nothing
+// to a caller who has left: take runs with ctx, and Acquire waits for it.
+func AcquireLocal(ctx context.Context, op Op, take func(ctx context.Context) (core.Lease, error)) (core.Lease, error) {
+	return DoValue(ctx, op, func() (core.Lease, error) {
+		lease, err := take(ctx)
 		switch {
 		case err != nil:
 			return nil, err

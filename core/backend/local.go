@@ -15,7 +15,7 @@ import (
 // is forgotten when another one is acquired, whatever its key.
 //
 //	func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
-//		return backend.Acquire(ctx, origin.Op("acquire", key), func(ctx context.Context) (core.Lease, error) {
+//		return backend.AcquireLocal(ctx, origin.Op("acquire", key), func(ctx context.Context) (core.Lease, error) {
 //			return b.leases.Acquire(ctx, key, ttl)
 //		})
 //	}
