@@ -157,20 +157,19 @@ func TestASecretsLife(t *testing.T) {
 	sent := c.sealed("name", "value", s.Project())
 	created := c.expect(200, "POST", c.secretsPath(), sent)
 	id := created["id"].(string)
-	if created["value"] != sent["value"] || created["organizationId"] != s.Organization() {
-		t.Errorf("created %v", created)
-	}
+	wantEqual(t, "created's value", created["value"], sent["value"])
+	wantEqual(t, "created's organizationId", created["organizationId"], s.Organization())
 	got := c.expect(200, "GET", "/secrets/"+strings.ToUpper(id), nil)
-	if got["revisionDate"] != created["revisionDate"] || got["value"] != sent["value"] {
-		t.Errorf("created %v, got %v", created, got)
-	}
+	wantEqual(t, "revisionDate", got["revisionDate"], created["revisionDate"])
+	wantEqual(t, "value", got["value"], sent["value"])
 	if p := got["projects"].([]any); len(p) != 1 || p[0].(map[string]any)["id"] != s.Project() {
 		t.Errorf("it is in the projects %v", p)
 	}
 	updated := c.expect(200, "PUT", "/secrets/"+id, c.sealed("name", "other", s.Project()))
-	if updated["revisionDate"] == created["revisionDate"] || updated["creationDate"] != created["creationDate"] {
-		t.Errorf("created %v, updated %v", created, updated)
+	if updated["revisionDate"] == created["revisionDate"] {
+		t.Errorf("an update left the revision date at %v", updated["revisionDate"])
 	}
+	wantEqual(t, "the creation date after an update", updated["creationDate"], created["creationDate"])
 	second := c.expect(200, "POST", c.secretsPath(), c.sealed("name", "second", s.Project()))["id"].(string)
 	if listed := c.expect(200, "GET", c.secretsPath(), nil)["secrets"].([]any); len(listed) != 2 || listed[0].(map[string]any)["value"] != nil {
 		t.Errorf("listed %v", listed)
@@ -266,9 +265,9 @@ func TestWhatTheServerRefuses(t *testing.T) {
 	} {
 		f := form()
 		f.Set(field, "x")
-		if status, body := c.form(f); status != 400 || body["error"] != want {
-			t.Errorf("a wrong %s was answered %d %v", field, status, body)
-		}
+		status, body := c.form(f)
+		wantEqual(t, "the status", status, 400)
+		wantEqual(t, "error", body["error"], want)
 	}
 }
 
@@ -292,9 +291,9 @@ func TestAccountsSeeTheirProjects(t *testing.T) {
 	}
 
 	r := login(t, s, s.NewAccount(Account{ReadOnly: true}))
-	if got := r.expect(200, "GET", "/secrets/"+theirs, nil); got["read"] != true || got["write"] != false {
-		t.Errorf("a reader got %v", got)
-	}
+	got := r.expect(200, "GET", "/secrets/"+theirs, nil)
+	wantEqual(t, "read", got["read"], true)
+	wantEqual(t, "write", got["write"], false)
 	r.expect(404, "PUT", "/secrets/"+theirs, c.sealed("theirs", "3", s.Project()))
 	r.expect(404, "POST", c.secretsPath(), c.sealed("new", "3", s.Project()))
 	if stored := s.Secrets(); len(stored) != 1 || stored[0].Value != "2" {
@@ -320,9 +319,9 @@ func TestTokensEnd(t *testing.T) {
 		c = login(t, s, token)
 		s.Revoke(token)
 		c.expect(200, "GET", c.secretsPath(), nil)
-		if status, body := c.token(token); status != 400 || body["error"] != "invalid_client" {
-			t.Errorf("a revoked access token was answered %d %v", status, body)
-		}
+		status, body := c.token(token)
+		wantEqual(t, "the status", status, 400)
+		wantEqual(t, "error", body["error"], "invalid_client")
 		s.ExpireBearers()
 		c.expect(401, "GET", c.secretsPath(), nil)
 	})
@@ -334,9 +333,9 @@ func TestLimitsOfRate(t *testing.T) {
 		c := login(t, s, s.AccessToken())
 		login(t, s, s.AccessToken())
 		time.Sleep(20 * time.Second)
-		if status, body := c.token(s.AccessToken()); status != 429 || body["retry-after"] != "40" {
-			t.Errorf("the third login was answered %d %v", status, body)
-		}
+		status, body := c.token(s.AccessToken())
+		wantEqual(t, "the status", status, 429)
+		wantEqual(t, "retry-after", body["retry-after"], "40")
 		login(t, s, s.NewAccount(Account{})) // another's logins are its own
 		time.Sleep(40 * time.Second)
 		login(t, s, s.AccessToken())
@@ -344,9 +343,9 @@ func TestLimitsOfRate(t *testing.T) {
 		for range 3 {
 			c.expect(200, "GET", c.secretsPath(), nil)
 		}
-		if body := c.expect(429, "GET", c.secretsPath(), nil); body["retry-after"] != "1" || body["message"] != slowDown {
-			t.Errorf("the fourth request was answered %v", body)
-		}
+		body = c.expect(429, "GET", c.secretsPath(), nil)
+		wantEqual(t, "retry-after", body["retry-after"], "1")
+		wantEqual(t, "message", body["message"], slowDown)
 		time.Sleep(time.Second)
 		c.expect(200, "GET", c.secretsPath(), nil)
 	})
@@ -359,9 +358,8 @@ func TestDatesAreCutByTheDatabase(t *testing.T) {
 	at = at.Add(time.Hour / 2)
 	created := c.expect(200, "POST", c.secretsPath(), c.sealed("name", "value", s.Project()))
 	got := c.expect(200, "GET", "/secrets/"+created["id"].(string), nil)
-	if created["revisionDate"] != "2026-03-01T12:30:00.1234567Z" || got["revisionDate"] != "2026-03-01T12:30:00.123456Z" {
-		t.Errorf("created %v, got %v", created["revisionDate"], got["revisionDate"])
-	}
+	wantEqual(t, "created's revisionDate", created["revisionDate"], "2026-03-01T12:30:00.1234567Z")
+	wantEqual(t, "revisionDate", got["revisionDate"], "2026-03-01T12:30:00.123456Z")
 	c.expect(200, "PUT", "/secrets/"+created["id"].(string), c.sealed("name", "value", s.Project()))
 	if again := c.expect(200, "GET", "/secrets/"+created["id"].(string), nil); again["revisionDate"] != "2026-03-01T12:30:00.123457Z" {
 		t.Errorf("with the clock standing, the next change is of %v", again["revisionDate"])
@@ -376,9 +374,9 @@ func TestFaults(t *testing.T) {
 
 	s.Inject(Update, Throttled(1500*time.Millisecond), Fault{Status: 504, Process: true}, Fault{Drop: true})
 	c.expect(200, "GET", "/secrets/"+id, nil) // of another route
-	if body := c.expect(429, "PUT", "/secrets/"+id, c.sealed("name", "1", s.Project())); body["retry-after"] != "2" || value() != "before" {
-		t.Errorf("throttled: %v, stored is %s", body, value())
-	}
+	body := c.expect(429, "PUT", "/secrets/"+id, c.sealed("name", "1", s.Project()))
+	wantEqual(t, "retry-after", body["retry-after"], "2")
+	wantEqual(t, "the stored value", value(), "before")
 	c.expect(504, "PUT", "/secrets/"+id, c.sealed("name", "2", s.Project()))
 	if value() != "2" {
 		t.Errorf("behind a gateway's error, stored is %s", value())
@@ -469,9 +467,11 @@ func TestRequestsAreCounted(t *testing.T) {
 	c.expect(503, "GET", c.secretsPath(), nil)
 	c.expect(200, "GET", c.secretsPath(), nil)
 	c.expect(404, "GET", "/secrets/"+newID(), nil)
-	if got := s.Counts(); got[Login] != 1 || got[List] != 2 || got[Get] != 1 || got.Total() != 4 {
-		t.Errorf("counted %v", got)
-	}
+	got := s.Counts()
+	wantEqual(t, "Login", got[Login], 1)
+	wantEqual(t, "List", got[List], 2)
+	wantEqual(t, "Get", got[Get], 1)
+	wantEqual(t, "all requests", got.Total(), 4)
 	if err := s.Await(t.Context(), Any, 4); err != nil {
 		t.Error(err)
 	}
@@ -515,5 +515,13 @@ func TestTheTransportGoesNowhereElse(t *testing.T) {
 	s.Inject(Any, Fault{Drop: true})
 	if res, err := c.Get(s.APIURL() + "/secrets/x"); !errors.Is(err, errCut) {
 		t.Errorf("answered %v, %v", res, err)
+	}
+}
+
+// wantEqual compares one thing of an answer, or one counter. what names it.
+func wantEqual(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %v, want %v", what, got, want)
 	}
 }

@@ -72,9 +72,9 @@ func TestAuthorizationErrorsGoBackToTheApplicationWithItsState(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			back := app.authorize(c.pairs...)
-			if back.Get("error") != c.want || back.Get("state") != "s1" || back.Get("code") != "" {
-				t.Errorf("got %v, want %s", back, c.want)
-			}
+			wantEqual(t, "error", back.Get("error"), c.want)
+			wantEqual(t, "state", back.Get("state"), "s1")
+			wantEqual(t, "code", back.Get("code"), "")
 		})
 	}
 	back, err := app.idp.SignInAs("bo@fabrikam.com", microsoft+entra.Tenant+"/oauth2/v2.0/authorize?"+form(
@@ -146,12 +146,13 @@ func TestWhatComesBackIsWhatWasAskedFor(t *testing.T) {
 		t.Errorf("scope is %q", got)
 	}
 	id := claims(t, full.fields["id_token"].(string))
-	if id["aud"] != entra.PublicClient || id["nonce"] != "n1" || id["tid"] != entra.Tenant || id["iss"] != microsoft+entra.Tenant+"/v2.0" {
-		t.Errorf("id token %v", id)
-	}
-	if at := claims(t, full.Access); at["aud"] != "https://graph.microsoft.com" || at["scp"] != "openid profile Mail.Read" {
-		t.Errorf("access token %v", at)
-	}
+	wantEqual(t, "aud", id["aud"], entra.PublicClient)
+	wantEqual(t, "nonce", id["nonce"], "n1")
+	wantEqual(t, "tid", id["tid"], entra.Tenant)
+	wantEqual(t, "iss", id["iss"], microsoft+entra.Tenant+"/v2.0")
+	at := claims(t, full.Access)
+	wantEqual(t, "aud", at["aud"], "https://graph.microsoft.com")
+	wantEqual(t, "scp", at["scp"], "openid profile Mail.Read")
 
 	little := app.redeem(app.authorize("scope", "User.Read").Get("code"), "client_info", "").must(t)
 	for _, field := range []string{"refresh_token", "id_token", "client_info"} {

@@ -33,9 +33,8 @@ func TestAnotherProcessReadsAndSteersTheServer(t *testing.T) {
 	}
 	order("settings", `{"strict":true,"lifetime":"2s","refresh_in":1,"reuse_grace":"0s"}`)
 	first := app.signIn()
-	if first.fields["expires_in"] != 2.0 || first.fields["refresh_in"] != 1.0 {
-		t.Errorf("the settings changed nothing: %v", first.fields)
-	}
+	wantEqual(t, "expires_in", first.fields["expires_in"], 2.0)
+	wantEqual(t, "refresh_in", first.fields["refresh_in"], 1.0)
 	order("faults", `{"grant":"refresh_token","times":2,"status":503}`)
 	for range 2 {
 		if r := app.refresh(first.Refresh); r.Status != http.StatusServiceUnavailable {
@@ -73,9 +72,10 @@ func TestAnotherProcessReadsAndSteersTheServer(t *testing.T) {
 	if err := json.NewDecoder(resp.Body).Decode(&g); err != nil {
 		t.Fatal(err)
 	}
-	if g.RefreshesSucceeded != 1 || g.FamiliesRevoked != 1 || g.ByType[entra.Refresh].Faulted != 2 || len(g.Log) != 5 {
-		t.Errorf("read %+v", g)
-	}
+	wantEqual(t, "refreshes that succeeded", g.RefreshesSucceeded, 1)
+	wantEqual(t, "revoked families", g.FamiliesRevoked, 1)
+	wantEqual(t, "requests with a fault", g.ByType[entra.Refresh].Faulted, 2)
+	wantEqual(t, "entries in the log", len(g.Log), 5)
 	order("reset", ``)
 	if g := app.idp.Grants(); g.Total != (entra.Counts{}) {
 		t.Errorf("after a reset %+v", g.Total)

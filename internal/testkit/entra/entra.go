@@ -238,17 +238,11 @@ func (s *Server) HTTPClient() *http.Client { return s.client }
 // Graph is the Microsoft Graph stand-in under /v1.0 of this server.
 func (s *Server) Graph() *graph.Server { return s.graph }
 
-// SetStrict switches single use of refresh tokens on or off.
-func (s *Server) SetStrict(strict bool) { s.set(func(o *Options) { o.Strict = strict }) }
-
 // SetReuseGrace changes Options.ReuseGrace.
 func (s *Server) SetReuseGrace(d time.Duration) { s.set(func(o *Options) { o.ReuseGrace = d }) }
 
 // SetLifetime changes the lifetime of access tokens issued from now on.
 func (s *Server) SetLifetime(d time.Duration) { s.set(func(o *Options) { o.Lifetime = d }) }
-
-// SetRefreshIn changes the refresh_in of answers from now on; zero leaves it out.
-func (s *Server) SetRefreshIn(d time.Duration) { s.set(func(o *Options) { o.RefreshIn = d }) }
 
 func (s *Server) set(edit func(*Options)) {
 	s.mu.Lock()

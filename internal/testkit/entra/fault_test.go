@@ -32,15 +32,15 @@ func TestAFaultsStatusAnswersInsteadOfTheGrant(t *testing.T) {
 	first := app.signIn()
 	app.idp.Inject(entra.Refresh, entra.Throttled(7*time.Second), entra.Unavailable(),
 		entra.Fault{Status: 400, Header: http.Header{"X-Why": {"test"}}, Body: `{"error":"interaction_required"}`})
-	if r := app.refresh(first.Refresh); r.Status != http.StatusTooManyRequests || r.Header.Get("Retry-After") != "7" {
-		t.Errorf("got %d %v", r.Status, r.Header)
-	}
+	r := app.refresh(first.Refresh)
+	wantEqual(t, "the status", r.Status, http.StatusTooManyRequests)
+	wantEqual(t, "the header Retry-After", r.Header.Get("Retry-After"), "7")
 	if r := app.refresh(first.Refresh); r.Status != http.StatusServiceUnavailable {
 		t.Errorf("got %d", r.Status)
 	}
-	if r := app.refresh(first.Refresh); r.Error != "interaction_required" || r.Header.Get("X-Why") != "test" {
-		t.Errorf("got %v %v", r.fields, r.Header)
-	}
+	r = app.refresh(first.Refresh)
+	wantEqual(t, "the error", r.Error, "interaction_required")
+	wantEqual(t, "the header X-Why", r.Header.Get("X-Why"), "test")
 	// None of them touched the token.
 	app.refresh(first.Refresh).must(t)
 	n := app.idp.Grants().ByType[entra.Refresh]
@@ -65,9 +65,10 @@ func TestAnAnswerCanBeLostAfterTheTokenWasSpent(t *testing.T) {
 				t.Fatal("the answer arrived")
 			}
 			app.refresh(first.Refresh).refused(t, "invalid_grant", 70000)
-			if g := app.idp.Grants(); g.RefreshesSucceeded != 1 || g.RepliesLost != 1 || g.ReuseDetected != 1 {
-				t.Errorf("counted %+v", g)
-			}
+			g := app.idp.Grants()
+			wantEqual(t, "refreshes that succeeded", g.RefreshesSucceeded, 1)
+			wantEqual(t, "replies that were lost", g.RepliesLost, 1)
+			wantEqual(t, "spent refresh tokens", g.ReuseDetected, 1)
 		})
 	}
 }
@@ -117,9 +118,9 @@ func TestAGateHoldsRequestsBeforeTheyAreProcessed(t *testing.T) {
 	if err := gate.Await(ctx, 3); err != nil {
 		t.Fatal(err)
 	}
-	if n := app.idp.Grants().ByType[entra.Refresh]; n.Processed != 0 || n.Received != 3 {
-		t.Errorf("at the gate: %+v", n)
-	}
+	n := app.idp.Grants().ByType[entra.Refresh]
+	wantEqual(t, "requests that were processed", n.Processed, 0)
+	wantEqual(t, "requests that were received", n.Received, 3)
 	gate.Pass(1)
 	if r := <-answers; r.Status != http.StatusOK {
 		t.Errorf("the one let through got %v", r.fields)
@@ -246,9 +247,9 @@ func expectDropped(t *testing.T, app raw, gate *entra.Gate, first response) {
 	if g.ReuseDetected != 0 {
 		t.Error("the dropped request had spent the token")
 	}
-	if e := g.Log[len(g.Log)-2]; e.Outcome != "dropped" || e.Username != entra.Ana {
-		t.Errorf("logged %+v", e)
-	}
+	e := g.Log[len(g.Log)-2]
+	wantEqual(t, "the outcome", e.Outcome, "dropped")
+	wantEqual(t, "the user", e.Username, entra.Ana)
 }
 
 // killed is what a child process of the test is told to do.

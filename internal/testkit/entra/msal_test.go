@@ -90,9 +90,8 @@ func TestMSALGoSignsInAndRefreshes(t *testing.T) {
 			res := signIn(t, idp, app, entra.Ana)
 
 			ana, _ := idp.User(entra.Ana)
-			if res.Account.HomeAccountID != ana.HomeAccountID() || res.Account.PreferredUsername != entra.Ana {
-				t.Errorf("signed in as %+v, want %s", res.Account, ana.HomeAccountID())
-			}
+			wantEqual(t, "the home account id", res.Account.HomeAccountID, ana.HomeAccountID())
+			wantEqual(t, "the user name", res.Account.PreferredUsername, entra.Ana)
 			if res.IDToken.TenantID != entra.Tenant {
 				t.Errorf("the id token's tid is %q, want the home tenant", res.IDToken.TenantID)
 			}
@@ -226,9 +225,8 @@ func TestMSALGoGetsAnApplicationsToken(t *testing.T) {
 		t.Errorf("a wrong secret: %v", err)
 	}
 	n := idp.Grants().ByType[entra.ClientCredentials]
-	if n.Succeeded != 1 || n.Failed != 1 {
-		t.Errorf("counted %+v", n)
-	}
+	wantEqual(t, "requests that succeeded", n.Succeeded, 1)
+	wantEqual(t, "requests that failed", n.Failed, 1)
 }
 
 func TestMSALGoLosesItsFamilyByReuseInStrictMode(t *testing.T) {
@@ -248,7 +246,7 @@ func TestMSALGoLosesItsFamilyByReuseInStrictMode(t *testing.T) {
 		t.Fatalf("reuse: %v", err)
 	}
 	g := idp.Grants()
-	if g.ReuseDetected != 1 || g.FamiliesRevoked != 1 || g.RepliesLost != 1 {
-		t.Errorf("counted %+v", g)
-	}
+	wantEqual(t, "spent refresh tokens", g.ReuseDetected, 1)
+	wantEqual(t, "revoked families", g.FamiliesRevoked, 1)
+	wantEqual(t, "replies that were lost", g.RepliesLost, 1)
 }

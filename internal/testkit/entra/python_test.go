@@ -43,7 +43,7 @@ func TestMSALPythonAndO365(t *testing.T) {
 			}
 		})
 	}
-	if g := idp.Grants(); g.ReuseDetected != 1 || g.FamiliesRevoked != 1 {
-		t.Errorf("reuse detected %d times, %d families revoked; want 1 and 1", g.ReuseDetected, g.FamiliesRevoked)
-	}
+	g := idp.Grants()
+	wantEqual(t, "spent refresh tokens", g.ReuseDetected, 1)
+	wantEqual(t, "revoked families", g.FamiliesRevoked, 1)
 }

@@ -191,3 +191,11 @@ func claims(t testing.TB, token string) map[string]any {
 	}
 	return v
 }
+
+// wantEqual compares one thing of an answer, or one counter. what names it.
+func wantEqual(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}

@@ -13,13 +13,16 @@ func TestARefreshTokenSurvivesItsUseUnlessStrict(t *testing.T) {
 	first := app.signIn()
 	one := app.refresh(first.Refresh).must(t)
 	two := app.refresh(first.Refresh).must(t)
-	if one.Refresh == two.Refresh || one.Refresh == first.Refresh {
+	if one.Refresh == first.Refresh {
+		t.Error("a refresh brought the refresh token that it was asked with")
+	}
+	if one.Refresh == two.Refresh {
 		t.Error("two refreshes brought one refresh token")
 	}
 	app.refresh(one.Refresh).must(t)
-	if g := app.idp.Grants(); g.ReuseDetected != 0 || g.RefreshesSucceeded != 3 {
-		t.Errorf("counted %+v", g)
-	}
+	g := app.idp.Grants()
+	wantEqual(t, "spent refresh tokens", g.ReuseDetected, 0)
+	wantEqual(t, "refreshes that succeeded", g.RefreshesSucceeded, 3)
 }
 
 func TestReuseRevokesTheWholeFamilyAndNoOther(t *testing.T) {
@@ -32,9 +35,8 @@ func TestReuseRevokesTheWholeFamilyAndNoOther(t *testing.T) {
 	app.refresh(last.Refresh).refused(t, "invalid_grant", 50173)
 	app.refresh(other.Refresh).must(t)
 	g := app.idp.Grants()
-	if g.ReuseDetected != 1 || g.FamiliesRevoked != 1 {
-		t.Errorf("reuse %d, families revoked %d; want 1, 1", g.ReuseDetected, g.FamiliesRevoked)
-	}
+	wantEqual(t, "spent refresh tokens", g.ReuseDetected, 1)
+	wantEqual(t, "revoked families", g.FamiliesRevoked, 1)
 }
 
 func TestWithinTheGraceReuseBringsTheSameSuccessor(t *testing.T) {
@@ -44,22 +46,25 @@ func TestWithinTheGraceReuseBringsTheSameSuccessor(t *testing.T) {
 	next := app.refresh(first.Refresh).must(t)
 	now.Advance(10 * time.Second)
 	again := app.refresh(first.Refresh).must(t)
-	if again.Refresh != next.Refresh || again.Access != next.Access {
-		t.Error("the grace brought another successor")
-	}
+	wantEqual(t, "the refresh token", again.Refresh, next.Refresh)
+	wantEqual(t, "the access token", again.Access, next.Access)
 	if left := again.fields["expires_in"].(float64); left != 3590 {
 		t.Errorf("expires_in is %v, and 10 s of 3600 are over", left)
 	}
 	other := app.refresh(first.Refresh, "scope", "Mail.Send").must(t)
-	if other.Refresh != next.Refresh || other.Access == next.Access {
-		t.Error("other scopes want another access token and the same successor")
+	if other.Refresh != next.Refresh {
+		t.Error("within the grace, a request for other scopes got another refresh token")
+	}
+	if other.Access == next.Access {
+		t.Error("a request for other scopes got the access token of the first")
 	}
 	now.Advance(time.Second)
 	app.refresh(first.Refresh).refused(t, "invalid_grant", 70000)
 	app.refresh(next.Refresh).refused(t, "invalid_grant", 50173)
-	if g := app.idp.Grants(); g.ReuseGraced != 2 || g.ReuseDetected != 1 || g.FamiliesRevoked != 1 {
-		t.Errorf("counted %+v", g)
-	}
+	g := app.idp.Grants()
+	wantEqual(t, "spent refresh tokens within the grace", g.ReuseGraced, 2)
+	wantEqual(t, "spent refresh tokens", g.ReuseDetected, 1)
+	wantEqual(t, "revoked families", g.FamiliesRevoked, 1)
 }
 
 func TestARefreshTokenIsItsClientsAndItsTenantsAndDiesOfAge(t *testing.T) {
@@ -114,7 +119,9 @@ func TestAnAccessTokenLivesAsLongAsItSaysAndNoLongerThanItIsLetTo(t *testing.T) 
 	app.idp.Revoke(entra.Ana)
 	call(http.StatusUnauthorized)
 	app.refresh(first.Refresh).refused(t, "invalid_grant", 50173)
-	if c := app.idp.Graph().Calls(); c.OK != 3 || c.Unauthorized != 3 || c.Expired != 1 || c.Revoked != 2 {
-		t.Errorf("Graph counted %+v", c)
-	}
+	c := app.idp.Graph().Calls()
+	wantEqual(t, "calls that Graph answered", c.OK, 3)
+	wantEqual(t, "calls that Graph refused", c.Unauthorized, 3)
+	wantEqual(t, "calls with an expired token", c.Expired, 1)
+	wantEqual(t, "calls with a revoked token", c.Revoked, 2)
 }

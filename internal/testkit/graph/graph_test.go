@@ -53,8 +53,14 @@ func TestEveryBadTokenIsTold401AndWhy(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := call(g, http.MethodGet, "/v1.0/me", c.authorization, "")
 			said := w.Header().Get("WWW-Authenticate")
-			if w.Code != http.StatusUnauthorized || !strings.HasPrefix(said, "Bearer ") || !strings.Contains(said, c.reason) {
-				t.Errorf("%d %s", w.Code, said)
+			if w.Code != http.StatusUnauthorized {
+				t.Errorf("the status is %d, want 401", w.Code)
+			}
+			if !strings.HasPrefix(said, "Bearer ") {
+				t.Errorf("the challenge is %q, want one for a bearer token", said)
+			}
+			if !strings.Contains(said, c.reason) {
+				t.Errorf("the challenge is %q, and should say %q", said, c.reason)
 			}
 			if c.reason == "" && strings.Contains(said, "error=") {
 				t.Errorf("RFC 6750 section 3.1 wants no error code here: %s", said)
@@ -115,8 +121,17 @@ func TestAMessageComesBackWhole(t *testing.T) {
 	g := graph.New(tokens{"good": {}})
 	w := call(g, http.MethodPost, "/v1.0/me/messages", "Bearer good", `{"subject":"hello"}`)
 	var m map[string]any
-	if err := json.Unmarshal(w.Body.Bytes(), &m); err != nil || w.Code != http.StatusCreated || m["subject"] != "hello" || m["id"] == "" {
-		t.Errorf("%d %s %v", w.Code, w.Body, err)
+	if w.Code != http.StatusCreated {
+		t.Errorf("the status is %d, want 201", w.Code)
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &m); err != nil {
+		t.Fatalf("the answer isn't JSON: %v: %s", err, w.Body)
+	}
+	if m["subject"] != "hello" {
+		t.Errorf("the subject is %q, want the one sent", m["subject"])
+	}
+	if m["id"] == "" {
+		t.Error("the message has no id")
 	}
 	if w := call(g, http.MethodPost, "/v1.0/me/messages", "Bearer good", ""); w.Code != http.StatusBadRequest {
 		t.Errorf("a body that got lost: %d", w.Code)
