@@ -6,43 +6,41 @@ import (
 	"time"
 )
 
-// The interfaces below are capabilities: a backend implements those its store
-// can honour and no others, and callers find them with [As].
+// The interfaces below are capabilities. A backend implements those that its store can
+// honour, and no others. Callers find them with [As].
 
-// Leaser grants short exclusive rights to refresh one key.
+// Leaser grants the exclusive right to refresh one key for a short time.
 type Leaser interface {
-	// Acquire takes the key's lease for ttl, or returns ErrLeaseHeld at once.
-	// A lease whose holder let it expire, or died where the store notices
-	// deaths, is free. Leases need no record, and saving needs no lease. As
-	// with a TokenBackend's methods, a ctx that is done and an invalid key
-	// have no effect but an error. A ctx that ends while the store grants the
-	// lease leaves none behind until its ttl: Acquire returns the lease, or
-	// sees to it that it is released soon ([Origin.Acquire] does that).
+	// Acquire takes the key's lease for ttl, or returns ErrLeaseHeld at once. A lease is
+	// free if its holder let it expire, or died where the store notices deaths. A lease
+	// needs no record, and Save needs no lease.
+	//
+	// If ctx is done or the key is invalid, Acquire returns the error and has no other
+	// effect. If ctx ends while the store grants the lease, Acquire returns the lease, or
+	// makes sure that it is released soon; package backend's Acquire does that.
 	Acquire(ctx context.Context, key string, ttl time.Duration) (Lease, error)
 }
 
-// Lease is held from Acquire until Release, or until its ttl passes without a
-// Renew.
+// Lease is held from Acquire until Release, or until its ttl has passed without a Renew.
 type Lease interface {
-	// Renew makes the lease last ttl from now. It returns ErrLeaseLost when
-	// the lease expired or is somebody else's, and never takes it back.
+	// Renew makes the lease last ttl from now on. If the lease has expired or another
+	// process has it, Renew returns ErrLeaseLost and doesn't take the lease back.
 	Renew(ctx context.Context, ttl time.Duration) error
 
-	// Release frees the lease. It returns ErrLeaseLost when it was no longer
-	// held, and then frees nothing: the lease may be a successor's by now.
+	// Release frees the lease. If this process no longer holds it, Release returns
+	// ErrLeaseLost and frees nothing: another process may have the lease by now.
 	Release(ctx context.Context) error
 }
 
-// Watcher wakes those who wait for another's refresh.
+// Watcher tells a waiter when another process may have finished its refresh.
 type Watcher interface {
-	// Wait returns nil once the stored version differs from seen (an absent
-	// record's is Absent) or the key's lease is free, and ctx's error when
-	// ctx is done first.
+	// Wait returns nil once the stored version differs from seen (Absent stands for no
+	// record) or the key's lease is free. If ctx is done first, it returns ctx's error.
 	Wait(ctx context.Context, key string, seen Version) error
 }
 
-// Lister enumerates the keys of stored records, in no particular order. The
-// sequence ends after the first error.
+// Lister lists the keys of stored records, in no particular order. The sequence ends
+// after the first error.
 type Lister interface {
 	Keys(ctx context.Context) iter.Seq2[string, error]
 }
@@ -52,18 +50,18 @@ type Pinger interface {
 	Ping(ctx context.Context) error
 }
 
-// Prober finds out beforehand whether Save would find a way to store: a login or
-// a refresh that asks first doesn't spend a code or a refresh token whose
-// successor then can't be kept.
+// Prober finds out whether Save could store a record, before something is obtained that
+// has to be saved. A sign-in or a refresh that asks first doesn't spend a code or a
+// refresh token for nothing.
 type Prober interface {
-	// Probe tries whether the key's record could be saved, without changing what is
-	// stored, and returns what stands in the way: ErrReadOnly, or the store's own
-	// error. It needs no record. Its nil is no promise: another process can fill
-	// the disk in the next moment.
+	// Probe tries whether the key's record could be saved, without a change to what is
+	// stored. It returns the obstacle: ErrReadOnly, or the store's own error. No record
+	// has to exist. Nil is no promise: another process can fill the disk in the next
+	// moment.
 	Probe(ctx context.Context, key string) error
 }
 
-// SizeLimiter tells the largest Record.Data the store holds, in bytes.
+// SizeLimiter returns the largest Record.Data that the store can hold, in bytes.
 type SizeLimiter interface {
 	MaxSize() int
 }
@@ -73,7 +71,8 @@ type Unwrapper interface {
 	Unwrap() TokenBackend
 }
 
-// As finds the first backend in b's chain of Unwrappers that is a T.
+// As finds the first backend that is a T: b itself, or one that b wraps (see
+// [Unwrapper]).
 func As[T any](b TokenBackend) (T, bool) {
 	for b != nil {
 		if t, ok := b.(T); ok {

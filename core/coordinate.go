@@ -9,24 +9,23 @@ import (
 	"github.com/graphtoken/graphtoken/core/internal/jitter"
 )
 
-// Coordinate is the one algorithm behind every coordinated ShouldRefresh: it
-// takes the key's lease from l, or waits for whoever holds it; compares what
-// b stores with req.Seen; and runs req.Refresh if nobody refreshed meanwhile.
+// Coordinate is the algorithm of every coordinated ShouldRefresh. It takes the key's
+// lease from l, or waits while another process has it; compares the record in b with
+// req.Seen; and runs req.Refresh if nobody refreshed meanwhile.
 //
-// Waiters return as soon as the record changes, and take over when the lease
-// falls free with the record unchanged. Where b is a [Watcher], they are woken
-// by it, and otherwise by l, if that is one, as soon as the lease is free; polling
-// goes on beneath, more and more slowly, because a wake-up can be lost. The
-// lease is renewed while Refresh runs, for req.Timeout at most.
+// A waiter returns as soon as the record changes. If the lease becomes free and the
+// record hasn't changed, the waiter takes over. If b is a [Watcher], it wakes waiters;
+// otherwise l does, if l is a Watcher, as soon as the lease is free. A wake-up can be
+// lost, so waiters also look by themselves, more and more slowly. The lease is renewed
+// while Refresh runs, for req.Timeout at most.
 //
-// A lease that is lost before Refresh begins (the process was frozen, or the
-// store could not be reached for the whole ttl) means waiting again: another
-// process may have spent the refresh token. A lease that is lost later never
-// cancels Refresh, since the provider's answer must not be thrown away: the
-// version protects the save.
+// A lease can be lost before Refresh begins, because the process was frozen or the store
+// could not be reached for the whole ttl. Then Coordinate waits again, since another
+// process may have sent the refresh token. A lease that is lost later never cancels
+// Refresh, because the provider's answer must not be lost: the version protects the save.
 //
-// Errors are ctx's (before Refresh began; afterwards Refresh is waited for),
-// those of b and l, and Refresh's own, unchanged.
+// Before Refresh begins, Coordinate returns ctx's error when ctx is done; afterwards it
+// waits for Refresh. Errors of b, l and Refresh are returned unchanged.
 func Coordinate(ctx context.Context, b TokenBackend, l Leaser, key string, req RefreshRequest) (RefreshDecision, error) {
 	if err := ValidateKey(key); err != nil {
 		return 0, err
@@ -39,16 +38,15 @@ func Coordinate(ctx context.Context, b TokenBackend, l Leaser, key string, req R
 	}
 	waiter := newWaiter(b, l, key)
 	for lost := 0; ; {
-		// The lease first, the record second: the common caller has just loaded
-		// the record, and what it would compare before the lease it would have to
-		// compare again under it.
+		// The lease comes first and the record second. The usual caller has just loaded
+		// the record; a comparison before the lease would have to be repeated under it.
 		h, err := hold(ctx, l, key, req.LeaseTTL)
 		if err == nil {
 			decision, err := h.refresh(ctx, b, key, req)
 			if !errors.Is(err, ErrLeaseLost) || h.clock.held() || ctx.Err() != nil {
 				return decision, err
 			}
-			// Nothing was sent: whoever has the lease now refreshes.
+			// Nothing was sent, so the process that has the lease now refreshes.
 			if lost++; lost == maxLost {
 				return 0, fmt.Errorf("%w %d times before a request was sent: the store takes longer to answer than the lease lasts (%v)", ErrLeaseLost, lost, req.LeaseTTL)
 			}

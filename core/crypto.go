@@ -2,25 +2,23 @@ package core
 
 import "context"
 
-// CryptographyManager turns a record's plaintext into what is stored, and
-// back. The associated data is the record's logical key, preceded by the
-// store's namespace where it has one (see [WithNamespace]): a scheme that binds it makes records
-// impossible to swap between keys. Implementations are safe for concurrent
-// use.
+// CryptographyManager encrypts a record before it is stored, and decrypts it. The
+// associated data are the record's key, after the store's namespace if it has one (see
+// [WithNamespace]). If a scheme binds the associated data, nobody can exchange the
+// records of two keys. Implementations are safe for concurrent use.
 type CryptographyManager interface {
 	// Encrypt returns the stored form of plaintext.
 	Encrypt(ctx context.Context, plaintext, associatedData []byte) ([]byte, error)
 
-	// Decrypt returns the plaintext, or ErrDecrypt when the ciphertext is not
-	// one of its own, was altered, was made under another key, or was stored
-	// with other associated data.
+	// Decrypt returns the plaintext. It returns ErrDecrypt if the ciphertext isn't the
+	// manager's, was changed, was made with another key, or was stored with other
+	// associated data.
 	Decrypt(ctx context.Context, ciphertext, associatedData []byte) ([]byte, error)
 }
 
-// AssociatedData is what a Store of that namespace (empty where it has none) hands
-// its CryptographyManager with the record of key: the key, preceded by the namespace
-// and a NUL where there is a namespace. A key has no NUL, so no two pairs give the
-// same bytes.
+// AssociatedData returns the associated data of a key's record in a Store with that
+// namespace (empty if it has none): the key, after the namespace and a NUL if there is a
+// namespace. A key has no NUL, so two different pairs never give the same bytes.
 func AssociatedData(namespace, key string) []byte {
 	if namespace == "" {
 		return []byte(key)

@@ -7,36 +7,36 @@ import (
 	"time"
 )
 
-// FailureScope says whom the failure of a refresh concerns, and so who is not
-// refreshed while the failure is remembered.
+// FailureScope says whom a failed refresh concerns. As long as the failure is remembered,
+// those are not refreshed.
 //
 // An error of a [RefreshFunc] tells its scope by a method
 //
 //	FailureScope() core.FailureScope
 //
-// and how long the provider wants to be left alone by a method
+// and how long the provider asks clients to wait by a method
 //
 //	RetryAfter() time.Duration
 //
-// (RFC 9110 section 10.2.3). Both are looked for by errors.As. An error without a
-// FailureScope is FailureOfProvider if it has a RetryAfter or comes from the
-// network (a net.Error, a context's deadline), and FailureOfRequest otherwise.
+// (RFC 9110 section 10.2.3). Both are found by errors.As. An error without a FailureScope
+// is FailureOfProvider if it has a RetryAfter or comes from the network (a net.Error, a
+// context's deadline), and FailureOfRequest otherwise.
 type FailureScope uint8
 
 const (
-	// FailureOfRequest: the provider, or the refresh function itself, refused
-	// what this query asks for (invalid_scope, consent_required, a claims
-	// challenge). Every other query of the record goes on.
+	// FailureOfRequest: the provider, or the refresh function itself, refused this query
+	// (invalid_scope, consent_required, a claims challenge). Every other query of the
+	// record is still refreshed.
 	FailureOfRequest FailureScope = iota + 1
 
-	// FailureOfUser: the user's refresh token is refused (invalid_grant), so that
-	// no query of this user and client can be refreshed until the record has
-	// another. The other users of the record go on.
+	// FailureOfUser: the provider refused the user's refresh token (invalid_grant). No
+	// query of this user and client can be refreshed until the record has another refresh
+	// token. Other users of the record are still refreshed.
 	FailureOfUser
 
-	// FailureOfProvider: the provider can't be reached, is overloaded, or
-	// refuses the application itself (invalid_client). The record's queries for
-	// another provider (tokencache.Query.Environment) go on.
+	// FailureOfProvider: the provider can't be reached, is overloaded, or refuses the
+	// application itself (invalid_client). The record's queries for another provider
+	// (tokencache.Query.Environment) are still refreshed.
 	FailureOfProvider
 
 	// FailureOfStore: the backend can't be reached, or the record can't be read.
@@ -75,7 +75,7 @@ func scopeOf(err error) FailureScope {
 	return FailureOfRequest
 }
 
-// retryAfterOf returns how long the provider wants to be left alone, if it told.
+// retryAfterOf returns how long the provider asked clients to wait, if the error says so.
 func retryAfterOf(err error) (d time.Duration, told bool) {
 	var e interface{ RetryAfter() time.Duration }
 	if errors.As(err, &e) {

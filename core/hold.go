@@ -14,8 +14,8 @@ type holding struct {
 	clock *leaseClock
 }
 
-// hold takes key's lease. A caller who leaves meanwhile doesn't leave it behind:
-// the store may grant what it was asked for after the caller is gone.
+// hold takes key's lease. If the caller leaves meanwhile and the store grants the lease
+// all the same, hold releases it.
 func hold(ctx context.Context, l Leaser, key string, ttl time.Duration) (*holding, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -33,12 +33,12 @@ func hold(ctx context.Context, l Leaser, key string, ttl time.Duration) (*holdin
 
 const releaseTimeout = 5 * time.Second
 
-// shortestPause keeps a lease of nanoseconds from being renewed without end.
+// shortestPause keeps a lease of nanoseconds from being renewed without a pause.
 const shortestPause = time.Millisecond
 
-// bounded is ask, and ctx's error if ask has not returned some seconds after ctx is
-// done. A store that takes no notice of ctx, such as a directory on a server that is
-// gone, must not keep from the callers what was obtained.
+// bounded returns the result of ask, or ctx's error if ask hasn't returned some seconds
+// after ctx is done. Some stores ignore ctx, such as a directory on a server that is
+// gone. They must not keep the callers from a token that was obtained.
 func bounded(ctx context.Context, ask func() error) error {
 	answer := make(chan error, 1)
 	go func() { answer <- ask() }()
@@ -65,11 +65,11 @@ func (h *holding) release(ctx context.Context) {
 	_ = bounded(ctx, func() error { return h.lease.Release(ctx) })
 }
 
-// keepRenewed renews the lease every third of its ttl until stop is called,
-// which waits for the renewal under way, or until total has passed. It gives up
-// once the lease is lost. Any other failure is tried again soon, since an outage
-// may be over in time; so is a renewal that has no answer within a quarter of the
-// ttl, as when a connection drops packets.
+// keepRenewed renews the lease every third of its ttl, until stop is called or total has
+// passed; stop waits for the renewal under way. keepRenewed gives up once the lease is
+// lost. After any other failure it tries again soon, since an outage may be over in time.
+// It does the same after a quarter of the ttl without an answer, as when a connection
+// drops packets.
 func (h *holding) keepRenewed(ctx context.Context, total time.Duration) (stop func()) {
 	ctx, cancel := context.WithTimeout(ctx, total)
 	done := make(chan struct{})
@@ -107,34 +107,33 @@ func (h *holding) renew(ctx context.Context) error {
 	return err
 }
 
-// leaseClock knows how long a lease lasts that this process holds. It goes by the
-// monotonic clock and by the wall clock: the first stands still while a
-// computer sleeps, the second can be set back. A nil clock is of no lease, which
-// can't be lost.
+// leaseClock knows how long a lease of this process lasts. It uses the monotonic clock
+// and the wall clock: the first stands still while a computer sleeps, the second can be
+// set back. A nil clock means that there is no lease, which can't be lost.
 type leaseClock struct {
 	mu    sync.Mutex
-	asked time.Time // when the store was asked for it, or to renew it, last
+	asked time.Time // when the store was last asked for the lease, or to renew it
 	ttl   time.Duration
 	lost  bool
 }
 
-// extend notes that the lease lasts ttl from asked, at least.
+// extend notes that the lease lasts at least ttl from asked.
 func (l *leaseClock) extend(asked time.Time, ttl time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.asked, l.ttl = asked, ttl
 }
 
-// lose notes that the store said ErrLeaseLost.
+// lose notes that the store returned ErrLeaseLost.
 func (l *leaseClock) lose() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lost = true
 }
 
-// held reports whether the lease lasts for a while yet: what is sent now is answered
-// and saved later. A quarter of the ttl is left for that. A holder that renews has
-// more: every third of the ttl it asks, and it waits a quarter for the answer.
+// held reports whether the lease lasts long enough: a request that is sent now is
+// answered and saved later. A quarter of the ttl is left for that. A holder that renews
+// has more: it asks every third of the ttl, and waits a quarter for the answer.
 func (l *leaseClock) held() bool {
 	if l == nil {
 		return true
@@ -148,8 +147,8 @@ func (l *leaseClock) held() bool {
 
 type leaseClockKey struct{}
 
-// withLeaseClock hands the clock down to the refresh function, through whatever
-// the backend does in between.
+// withLeaseClock passes the clock to the refresh function, through whatever the backend
+// does in between.
 func withLeaseClock(ctx context.Context, l *leaseClock) context.Context {
 	return context.WithValue(ctx, leaseClockKey{}, l)
 }

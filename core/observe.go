@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// Observer is told what a store does. Observe is called in the middle of it:
-// it returns quickly.
+// Observer is told what a store does. The store waits for Observe, so it has to return
+// quickly.
 type Observer interface {
 	Observe(ctx context.Context, e Event)
 }
 
-// Event is one thing a store did, or failed to do.
+// Event is one operation of a store, successful or not.
 type Event struct {
 	Name     EventName
 	Key      string
 	Duration time.Duration
-	Err      error // nil when it succeeded
+	Err      error // nil if the operation succeeded
 }
 
 // EventName says what happened.
@@ -25,7 +25,7 @@ type EventName string
 
 // The names of events.
 const (
-	EventLoad    EventName = "load"    // the backend was asked for a record; Err is nil where it had none
+	EventLoad    EventName = "load"    // the backend was asked for a record; Err is nil if there is none
 	EventSave    EventName = "save"    // the backend was given a record; ErrConflict is usual
 	EventRefresh EventName = "refresh" // the refresh function ran
 	EventUnsaved EventName = "unsaved" // new tokens could not be saved, and are kept in the process

@@ -6,13 +6,13 @@ import (
 	"unicode/utf8"
 )
 
-// maxPrintable bounds, in bytes, what Printable returns.
+// maxPrintable is the longest text that Printable returns, in bytes.
 const maxPrintable = 2000
 
-// Printable makes text that a stranger wrote (a provider's error, a user name in
-// a record) fit for a log and a terminal: one line without control characters,
-// escape sequences, invisible characters or characters that change the
-// direction of writing, of 2,000 bytes at most.
+// Printable makes text from another program or person (a provider's error, a user name in
+// a record) fit for a log and a terminal. It returns one line of at most 2,000 bytes,
+// without control characters, escape sequences, invisible characters, and characters that
+// change the direction of writing.
 func Printable(text string) string {
 	cut := len(text) > 4*maxPrintable
 	if cut { // no need to look at megabytes

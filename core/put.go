@@ -6,14 +6,13 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// Put files what a sign-in brought, and returns the record with it. A code is
-// good once, and so are the tokens that it brings: from the call on, Put no
-// longer depends on ctx's end; a failing store is asked three times, and then the
-// store keeps the tokens, uses them, and saves them as soon as it can. Put says
-// ErrRefreshedNotSaved in that case, and returns the record all the same.
+// Put stores the tokens of a sign-in, and returns the record with them. A code can be
+// redeemed once, so its tokens must not be lost: from the call on, Put doesn't end with
+// ctx. It tries a failing store three times; then the store keeps the tokens, uses them,
+// and saves them as soon as it can. In that case Put returns the record together with
+// ErrRefreshedNotSaved.
 //
-// Errors of the response itself come from [tokencache.Cache.Put]; nothing is kept
-// then.
+// Errors of the response itself come from [tokencache.Cache.Put]. Nothing is kept then.
 func (s *Store) Put(ctx context.Context, key string, r tokencache.TokenResponse) (*tokencache.Cache, error) {
 	if err := ValidateKey(key); err != nil {
 		return nil, s.fail("save", key, err)
@@ -40,8 +39,8 @@ func (s *Store) Put(ctx context.Context, key string, r tokencache.TokenResponse)
 	return saved.cache, err
 }
 
-// readPatiently asks a failing store three times. Where the record can't be read
-// it returns, with the error, what this process knows: what is unsaved of it.
+// readPatiently tries a failing store three times. If the record can't be read, it
+// returns the error together with the tokens of this process that are unsaved.
 func (s *Store) readPatiently(ctx context.Context, key string) (contents, error) {
 	for pause := firstSavePause; ; pause *= 4 {
 		c, err := s.read(ctx, key)
@@ -54,7 +53,7 @@ func (s *Store) readPatiently(ctx context.Context, key string) (contents, error)
 	}
 }
 
-// unread is a record that can't be read: what is unsaved of it.
+// unread stands for a record that can't be read: it has the tokens that are unsaved.
 func (s *Store) unread(key string) contents {
 	u := s.unsaved.of(key)
 	if u == nil {

@@ -6,61 +6,61 @@ import (
 	"time"
 )
 
-// RefreshRequest is the question ShouldRefresh answers.
+// RefreshRequest is what ShouldRefresh is asked.
 type RefreshRequest struct {
-	// Seen is the version the caller found wanting: AnyVersion refreshes
-	// whatever is stored, Absent says that nothing was found.
+	// Seen is the version whose token isn't good enough. AnyVersion asks for a refresh of
+	// whatever is stored, and Absent says that no record was found.
 	Seen Version
 
-	// Refresh obtains a fresh token and saves it, by itself and before it
-	// returns; it is called under the lease, with the record as it is then
-	// (Record{Version: Absent} where there is none), and once: again only after it
-	// returned ErrLeaseLost because it found, before it asked the provider, that
-	// the lease was lost. Its
-	// context is never cancelled by the caller's, because a provider's answer
-	// must not be thrown away: Refresh bounds its own time. It returns
-	// ErrNotNeeded when the current record turns out to be good.
+	// Refresh obtains a fresh token and saves it before it returns. It is called under
+	// the lease, with the record as it is then (Record{Version: Absent} if there is
+	// none).
 	//
-	// A nil Refresh makes the request a question only: nothing is refreshed
-	// and no lease is kept.
+	// It is called once, with one exception: if it finds, before it asks the provider,
+	// that the lease is lost, it returns ErrLeaseLost and is called again under another
+	// lease. It returns ErrNotNeeded if the current record is good enough. Its context
+	// doesn't end with the caller's, because the provider's answer must not be lost:
+	// Refresh limits its own time.
+	//
+	// If Refresh is nil, the request is a question only: nothing is refreshed and no
+	// lease is kept.
 	Refresh func(ctx context.Context, current Record) error
 
-	// LeaseTTL is how long the lease outlives a holder that stopped renewing
-	// it. Zero, or less, means DefaultLeaseTTL.
+	// LeaseTTL is how long the lease lasts after its holder stopped renewing it. Zero or
+	// less means DefaultLeaseTTL.
 	LeaseTTL time.Duration
 
-	// Timeout is how long Refresh takes at most: the lease is not renewed for
-	// longer, so that a Refresh that hangs doesn't keep every process waiting.
-	// Zero, or less, means DefaultHoldTime.
+	// Timeout is the longest time that Refresh takes. The lease isn't renewed for longer,
+	// so that a Refresh that hangs doesn't make every process wait. Zero or less means
+	// DefaultHoldTime.
 	Timeout time.Duration
 
 	found func(Record) // told what was found, with RefreshedElsewhere
 }
 
-// DefaultHoldTime bounds how long a lease is renewed for a RefreshRequest that
-// says nothing of it.
+// DefaultHoldTime limits how long a lease is renewed for a RefreshRequest without a
+// Timeout.
 const DefaultHoldTime = 15 * time.Minute
 
-// DefaultLeaseTTL is the lease of a RefreshRequest that names none. It is
-// longer than DefaultRefreshTimeout, so that a holder that can't renew still
-// finishes its request to the provider under its lease.
+// DefaultLeaseTTL is the lease of a RefreshRequest without a LeaseTTL. It is longer than
+// DefaultRefreshTimeout, so that a holder that can't renew still finishes its request to
+// the provider under its lease.
 const DefaultLeaseTTL = 45 * time.Second
 
-// RefreshDecision is ShouldRefresh's answer. The zero value is invalid: it
-// comes with an error only.
+// RefreshDecision is the answer of ShouldRefresh. The zero value is invalid: it comes
+// with an error only.
 type RefreshDecision uint8
 
 const (
 	// RefreshNow: the caller refreshes and saves (True in python-o365). Only
-	// Uncoordinated backends say so, and any backend whose Refresh is nil.
+	// Uncoordinated backends answer this, and any backend if Refresh is nil.
 	RefreshNow RefreshDecision = iota + 1
 
-	// RefreshedElsewhere: the record changed since Seen; load it again (False
-	// in python-o365).
+	// RefreshedElsewhere: the record has changed since Seen; load it again (False in
+	// python-o365).
 	RefreshedElsewhere
 
-	// RefreshedHere: Refresh ran inside ShouldRefresh, and saved (None in
-	// python-o365).
+	// RefreshedHere: Refresh ran inside ShouldRefresh and saved (None in python-o365).
 	RefreshedHere
 )
 
@@ -76,9 +76,8 @@ func (d RefreshDecision) String() string {
 	return fmt.Sprintf("RefreshDecision(%d)", uint8(d))
 }
 
-// Uncoordinated, embedded in a backend, is the ShouldRefresh of a store that
-// can't coordinate: every caller refreshes by itself. [WithLeaser] adds
-// coordination from another store.
+// Uncoordinated is embedded in a backend whose store can't coordinate: every caller then
+// refreshes by itself. [WithLeaser] adds coordination from another store.
 type Uncoordinated struct{}
 
 // ShouldRefresh answers RefreshNow.

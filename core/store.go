@@ -10,13 +10,13 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// Store is what applications hold: a backend, and above it encryption,
-// merging, one refresh at a time, and the tokens that could not be saved yet.
-// It is safe for concurrent use; a process needs one per backend, because
-// what it knows of a key is shared by everything made from it.
+// Store is what applications use: a backend, and on top of it encryption, merging, one
+// refresh at a time, and the tokens that could not be saved yet. It is safe for
+// concurrent use. A process needs one Store per backend, because all token sources of a
+// Store share what it knows of a key.
 //
-// Its errors are those of the backend, unchanged, and for what it finds out by
-// itself (a broken record, a missing user) an [*Error] whose FromBackend is false.
+// Its errors are the backend's, unchanged. If the Store itself finds a fault (a broken
+// record, a missing user), the error is an [*Error] whose FromBackend is false.
 type Store struct {
 	backend        TokenBackend
 	cryptography   CryptographyManager
@@ -56,10 +56,9 @@ func NewStore(b TokenBackend, opts ...StoreOption) *Store {
 	return s
 }
 
-// Load returns the token cache stored under key and its version, or
-// ErrNotFound. Tokens that were obtained but could not be saved yet are part
-// of it, and then the version is the store's own: it stands for what is stored
-// together with what is not.
+// Load returns the token cache that is stored under key, and its version, or ErrNotFound.
+// The cache includes tokens that were obtained but could not be saved yet. The version is
+// then one of the Store's own, which stands for stored and unsaved tokens together.
 func (s *Store) Load(ctx context.Context, key string) (*tokencache.Cache, Version, error) {
 	c, err := s.read(ctx, key)
 	if err != nil {
@@ -71,11 +70,10 @@ func (s *Store) Load(ctx context.Context, key string) (*tokencache.Cache, Versio
 	return c.cache, c.seen(), nil
 }
 
-// Save stores c under key if v is the present version (see [TokenBackend]), as
-// Load returned it. Tokens that were obtained since v was loaded make it
-// another version, whether or not they could be saved: Save then answers
-// ErrConflict. With AnyVersion, c takes the place of what is stored and of what
-// could not be saved.
+// Save stores c under key if v is the current version, as Load returned it (see
+// [TokenBackend]). Tokens that were obtained after that Load make another version,
+// whether or not they could be saved; Save then returns ErrConflict. With AnyVersion, c
+// replaces both the stored and the unsaved tokens.
 func (s *Store) Save(ctx context.Context, key string, c *tokencache.Cache, v Version) (Version, error) {
 	stored, u, ok := s.unsaved.storedVersion(key, v)
 	if !ok {
@@ -90,11 +88,11 @@ func (s *Store) Save(ctx context.Context, key string, c *tokencache.Cache, v Ver
 	return saved, nil
 }
 
-// Update loads the token cache (an empty one where nothing is stored), has
-// edit change it, and saves it. When somebody else saved meanwhile, it starts
-// over with what they stored, so edit may run again and must not keep what it
-// saw before. An edit that changes nothing saves nothing; its error ends the
-// update and is returned as it is.
+// Update loads the token cache (an empty one if nothing is stored), calls edit to change
+// it, and saves it. If another process saved meanwhile, Update starts again with what is
+// stored now. So edit may run several times, and must not keep what it saw before. If
+// edit changes nothing, nothing is saved. If edit returns an error, Update ends and
+// returns that error.
 func (s *Store) Update(ctx context.Context, key string, edit func(*tokencache.Cache) error) error {
 	for attempt := 0; ; attempt++ {
 		c, err := s.read(ctx, key)
@@ -127,8 +125,8 @@ func (s *Store) Update(ctx context.Context, key string, edit func(*tokencache.Ca
 	}
 }
 
-// Check reports whether a token cache is stored under key, or waits in this
-// process to be saved.
+// Check reports whether a token cache is stored under key, or is kept in this process
+// until it can be saved.
 func (s *Store) Check(ctx context.Context, key string) (bool, error) {
 	ok, err := s.backend.Check(ctx, key)
 	if u := s.unsaved.of(key); !ok && err == nil && u != nil {
@@ -137,8 +135,8 @@ func (s *Store) Check(ctx context.Context, key string) (bool, error) {
 	return ok, err
 }
 
-// Delete removes the record, with what waits to be saved. That nothing was
-// stored is no error.
+// Delete removes the record, and its unsaved tokens. It is no error if nothing was
+// stored.
 func (s *Store) Delete(ctx context.Context, key string) error {
 	for {
 		u := s.unsaved.of(key)

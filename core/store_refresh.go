@@ -10,21 +10,21 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// Refresh has fn put fresh tokens into the record, unless somebody changed it
-// since seen, and returns what is stored afterwards. fn is called at most
-// once, under the lease, with the token cache as it is then (an empty one
-// where nothing is stored); it may say ErrNotNeeded. What it leaves is saved
-// and merged with what others stored meanwhile, before the lease falls.
+// Refresh calls fn to put fresh tokens into the record, unless the record has changed
+// since seen. It returns what is stored afterwards. fn is called at most once, under the
+// lease, with the token cache as it is then (an empty one if nothing is stored). It may
+// return ErrNotNeeded. Its result is merged with what others stored meanwhile and saved,
+// before the lease is released.
 //
-// From the moment fn is called, the refresh no longer depends on ctx: when ctx
-// ends first, Refresh returns its error and the refresh goes on; Flush waits
-// for it. The context fn gets ends after the store's refresh timeout. When fn has
-// not returned some seconds later, Refresh says so and gives up the lease; what fn
-// leaves in the end is saved all the same.
+// Once fn is called, the refresh no longer depends on ctx. If ctx ends first, Refresh
+// returns ctx's error and the refresh goes on; Flush waits for it. The context of fn ends
+// after the store's refresh timeout. If fn hasn't returned some seconds later, Refresh
+// returns an error and releases the lease; what fn leaves in the end is saved all the
+// same.
 //
-// With ErrRefreshedNotSaved, the returned cache has the new tokens, and the
-// store keeps them. When fn says ErrReauthRequired but the record has changed
-// under it, the race was lost, nothing more: the new record is returned.
+// With ErrRefreshedNotSaved, the returned cache has the new tokens, and the store keeps
+// them. If fn returns ErrReauthRequired but the record has changed meanwhile, another
+// process was quicker: Refresh returns the new record.
 func (s *Store) Refresh(ctx context.Context, key string, seen Version, fn func(context.Context, *tokencache.Cache) error) (*tokencache.Cache, Version, error) {
 	type result struct {
 		record contents
@@ -57,10 +57,10 @@ func (s *Store) Refresh(ctx context.Context, key string, seen Version, fn func(c
 	}
 }
 
-// refresh is Refresh without detaching; the record's gate is held. concern is a
-// digest of what fn depends on; nil is for all of the record. The error is fn's own
-// if ofProvider says so. With an error, a record that has a cache has tokens that
-// could not be saved.
+// refresh is Refresh without detaching. The caller holds the record's gate. concern is a
+// digest of the part of the record on which fn depends; nil means all of it. The error is
+// fn's own if ofProvider is true. If there is an error and the record has a cache, the
+// cache has tokens that could not be saved.
 func (s *Store) refresh(ctx context.Context, key string, seen Version, fn func(context.Context, *tokencache.Cache) error, concern func(*tokencache.Cache) uint64) (record contents, ofProvider bool, err error) {
 	stored, _, unchanged := s.unsaved.storedVersion(key, seen)
 	if !unchanged { // by what could not be saved: no backend knows

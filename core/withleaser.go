@@ -5,15 +5,14 @@ import (
 	"time"
 )
 
-// WithLeaser returns a backend that stores in b and coordinates in l: what a
-// store without leases of its own needs before several processes share it.
-// The key is leased under its own name in l, so one leaser can serve several
-// backends only where their keys differ.
+// WithLeaser returns a backend that stores in b and coordinates in l. A store without
+// leases of its own needs that before several processes share it. The key is leased under
+// its own name in l, so one leaser can serve several backends only if their keys differ.
 //
-// The result is an [Unwrapper] of b and a [Leaser]; b's capabilities stay
-// reachable by [As], except for its [Watcher], which knows nothing of leases
-// kept elsewhere. Those who wait for another's refresh look at b often, unless l
-// is a Watcher, which lets them know when the lease is free.
+// The result is an [Unwrapper] of b and a [Leaser]. [As] finds b's capabilities, except
+// its [Watcher], which knows nothing of leases in l. A process that waits for another's
+// refresh reads the record often, unless l is a Watcher, which tells it when the lease is
+// free.
 func WithLeaser(b TokenBackend, l Leaser) TokenBackend {
 	return &leased{TokenBackend: b, leaser: l}
 }
@@ -33,7 +32,7 @@ func (b *leased) Acquire(ctx context.Context, key string, ttl time.Duration) (Le
 
 func (b *leased) Unwrap() TokenBackend { return b.TokenBackend }
 
-// hides tells As which of the wrapped backend's capabilities don't hold here.
+// hides reports whether a capability of the wrapped backend doesn't hold here.
 func (b *leased) hides(capability any) bool {
 	_, watcher := capability.(*Watcher)
 	return watcher
