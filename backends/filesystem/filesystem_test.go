@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -535,4 +536,73 @@ func TestReleaseLeavesNoLeaseFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantFiles(t, dir)
+}
+
+// Those who save don't keep those waiting who want a free lease.
+func TestAFreeLeaseIsTakenWithoutTheLock(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, Options{})
+	save(t, b, "k", record(1, 0), core.Absent)
+	at, err := b.place("k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	guard, err := open(t, dir, Options{}).lock(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	lease, err := b.Acquire(ctx, "k", time.Minute)
+	if err != nil {
+		t.Fatalf("Acquire = %v, while somebody has the record's lock", err)
+	}
+	if _, err := open(t, dir, Options{}).Acquire(ctx, "k", time.Minute); !errors.Is(err, core.ErrLeaseHeld) {
+		t.Errorf("another Acquire = %v, want ErrLeaseHeld", err)
+	}
+	guard.unlock()
+	if err := lease.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+	wantFiles(t, dir, "k")
+}
+
+// A dead holder's lease is taken over under the lock, and a free one without it.
+func TestOfManyWhoWantADeadHoldersLeaseOneGetsIt(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, Options{})
+	save(t, b, "k", record(1, 0), core.Absent)
+	at, err := b.place("k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 200 {
+		dead, err := b.acquire(t.Context(), "k", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dead.abandon()
+		var all sync.WaitGroup
+		leases := make(chan core.Lease, 8)
+		for range 8 {
+			one := open(t, dir, Options{})
+			all.Go(func() {
+				l, err := one.Acquire(t.Context(), "k", time.Minute)
+				switch {
+				case err == nil:
+					leases <- l
+				case !errors.Is(err, core.ErrLeaseHeld):
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if len(leases) != 1 {
+			t.Fatalf("%d hold the lease in %s", len(leases), leaseFile(at))
+		}
+		if err := (<-leases).Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantFiles(t, dir, "k")
 }

@@ -41,7 +41,15 @@ func (b *Backend) acquire(ctx context.Context, key string, ttl time.Duration) (*
 	if held, err := b.leaseHeld(at); held || err != nil {
 		return nil, heldOr(err)
 	}
-	// Of many who see that it is free, one gets it, and the others needn't wait for
+	l := &lease{b: b, at: at, claim: claim{owner: newOwner(), ttl: ttl}}
+	switch taken, err := l.takeAbsent(ctx, key); {
+	case err != nil:
+		return nil, err
+	case taken:
+		return living.added(l), nil
+	}
+	// There is a dead holder's lease file, or one that can't be taken without the lock. Of
+	// many who see that the lease is free, one gets it, and the others needn't wait for
 	// the lock to see that.
 	at, guard, err := b.lockKeyWhile(ctx, key, func(at place) error {
 		if held, err := b.leaseHeld(at); held || err != nil {
@@ -56,7 +64,7 @@ func (b *Backend) acquire(ctx context.Context, key string, ttl time.Duration) (*
 	if held, err := b.leaseHeld(at); held || err != nil {
 		return nil, heldOr(err)
 	}
-	l := &lease{b: b, at: at, claim: claim{owner: newOwner(), expires: b.moment().add(ttl), ttl: ttl}}
+	l.at, l.claim.expires = at, b.moment().add(ttl)
 	err = l.take(ctx, guard)
 	if err == nil {
 		err = ctx.Err()
@@ -68,8 +76,7 @@ func (b *Backend) acquire(ctx context.Context, key string, ttl time.Duration) (*
 		}
 		return nil, err
 	}
-	living.add(l)
-	return l, nil
+	return living.added(l), nil
 }
 
 func heldOr(err error) error {
@@ -149,7 +156,11 @@ func (l *lease) take(ctx context.Context, g guard) error {
 		}
 		return writeClaimTo(l.file, l.claim)
 	}
-	if l.file, err = createHelper(dir, l.at.as); err != nil {
+	l.file, err = createHelper(dir, l.at.as)
+	if errors.Is(err, fs.ErrExist) {
+		return core.ErrLeaseHeld // somebody was quicker, without the lock
+	}
+	if err != nil {
 		return err
 	}
 	if !l.b.noFileLocks.Load() {
@@ -336,10 +347,12 @@ type leaseSet struct {
 	of map[*lease]struct{}
 }
 
-func (s *leaseSet) add(l *lease) {
+// added adds a lease that was taken, and returns it.
+func (s *leaseSet) added(l *lease) *lease {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.of[l] = struct{}{}
+	return l
 }
 
 func (s *leaseSet) extend(l *lease, renewed claim) {

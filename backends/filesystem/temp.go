@@ -32,7 +32,16 @@ type temp struct {
 // newTemp makes a temporary, or returns errors.ErrUnsupported where files can't
 // be locked.
 func newTemp(root *os.Root, stripe int) (temp, error) {
-	t := temp{name: tempName(stripe)}
+	return makeTemp(root, stripe, tempName(stripe))
+}
+
+// newOwnTemp is newTemp under a name that nobody else wants.
+func newOwnTemp(root *os.Root, stripe int) (temp, error) {
+	return makeTemp(root, stripe, newTempName(stripe))
+}
+
+func makeTemp(root *os.Root, stripe int, name string) (temp, error) {
+	t := temp{name: name}
 	for {
 		var err error
 		t.file, err = createHelper(root, t.name)
