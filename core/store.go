@@ -140,7 +140,7 @@ func (s *Store) Check(ctx context.Context, key string) (bool, error) {
 func (s *Store) Delete(ctx context.Context, key string) error {
 	for {
 		u := s.unsaved.of(key)
-		if err := s.backend.Delete(ctx, key); err != nil {
+		if err := s.remove(ctx, key); err != nil {
 			return err
 		}
 		// What was unsaved may have been saved in the meantime, after the backend
@@ -218,11 +218,18 @@ func (s *Store) write(ctx context.Context, key string, c *tokencache.Cache, v Ve
 	}
 	start, asked := s.now(), time.Now()
 	v, err = s.backend.Save(ctx, key, Record{Data: data, Version: v})
+	writes.Add(1)
 	s.observe(ctx, EventSave, key, start, err)
 	if err == nil {
 		processGates.noteSaved(s.gate(key), Record{Data: data, Version: v}, asked)
 	}
 	return v, err
+}
+
+// remove has the backend delete a record.
+func (s *Store) remove(ctx context.Context, key string) error {
+	defer writes.Add(1)
+	return s.backend.Delete(ctx, key)
 }
 
 // replaced saves mine, which was made of from.cache, over from, and returns the new
@@ -247,7 +254,7 @@ func (s *Store) replaced(ctx context.Context, key string, from contents, mine *t
 	// sign-out counts; what else is new stays.
 	rest := tokencache.Merge(from.cache, mine, nil)
 	if rest.IsEmpty() {
-		return Absent, s.backend.Delete(ctx, key)
+		return Absent, s.remove(ctx, key)
 	}
 	return s.write(ctx, key, rest, v)
 }

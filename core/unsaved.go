@@ -263,6 +263,7 @@ func (s *Store) saveObtained(ctx context.Context, key string, from contents, min
 // keepUnsaved keeps what could not be saved, and says so.
 func (s *Store) keepUnsaved(ctx context.Context, key string, from contents, mine *tokencache.Cache, cause error) (contents, error) {
 	u := s.unsaved.keep(key, from, mine, cause, s.now())
+	writes.Add(1)
 	s.observe(ctx, EventUnsaved, key, s.now(), cause)
 	kept := contents{stored: from.stored, cache: u.over(from.stored), version: from.version, unsaved: u}
 	return kept, s.fail("save", key, notSaved(cause))
