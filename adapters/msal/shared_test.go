@@ -171,7 +171,7 @@ var theirs = tokencache.TokenResponse{
 	AccessToken: "theirs", RefreshToken: "next", Scope: "User.Read", ExpiresIn: 3600, ClientID: "app", Environment: "idp.example.com", Tenant: "t", HomeAccountID: "uid.utid",
 }
 
-func newMemory(t *testing.T) *memory.Backend {
+func newMemory(t testing.TB) *memory.Backend {
 	t.Helper()
 	b, err := memory.New(memory.Options{})
 	if err != nil {

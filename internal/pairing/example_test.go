@@ -10,8 +10,10 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/public"
 	"github.com/graphtoken/graphtoken/account"
 	"github.com/graphtoken/graphtoken/adapters/azcore"
+	"github.com/graphtoken/graphtoken/adapters/msal"
 	"github.com/graphtoken/graphtoken/adapters/oauth2"
 	"github.com/graphtoken/graphtoken/backends/memory"
 	"github.com/graphtoken/graphtoken/core"
@@ -108,4 +110,19 @@ func Example_oauth2() {
 	fmt.Println(errors.Is(err, core.ErrReauthRequired)) // nobody has signed in yet
 
 	// Output: true
+}
+
+func Example_msalGo() {
+	ctx, store := context.Background(), exampleStore()
+
+	accessor := msal.NewAccessor(store, msal.AccessorOptions{Record: msal.OneRecord("ana")})
+	client, err := public.New(clientID, public.WithCache(accessor))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	accounts, err := client.Accounts(ctx)
+	fmt.Println(len(accounts), err) // nobody has signed in yet
+
+	// Output: 0 <nil>
 }

@@ -7,6 +7,7 @@ require (
 	github.com/Azure/azure-sdk-for-go/sdk/azidentity v1.15.0
 	github.com/graphtoken/graphtoken/account v0.1.0
 	github.com/graphtoken/graphtoken/adapters/azcore v0.1.0
+	github.com/graphtoken/graphtoken/adapters/msal v0.1.0
 	github.com/graphtoken/graphtoken/adapters/oauth2 v0.1.0
 	github.com/graphtoken/graphtoken/backends/filesystem v0.1.0
 	github.com/graphtoken/graphtoken/backends/memory v0.1.0
@@ -17,10 +18,9 @@ require (
 
 require (
 	github.com/Azure/azure-sdk-for-go/sdk/internal v1.13.0 // indirect
-	github.com/AzureAD/microsoft-authentication-library-for-go v1.10.1 // indirect
+	github.com/AzureAD/microsoft-authentication-library-for-go v1.10.1
 	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
 	github.com/google/uuid v1.6.0 // indirect
-	github.com/graphtoken/graphtoken/adapters/msal v0.1.0 // indirect
 	github.com/kylelemons/godebug v1.1.0 // indirect
 	github.com/pkg/browser v0.0.0-20240102092130-5ac0b6a4141c // indirect
 	golang.org/x/crypto v0.58.0 // indirect
