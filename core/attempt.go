@@ -14,9 +14,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// attempt obtains a token for everybody in the process who asks for the same
-// thing. Attempts on one record run one at a time, since they share refresh
-// tokens: what the first brings often serves the next.
+// attempt obtains a token for all callers in the process who ask for the same. Attempts
+// on one record run one at a time, since they share refresh tokens: the tokens of the
+// first often serve the next.
 type attempt struct {
 	attemptID
 	begun  uint64 // tokenTable.obtained when the first call for it began
@@ -33,22 +33,22 @@ type attempt struct {
 
 	// Guarded by the shard's mu.
 	waiters   int
-	abandoned bool               // nobody waits any more
+	abandoned bool               // no caller waits any more
 	cancel    context.CancelFunc // nil until the attempt runs
 
 	placed bool // guarded by the mu of places
 
-	// What follows is the attempt's own, while it runs.
+	// The fields below belong to the attempt itself, while it runs.
 
 	known      *heldToken        // the token in the slot at the start; it may be nil
 	generation int               // of the record at the start
 	first      tokencache.Secret // the access token that fitted at the start
 	age        time.Duration     // of the record as it was found; zero if this attempt loaded it
-	user       string            // whose failure a refused refresh token is; "" if nobody is known
+	user       string            // to whom the failure of a refused refresh token belongs; "" if the user isn't known
 	state      uint64            // of the refresh token that would be spent
 	given      tokencache.Secret // the access token that the refresh function brought
 	ran        bool              // the refresh function succeeded
-	over       bool              // and has no more to give
+	over       bool              // and has no further token
 }
 
 // attemptID tells attempts on one record apart.
@@ -59,13 +59,13 @@ type attemptID struct {
 
 func (a *attempt) identity() *attemptID { return &a.attemptID }
 
-// requirements are what a call asks of its token.
+// requirements are what a call demands of its token.
 type requirements struct {
 	minValidity time.Duration
 	claims      string
 	rejected    tokencache.Secret
 	force       bool // a new token, even if the present one is valid
-	background  bool // nobody waits: the token is to be past its refresh window
+	background  bool // no caller waits: the token has to be past its refresh window
 }
 
 func (r *requirements) apply(opts []TokenOption) {
@@ -80,15 +80,15 @@ func (r *requirements) apply(opts []TokenOption) {
 	}
 }
 
-// allow reports whether a token may be served at all: in an outage this is
-// enough.
+// allow reports whether a token may be returned at all. In an outage, this is enough.
 func (r *requirements) allow(t *heldToken, now time.Time) bool {
 	return now.Before(t.token.ExpiresOn) && t.token.Secret != r.rejected && (r.claims == "" || r.claims == t.claims)
 }
 
-// met reports whether a token that is allowed is served without waiting for
-// another, to a call that began when begun tokens had been obtained. A validity
-// that no token has is taken from a young one, or every call would cost a refresh.
+// met reports whether a token that is allowed is returned without a wait for another one,
+// to a call that began when begun tokens had been obtained. If no token is ever valid for
+// as long as the call demands, a young token is accepted; otherwise every call would cost
+// a refresh.
 func (r *requirements) met(t *heldToken, begun uint64, now time.Time) bool {
 	if r.background && isDue(t.refreshAt, now) {
 		return false
@@ -98,23 +98,21 @@ func (r *requirements) met(t *heldToken, begun uint64, now time.Time) bool {
 	return left >= r.minValidity || r.minValidity >= life && age < life/2 || t.obtained > begun
 }
 
-// replacementTime is how long a token that a refresh brought, or that took the place
-// of a refused one, stays when it is refused: the resource refuses what the provider
-// gives, and one more refresh for each request to the resource would not change that.
+// replacementTime is how long a token that a refresh brought, or that replaced a refused
+// one, is kept when a resource refuses it. The resource then refuses whatever the
+// provider issues, and one more refresh per request would not change that.
 const replacementTime = time.Minute
 
-// stands reports whether a refused token is served again.
+// stands reports whether a refused token is returned again.
 func (r *requirements) stands(t *heldToken, now time.Time) bool {
 	return !r.force && r.rejected != "" && t.token.Secret == r.rejected && (r.claims == "" || r.claims == t.claims) &&
 		t.replacedAt != 0 && now.Sub(time.Unix(0, t.replacedAt)) < replacementTime && now.Before(t.token.ExpiresOn)
 }
 
-// await takes part in the attempt that obtains the token. When the last of
-// those who wait gives up, an attempt that has not reached the provider yet is
-// called off.
+// await takes part in the attempt that obtains the token. When the last waiter gives up,
+// an attempt that hasn't reached the provider yet is cancelled.
 //
-// Thousands of callers may wait here at once: what they keep on their stacks is
-// little.
+// Thousands of callers may wait here at once, so they keep little on their stacks.
 func (t *tokenTable) await(ctx context.Context, ts *TokenSource, r *requirements, begun uint64) (*heldToken, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -148,7 +146,7 @@ func (a *attempt) giveUp() {
 	if a.abandoned = true; a.cancel != nil {
 		a.cancel()
 	}
-	a.record.attempts.remove(a) // the next to ask needs one that isn't called off
+	a.record.attempts.remove(a) // the next caller needs an attempt that isn't cancelled
 }
 
 // attempt returns the attempt under way, or starts one. The shard's mu is held.
@@ -166,10 +164,10 @@ func (t *tokenTable) attempt(ctx context.Context, record *tableRecord, ts *Token
 	return a
 }
 
-// recordSaved gives the attempt a place at once: it will hardly ask the store for anything.
+// recordSaved starts the attempt at once: it will hardly ask the store for anything.
 func (a *attempt) recordSaved() { a.table.places.startNow(a) }
 
-// run is the attempt, once it has a place.
+// run is the attempt, once it may run.
 func (a *attempt) run() {
 	defer a.table.store.work.end()
 	defer a.finish()
@@ -178,10 +176,10 @@ func (a *attempt) run() {
 	a.got, a.err = a.pass(ctx)
 }
 
-// context returns what the attempt runs under, instead of the first caller's context.
+// context returns the context of the attempt, which replaces the first caller's.
 func (a *attempt) context() (context.Context, context.CancelFunc) {
 	ctx := context.WithoutCancel(a.caller)
-	if a.background { // nobody would call it off
+	if a.background { // no caller could cancel it
 		return context.WithTimeout(ctx, a.table.store.refreshTimeout+a.table.store.leaseTTL)
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -203,7 +201,7 @@ func (a *attempt) finish() {
 	close(a.done)
 }
 
-// pass obtains the token when nobody else is at the record.
+// pass obtains the token when no other attempt is at the record.
 func (a *attempt) pass(ctx context.Context) (*heldToken, error) {
 	if err := a.passage.enter(ctx); err != nil {
 		return nil, err
@@ -215,9 +213,9 @@ func (a *attempt) pass(ctx context.Context) (*heldToken, error) {
 	return a.obtain(ctx)
 }
 
-// prepare returns the token that meets the requirements already, if another
-// attempt brought one meanwhile, or the failure that makes it pointless to ask
-// the store again so soon.
+// prepare returns a token that meets the requirements already, if another attempt
+// obtained one meanwhile; or the failure because of which it is useless to ask the store
+// again so soon.
 func (a *attempt) prepare(now time.Time) (*heldToken, error) {
 	shard, r := a.record.shard, a.record
 	shard.mu.Lock()
@@ -240,8 +238,8 @@ func (a *attempt) prepare(now time.Time) (*heldToken, error) {
 	return nil, nil
 }
 
-// maxRounds bounds the refreshes of one attempt that find the record changed,
-// but not the token it is after.
+// maxRounds limits the refreshes of one attempt that find the record changed, but without
+// a token for this query.
 const maxRounds = 100
 
 func (a *attempt) obtain(ctx context.Context) (*heldToken, error) {
@@ -260,7 +258,7 @@ func (a *attempt) obtain(ctx context.Context) (*heldToken, error) {
 		if round == 0 {
 			a.first = at.Secret
 			if !ok {
-				a.emptySlot() // signed out since
+				a.emptySlot() // the user has signed out meanwhile
 			}
 		}
 		if ok {
@@ -287,8 +285,8 @@ func (a *attempt) obtain(ctx context.Context) (*heldToken, error) {
 	}
 }
 
-// read returns the record, as somebody in this process has found it since the
-// attempt began, or else as it is stored.
+// read returns the record: as another attempt of this process found it since this one
+// began, or else as it is stored.
 func (a *attempt) read(ctx context.Context) (contents, error) {
 	if rec, at, ok := a.passage.handedOver(); ok {
 		a.age = time.Since(at)
@@ -297,8 +295,7 @@ func (a *attempt) read(ctx context.Context) (contents, error) {
 	return a.table.store.read(ctx, a.record.key)
 }
 
-// withoutStore serves a token that is not saved yet while the store can't be
-// read.
+// withoutStore returns a token that isn't saved yet, while the store can't be read.
 func (a *attempt) withoutStore(cause error) (*heldToken, error) {
 	unread := a.table.store.unread(a.record.key)
 	if unread.unsaved != nil {
@@ -312,10 +309,10 @@ func (a *attempt) withoutStore(cause error) (*heldToken, error) {
 	return nil, a.ofStore(cause)
 }
 
-// refreshRecord has the record refreshed. Where nobody is signed in that the
-// query fits, there is no refresh token that a lease would protect: the refresh
-// function says so without one. If it can obtain a token all the same, it asks
-// for the lease first (Refresh.LeaseHeld) and gets it.
+// refreshRecord refreshes the record. If the record has no user that fits the query,
+// there is no refresh token that a lease would protect, so the refresh function is called
+// without one. If the function can obtain a token all the same, it asks for the lease
+// first (Refresh.LeaseHeld), and gets it.
 func (a *attempt) refreshRecord(ctx context.Context, found contents, round int) (record contents, ofProvider bool, err error) {
 	store, key := a.table.store, a.record.key
 	if round == 0 && !a.source.query.App && isStranger(found.cache, a.source.query) {
@@ -328,7 +325,7 @@ func (a *attempt) refreshRecord(ctx context.Context, found contents, round int) 
 	return store.refresh(ctx, key, found.seen(), a.refresh, a.tokensOf)
 }
 
-// isStranger reports whether there is nothing of the query's user.
+// isStranger reports whether the record has nothing of the query's user.
 func isStranger(c *tokencache.Cache, q tokencache.Query) bool {
 	q.Scopes = nil
 	_, account := c.Account(q)
@@ -336,8 +333,8 @@ func isStranger(c *tokencache.Cache, q tokencache.Query) bool {
 	return !account && !access && !c.LongLived(q)
 }
 
-// spends notes which refresh token would be spent, and whose it is; nobody's if there
-// is none.
+// spends notes which refresh token would be sent, and whose it is. Both are empty if
+// there is none.
 func (a *attempt) spends(c *tokencache.Cache) {
 	rt, ok := c.RefreshToken(a.source.query)
 	a.user, a.state = "", a.digest(rt.Secret)
@@ -346,15 +343,15 @@ func (a *attempt) spends(c *tokencache.Cache) {
 	}
 }
 
-// tokensOf is a digest of the tokens that the query would spend and be served. Of a
-// record that many users share it doesn't change when another user's do.
+// tokensOf is a digest of the tokens that the query would send or return. In a record
+// that many users share, it doesn't change when another user's tokens do.
 func (a *attempt) tokensOf(c *tokencache.Cache) uint64 {
 	at, _ := c.AccessToken(a.source.query)
 	rt, _ := c.RefreshToken(a.source.query)
 	return a.digest(rt.Secret, at.Secret)
 }
 
-// digest keeps apart what must not be kept itself.
+// digest makes it possible to compare secrets without keeping them.
 func (a *attempt) digest(secrets ...tokencache.Secret) uint64 {
 	var h maphash.Hash
 	h.SetSeed(a.table.seed)
@@ -392,8 +389,8 @@ func fitting(c *tokencache.Cache, q tokencache.Query) iter.Seq[tokencache.Access
 	}
 }
 
-// find returns the token that fits the query: what the refresh brought, or else the
-// best. One that the requirements want replaced is passed over as long as there is
+// find returns the token that fits the query: the one that the refresh obtained, or else
+// the best. A token that the requirements want replaced is skipped as long as there is
 // another.
 func (a *attempt) find(c *tokencache.Cache) (at tokencache.AccessToken, ok bool) {
 	best := tokencache.AccessToken{}
@@ -405,7 +402,7 @@ func (a *attempt) find(c *tokencache.Cache) (at tokencache.AccessToken, ok bool)
 			best, ok = fits, true
 		}
 		if a.given == "" && !a.refuses(best.Secret) {
-			break // no other is better
+			break // no other token is better
 		}
 	}
 	return best, ok
@@ -436,9 +433,9 @@ func (a *attempt) refresh(ctx context.Context, c *tokencache.Cache) error {
 	return err
 }
 
-// given returns the best of the tokens that a refresh brought; "" if it brought none
-// that fits. It may be one that was there: a provider may answer from a cache of its
-// own, and then the token has other times.
+// given returns the best of the tokens that a refresh obtained; "" if it obtained none
+// that fits. It may be one that was there before: a provider may answer from a cache of
+// its own, and then the token has other times.
 func given(before []tokencache.AccessToken, after iter.Seq[tokencache.AccessToken]) tokencache.Secret {
 	for at := range after {
 		if !slices.ContainsFunc(before, func(old tokencache.AccessToken) bool { return isSame(old, at) }) {
@@ -448,9 +445,9 @@ func given(before []tokencache.AccessToken, after iter.Seq[tokencache.AccessToke
 	return ""
 }
 
-// dropRefused takes the refused tokens out of c, never to be served again, however
-// long they live and whatever scopes they have. It does so after the refresh, so
-// that the new token stands where the refused one stood.
+// dropRefused removes the refused tokens from c, however long they live and whatever
+// scopes they have. It does so after the refresh, so that the new token takes the place
+// of the refused one.
 func (a *attempt) dropRefused(c *tokencache.Cache) {
 	for _, at := range slices.Collect(fitting(c, a.source.query)) {
 		if a.refuses(at.Secret) && at.Secret != a.given {
@@ -458,13 +455,13 @@ func (a *attempt) dropRefused(c *tokencache.Cache) {
 		}
 	}
 	if a.rejected != "" && a.rejected != a.given {
-		c.DropSecret(a.rejected) // it may have other scopes
+		c.DropSecret(a.rejected) // its scopes may be others
 	}
 }
 
-// accept returns the token to keep in the slot for a stored one, or nil if it
-// won't do. A token that this attempt, or somebody else since its first round,
-// just obtained always does.
+// accept returns the token to keep in the slot for a stored one, or nil if that isn't
+// good enough. A token that this attempt just obtained is always good enough, and so is
+// one that another process obtained since the attempt's first round.
 func (a *attempt) accept(stored tokencache.AccessToken, round int) *heldToken {
 	now := a.table.store.now()
 	if a.ran && stored.Secret == a.given {
@@ -481,19 +478,18 @@ func (a *attempt) accept(stored tokencache.AccessToken, round int) *heldToken {
 	return t
 }
 
-// refuses reports whether the token is the very one that the requirements want
-// replaced.
+// refuses reports whether the requirements want exactly this token replaced.
 func (a *attempt) refuses(secret tokencache.Secret) bool {
 	if secret == a.rejected {
 		return true
 	}
 	if a.claims != "" && a.known != nil && a.known.claims != a.claims && secret == a.known.token.Secret {
-		return true // obtained here, for another challenge or none
+		return true // obtained in this process, for another challenge or for none
 	}
 	return (a.force || a.claims != "") && a.rejected == "" && secret == a.first
 }
 
-// isSame reports whether a refresh function left a token as it was.
+// isSame reports whether a refresh function left a token unchanged.
 func isSame(a, b tokencache.AccessToken) bool {
 	return a.Secret == b.Secret && a.CachedAt.Equal(b.CachedAt) && a.ExpiresOn.Equal(b.ExpiresOn)
 }
@@ -511,16 +507,16 @@ func (a *attempt) hold(at tokencache.AccessToken, now time.Time, obtained bool) 
 	if obtained {
 		t.obtained = table.obtained.Add(1)
 	}
-	// A provider may hand out a token of its own cache again: what counts is
-	// when we got it, or it would be in its window at once.
+	// A provider may return a token of its own cache again. The time at which we got it
+	// counts; otherwise the token would be in its window at once.
 	issued := at.CachedAt
 	if a.ran || issued.IsZero() || issued.After(now) {
 		issued = now
 	}
 	t.issued = issued.UnixNano()
 	if a.ran || a.rejected != "" || a.claims != "" {
-		// From when it was issued: one that was only found may be as old as the one
-		// that was refused, and be refused for the same reason.
+		// The time of issue counts here: a token that was found, not obtained, may be as
+		// old as the refused one, and be refused for the same reason.
 		t.replacedAt = t.issued
 	}
 	window := table.window
@@ -535,7 +531,7 @@ func (a *attempt) hold(at tokencache.AccessToken, now time.Time, obtained bool) 
 	return t
 }
 
-// servedUntil is when the token next needs a second thought.
+// servedUntil is the time until which the token is returned without another check.
 func (t *heldToken) servedUntil(retryAt time.Time) int64 {
 	until := t.refreshAt
 	if t.staleAt != 0 {
@@ -547,8 +543,7 @@ func (t *heldToken) servedUntil(retryAt time.Time) int64 {
 	return until
 }
 
-// publish puts t into the slot, unless the application changed the record while
-// it was being obtained.
+// publish puts t into the slot, unless the application changed the record meanwhile.
 func (a *attempt) publish(t *heldToken, unsaved bool) {
 	if s := a.fillSlot(t, unsaved); s != nil {
 		a.table.sweep(s)
@@ -571,7 +566,7 @@ func (a *attempt) fillSlot(t *heldToken, unsaved bool) *slot {
 	}
 	t.unsaved = unsaved
 	t.until = t.servedUntil(retryAt)
-	if t.replacedAt == 0 || a.rejected != "" || a.claims != "" { // a plain refresh needs no memory of it for others
+	if t.replacedAt == 0 || a.rejected != "" || a.claims != "" { // other queries needn't know of a plain refresh
 		r.noteReplacement(t, a.table.store.now())
 	}
 	s := a.table.slot(r, &a.source.id, t.token.ExpiresOn)
@@ -583,8 +578,8 @@ func (a *attempt) fillSlot(t *heldToken, unsaved bool) *slot {
 	return s
 }
 
-// emptySlotsOfRefused takes the token that t replaces from the record's other
-// queries: it has left the record, too. The shard's mu is held.
+// emptySlotsOfRefused removes the token that t replaces from the slots of the record's
+// other queries, since it has left the record, too. The caller holds the shard's mu.
 func (a *attempt) emptySlotsOfRefused(t *heldToken) {
 	for _, s := range a.record.slots.all() {
 		if held := s.token.Load(); held != nil && held.token.Secret != t.token.Secret && a.refuses(held.token.Secret) {
@@ -602,27 +597,28 @@ func (a *attempt) emptySlot() {
 	}
 }
 
-// disappointment is why a refresh that succeeded brought no token.
+// disappointment is the error of a refresh that succeeded and brought no token for the
+// query.
 func (a *attempt) disappointment(c *tokencache.Cache) error {
 	store, key, query := a.table.store, a.record.key, a.source.query
 	if _, signedIn := c.Account(query); !signedIn && !query.App {
-		return store.fail("refresh", key, ErrReauthRequired) // signed out meanwhile
+		return store.fail("refresh", key, ErrReauthRequired) // the user has signed out meanwhile
 	}
 	return store.fail("refresh", key, errors.New("the refresh left no access token with the scopes of the query: perhaps the user has not consented to them"))
 }
 
-// failed notes that the record could not be refreshed, and returns why.
+// failed notes that the record could not be refreshed, and returns the reason.
 func (a *attempt) failed(err error, ofProvider bool) error {
 	switch {
 	case ofProvider:
 		return a.remember(scopeOf(err), err)
 	case errors.Is(err, context.DeadlineExceeded):
-		return err // the attempt had its time: it waited for another process
+		return err // the attempt's time is over: it waited for another process
 	}
 	return a.ofStore(err)
 }
 
-// ofStore notes a failure of the store. That the callers went away is none.
+// ofStore notes a failure of the store. It is no failure if the callers went away.
 func (a *attempt) ofStore(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
@@ -630,8 +626,7 @@ func (a *attempt) ofStore(err error) error {
 	return a.remember(FailureOfStore, err)
 }
 
-// remember notes a failure where it keeps those from asking whom it concerns, and
-// nobody else.
+// remember notes a failure for those whom it concerns, and for nobody else.
 func (a *attempt) remember(scope FailureScope, err error) error {
 	if s := a.noteFailure(scope, err); s != nil {
 		a.table.sweep(s)
@@ -660,7 +655,7 @@ func (a *attempt) noteFailure(scope FailureScope, err error) *slot {
 		until = r.failures.providers.add(a.provider(), err, a.state, now)
 	case scope == FailureOfUser && a.user != "" && a.claims == "":
 		until = r.failures.users.add(a.user, err, a.state, now)
-	default: // a refused challenge says nothing of requests without it
+	default: // a refused challenge says nothing about requests without it
 		if s.failures == nil {
 			s.failures = new(slotFailures)
 		}
@@ -672,8 +667,8 @@ func (a *attempt) noteFailure(scope FailureScope, err error) *slot {
 	return s
 }
 
-// remembered returns the error of a refresh that failed a moment ago, with the
-// refresh token that is still there, or with a provider that is no better since.
+// remembered returns the error of a refresh that failed a moment ago, if the refresh
+// token is still the same, or the provider has not recovered since.
 func (a *attempt) remembered() error {
 	if a.force {
 		return nil

@@ -8,13 +8,14 @@ import (
 	"time"
 )
 
-// Locator tells which store a backend is. Backends of one process whose places are
-// equal (==) keep the same records under the same keys, in the same form: what one
+// Locator tells which store a backend is. If two backends of one process have equal
+// places (==), they keep the same records under the same keys, in the same form: what one
 // loads, the other would load. Stores on them then refresh a record one at a time, and
-// hand each other what they found. A place is comparable, such as a pointer to
-// the client with the prefix, and says nothing that other clients don't share.
+// give each other the records that they found. A place is comparable, for example a
+// pointer to the client together with the prefix. It includes everything in which clients
+// differ.
 //
-// A backend without it is a place of its own.
+// A backend that is no Locator has a place of its own.
 type Locator interface {
 	Place() any
 }
@@ -32,11 +33,12 @@ func placeOf(b TokenBackend) any {
 	return nil
 }
 
-// gates admit one refresh of a record at a time in the process, because all
-// queries and claims of one record share its refresh tokens. Whoever waited at a
-// gate is handed what was loaded and saved meanwhile.
+// gates admit one refresh of a record at a time in the process, because all queries and
+// claims of one record share its refresh tokens. A refresh that waited at a gate gets the
+// record that was loaded or saved meanwhile.
 //
-// They are those of the process: several Stores on one place are as one.
+// The gates belong to the process, so that several Stores with one place work like one
+// Store.
 type gates struct {
 	mu   sync.Mutex
 	open map[gateID]*gate
@@ -52,7 +54,7 @@ type gateID struct {
 type gate struct {
 	gates *gates
 	id    gateID
-	pass  chan struct{} // holds a value while somebody is within
+	pass  chan struct{} // holds a value while a refresh is within
 
 	// Guarded by gates.mu.
 	users   int       // those within, and those who wait
@@ -61,16 +63,16 @@ type gate struct {
 	at      time.Time // when last was asked for; zero if there is none
 }
 
-// arrival is somebody who came to a gate, and has something else to wait for before it
-// is entered.
+// arrival is a refresh that has come to a gate, and waits for something else before it
+// enters.
 type arrival interface {
-	// recordSaved says that a new record is there to be handed over.
+	// recordSaved says that a new record can be handed over.
 	recordSaved()
 }
 
-// maxCalled bounds how many hear of a save. They are as many as there are stores on
-// one place and queries of one user. Where many users share a record, most of
-// them would find nothing in it.
+// maxCalled limits how many refreshes are told of a save. Usually there are as many as
+// stores with one place and queries of one user. If many users share a record, most of
+// their refreshes would find no token in it.
 const maxCalled = 16
 
 // passage is the way of one refresh through a record's gate.
@@ -80,14 +82,15 @@ type passage struct {
 	since time.Time // when it came to the gate
 }
 
-// arrive comes to a gate: what is found of the record from now on is handed over. The
-// passage must be entered, if only to be told that its time is over. A nil a only waits
-// at the gate.
+// arrive comes to a gate: from now on, the record that others find is handed over. The
+// passage must be entered, even if its time is over. If a is nil, the passage waits for
+// the gate alone.
 func (g *gates) arrive(id gateID, a arrival) passage {
 	return passage{gate: g.use(id, a), who: a, since: time.Now()}
 }
 
-// enter waits until nobody else is within the gate. With an error, the passage is over.
+// enter waits until no other refresh is within the gate. After an error, the passage is
+// over.
 func (p *passage) enter(ctx context.Context) error {
 	p.waitsAtTheGate()
 	err := ctx.Err()
@@ -103,14 +106,14 @@ func (p *passage) enter(ctx context.Context) error {
 	return err
 }
 
-// waitsAtTheGate notes that there is nothing else to wait for.
+// waitsAtTheGate notes that the passage waits for nothing else.
 func (p *passage) waitsAtTheGate() {
 	k := p.gate
 	k.gates.mu.Lock()
 	defer k.gates.mu.Unlock()
 	switch i := slices.Index(k.arrived, p.who); i {
 	case -1:
-	case 0: // as usual, and there may be thousands
+	case 0: // the usual case; there may be thousands
 		k.arrived = k.arrived[1:]
 	default:
 		k.arrived = slices.Delete(k.arrived, i, i+1)
@@ -122,16 +125,16 @@ func (p *passage) leave() {
 	p.gate.unuse()
 }
 
-// handedOver returns the record as somebody else found it or left it since this
-// one came to the gate, and when that was: the record need not be loaded then.
+// handedOver returns the record as another refresh found it or left it since this one
+// came to the gate, and the time of that. The record then need not be loaded.
 func (p *passage) handedOver() (rec Record, at time.Time, ok bool) {
 	p.gate.gates.mu.Lock()
 	defer p.gate.gates.mu.Unlock()
 	return p.gate.last, p.gate.at, p.gate.at.After(p.since)
 }
 
-// note tells those who wait at a record's gate how the record is: as it was at
-// some time after asked. They get the same bytes, and change none.
+// note gives a record to those who wait at its gate. It is as it was at some time after
+// asked. They share its bytes and don't change them.
 func (g *gates) note(id gateID, rec Record, asked time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -140,7 +143,7 @@ func (g *gates) note(id gateID, rec Record, asked time.Time) {
 	}
 }
 
-// noteSaved is note for a record that was saved, and calls those who may find their
+// noteSaved is note for a record that was saved. It also calls those that may find their
 // token in it.
 func (g *gates) noteSaved(id gateID, rec Record, asked time.Time) {
 	g.note(id, rec, asked)
@@ -149,7 +152,8 @@ func (g *gates) noteSaved(id gateID, rec Record, asked time.Time) {
 	}
 }
 
-// called takes those who are to hear of a save from those who have arrived.
+// called removes the refreshes that are told of a save from those that have arrived, and
+// returns them.
 func (g *gates) called(id gateID) (next []arrival) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

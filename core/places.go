@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// places bounds the attempts under way. When thousands of tokens expire at once,
-// an attempt for each of them would only wait, in the way of those that have
-// their answer already and must save it. The zero value is ready for use.
+// places limits the attempts that run at once. When thousands of tokens expire together,
+// an attempt for each would only wait, and be in the way of those that have their answer
+// and must save it. The zero value is ready for use.
 type places struct {
 	mu         sync.Mutex
 	taken      int
 	left       int        // counts those that left
-	callers    []*attempt // wait for a place, and somebody waits for them
+	callers    []*attempt // wait for a place, and a caller waits for each
 	background []*attempt
 	watched    bool // checkProgress is to run
 }
@@ -22,9 +22,9 @@ const (
 	// application, and far less than what makes a store's clients queue.
 	maxAttempts = 256
 
-	// stallTime is how long those that wait bear that no attempt ends. The
-	// provider doesn't answer then, or another process doesn't refresh what they
-	// wait for: that must not hold up the tokens of other users.
+	// stallTime is how long the waiting attempts accept that none ends. After that the
+	// provider doesn't answer, or another process doesn't refresh what they wait for.
+	// Other users' tokens must not be held up by that.
 	stallTime = time.Second
 )
 
@@ -65,7 +65,7 @@ func (p *places) place(a *attempt) {
 	}()
 }
 
-// leave hands a place on.
+// leave gives the place to the next attempt.
 func (p *places) leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -76,8 +76,8 @@ func (p *places) leave() {
 	}
 }
 
-// startNext starts one that waits, and reports whether there was one. Those that
-// somebody waits for come first.
+// startNext starts one waiting attempt, and reports whether there was one. Those for
+// which a caller waits come first.
 func (p *places) startNext() bool {
 	for _, queue := range []*[]*attempt{&p.callers, &p.background} {
 		for len(*queue) > 0 {
@@ -93,7 +93,7 @@ func (p *places) startNext() bool {
 	return false
 }
 
-// watch has checkProgress run as long as anybody waits.
+// watch lets checkProgress run as long as an attempt waits.
 func (p *places) watch() {
 	if p.watched {
 		return
@@ -103,7 +103,7 @@ func (p *places) watch() {
 	time.AfterFunc(stallTime, func() { p.checkProgress(left) })
 }
 
-// checkProgress starts as many again where nobody has left since it looked last.
+// checkProgress starts as many attempts again if none has left since it looked last.
 func (p *places) checkProgress(left int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

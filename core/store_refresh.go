@@ -94,9 +94,9 @@ func (s *Store) refresh(ctx context.Context, key string, seen Version, fn func(c
 	return record, false, err
 }
 
-// refreshWithoutLease runs fn once without a lease, which Refresh.LeaseHeld tells
-// it. It is for a record that has no refresh token to protect: fn finds out that
-// nobody is signed in, and nobody need wait for a lease to hear so.
+// refreshWithoutLease runs fn once without a lease, and Refresh.LeaseHeld tells fn so. It
+// is for a record that has no refresh token to protect: fn finds that nobody is signed
+// in, without a wait for a lease.
 func (s *Store) refreshWithoutLease(ctx context.Context, key string, from contents, fn func(context.Context, *tokencache.Cache) error) (record contents, err error) {
 	defer s.unsaved.begin(key)()
 	run := &refreshRun{store: s, key: key, fn: fn, stranger: true}
@@ -109,7 +109,7 @@ func (s *Store) refreshWithoutLease(ctx context.Context, key string, from conten
 	return contents{}, err
 }
 
-// refreshRun is one RefreshRequest's closures and what they leave.
+// refreshRun has the closures of one RefreshRequest, and their results.
 type refreshRun struct {
 	store *Store
 	key   string
@@ -118,7 +118,7 @@ type refreshRun struct {
 	concern  func(*tokencache.Cache) uint64 // see Store.refresh
 	stranger bool                           // fn has no refresh token to spend
 
-	found  *Record  // what the backend looked at last; nil if it didn't tell
+	found  *Record  // the record that the backend saw last; nil if it didn't tell
 	record contents // with the new tokens; the zero value without any
 	err    error    // why record is not saved
 	failed bool     // fn has failed
@@ -127,7 +127,7 @@ type refreshRun struct {
 func (r *refreshRun) find(rec Record) { r.found = &rec }
 
 func (r *refreshRun) refresh(ctx context.Context, current Record) error {
-	ctx = context.WithoutCancel(ctx) // whatever the backend handed down
+	ctx = context.WithoutCancel(ctx) // whatever context the backend passed
 	from, err := r.store.open(ctx, r.key, current)
 	if err != nil {
 		return err
@@ -135,7 +135,7 @@ func (r *refreshRun) refresh(ctx context.Context, current Record) error {
 	return r.obtain(ctx, from)
 }
 
-// obtain has fn put tokens into the record, and saves them.
+// obtain calls fn to put tokens into the record, and saves them.
 func (r *refreshRun) obtain(ctx context.Context, from contents) error {
 	mine := from.cache.Clone()
 	if err := r.call(ctx, from, mine); err != nil {
@@ -149,8 +149,7 @@ func (r *refreshRun) obtain(ctx context.Context, from contents) error {
 	return r.err
 }
 
-// overdue is how long after its time-out a refresh function, or a store, is waited
-// for.
+// overdue is how long a refresh function, or a store, may take after its time-out.
 const overdue = 5 * time.Second
 
 // call runs the refresh function, which leaves its tokens in mine.
@@ -168,7 +167,7 @@ func (r *refreshRun) call(ctx context.Context, from contents, mine *tokencache.C
 	case <-timer.C:
 		err = fmt.Errorf("the refresh function has not returned %v after its time-out of %v: %w", overdue, s.refreshTimeout, context.DeadlineExceeded)
 		go func() {
-			if <-done == nil { // the provider has answered, and does so once
+			if <-done == nil { // the provider has answered, which it does once
 				r.saveLate(ctx, from, mine, err)
 			}
 		}()
@@ -179,8 +178,8 @@ func (r *refreshRun) call(ctx context.Context, from contents, mine *tokencache.C
 	return err
 }
 
-// saveLate saves what a refresh brought that nobody waits for any more. The next one may
-// begin at any moment, so the tokens count as unsaved until they are saved.
+// saveLate saves the tokens of a refresh for which no caller waits any more. The next
+// refresh may begin at any moment, so the tokens count as unsaved until they are saved.
 func (r *refreshRun) saveLate(ctx context.Context, from contents, mine *tokencache.Cache, cause error) {
 	s := r.store
 	s.work.begin()
@@ -189,11 +188,11 @@ func (r *refreshRun) saveLate(ctx context.Context, from contents, mine *tokencac
 	s.tokens.forget(r.key)
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
-	_ = s.saveUnsaved(ctx, r.key) // the observer hears of a failure, and Flush says so
+	_ = s.saveUnsaved(ctx, r.key) // the observer is told of a failure, and Flush returns it
 }
 
-// run calls fn and hands on how it ended. The goroutine is nobody's, so that no caller
-// could recover from a panic in it: a panic is an error like another.
+// run calls fn and passes on how it ended. No caller could recover from a panic in this
+// goroutine, so a panic becomes an error.
 func (r *refreshRun) run(ctx context.Context, mine *tokencache.Cache, done chan<- error) {
 	err := errNoReturn // if fn ends its goroutine
 	defer func() {
@@ -215,8 +214,8 @@ func (e *panicError) Error() string {
 	return "the refresh function panicked: " + e.text + "\n" + string(e.stack)
 }
 
-// panicText tells what was panicked with, if that has a text of its own. Of any
-// other value it tells the type: the value may hold tokens.
+// panicText returns the text of a panic's value, if it has one. For any other value it
+// returns the type: the value may contain tokens.
 func panicText(v any) string {
 	switch v.(type) {
 	case error, fmt.Formatter, fmt.Stringer, string:
@@ -225,13 +224,13 @@ func panicText(v any) string {
 	return fmt.Sprintf("with a value of type %T", v)
 }
 
-// errNoReturn is what callers get when the refresh function ends its goroutine.
+// errNoReturn is what callers get if the refresh function ends its goroutine.
 var errNoReturn = errors.New("the refresh function did not return")
 
-// changedSince looks again before a lost race is taken for a sign-out.
+// changedSince reads the record again before a lost race is taken for a sign-out.
 func (r *refreshRun) changedSince(ctx context.Context, from contents) bool {
 	if r.stranger || from.version == Absent && from.unsaved == nil && from.cache.IsEmpty() {
-		return false // nobody could have been quicker with a token that isn't there
+		return false // no process can have been quicker with a token that doesn't exist
 	}
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
@@ -246,8 +245,8 @@ func (r *refreshRun) changedSince(ctx context.Context, from contents) bool {
 	return err == nil && r.concern(now.cache) != r.concern(from.cache)
 }
 
-// uncoordinated does what ShouldRefresh left to the caller. The record's gate
-// makes it one refresh at a time in this process at least.
+// uncoordinated does what ShouldRefresh left to the caller. Because of the record's gate
+// there is at least one refresh at a time in this process.
 func (r *refreshRun) uncoordinated(ctx context.Context, seen Version) (RefreshDecision, error) {
 	current, err := r.store.load(ctx, r.key)
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// Refresh says what a refresh function is to obtain.
+// Refresh says what a refresh function has to obtain.
 type Refresh struct {
 	Query tokencache.Query
-	// Force is set when the stored access token was refused or the caller
-	// insists: nothing on the way to the provider may answer from a cache.
+	// Force is set if the stored access token was refused or the caller insists. The
+	// refresh function must then not answer from a cache.
 	Force bool
 	// Claims is the claims challenge to pass on to the provider, as JSON.
 	Claims string
@@ -22,33 +22,33 @@ type Refresh struct {
 	lease *leaseClock // nil: there is no lease that could be lost
 }
 
-// LeaseHeld reports whether the record's lease is still held, as far as this
-// process can tell without asking the store: false once the lease was not
-// renewed for its whole ttl, because the process was frozen (SIGSTOP, a closed
-// lid, a paused virtual machine) or the store could not be reached. Another
-// process may have spent the refresh token by then, so a RefreshFunc asks right
-// before it sends its request, and returns ErrLeaseLost instead of sending. It
-// is then called again, under a lease.
+// LeaseHeld reports whether the record's lease is still held, as far as this process can
+// tell without a request to the store. It becomes false if the lease was not renewed for
+// its whole ttl, because the process was frozen (SIGSTOP, a closed lid, a paused virtual
+// machine) or the store could not be reached. Another process may have sent the refresh
+// token by then. So a RefreshFunc asks right before it sends its request, and returns
+// ErrLeaseLost instead of sending. It is then called again, under a lease.
 //
-// It is false, too, where the record has nothing of the query's user: a
-// RefreshFunc is called without a lease there, to hear ErrReauthRequired at once.
+// LeaseHeld is also false if the record has nothing of the query's user. The RefreshFunc
+// is then called without a lease, because it will probably return ErrReauthRequired at
+// once.
 //
-// Where a backend doesn't coordinate, there is no lease to be lost: LeaseHeld
-// reports true.
+// If the backend doesn't coordinate, there is no lease that could be lost, and LeaseHeld
+// is true.
 func (r Refresh) LeaseHeld() bool { return r.lease.held() }
 
-// RefreshFunc trades a stale token cache for a fresh one at the identity
-// provider: it leaves the new tokens in c, and says ErrReauthRequired when
-// only the user can help (invalid_grant, or no refresh token for the query).
-// c is empty where nothing is stored. RefreshFuncs run one at a time per key.
+// RefreshFunc exchanges the tokens of a cache for fresh ones at the identity provider. It
+// leaves the new tokens in c, and returns ErrReauthRequired if the user has to sign in
+// again (invalid_grant, or no refresh token for the query). If nothing is stored, c is
+// empty. RefreshFuncs of one key run one at a time.
 //
-// Its error is remembered for a second and longer, for those whom it concerns:
-// see [FailureScope].
+// An error is remembered for a second or longer, and concerns those that its
+// [FailureScope] says.
 type RefreshFunc func(ctx context.Context, c *tokencache.Cache, r Refresh) error
 
-// TokenSource hands out valid access tokens of one query on one record. It is
-// safe for concurrent use and so cheap to make that a web server can make one
-// per request: what it knows is kept by the store.
+// TokenSource returns valid access tokens of one query on one record. It is safe for
+// concurrent use. A web server can make one per request: a TokenSource is small, and its
+// tokens are kept by the store.
 type TokenSource struct {
 	store   *Store
 	key     string
@@ -58,9 +58,9 @@ type TokenSource struct {
 	slot    atomic.Pointer[slot]
 }
 
-// TokenSource returns a source of access tokens that fit q, from the record
-// under key, refreshed by f. With a nil f the source only waits for others to
-// refresh: once the stored token has expired, it says ErrReauthRequired.
+// TokenSource returns a source of access tokens that fit q, from the record under key,
+// refreshed by f. If f is nil, the source waits for others to refresh, and returns
+// ErrReauthRequired once the stored token has expired.
 //
 // Scopes that are written as one text ("User.Read Mail.Read") are split.
 func (s *Store) TokenSource(key string, q tokencache.Query, f RefreshFunc) *TokenSource {
@@ -79,12 +79,12 @@ func (s *Store) TokenSource(key string, q tokencache.Query, f RefreshFunc) *Toke
 type TokenOption struct {
 	minValidity time.Duration
 	claims      string
-	rejected    unique.Handle[tokencache.Secret] // and not the token itself, which package fmt would print
+	rejected    unique.Handle[tokencache.Secret] // not the token itself, because package fmt would print that
 }
 
-// MinValidity asks for a token that is valid for d at least. A token just
-// obtained is accepted whatever its lifetime, and in an outage the unexpired
-// token is served all the same.
+// MinValidity asks for a token that is valid for at least d. A token that was just
+// obtained is accepted whatever its lifetime. In an outage, a token that hasn't expired
+// is returned all the same.
 func MinValidity(d time.Duration) TokenOption { return TokenOption{minValidity: d} }
 
 // Claims asks for a token that answers a claims challenge: the JSON that the
@@ -92,13 +92,13 @@ func MinValidity(d time.Duration) TokenOption { return TokenOption{minValidity: 
 // https://learn.microsoft.com/entra/identity-platform/claims-challenge
 func Claims(challenge string) TokenOption { return TokenOption{claims: challenge} }
 
-// Rejected says that the resource refused the token s (status 401): any other
-// token will do, one that somebody else obtained meanwhile too. The refused token
-// leaves the record with the next refresh, and no other source of the store serves it.
+// Rejected says that the resource refused the token s (status 401). Any other token is
+// accepted, also one that another process obtained meanwhile. The next refresh removes
+// the refused token from the record, and no other source of the store returns it.
 //
-// Where s was obtained, or took the place of a refused token, less than a minute ago, and
-// the resource demands no new claims, Token returns s again: the resource refuses
-// what the provider gives, and its answer stands.
+// If s was obtained, or replaced a refused token, less than a minute ago, and the
+// resource demands no new claims, Token returns s again. The resource then refuses
+// whatever the provider issues, and another refresh would not help.
 func Rejected(s tokencache.Secret) TokenOption {
 	if s == "" {
 		return TokenOption{}
@@ -106,16 +106,16 @@ func Rejected(s tokencache.Secret) TokenOption {
 	return TokenOption{rejected: unique.Make(s)}
 }
 
-// Token returns a valid access token. One that is kept in the process costs no
-// I/O and no allocation; near its expiry it is still served at once, and
-// refreshed in the background. Otherwise Token loads the record, and if need be
-// has it refreshed, once for all who wait here and in other processes.
+// Token returns a valid access token. A token in the process costs no I/O and no
+// allocation. Near its expiry it is still returned at once, and refreshed in the
+// background. Otherwise Token loads the record and, if necessary, refreshes it, once for
+// all waiters in this process and in others.
 //
-// While the store or the provider is out of reach, the unexpired token goes on
-// serving, and so does a token that could be obtained but not saved. Errors
-// are the store's, the refresh function's, among them ErrReauthRequired, and
-// ErrAmbiguous when the query fits several users or providers. A
-// failed refresh is remembered for a second and longer.
+// While the store or the provider can't be reached, Token returns the token that hasn't
+// expired, also one that could be obtained but not saved. Its errors are those of the
+// store and of the refresh function, among them ErrReauthRequired, and ErrAmbiguous if
+// the query fits several users or providers. A failed refresh is remembered for a second
+// or longer.
 func (ts *TokenSource) Token(ctx context.Context, opts ...TokenOption) (tokencache.AccessToken, error) {
 	t, err := ts.Shared(ctx, opts...)
 	if t == nil {
@@ -124,9 +124,9 @@ func (ts *TokenSource) Token(ctx context.Context, opts ...TokenOption) (tokencac
 	return *t, err
 }
 
-// Shared is Token without the copy, for adapters that convert the token: it returns the
-// same pointer as long as the token is the same. The token is everybody's, and must not be
-// changed. With an error it is nil.
+// Shared is Token without the copy, for adapters that convert the token. It returns the
+// same pointer as long as the token is the same. All callers share the token and must not
+// change it. With an error, the pointer is nil.
 func (ts *TokenSource) Shared(ctx context.Context, opts ...TokenOption) (*tokencache.AccessToken, error) {
 	t := ts.held()
 	if t != nil && len(opts) == 0 && ts.store.now().UnixNano() < t.until {
@@ -141,9 +141,8 @@ func (ts *TokenSource) Shared(ctx context.Context, opts ...TokenOption) (*tokenc
 	return &t.token, err
 }
 
-// Refresh obtains a new token even if the present one is valid, and returns
-// it. It says ErrRefreshedNotSaved, and returns the working token with it,
-// when the new tokens could not be saved.
+// Refresh obtains a new token even if the present one is valid. If the new tokens could
+// not be saved, it returns ErrRefreshedNotSaved together with the token, which works.
 func (ts *TokenSource) Refresh(ctx context.Context, opts ...TokenOption) (tokencache.AccessToken, error) {
 	r := requirements{force: true}
 	r.apply(opts)
@@ -165,13 +164,13 @@ func (ts *TokenSource) held() *heldToken {
 	return nil
 }
 
-// find returns a token that meets the requirements: t, which is the one in the
-// slot, or one that an attempt obtains. With a token, an error says that it could
-// not be saved.
+// find returns a token that meets the requirements: t, which is in the slot, or one that
+// an attempt obtains. An error together with a token says that the token could not be
+// saved.
 func (ts *TokenSource) find(ctx context.Context, t *heldToken, r *requirements) (*heldToken, error) {
 	table := &ts.store.tokens
 	begun := table.obtained.Load()
-	if t == nil { // perhaps another source of the same query has one
+	if t == nil { // another source of the same query may have one
 		if s := table.slotOf(ts.key, &ts.id); s != nil {
 			ts.slot.Store(s)
 			t = s.token.Load()
@@ -187,21 +186,21 @@ func (ts *TokenSource) find(ctx context.Context, t *heldToken, r *requirements) 
 	switch {
 	case got != nil:
 		ts.slot.Store(table.slotOf(ts.key, &ts.id))
-		if got.obtained <= begun { // or it is new, however short its life
+		if got.obtained <= begun { // or the token is new, however short its lifetime
 			table.maintain(ctx, ts, got, now)
 		}
 		if !r.force {
-			err = nil // not saved; the observer knows, and so will Flush
+			err = nil // not saved; the observer was told, and Flush returns it
 		}
 		return got, err
 	case allowed && !errors.Is(ctx.Err(), context.Canceled) && r.allow(t, ts.store.now()) && table.holds(ts):
-		return t, nil // an outage, for all the time there was; a sign-out would have emptied the slot
+		return t, nil // an outage that lasted as long as the caller waited; a sign-out would have emptied the slot
 	}
 	return nil, err
 }
 
-// maintain does in the background what a token that is served needs: a refresh in
-// its window, and another attempt to save it.
+// maintain does in the background what a returned token needs: a refresh inside its
+// window, and another try to save it.
 func (t *tokenTable) maintain(ctx context.Context, ts *TokenSource, held *heldToken, now time.Time) {
 	inWindow := isDue(held.refreshAt, now)
 	if !inWindow && !held.unsaved {
@@ -233,8 +232,8 @@ func (t *tokenTable) maintain(ctx context.Context, ts *TokenSource, held *heldTo
 	}
 }
 
-// heldOff reports whether something failed a moment ago that would fail again.
-// The shard's mu is held.
+// heldOff reports whether something failed a moment ago and would fail again. The caller
+// holds the shard's mu.
 func (r *tableRecord) heldOff(s *slot, at *tokencache.AccessToken, now time.Time) bool {
 	if f := r.failures; f != nil {
 		user := f.users[userID(at.HomeAccountID, at.Environment, at.ClientID)]
@@ -245,12 +244,12 @@ func (r *tableRecord) heldOff(s *slot, at *tokencache.AccessToken, now time.Time
 	return s.failures != nil && s.failures.plain.active(now)
 }
 
-// holds reports whether there is still a token for ts: an attempt that found the
-// user signed out has emptied the slot.
+// holds reports whether there is still a token for ts. An attempt empties the slot when
+// it finds that the user has signed out.
 func (t *tokenTable) holds(ts *TokenSource) bool {
 	s := t.slotOf(ts.key, &ts.id)
 	return s != nil && s.token.Load() != nil
 }
 
-// isDue reports whether a time in Unix nanoseconds has come; zero never comes.
+// isDue reports whether a time in Unix nanoseconds has come. Zero means never.
 func isDue(at int64, now time.Time) bool { return at != 0 && now.UnixNano() >= at }

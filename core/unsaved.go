@@ -13,18 +13,18 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// unsaved is what a record should hold and could not be made to hold yet. It is
-// laid over whatever is loaded of its key until a save succeeds; otherwise the
-// next refresh would spend a refresh token that the provider has already
+// unsaved is what a record should contain, and doesn't yet because it could not be saved.
+// It is laid over every record that is loaded under its key until a save succeeds.
+// Otherwise the next refresh would send a refresh token that the provider has already
 // replaced. It is immutable.
 type unsaved struct {
-	serial uint64            // no other of this process has it
+	serial uint64            // unique in this process
 	base   *tokencache.Cache // what was stored when it was made
 	cache  *tokencache.Cache // what should be stored
 
-	// It may have been made of a record with something unsaved in it: the serial
-	// of that, and the record as it was then. When that is saved in the end, only
-	// what is new in this one remains.
+	// It may have been made of a record that had something unsaved: these are the serial
+	// of that, and the record as it was then. When that is saved in the end, only what is
+	// new in this one remains.
 	after       uint64
 	afterRecord *tokencache.Cache
 }
@@ -34,12 +34,12 @@ func (u *unsaved) over(stored *tokencache.Cache) *tokencache.Cache {
 	return tokencache.Merge(u.base, u.cache, stored)
 }
 
-// unsavedVersion begins the version of a record with something unsaved in it.
-// Behind it are the serial and, after a blank, the version of what is stored. No
-// backend's version begins with NUL.
+// unsavedVersion begins the version of a record with unsaved tokens. The serial follows
+// and, after a blank, the version of what is stored. No backend's version begins with
+// NUL.
 const unsavedVersion = "\x00unsaved "
 
-// version is that of a record whose stored part has the given one.
+// version is the version of a record whose stored part has the given one.
 func (u *unsaved) version(stored Version) Version {
 	if u == nil {
 		return stored
@@ -60,9 +60,9 @@ type overlay struct {
 	saving  map[string]*obtained // tokens that are being obtained and saved
 }
 
-// obtained are tokens of one record that are being obtained and saved. A save may
-// have happened though no answer comes, and this process may save again meanwhile: a
-// sign-out, or a refresh of the very token. What was saved last is what counts then.
+// obtained are tokens of one record that are being obtained and saved. A save may have
+// happened although no answer comes, and this process may save again meanwhile: a
+// sign-out, or a refresh of the same token. Then the last save counts.
 type obtained struct {
 	running int
 	changed *tokencache.Cache // what this process saved since; nil for nothing
@@ -116,9 +116,9 @@ func (o *overlay) keys() []string {
 	return keys
 }
 
-// storedVersion translates a version that Load returned into the backend's, and
-// returns what is unsaved in it. ok is false if the record has changed since,
-// which no backend can tell while the change is unsaved.
+// storedVersion translates a version that Load returned into the backend's, and returns
+// the unsaved tokens in it. ok is false if the record has changed since then. No backend
+// can tell that while the change is unsaved.
 func (o *overlay) storedVersion(key string, v Version) (stored Version, u *unsaved, ok bool) {
 	u = o.of(key)
 	switch {
@@ -158,8 +158,8 @@ func (o *overlay) keep(key string, from contents, mine *tokencache.Cache, cause 
 	return u
 }
 
-// settle notes that u is saved, or not wanted any more, and reports whether it
-// was still to be saved.
+// settle notes that u is saved, or no longer wanted, and reports whether it was still
+// unsaved.
 func (o *overlay) settle(key string, u *unsaved) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -177,8 +177,8 @@ func (o *overlay) settle(key string, u *unsaved) bool {
 	return false
 }
 
-// retryAt is when saving is tried again in the background; it is zero where
-// nothing is unsaved.
+// retryAt is the time of the next save in the background. It is zero if nothing is
+// unsaved.
 func (o *overlay) retryAt(key string) time.Time {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -196,7 +196,7 @@ func (o *overlay) due(key string, now time.Time) bool {
 	return true
 }
 
-// saveInBackground tries again to save what is unsaved, when it is time to.
+// saveInBackground tries again to save the unsaved tokens, if it is time for that.
 func (s *Store) saveInBackground(ctx context.Context, key string) {
 	if !s.unsaved.due(key, s.now()) {
 		return
@@ -206,13 +206,13 @@ func (s *Store) saveInBackground(ctx context.Context, key string) {
 		defer s.work.end()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 		defer cancel()
-		_ = s.saveUnsaved(ctx, key) // the observer hears of it, and Flush says so
+		_ = s.saveUnsaved(ctx, key) // the observer is told, and Flush returns the error
 	}()
 }
 
-// Flush waits for running refreshes and saves what is unsaved. It returns
-// ErrRefreshedNotSaved, joined with the causes, when something remains. Call it
-// before the process ends.
+// Flush waits for running refreshes and saves the unsaved tokens. If some remain unsaved,
+// it returns ErrRefreshedNotSaved, joined with the causes. Call it before the process
+// ends.
 func (s *Store) Flush(ctx context.Context) error {
 	errs := []error{s.work.wait(ctx)}
 	for _, key := range s.unsaved.keys() {
@@ -221,7 +221,7 @@ func (s *Store) Flush(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// saveUnsaved saves what is unsaved of key, or says that it still is.
+// saveUnsaved saves the unsaved tokens of key, or returns an error.
 func (s *Store) saveUnsaved(ctx context.Context, key string) error {
 	passage := processGates.arrive(s.gate(key), nil)
 	err := passage.enter(ctx)
@@ -239,9 +239,9 @@ func (s *Store) saveUnsaved(ctx context.Context, key string) error {
 	return s.fail("save", key, notSaved(err))
 }
 
-// saveObtained saves mine, which has tokens that came from the provider. A provider
-// gives single-use refresh tokens once, so a failing store is asked three times
-// before the tokens stay in the process.
+// saveObtained saves mine, which has tokens that the provider issued. A provider issues a
+// single-use refresh token once, so a failing store is tried three times before the
+// tokens stay in the process.
 func (s *Store) saveObtained(ctx context.Context, key string, from contents, mine *tokencache.Cache) (contents, error) {
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
@@ -260,7 +260,7 @@ func (s *Store) saveObtained(ctx context.Context, key string, from contents, min
 	}
 }
 
-// keepUnsaved keeps what could not be saved, and says so.
+// keepUnsaved keeps the tokens that could not be saved, and reports it.
 func (s *Store) keepUnsaved(ctx context.Context, key string, from contents, mine *tokencache.Cache, cause error) (contents, error) {
 	u := s.unsaved.keep(key, from, mine, cause, s.now())
 	writes.Add(1)
@@ -274,7 +274,7 @@ const (
 	firstSavePause, lastSavePause = 50 * time.Millisecond, 200 * time.Millisecond
 )
 
-// isPermanent reports errors that asking again won't change.
+// isPermanent reports errors that another try won't change.
 func isPermanent(err error) bool {
 	for _, permanent := range []error{ErrReadOnly, ErrTooLarge, ErrInvalidKey, ErrCorrupt, ErrDecrypt} {
 		if errors.Is(err, permanent) {

@@ -26,36 +26,36 @@ type TokenSource interface {
 	Token(ctx context.Context, opts ...core.TokenOption) (tokencache.AccessToken, error)
 }
 
-// Transport is an [http.RoundTripper] that attaches the source's token to each
-// request. After a 401 it asks the source for another token, passing on the
-// claims challenge if there is one, and tries once more, provided that the
-// body can be sent again: there is none, or the request has GetBody.
+// Transport is an [http.RoundTripper] that attaches the source's token to each request.
+// After a 401 it asks the source for another token, with the claims challenge if there is
+// one, and sends the request once more. It does so only if the body can be sent again:
+// the request has no body, or has GetBody.
 //
-// A token is sent to the Transport's hosts and to loopback addresses alone: a
-// request to another host is a [*HostError], and nothing is sent. To a host that
-// is no loopback address it goes over https alone. After a redirect to another
-// host the request is sent without the token: Graph redirects downloads to
-// addresses that carry their own authorization and refuse a second one.
+// A token is sent to the Transport's hosts and to loopback addresses alone. A request to
+// another host is a [*HostError], and nothing is sent. To a host that is no loopback
+// address, the token goes over https alone. After a redirect to another host the request
+// is sent without the token: Graph redirects downloads to addresses that contain their
+// own authorization and refuse a second one.
 //
 // A Transport is safe for concurrent use if its source and base are.
 type Transport struct {
 	Source TokenSource
 	Base   http.RoundTripper // http.DefaultTransport if nil
 
-	// Hosts are those that may have the token, besides localhost and loopback
+	// Hosts are the hosts that may get the token, besides localhost and loopback
 	// addresses. Each is the whole name of one host, without a scheme and without
-	// wildcards, in any letter case, and goes for all its ports; with a port
-	// ("graph.contoso.com:8443") for that port alone.
+	// wildcards, in any letter case. It means all ports of the host, or one port if it
+	// names one ("graph.contoso.com:8443").
 	//
-	// Nil means Microsoft Graph's hosts in all clouds, see [GraphHosts]. An empty
-	// list that is not nil means loopback addresses alone.
+	// Nil means Microsoft Graph's hosts in all clouds, see [GraphHosts]. An empty list
+	// that is not nil means loopback addresses alone.
 	Hosts []string
 }
 
-// GraphHosts returns the hosts of Microsoft Graph: global, US Government L4 and
-// L5, and China (https://learn.microsoft.com/graph/deployments), and the canary
-// that Microsoft's own clients send tokens to as well. A program that calls
-// another host besides appends to them.
+// GraphHosts returns the hosts of Microsoft Graph: global, US Government L4 and L5, and
+// China (https://learn.microsoft.com/graph/deployments), and the canary host to which
+// Microsoft's own clients send tokens, too. A program that also calls another host
+// appends it.
 func GraphHosts() []string {
 	return []string{
 		"graph.microsoft.com",
@@ -68,19 +68,19 @@ func GraphHosts() []string {
 
 var graphHosts = GraphHosts()
 
-// ErrInsecure is returned for a request that would carry the token in the
-// clear (RFC 6750 section 5.3).
+// ErrInsecure is returned for a request that would send the token unencrypted (RFC 6750
+// section 5.3).
 var ErrInsecure = errors.New("bearer: a token is not sent over plain http")
 
-// ErrUnsendable is returned where the source's token is no bearer token (its type
-// is another, such as "pop"), is empty, or has a character that no access token
-// has (RFC 6749 appendix A.12): a line break in it would begin another header.
+// ErrUnsendable is returned if the source's token is no bearer token (its type is
+// another, such as "pop"), is empty, or has a character that no access token has (RFC
+// 6749 appendix A.12). A line break in it would begin another header.
 var ErrUnsendable = errors.New("bearer: the token from the source is no bearer token, is empty, or has characters that no token has; sign in again for another one")
 
-// HostError is returned for a request to a host that is none of the Transport's.
-// The request was not sent.
+// HostError is returned for a request to a host that isn't one of the Transport's. The
+// request was not sent.
 type HostError struct {
-	Host string // with its port, where the request's URL has one
+	Host string // with its port, if the request's URL has one
 }
 
 func (e *HostError) Error() string {
@@ -88,8 +88,8 @@ func (e *HostError) Error() string {
 		", which is not among Transport.Hosts; add the host if the token is meant for it"
 }
 
-// RoundTrip implements [http.RoundTripper]. Errors of the source end it as
-// they are; the request was not sent then, or was answered with 401.
+// RoundTrip implements [http.RoundTripper]. Errors of the source are returned unchanged;
+// the request was not sent then, or was answered with 401.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	base := t.Base
 	if base == nil {
@@ -130,7 +130,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// token is the source's, if a header can carry it.
+// token returns the source's token, if a header can hold it.
 func (t *Transport) token(ctx context.Context, opts ...core.TokenOption) (tokencache.AccessToken, error) {
 	token, err := t.Source.Token(ctx, opts...)
 	if err == nil && !(isBearer(token.TokenType) && sendable(token.Secret.Reveal())) {
@@ -149,7 +149,7 @@ func sendable(token string) bool {
 	return token != "" && !strings.ContainsFunc(token, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
-// admit returns the error of a request that the token must not go with.
+// admit returns the error of a request to which the token must not be attached.
 func (t *Transport) admit(u *url.URL) error {
 	if loopback(u.Hostname()) {
 		return nil
@@ -167,7 +167,7 @@ func (t *Transport) admit(u *url.URL) error {
 	return nil
 }
 
-// named reports whether one of the hosts is that of u.
+// named reports whether one of the hosts is the host of u.
 func named(hosts []string, u *url.URL) bool {
 	name := u.Hostname()
 	port := u.Port()
@@ -188,8 +188,8 @@ func loopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
-// authorized is req with the token and body. A RoundTripper must not change
-// the request it was given.
+// authorized returns req with the token and the body. A RoundTripper must not change the
+// request that it was given.
 func authorized(req *http.Request, body io.ReadCloser, token tokencache.AccessToken) *http.Request {
 	r := req.Clone(req.Context())
 	r.Body = body
@@ -209,8 +209,8 @@ func replay(req *http.Request) (body io.ReadCloser, ok bool) {
 	return body, err == nil
 }
 
-// redirectedAway reports whether req follows a redirect that left the host the
-// chain of redirects began with, at any step.
+// redirectedAway reports whether req follows a redirect that left the first host, at any
+// step.
 func redirectedAway(req *http.Request) bool {
 	for r := req; r.Response != nil && r.Response.Request != nil; r = r.Response.Request {
 		if r.Response.Request.URL.Host != req.URL.Host {
@@ -220,15 +220,15 @@ func redirectedAway(req *http.Request) bool {
 	return false
 }
 
-// What discard reads of a refused response, and how long it waits for that.
+// The most that discard reads of a refused response, and the longest time that it waits.
 const (
 	maxDiscard     = 64 << 10
 	discardTimeout = 250 * time.Millisecond
 )
 
-// discard reads the little there is of a refused response, so that its
-// connection can be used again. A server that doesn't finish the response costs
-// the connection, and no more time than that.
+// discard reads a refused response to its end if it is short, so that its connection can
+// be used again. If a server doesn't finish the response in time, the connection is
+// closed.
 func discard(resp *http.Response) {
 	read := make(chan struct{})
 	go func() {

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// maxRetryAfter is MSAL Python's (throttled_http_client.RetryAfterParser).
+// maxRetryAfter is the limit of MSAL Python (throttled_http_client.RetryAfterParser).
 const maxRetryAfter = time.Hour
 
-// RetryAfter returns how long a server wants to be left alone, by its answer's
-// Retry-After header in either of its forms (RFC 9110 section 10.2.3): an hour at
-// most, and 0 where it doesn't say. A date counts from the answer's own, where it
-// has one, since the two come from one clock, and otherwise from now.
+// RetryAfter returns how long a server asks its client to wait, by the Retry-After header
+// of its answer in either form (RFC 9110 section 10.2.3): an hour at most, and 0 if it
+// doesn't say. A date is compared with the answer's own date if it has one, because both
+// come from one clock, and with now otherwise.
 func RetryAfter(answer http.Header, now time.Time) time.Duration {
 	text := strings.TrimSpace(answer.Get("Retry-After"))
 	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
