@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,17 +101,54 @@ func BenchmarkTokenParallel(b *testing.B) {
 
 // BenchmarkSource is what a web server pays that makes a source per request.
 func BenchmarkSource(b *testing.B) {
+	for _, n := range []int{1, 10_000} {
+		b.Run(fmt.Sprintf("keys=%d", n), func(b *testing.B) {
+			ctx := context.Background()
+			store, q, keys := known(b, n)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if _, err := store.TokenSource(keys[i%n], q, nil).Token(ctx); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// With -cpu 1,2 it tells what a second processor brings.
+func BenchmarkSourceParallel(b *testing.B) {
+	ctx := context.Background()
+	const n = 10_000
+	store, q, keys := known(b, n)
+	var first atomic.Int64
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for i := int(first.Add(n / 2)); pb.Next(); i++ {
+			_, _ = store.TokenSource(keys[i%n], q, nil).Token(ctx)
+		}
+	})
+}
+
+// known returns a store that has found a token under each of n keys.
+func known(b *testing.B, n int) (*core.Store, tokencache.Query, []string) {
+	b.Helper()
 	ctx := context.Background()
 	store, q := stored(b)
-	if _, err := store.TokenSource("k", q, nil).Token(ctx); err != nil {
+	c, _, err := store.Load(ctx, "k")
+	if err != nil {
 		b.Fatal(err)
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := store.TokenSource("k", q, nil).Token(ctx); err != nil {
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("user-%05d", i)
+		if _, err := store.Save(ctx, keys[i], c, core.Absent); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := store.TokenSource(keys[i], q, nil).Token(ctx); err != nil {
 			b.Fatal(err)
 		}
 	}
+	return store, q, keys
 }
 
 func stored(b *testing.B) (*core.Store, tokencache.Query) {

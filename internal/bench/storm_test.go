@@ -1,13 +1,17 @@
 package bench
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/graphtoken/graphtoken/backends/filesystem"
 	"github.com/graphtoken/graphtoken/backends/memory"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
 	"github.com/graphtoken/graphtoken/internal/testkit/storm"
 )
 
@@ -68,6 +72,52 @@ func BenchmarkStorm(b *testing.B) {
 			b.Run(name, func(b *testing.B) { storm.Bench(b, storm.Options{Users: users, Stores: 8}, open) })
 		}
 	}
+}
+
+// BenchmarkTokenBesideAStorm tells how long callers with a valid token wait while
+// thousands wait for new ones.
+func BenchmarkTokenBesideAStorm(b *testing.B) {
+	for _, kept := range []bool{true, false} {
+		b.Run(fmt.Sprintf("kept=%t", kept), func(b *testing.B) {
+			for b.Loop() {
+				var took []time.Duration
+				storm.Run(b, storm.Options{Users: 10_000, Stores: 8, Beside: func(ctx context.Context, s *core.Store) {
+					took = timeCalls(ctx, b, s, kept)
+				}}, places["memory"](b)).Want(b, 10_000)
+				slices.Sort(took)
+				b.ReportMetric(0, "ns/op")
+				b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "p50-ns")
+				b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds()), "p99-ns")
+				b.ReportMetric(float64(len(took)), "calls")
+			}
+		})
+	}
+}
+
+// timeCalls asks for a valid token every millisecond until ctx is done, from one source
+// or from a new one each time.
+func timeCalls(ctx context.Context, b *testing.B, s *core.Store, kept bool) (took []time.Duration) {
+	const key = "valid"
+	if _, err := s.Save(ctx, key, users(b, 1), core.Absent); err != nil {
+		b.Error(err)
+		return nil
+	}
+	q := tokencache.Query{HomeAccountID: home(0), Scopes: []string{"User.Read"}}
+	source := s.TokenSource(key, q, nil)
+	if _, err := source.Token(ctx); err != nil {
+		b.Error(err)
+	}
+	for tick := time.NewTicker(time.Millisecond); ctx.Err() == nil; <-tick.C {
+		began := time.Now()
+		if !kept {
+			source = s.TokenSource(key, q, nil)
+		}
+		if _, err := source.Token(ctx); err != nil {
+			b.Error(err)
+		}
+		took = append(took, time.Since(began))
+	}
+	return took
 }
 
 // Users of one record share its lease, and are refreshed one after the other.

@@ -33,6 +33,9 @@ type Options struct {
 	LeaseTTL time.Duration
 	// OneRecord puts all users into one record, instead of one each.
 	OneRecord bool
+	// Beside runs beside the storm, on the first of the stores, until ctx is done. Nil
+	// is for nothing.
+	Beside func(ctx context.Context, s *core.Store) `json:"-"`
 }
 
 // key names a user's record.
@@ -92,8 +95,10 @@ func Run(t testing.TB, o Options, open func() core.TokenBackend) Result {
 
 	c := gather(stores, o, 0, p.Refresh)
 	watch, used := watchMemory(), processorTime()
+	end := beside(t.Context(), o, stores[0])
 	began := time.Now()
 	c.ask()
+	end()
 	r := Result{Ideal: Ideal(o.Users), Wall: time.Since(began), Failed: c.failed, Errors: c.errors, Calls: counts.all()}
 	for _, s := range stores {
 		if err := s.Flush(t.Context()); err != nil {
@@ -103,6 +108,23 @@ func Run(t testing.TB, o Options, open func() core.TokenBackend) Result {
 	r.PeakMB, r.Processor = watch(), processorTime()-used
 	r.Refreshes, r.Spent = p.Refreshes()
 	return r
+}
+
+// beside starts what runs beside the storm, and returns what ends it.
+func beside(ctx context.Context, o Options, s *core.Store) (end func()) {
+	if o.Beside == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		o.Beside(ctx, s)
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
 }
 
 // callers are all who ask for a token at once.
