@@ -1,11 +1,10 @@
-// Package atomicfile replaces the content of a file so that whoever reads it
-// finds the old content or the new, also after a crash: what the backends keep
-// records with that are files.
+// Package atomicfile replaces the content of a file so that a reader finds either the old
+// content or the new, also after a crash. Backends that keep records in files use it.
 //
-// A new file takes the old one's name where the operating system lets it, with the
-// old one's owner and mode. Where it doesn't, because the file is a mount point,
-// say, or lies in a directory that can't be written, [Replace] writes into the old
-// file, in steps of which each leaves a whole copy; [Read] and [Content] find it.
+// A new file takes the old one's name if the operating system allows it, with the old
+// one's owner and mode. If it doesn't (the file is a mount point, or is in a directory
+// that can't be written), [Replace] writes into the old file, in steps of which each
+// leaves a whole copy. [Read] and [Content] find that copy.
 package atomicfile
 
 import (
@@ -23,26 +22,27 @@ import (
 // Replacement is a file's next content.
 type Replacement struct {
 	Name string // of the file, in the directory; no link
-	// Temp names the new file, below the same directory, until it takes Name. What
-	// lies there is removed: the caller keeps others from using the name. If it is
-	// empty, or can't be made, the content is written in place.
+	// Temp names the new file, below the same directory, until it takes Name. A file of
+	// that name is removed, so the caller makes sure that nobody else uses the name. If
+	// Temp is empty, or can't be created, the content is written in place.
 	Temp string
-	// File, unless it is nil, is the new file, made by the caller under the name
+	// File is the new file, unless it is nil: the caller has created it under the name
 	// Temp, empty and open for writing. It is closed in the end.
 	File *os.File
 	Data []byte
-	// Confirm, unless it is nil, is asked before anything is written in place, with
-	// the content that is there, while the file is locked against all others who
-	// write in place. Its error ends the replacement.
+	// Confirm, unless it is nil, is called before anything is written in place, with the
+	// present content, while the file is locked against all other writers in place. Its
+	// error ends the replacement.
 	Confirm func(stored []byte) error
 }
 
-// Replace makes r.Data the content of the file, and makes it last.
+// Replace makes r.Data the content of the file, and makes sure that a power cut doesn't
+// undo it.
 //
-// A file that was there keeps its owner and its mode, as far as permissions go; a
-// new one has mode 0600, and belongs, where root makes it, to the directory's
-// owner. The error is of the os package, and nothing has changed; where neither a
-// new file nor the old one can be written, it tells both reasons.
+// An existing file keeps its owner and its mode, as far as permissions allow. A new file
+// has mode 0600; if root creates it, it belongs to the directory's owner. After an error,
+// which is one of package os, nothing has changed. If neither a new file nor the old one
+// can be written, the error gives both reasons.
 func Replace(ctx context.Context, dir *os.Root, r Replacement) error {
 	p, err := Prepare(dir, r)
 	if err != nil {
@@ -54,8 +54,8 @@ func Replace(ctx context.Context, dir *os.Root, r Replacement) error {
 	return Sync(dir)
 }
 
-// Prepared is a replacement whose content is on the disk, in a file that hasn't
-// taken the name yet: what takes long is over. End it with Replace or Discard.
+// Prepared is a replacement whose content is on the disk, in a file that hasn't taken the
+// name yet: the slow part is done. End it with Replace or Discard.
 type Prepared struct {
 	dir     *os.Root
 	r       Replacement
@@ -102,7 +102,7 @@ func (p *Prepared) Discard() {
 	if p.file == nil {
 		return
 	}
-	// Open, it may be locked, and the name is the caller's for as long.
+	// The file stays open, and so locked, while the name is the caller's.
 	removed := p.dir.Remove(p.r.Temp) == nil
 	_ = p.file.Close()
 	if !removed { // Windows
@@ -154,7 +154,7 @@ func (p *Prepared) rename(old fs.FileInfo) error {
 	return err
 }
 
-// sameRights reports whether a new file would get the same owner and mode of both.
+// sameRights reports whether a new file would get the same owner and mode from both.
 func sameRights(a, b fs.FileInfo) bool {
 	if a == nil || b == nil {
 		return a == nil && b == nil
@@ -178,19 +178,19 @@ func lstatRegular(dir *os.Root, name string) (fs.FileInfo, error) {
 	return info, Located(dir, err)
 }
 
-// errNoTemp is the refusal where the caller knows of no place for a temporary.
+// errNoTemp is the refusal if the caller has no place for a temporary file.
 var errNoTemp = errors.New("its directory can't be written")
 
-// errOwner is the refusal where a new file would be another user's than the old one.
+// errOwner is the refusal if a new file would belong to another user than the old one.
 var errOwner = errors.New("a new file would have another owner")
 
-// isRefusal reports whether the system lets nobody take the file's name, while
-// the file itself may still be written.
+// isRefusal reports whether the system lets no process take the file's name, although the
+// file itself may be writable.
 func isRefusal(err error) bool {
 	return errors.Is(err, errNoTemp) || errors.Is(err, errOwner) || isRefusalBySystem(err)
 }
 
-// writeTemp leaves no file behind unless it is whole.
+// writeTemp leaves a file only if it is whole.
 func writeTemp(dir *os.Root, temp string, data []byte, old fs.FileInfo) error {
 	f, err := createNew(dir, temp)
 	if err != nil {
@@ -206,7 +206,7 @@ func writeTemp(dir *os.Root, temp string, data []byte, old fs.FileInfo) error {
 	return err
 }
 
-// fill writes a new file, and makes its content last.
+// fill writes a new file, and makes its content durable.
 func fill(dir *os.Root, f *os.File, data []byte, old fs.FileInfo) error {
 	if err := inherit(dir, f, old); err != nil {
 		return err
@@ -217,9 +217,8 @@ func fill(dir *os.Root, f *os.File, data []byte, old fs.FileInfo) error {
 	return f.Sync()
 }
 
-// createNew makes a new file for its owner alone. It never follows or reuses
-// what is there, but removes it: that is what a killed process left, or a link
-// that somebody planted.
+// createNew creates a file that its owner alone can use. It never follows or reuses an
+// existing one, but removes it: a killed process left it, or somebody put a link there.
 func createNew(dir *os.Root, name string) (*os.File, error) {
 	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	f, err := dir.OpenFile(name, flags, 0o600)
@@ -232,7 +231,7 @@ func createNew(dir *os.Root, name string) (*os.File, error) {
 	return f, Located(dir, err)
 }
 
-// Remove removes a file, which may be missing. [Sync] makes that last.
+// Remove removes a file, which may be missing. [Sync] makes the removal durable.
 func Remove(dir *os.Root, name string) error {
 	if err := remove(dir, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -240,7 +239,7 @@ func Remove(dir *os.Root, name string) error {
 	return nil
 }
 
-// Sync makes the names in the directory last.
+// Sync makes the names in the directory durable.
 func Sync(dir *os.Root) error { return syncDir(dir) }
 
 func rename(dir *os.Root, from, to string) error {
@@ -251,7 +250,7 @@ func remove(dir *os.Root, name string) error {
 	return Located(dir, Patiently(func() error { return dir.Remove(name) }))
 }
 
-// ReadOnly marks what a read-only file system says with core.ErrReadOnly.
+// ReadOnly adds core.ErrReadOnly to the errors of a read-only file system.
 func ReadOnly(err error) error {
 	if isReadOnly(err) {
 		return fmt.Errorf("%w: %w", core.ErrReadOnly, err)
@@ -259,8 +258,8 @@ func ReadOnly(err error) error {
 	return err
 }
 
-// Located returns an error of dir's methods, which names files as dir does, with
-// their whole paths.
+// Located returns an error of dir's methods with whole paths; those methods name files
+// relative to dir.
 func Located(dir *os.Root, err error) error {
 	switch e := err.(type) {
 	case *fs.PathError:

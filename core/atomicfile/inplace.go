@@ -63,19 +63,19 @@ func copyAt(raw, b []byte) (copied []byte, ok bool) {
 	return copied, [sha256.Size]byte(b[16:16+sha256.Size]) == sha256.Sum256(copied)
 }
 
-// ErrTorn: a write in place was cut off, and no copy of the content is whole. A
-// power failure can do that where the disk doesn't keep what it said to have kept.
+// ErrTorn: a write in place was cut off, and no copy of the content is whole. A power
+// failure can cause that, if the disk loses data that it reported as written.
 var ErrTorn = errors.New("a write in place was cut off, and its copies are damaged")
 
-// Content returns the content of a file that was read as a whole: raw itself, or,
-// where a write in place is under way or was cut off, the copy that counts. It
-// returns ErrTorn where no copy is whole.
+// Content returns the content of a file that was read as a whole: raw itself or, if a
+// write in place is under way or was cut off, the copy that counts. It returns ErrTorn if
+// no copy is whole.
 func Content(raw []byte) ([]byte, error) {
 	data, _, err := content(raw)
 	return data, err
 }
 
-// content also tells whether there are marks.
+// content also reports whether there are marks.
 func content(raw []byte) (data []byte, marked bool, err error) {
 	data = raw
 	whole := true
@@ -98,9 +98,9 @@ func content(raw []byte) (data []byte, marked bool, err error) {
 	return data, marked, nil
 }
 
-// Marked reports whether a mark begins here. A program that reads a file piece by
-// piece asks at every multiple of 4096, but for the first; where it is true, it
-// needs all of the file, and Content.
+// Marked reports whether a mark begins here. A program that reads a file piece by piece
+// calls it at every multiple of 4096 except the first. If it is true, the program needs
+// the whole file, and Content.
 func Marked(piece []byte) bool {
 	return len(piece) >= len(magic) && string(piece[:len(magic)]) == magic
 }
@@ -144,7 +144,8 @@ func change(f file, data []byte, confirm func(stored []byte) error) error {
 		}
 		return err
 	}
-	// The new content counts from here on: what fails now, the next writer mends.
+	// The new content counts from here on. If a later step fails, the next writer
+	// completes it.
 	_ = finish(f, data)
 	return nil
 }
@@ -157,7 +158,7 @@ func prepare(f file, base int64, old, data []byte) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	// No hole stays where finish is going to write: the disk may be full by then.
+	// finish must not find a hole in the file: the disk may be full by then.
 	if _, err := f.WriteAt(make([]byte, base-int64(len(old))), int64(len(old))); err != nil {
 		return err
 	}
@@ -188,8 +189,8 @@ func finish(f file, data []byte) error {
 	return f.Sync()
 }
 
-// settle returns the content, and finishes what somebody else began. Where no copy
-// is whole, all of the file is the content: Confirm tells whether it may go.
+// settle returns the content, and completes what another writer began. If no copy is
+// whole, the whole file is the content; Confirm decides whether it may be replaced.
 func settle(f file) ([]byte, error) {
 	raw, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<62))
 	if err != nil {
@@ -204,12 +205,12 @@ func settle(f file) ([]byte, error) {
 
 func align(n int) int64 { return (int64(n) + block - 1) / block * block }
 
-// lockPatience bounds the wait for another who writes in place. That takes a few
-// fsyncs; a process that was stopped meanwhile isn't waited for.
+// lockPatience limits the wait for another writer in place. That takes a few fsyncs; a
+// process that was stopped meanwhile isn't waited for.
 const lockPatience = 10 * time.Second
 
-// openInPlace opens the file to be written, locked against all others who write
-// it in place: in other containers too, which share the file and no other lock.
+// openInPlace opens the file to be written, locked against all other writers in place:
+// also in other containers, which share the file and no other lock.
 func openInPlace(ctx context.Context, dir *os.Root, name string) (*os.File, error) {
 	f, err := dir.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 // room is how much a file may grow from one content to the next, for Probe.
 const room = 8 << 10
 
-// Probe tries whether Replace would find a way, without changing the file: it
-// writes a temporary of the file's size and a little more, has it take another
-// name in the directory, and removes it. Of r, it needs Name and Temp.
+// Probe tries whether Replace could succeed, without a change to the file: it writes a
+// temporary file that is a little larger than the file, gives it another name in the
+// directory, and removes it. It needs r.Name and r.Temp.
 func Probe(dir *os.Root, r Replacement) error {
 	old, err := lstatRegular(dir, r.Name)
 	if err != nil {
@@ -35,8 +35,8 @@ func Probe(dir *os.Root, r Replacement) error {
 	return nil
 }
 
-// ProbeFile is Probe without the temporary: it opens the file to be written, and
-// finds what keeps another one from taking its name.
+// ProbeFile is Probe without a temporary file: it opens the file to be written, and finds
+// out whether another file could take its name.
 func ProbeFile(dir *os.Root, name string) error {
 	old, err := lstatRegular(dir, name)
 	if err != nil || old == nil {
@@ -66,9 +66,9 @@ func probeReplace(dir *os.Root, r Replacement, old fs.FileInfo) error {
 	return err
 }
 
-// probeInPlace opens the file to be written. Where another one may take its name,
-// it needs not be writable; but a file that nobody may change, whatever the mode,
-// keeps its name too, and opening it tells.
+// probeInPlace opens the file to be written. If another file may take its name, it need
+// not be writable. But a file that nobody may change, whatever its mode, keeps its name
+// too, and the attempt to open it tells.
 func probeInPlace(dir *os.Root, name string, refusal error) error {
 	f, err := dir.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {

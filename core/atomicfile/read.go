@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// Read returns the content of an open file that nobody has read from yet, and what
-// the file was like then. info is f's own. A file that is written in place
-// meanwhile, or was when its writer died, is read so often that the content is
-// whole: the one before, or the one after. Without such writers a reading costs
-// one Stat more than the bytes.
+// Read returns the content of an open file from which nothing has been read yet, and the
+// file's information at that time; info is f's own. If the file is written in place
+// meanwhile, or was when its writer died, it is read again until the content is whole:
+// the old one, or the new one. Without such writers, Read costs one Stat more than the
+// bytes.
 func Read(f *os.File, info fs.FileInfo) ([]byte, fs.FileInfo, error) {
 	raw, err := readAt(f, info.Size())
 	if err != nil {
@@ -39,8 +39,8 @@ func Read(f *os.File, info fs.FileInfo) ([]byte, fs.FileInfo, error) {
 		if same {
 			break
 		}
-		if try == restless {
-			return nil, nil, &fs.PathError{Op: "read", Path: f.Name(), Err: errRestless}
+		if try == maxReads {
+			return nil, nil, &fs.PathError{Op: "read", Path: f.Name(), Err: errKeepsChanging}
 		}
 		if try > 2 {
 			time.Sleep(time.Millisecond)
@@ -50,10 +50,10 @@ func Read(f *os.File, info fs.FileInfo) ([]byte, fs.FileInfo, error) {
 	return data, info, err
 }
 
-// restless is how often a file is read that changes all the time.
-const restless = 50
+// maxReads is how often a file is read that keeps changing.
+const maxReads = 50
 
-var errRestless = errors.New("it is written all the time, and so can't be read as a whole")
+var errKeepsChanging = errors.New("the file keeps changing, so it can't be read as a whole")
 
 func readAt(f *os.File, size int64) ([]byte, error) {
 	raw := make([]byte, size)
@@ -64,9 +64,9 @@ func readAt(f *os.File, size int64) ([]byte, error) {
 	return raw[:n], err
 }
 
-// atRest reports whether the file system's clock has ticked since: a change that
-// comes now will have another date. Linux ticks at least 100 times a second; some
-// file systems, such as FAT, keep even seconds only.
+// atRest reports whether the file system's clock has ticked since: a later change will
+// have another date. Linux ticks at least 100 times a second; some file systems, such as
+// FAT, keep even seconds only.
 func atRest(modified time.Time) bool {
 	tick := 15 * time.Millisecond
 	if modified.Nanosecond() == 0 {

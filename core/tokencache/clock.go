@@ -2,23 +2,24 @@ package tokencache
 
 import "time"
 
-// maxSkew is how far the clocks of machines that share a record may be apart
-// before a token of one is refused at another.
+// maxSkew is the largest difference between the clocks of machines that share a record.
+// If it is larger, one machine refuses the other's tokens.
 const maxSkew = 5 * time.Minute
 
-// At returns the token as a clock has it that says now, or false if that clock
-// must not judge it: a token that was stamped more than 5 minutes in the future
-// comes from a machine whose clock is fast, and its expiry is off by as much.
-// MSAL refuses such a token (AccessToken.Validate in MSAL Go, for one). Whoever
-// is refused refreshes; Put then notes by how much the other clock is ahead,
-// and later tokens of that machine are good here, with their times moved back
-// by so much. So two machines whose clocks differ by hours don't refresh in
-// turns for ever: the fast one refreshes once more, because the slow one's
-// token has expired by its clock, and from then on both use the token it got.
+// At returns the token with its times by a clock that says now. It returns false if this
+// clock can't judge the token: a token that was stamped more than 5 minutes in the future
+// comes from a machine whose clock is fast, so its expiry is wrong by as much. MSAL
+// refuses such a token, too (for example AccessToken.Validate in MSAL Go).
 //
-// What was noted is too little by the age that the token had then, at most. A
-// token whose times, moved back, are still in the future is refused, and Put
-// notes the larger difference.
+// A program whose token is refused refreshes. Put then notes by how much the other clock
+// is ahead; later tokens of that machine are good here, with their times moved back. So
+// two machines whose clocks differ by hours don't refresh in turns for ever: the fast one
+// refreshes once more, because the slow one's token has expired by its clock, and from
+// then on both use the new token.
+//
+// The noted difference can be too small, by the age that the token had then. A token
+// whose times are still in the future after they are moved back is refused, and Put notes
+// the larger difference.
 func (t AccessToken) At(now time.Time) (AccessToken, bool) {
 	latest := now.Add(maxSkew)
 	if !t.CachedAt.After(latest) {
@@ -36,8 +37,8 @@ func (t AccessToken) At(now time.Time) (AccessToken, bool) {
 	return t, true
 }
 
-// ahead is by how many seconds the clock of another machine is ahead, the most
-// that the user's tokens tell; 0 if none is.
+// ahead returns by how many seconds another machine's clock is ahead: the most that the
+// user's tokens tell, or 0.
 func (p *putting) ahead() int64 {
 	var ahead int64
 	for _, e := range p.g {
@@ -57,15 +58,15 @@ func seconds(n int64) time.Duration {
 }
 
 const (
-	// defaultLifetime is of a token that nothing is known of.
+	// defaultLifetime is the lifetime of a token that nothing tells about.
 	defaultLifetime = 60 * 60
-	// maxLifetime bounds what a provider says: no access token lives for a year.
+	// maxLifetime limits the lifetime in an answer: no access token lives for a year.
 	maxLifetime = 365 * 24 * 60 * 60
 )
 
 func clampLifetime(seconds int) int { return min(max(seconds, -maxLifetime), maxLifetime) }
 
-// lifetime is how long the access token is good for, in seconds from Sent.
+// lifetime is the access token's lifetime in seconds, from Sent.
 func (r TokenResponse) lifetime() int {
 	if r.ExpiresIn != 0 {
 		return clampLifetime(r.ExpiresIn)
@@ -74,7 +75,7 @@ func (r TokenResponse) lifetime() int {
 	if left := r.ExpiresOn - sent; r.ExpiresOn > 0 && left > 0 {
 		return int(min(left, maxLifetime))
 	}
-	// The provider's clock counts in the token, and Sent is ours.
+	// The times in the token are by the provider's clock, and Sent is by ours.
 	if c, err := readClaims(r.AccessToken); err == nil {
 		expires, issued := c.date("exp"), c.date("iat")
 		left := expires - sent

@@ -28,7 +28,7 @@ var sectionNames = [kinds]string{"AccessToken", "Account", "IdToken", "RefreshTo
 // credentialTypes are the values of credential_type.
 var credentialTypes = [kinds]string{accessTokens: "AccessToken", idTokens: "IdToken", refreshTokens: "RefreshToken"}
 
-// field names what the package reads of an entry.
+// field names a member of an entry that the package reads.
 type field uint8
 
 const (
@@ -87,9 +87,9 @@ type entry struct {
 	*content
 }
 
-// content is what an entry says. It is behind a pointer of its own because of
-// package fmt: asked to print a field that is not exported with a verb that
-// doesn't fit, it prints what is behind one pointer, and no method can stop it.
+// content is the text of an entry. It is behind a pointer because of package fmt: asked
+// to print a field that is not exported with a verb that doesn't fit, fmt prints what one
+// pointer leads to, and no method can prevent it.
 type content struct {
 	raw    string         // the JSON value
 	field  [fields]string // strings and numbers; a null is ""
@@ -105,17 +105,17 @@ func blankEntry(k kind, key string) *entry {
 	return &both.entry
 }
 
-// opaqueEntry is one that nothing is read of.
+// opaqueEntry returns an entry of which nothing is read.
 func opaqueEntry(key, raw string) *entry {
 	e := blankEntry(kinds, key)
 	e.raw = raw
 	return e
 }
 
-// environments are the hosts that stand for one cloud, and the one that stands
-// for all of them: tokens are good at any.
-// https://learn.microsoft.com/entra/identity-platform/authentication-national-cloud
-// and the aliases that instance discovery returns.
+// environments maps the hosts of each cloud to the one that stands for all of them:
+// tokens are good at any.
+// https://learn.microsoft.com/entra/identity-platform/authentication-national-cloud and
+// the aliases that instance discovery returns.
 var environments = map[string]string{
 	"login.windows.net":       "login.microsoftonline.com",
 	"login.microsoft.com":     "login.microsoftonline.com",
@@ -124,11 +124,11 @@ var environments = map[string]string{
 	"login.usgovcloudapi.net": "login.microsoftonline.us",
 }
 
-// publicCloud is Microsoft's, which an entry without an environment belongs to.
+// publicCloud is Microsoft's public cloud. An entry without an environment belongs to it.
 const publicCloud = "login.microsoftonline.com"
 
-// cloud returns the one host that stands for an environment, whatever alias
-// and letter case it is written in. All comparisons of environments go by it.
+// cloud returns the host that stands for an environment, whatever alias and letter case
+// the environment is written in. All comparisons of environments use it.
 func cloud(host string) string {
 	if host == "" || host == publicCloud { // nearly always
 		return publicCloud
@@ -140,13 +140,13 @@ func cloud(host string) string {
 	return host
 }
 
-// owner returns who the entry belongs to.
+// owner returns the owner of the entry.
 func (e *entry) owner() owner {
 	return owner{fold(e.field[homeAccountID]), cloud(e.field[environment])}
 }
 
-// identity is the same for two entries of one user that stand for the same
-// thing, whatever keys they stand under.
+// identity is the same for two entries of one user that mean the same token, whatever
+// their keys are.
 func (e *entry) identity() string {
 	if e.opaque() {
 		return e.place()
@@ -179,24 +179,24 @@ func (e *entry) identity() string {
 	return fold(strings.Join(parts, "\x00"))
 }
 
-// special reports a token that was given for more than its client, tenant and
-// scopes, or that needs more than itself to be used: other MSALs file tokens
-// that are bound to a key, to the assertion of who is acted for, to claims, or
-// to parameters of a request (federated managed identities), beside plain ones.
-// None is good for who asks for less.
+// special reports a token that was issued for more than its client, tenant and scopes, or
+// that can't be used alone. Other MSALs store tokens that are bound to a key, to the
+// assertion of a user on whose behalf a service acts, to claims, or to parameters of a
+// request (federated managed identities), beside plain ones. None of them is good for a
+// query that asks for less.
 func (e *entry) special() bool {
 	f := &e.field
 	return f[keyID] != "" || f[cacheKey] != "" || f[claimsHash] != "" || f[assertionHash] != "" ||
 		f[credentialType] != "" && e.kind < kinds && !strings.EqualFold(f[credentialType], credentialTypes[e.kind])
 }
 
-// bound reports a token that is no plain bearer token. RFC 6750 is about those
+// bound reports a token that is no plain bearer token. RFC 6750 is about plain ones
 // alone; other types (pop, ssh-cert, mtls_pop, DPoP) need a key.
 func (e *entry) bound() bool {
 	return e.special() || e.kind == accessTokens && e.field[tokenType] != "" && !strings.EqualFold(e.field[tokenType], "Bearer")
 }
 
-// place is where the entry stands, which no other entry shares.
+// place is where the entry is; no other entry has the same place.
 func (e *entry) place() string { return "\x00" + strconv.Itoa(int(e.kind)) + e.key }
 
 func byKey(a, b *entry) int {
@@ -206,10 +206,10 @@ func byKey(a, b *entry) int {
 	return strings.Compare(a.raw, b.raw)
 }
 
-// opaque reports an entry that is no object: it is kept, and used for nothing.
+// opaque reports an entry that is no object. It is kept and not used.
 func (e *entry) opaque() bool { return !strings.HasPrefix(e.raw, "{") }
 
-// equal reports whether two entries say the same, whatever their white space.
+// equal reports whether two entries have the same content, whatever their white space.
 func equal(a, b *entry) bool {
 	if a == b {
 		return true
@@ -228,10 +228,10 @@ func compact(raw string) string {
 	return b.String()
 }
 
-// detached returns an entry with the same fields that doesn't hold the document in
-// memory that e was read from. What leaves the package may live longer than that:
-// the secret stands in a piece of memory of its own, and all else in another, since
-// one for both would be rounded up by more.
+// detached returns an entry with the same fields that doesn't keep the document in memory
+// from which e was read. Entries that leave the package may live longer than the
+// document. The secret gets a piece of memory of its own, and all other fields share
+// another: one piece for both would be rounded up by more.
 func (e *entry) detached() *entry {
 	size := 0
 	for f, text := range e.field {
@@ -257,7 +257,7 @@ func (e *entry) detached() *entry {
 	return d
 }
 
-// number is a field that is a count of seconds.
+// number returns a field that is a count of seconds.
 func (e *entry) number(f field) int64 {
 	s := e.field[f]
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
@@ -279,8 +279,8 @@ func (e *entry) time(f field) time.Time {
 	return time.Time{}
 }
 
-// collapse makes a group of entries in any order: one of each identity, the
-// newest. It works in place.
+// collapse makes a group of entries, which may be in any order. Of each identity it keeps
+// the newest. It works in place.
 func (g group) collapse() group {
 	slices.SortFunc(g, byKey) // maps have no order, and ties must not be left to chance
 	crowded := false

@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// Library is one that works on the same record. Libraries read the fields of an
-// entry, whatever key it stands under, but write where their own keys say. If
-// that is elsewhere, the refresh token that they spent stays beside the one they
-// got, and MSAL Go, Node and Java take either. So whatever this package replaces
-// keeps its key, and a program that signs in first, beside one of these, names it
-// in TokenResponse.Library.
+// Library is another library that works on the same record. Libraries read the fields of
+// an entry, whatever its key is, but they write under keys of their own. If a library
+// writes under another key, the refresh token that it used stays beside the new one, and
+// MSAL Go, Node and Java may take either. So this package keeps the key of an entry that
+// it replaces, and a program that signs in first, beside one of these libraries, names
+// the library in TokenResponse.Library.
 type Library uint8
 
 const (
-	// AnyLibrary has MSAL Python's keys, in which the scopes of the request are
-	// part of a refresh token's; python-o365 reads them there.
+	// AnyLibrary has MSAL Python's keys. They have the request's scopes in the key of a
+	// refresh token, and python-o365 reads them there.
 	AnyLibrary Library = iota
 	MSALPython
 	MSALGo
@@ -32,8 +32,8 @@ func (l Library) scopes(scopes []string) []string {
 	return scopes
 }
 
-// environment is the alias that the library files tokens under: Node and Java
-// take the cloud's preferred cache host (instance discovery's preferred_cache).
+// environment is the alias under which the library stores tokens: Node and Java use the
+// cloud's preferred cache host (preferred_cache in instance discovery).
 func (l Library) environment(host string) string {
 	if (l == MSALNode || l == MSALJava) && cloud(host) == publicCloud {
 		return "login.windows.net"
@@ -43,8 +43,8 @@ func (l Library) environment(host string) string {
 
 func (l Library) keysRefreshTokensByScope() bool { return l == AnyLibrary || l == MSALPython }
 
-// key is where a library files a new entry: token_cache.py (key_makers) of MSAL
-// Python, items.go and tokens.go of MSAL Go, CacheHelpers and NodeStorage
+// key is the key under which a library stores a new entry: token_cache.py (key_makers) of
+// MSAL Python, items.go and tokens.go of MSAL Go, CacheHelpers and NodeStorage
 // (generateCredentialKey) of MSAL Node, and the CacheEntity classes of MSAL for Java.
 func (p *putting) key(k kind) string {
 	r := p.r

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// Marshal writes the document: what every MSAL and python-o365 read. The same
-// cache gives the same bytes, and what was not changed since Parse is written
-// as it was read.
+// Marshal writes the document, which every MSAL and python-o365 read. The same cache
+// gives the same bytes. Entries that haven't changed since Parse are written as they were
+// read.
 func (c *Cache) Marshal() ([]byte, error) {
 	var sections [kinds][]*entry
 	size := 2
@@ -50,8 +50,8 @@ func (c *Cache) Marshal() ([]byte, error) {
 	return w.buf, nil
 }
 
-// rename gives entries of the same key, which different users may have, keys of
-// their own: a name must not stand twice, because readers keep one value.
+// rename gives other keys to entries with the same key, which different users may have. A
+// name must not occur twice, because readers keep one value.
 func rename(entries []*entry) []*entry {
 	same := func(i int) bool { return i > 0 && entries[i].key == entries[i-1].key }
 	unique := true
@@ -113,7 +113,7 @@ func (w *writer) raw(value string) {
 	w.comma = true
 }
 
-// appendString writes a JSON string. What MSAL writes needs no escapes.
+// appendString writes a JSON string. MSAL's strings need no escapes.
 func appendString(buf []byte, s string) []byte {
 	if strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) < 0 {
 		buf = append(buf, '"')

@@ -5,23 +5,22 @@ import (
 	"slices"
 )
 
-// Merge returns what is to be stored when mine was made of base, and theirs
-// was stored meanwhile. A nil cache is an empty one. None of them is changed.
+// Merge returns what has to be stored if mine was made of base, and theirs was stored
+// meanwhile. A nil cache is an empty one. None of the three is changed.
 //
-// What one side alone changed counts. Where both did, it goes user by user, and
-// a user of two providers counts as two:
+// A change on one side alone counts. If both sides changed, Merge goes user by user; a
+// user of two providers counts as two:
 //
-//   - A sign-out (the user's account is gone) wins over a refresh, which changed
-//     tokens of a user who was there before. It loses to a new sign-in: a Put
-//     with the GrantType of one, or a user who was not in base. So does the
-//     removal of all of an application's tokens of a client from what is stored.
-//   - Otherwise, of two changes to the same token, the later wins; a refresh
-//     token takes its access token's stamp. In a tie what is stored wins.
-//   - A change wins over the removal of a single token, unless the change left
-//     the secret as it was.
+//   - A sign-out (the user's account is gone) wins over a refresh, which changed tokens of
+//     a user who was there before. It loses to a new sign-in: a Put with the GrantType of
+//     a sign-in, or a user who was not in base. The same holds for the removal of all of
+//     an application's tokens of one client.
+//   - Otherwise, of two changes to the same token, the later wins; a refresh token has its
+//     access token's stamp. On a tie the stored one wins.
+//   - A change wins over the removal of a single token, unless the change left the secret
+//     as it was.
 //
-// What is stored keeps its keys, and metadata of an application goes with its
-// tokens.
+// Stored entries keep their keys. The metadata of an application goes when its tokens go.
 func Merge(base, mine, theirs *Cache) *Cache {
 	for _, c := range []**Cache{&base, &mine, &theirs} {
 		if *c == nil {
@@ -95,9 +94,9 @@ func mergeEntries(base, mine, theirs group) group {
 	return merged.collapse()
 }
 
-// withoutSignedOut are an application's tokens but for those of clients that
-// were signed out meanwhile: they were in base, and are gone. A refresh is no
-// sign-in, and must not bring them back.
+// withoutSignedOut returns an application's tokens without those of clients that were
+// signed out meanwhile: their tokens were in base, and are gone. A refresh is no sign-in,
+// and must not bring them back.
 func (g group) withoutSignedOut(base, theirs group) group {
 	was, is := base.clients(), theirs.clients()
 	return slices.DeleteFunc(slices.Clone(g), func(e *entry) bool {
@@ -106,7 +105,7 @@ func (g group) withoutSignedOut(base, theirs group) group {
 	})
 }
 
-// clients are those that have an access token, folded.
+// clients returns the clients that have an access token, in lower case.
 func (g group) clients() map[string]bool {
 	clients := make(map[string]bool)
 	for _, e := range g {
@@ -117,8 +116,7 @@ func (g group) clients() map[string]bool {
 	return clients
 }
 
-// pick returns what becomes of one entry. Where both sides changed it, decide
-// says.
+// pick returns the result for one entry. If both sides changed it, decide chooses.
 func pick(base, mine, theirs *entry, decide func() *entry) *entry {
 	switch {
 	case same(theirs, base): // to the letter, before white space
@@ -168,8 +166,8 @@ func same(a, b *entry) bool {
 	return a == b || a != nil && b != nil && a.kind == b.kind && a.key == b.key && a.raw == b.raw
 }
 
-// signedOut reports whether the user was in base and is no more. MSAL leaves
-// tokens of other clients behind.
+// signedOut reports whether the user was in base and is no longer there. MSAL leaves
+// tokens of other clients in the record.
 func (g group) signedOut(base group) bool {
 	return len(g) == 0 || base.hasAccount() && !g.hasAccount()
 }
@@ -178,9 +176,9 @@ func (g group) hasAccount() bool {
 	return slices.ContainsFunc(g, func(e *entry) bool { return e.kind == accounts && !e.opaque() })
 }
 
-// signedInSince reports whether the user signed in since base: was not there,
-// or has an account that says so. A library that takes our stamps away makes a
-// sign-in look like a refresh, and never a refresh like a sign-in.
+// signedInSince reports whether the user has signed in since base: the user was not
+// there, or has an account that says so. If a library takes our stamps away, a sign-in
+// looks like a refresh, and a refresh never looks like a sign-in.
 func (g group) signedInSince(base group) bool {
 	if len(base) == 0 {
 		return len(g) > 0
@@ -194,7 +192,8 @@ func (g group) signedInSince(base group) bool {
 	return false
 }
 
-// lastSignInSince is when the user signed in last, if not in base; zero for never.
+// lastSignInSince returns when the user signed in last, if not in base, and zero
+// otherwise.
 func (g group) lastSignInSince(base group) (last int64) {
 	was := base.signIns()
 	for _, e := range g {
@@ -206,9 +205,8 @@ func (g group) lastSignInSince(base group) (last int64) {
 }
 
 // isOf reports whether e is a refresh token of a sign-in at the given time, or of a
-// refresh after it. Against a refresh of the session before, such a token counts,
-// whatever the stamps say: the session before may have been ended, and requests
-// cross on their way.
+// refresh after it. Such a token wins over a refresh of the session before, whatever the
+// stamps say: that session may have been ended, and requests can overtake each other.
 func (e *entry) isOf(signIn int64) bool {
 	return e.kind == refreshTokens && !e.opaque() && signIn != 0 && e.sent().nano >= signIn
 }
@@ -223,7 +221,7 @@ func (g group) signIns() map[stamp]bool {
 	return all
 }
 
-// signIn is when Put noted a sign-in at an account.
+// signIn returns when Put noted a sign-in at an account.
 func (e *entry) signIn() stamp {
 	if e.kind != accounts || e.opaque() {
 		return stamp{}
@@ -231,9 +229,9 @@ func (e *entry) signIn() stamp {
 	return e.sent()
 }
 
-// settleApps makes the metadata of applications that theirs doesn't have go with
-// their tokens: a record that was deleted must not come back as metadata alone,
-// and MSAL Go finds no refresh token without it.
+// settleApps removes the metadata of applications that theirs doesn't have, unless their
+// tokens are there. A record that was deleted must not come back as metadata alone; and
+// without the metadata, MSAL Go finds no refresh token.
 func (c *Cache) settleApps(mine, theirs *Cache) {
 	var hadMine, hadTheirs, has map[string]bool
 	for id, e := range mine.in().apps {
@@ -252,7 +250,7 @@ func (c *Cache) settleApps(mine, theirs *Cache) {
 	}
 }
 
-// clients are those that have a token, with their clouds.
+// clients returns the clients that have a token, with their clouds.
 func (c *Cache) clients() map[string]bool {
 	clients := make(map[string]bool)
 	for _, g := range c.in().groups {
@@ -265,7 +263,7 @@ func (c *Cache) clients() map[string]bool {
 	return clients
 }
 
-// client is the client that the entry belongs to, in its cloud.
+// client returns the entry's client, in its cloud.
 func (e *entry) client() string {
 	return fold(e.field[clientID]) + "\x00" + cloud(e.field[environment])
 }

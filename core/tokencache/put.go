@@ -11,18 +11,17 @@ import (
 	"unicode/utf8"
 )
 
-// TokenResponse is a successful answer of a token endpoint (RFC 6749 section
-// 5.1, and Microsoft's additions), with what is known of the request.
+// TokenResponse is a successful answer of a token endpoint (RFC 6749 section 5.1, and
+// Microsoft's additions), together with facts about the request.
 type TokenResponse struct {
 	AccessToken, RefreshToken, IDToken string
 	ClientInfo                         string // see HomeAccountID
-	Scope                              string // see SplitScopes; the requested one where the answer has none
+	Scope                              string // see SplitScopes; the requested scopes if the answer has none
 	TokenType                          string // "Bearer" if empty
 	FamilyID                           string // "foci"
-	// ExpiresIn is in seconds from Sent, and a year at most. Where it is 0, the
-	// answer has none that can be used, and ExpiresOn counts, or else what the
-	// access token says of itself (the exp claim of a JWT), or else an hour. A
-	// negative one is of a token that has expired.
+	// ExpiresIn is in seconds from Sent, and a year at most. If it is 0, the answer has
+	// no usable one. Then ExpiresOn counts, or else the exp claim of the access token, if
+	// that is a JWT, or else an hour. A negative one means a token that has expired.
 	ExpiresIn               int
 	ExpiresOn               int64 // seconds since 1970: "expires_on", which some providers answer with
 	ExtExpiresIn, RefreshIn int   // seconds from Sent
@@ -30,38 +29,38 @@ type TokenResponse struct {
 	ClientID    string
 	Environment string // host of the authority; login.microsoftonline.com if empty
 	Tenant      string // its tenant segment, as it was asked: the realm
-	// HomeAccountID is whose tokens these are, where ClientInfo is empty. With
-	// neither, and no id token, they are the application's own, and a refresh
-	// token among them is an error.
+	// HomeAccountID names the owner of the tokens, if ClientInfo is empty. Without both,
+	// and without an ID token, the tokens are the application's own, and a refresh token
+	// among them is an error.
 	HomeAccountID string
-	// Username is the user's name, where there is no id token to tell it.
+	// Username is the user's name, if no ID token tells it.
 	Username string
-	// Extra is text that is kept with the access token and is in
-	// [AccessToken.Extra], for what a provider answers beside RFC 6749's members. It
-	// must be UTF-8, and may be secret. A token without it has none, whatever the
-	// token that it replaces had.
+	// Extra is text that is kept with the access token, in [AccessToken.Extra]: members
+	// of a provider's answer that RFC 6749 doesn't have. It must be UTF-8, and may be
+	// secret. A token without it has none, whatever the token had that it replaces.
 	Extra string
-	// GrantType of the request, if known. A sign-in (anything but a refresh)
-	// survives a concurrent sign-out; see Merge. Tokens of client_credentials are
-	// the application's own: ClientInfo, IDToken, RefreshToken and HomeAccountID
-	// are ignored there.
+	// GrantType is the grant type of the request, if it is known. A sign-in (any grant
+	// but a refresh) survives a concurrent sign-out; see Merge. Tokens of
+	// client_credentials are the application's own: ClientInfo, IDToken, RefreshToken and
+	// HomeAccountID are ignored then.
 	GrantType string
-	// Library is whose keys new entries get, if another library works on the
-	// record too. What is there keeps its key.
+	// Library tells whose keys new entries get, if another library works on the record
+	// too. Existing entries keep their keys.
 	Library Library
-	// Sent is when the request was sent; now if zero. Lifetimes count from
-	// there: a process that slept over the answer must not trust a dead token.
+	// Sent is when the request was sent; zero means now. Lifetimes are counted from then:
+	// a process that slept while the answer waited must not trust a token that has
+	// expired.
 	Sent time.Time
 }
 
 // errUnusable begins the errors of Put.
 var errUnusable = errors.New("tokencache: unusable token response")
 
-// Put files a token response, each of its tokens in place of what stood for the
-// same thing. A refresh token or client info that the response doesn't have
-// leaves what is there. On error the cache is unchanged.
+// Put stores the tokens of a response. Each replaces the token that it succeeds. If the
+// response has no refresh token or no client info, the old one stays. On error the cache
+// is unchanged.
 //
-// Claims of the id token are read and not verified: it came from the token
+// Claims of the ID token are read and not verified: the token came from the token
 // endpoint, over TLS (OpenID Connect Core section 3.1.3.7).
 func (c *Cache) Put(r TokenResponse) error {
 	if r.AccessToken == "" {
@@ -128,9 +127,9 @@ func (c *Cache) Put(r TokenResponse) error {
 	return nil
 }
 
-// check refuses what no document and no HTTP header could hold. Tokens and
-// their type are of printable ASCII (VSCHAR, RFC 6749 appendix A): one with a
-// line break would become a second header.
+// check refuses values that no document and no HTTP header could hold. Tokens and their
+// type are printable ASCII (VSCHAR, RFC 6749 appendix A): a token with a line break would
+// become a second header.
 func (r TokenResponse) check() error {
 	for _, token := range []struct{ name, text string }{
 		{"access token", r.AccessToken}, {"refresh token", r.RefreshToken}, {"id token", r.IDToken}, {"token type", r.TokenType},
@@ -147,7 +146,7 @@ func (r TokenResponse) check() error {
 	return nil
 }
 
-// putting is one Put.
+// putting is one call of Put.
 type putting struct {
 	r           TokenResponse
 	home        string
@@ -181,15 +180,15 @@ func (p *putting) accessToken() {
 		o = append(o, member{fieldNames[extra], r.Extra})
 	}
 	e := p.entry(accessTokens, p.key(accessTokens), o)
-	// What the new token can do, and what has expired, need not be kept.
+	// Tokens that can do no more than the new one, and expired tokens, need not be kept.
 	p.put(e, func(old *entry) bool {
 		return sameClient(old.field[clientID], r.ClientID) && strings.EqualFold(old.field[realm], r.Tenant) &&
 			strings.EqualFold(cmp.Or(old.field[tokenType], "Bearer"), r.TokenType) && !old.special() &&
 			(covers(e, old.scopes) || old.number(expiresOn) <= r.Sent.Unix())
 	})
-	// A refresh token is filed under the scopes of its access token, which may have
-	// kept another writer's spelling. python-o365 asks with those the next time, and
-	// files what it gets under them.
+	// A refresh token is stored with the scopes of its access token, which may be spelled
+	// as another library wrote them. python-o365 asks with those scopes the next time,
+	// and stores the answer under them.
 	if kept := p.g[len(p.g)-1].field[target]; p.err == nil && kept != "" {
 		p.r.Scope = kept
 	}
@@ -211,8 +210,9 @@ func (p *putting) refreshToken() {
 		o = append(o, member{"family_id", r.FamilyID})
 	}
 	e := p.entry(refreshTokens, p.key(refreshTokens), o)
-	// A client that joins a family has spent its own token, which would go first.
-	// The family's stays beside a client's own: it is others' too.
+	// A client that joins a family has spent its own refresh token, which would come
+	// first. The family's token stays beside a client's own, because other clients need
+	// it.
 	p.put(e, func(old *entry) bool {
 		return r.FamilyID != "" && old.field[familyID] == "" && sameClient(old.field[clientID], r.ClientID) && !old.special()
 	})
@@ -231,7 +231,7 @@ func (p *putting) idToken() {
 	p.put(e, nil)
 }
 
-// account adds what the response says of the user to what is known already.
+// account adds the response's facts about the user to those that are known already.
 func (p *putting) account(claims idTokenClaims) {
 	r := p.r
 	known := slices.IndexFunc(p.g, func(e *entry) bool {
@@ -240,7 +240,7 @@ func (p *putting) account(claims idTokenClaims) {
 	at, raw := p.key(accounts), "{}"
 	o := object{{"home_account_id", p.home}, {"environment", p.environment}, {"realm", r.Tenant}}
 	if known >= 0 {
-		// The identity stays as whoever wrote it spelt it.
+		// The identity stays as its first writer spelled it.
 		at, raw, o = p.g[known].key, p.g[known].raw, nil
 	}
 	if name := cmp.Or(claims.username, r.Username); name != "" || known < 0 {
@@ -263,8 +263,8 @@ func (p *putting) account(claims idTokenClaims) {
 	p.put(p.patched(accounts, at, raw, o), nil)
 }
 
-// username is the user's name in another tenant, the best guess where the
-// response has none.
+// username returns the user's name in another tenant, the best guess if the response has
+// none.
 func (p *putting) username() string {
 	for _, e := range p.g {
 		if e.kind == accounts && e.field[username] != "" {
@@ -274,7 +274,7 @@ func (p *putting) username() string {
 	return ""
 }
 
-// signIn reports whether the user was there.
+// signIn reports whether the request was a sign-in.
 func (r TokenResponse) signIn() bool {
 	switch r.GrantType {
 	case "", "refresh_token", "client_credentials":
@@ -283,8 +283,8 @@ func (r TokenResponse) signIn() bool {
 	return true
 }
 
-// app is the metadata of the application. A client has one entry in a cloud,
-// whatever host it stands under: MSAL Node refuses to choose between two
+// app returns the metadata of the application. A client has one entry in a cloud,
+// whatever its host is: MSAL Node refuses to choose between two
 // (multiple_matching_appMetadata).
 func (p *putting) app(apps map[string]*entry) *entry {
 	at, raw := p.key(appMetadata), "{}"
@@ -302,7 +302,7 @@ func (p *putting) app(apps map[string]*entry) *entry {
 	return p.patched(appMetadata, at, raw, o)
 }
 
-// put adds e, and removes what has its identity and what replaces says.
+// put adds e, and removes the entries that have its identity or that replaces selects.
 func (p *putting) put(e *entry, replaces func(old *entry) bool) {
 	if p.err != nil {
 		return
@@ -314,8 +314,8 @@ func (p *putting) put(e *entry, replaces func(old *entry) bool) {
 	p.g = slices.DeleteFunc(p.g, func(old *entry) bool {
 		return old.kind == e.kind && (old.key == e.key && old.opaque() || old.identity() == identity || replaces != nil && !old.opaque() && replaces(old))
 	})
-	// What is something else, and has the key already, keeps it: MSAL Python
-	// files a token that is bound to a key under the key of a plain one.
+	// If an entry of another identity has the key already, it keeps the key: MSAL Python
+	// stores a token that is bound to a key under the key of a plain one.
 	at := e.key
 	for n := 1; slices.ContainsFunc(p.g, func(old *entry) bool { return old.kind == e.kind && old.key == at }); n++ {
 		at = e.key + "-" + strconv.Itoa(n)
@@ -323,8 +323,8 @@ func (p *putting) put(e *entry, replaces func(old *entry) bool) {
 	p.g = append(p.g, &entry{e.kind, at, e.content})
 }
 
-// inherit gives e what its predecessor has that this package doesn't know, and
-// its place.
+// inherit gives e the place of its predecessor, and those of its members that this
+// package doesn't know.
 func (p *putting) inherit(e, old *entry) *entry {
 	unknown, err := unknownMembers(old.raw)
 	if err == nil && unknown != "" {
@@ -337,16 +337,15 @@ func (p *putting) inherit(e, old *entry) *entry {
 	return e.inPlaceOf(old)
 }
 
-// keyMembers are what libraries make keys of, but for what the identity has.
+// keyMembers are the members of which libraries make keys, except those in the identity.
 var keyMembers = []string{"home_account_id", "environment", "client_id", "realm", "target"}
 
-// inPlaceOf puts what e says where old stands: under its key, and with the
-// members that the key was made of as they are there. The library that wrote old
-// replaces what stands under that key, and what stands elsewhere it keeps
-// beside its own: it would spend a spent refresh token again. MSAL Python makes
-// the key from the members of the entry that it found. A refresh token without
-// scopes gets them all the same: MSAL Go, Node and Java file none, and python-o365
-// asks for those of the refresh token.
+// inPlaceOf puts e in the place of old: under its key, and with the members of which the
+// key was made. The library that wrote old replaces the entry under that key; an entry
+// under another key would stay, and the library would send a refresh token that is spent.
+// MSAL Python makes the key from the members of the entry that it found. A refresh token
+// without scopes gets them all the same: MSAL Go, Node and Java store none, and
+// python-o365 asks for those of the refresh token.
 func (e *entry) inPlaceOf(old *entry) *entry {
 	if old.opaque() || e.opaque() {
 		return e
@@ -413,8 +412,7 @@ func members(raw string) (all []rawMember, err error) {
 	return all, err
 }
 
-// unknownMembers are the members of an entry that Put doesn't write, each
-// behind a comma.
+// unknownMembers are the members of an entry that Put doesn't write, each after a comma.
 func unknownMembers(raw string) (string, error) {
 	w := &writer{comma: true}
 	s := &scanner{text: raw}
@@ -443,8 +441,7 @@ func (p *putting) entry(k kind, key string, o object) *entry {
 	return p.patched(k, key, "{}", o)
 }
 
-// patched makes an entry of raw with the members of o set, and the others as
-// they are.
+// patched makes an entry of raw with the members of o set. The others stay as they are.
 func (p *putting) patched(k kind, key, raw string, o object) *entry {
 	text, err := o.patch(raw)
 	if err == nil {
@@ -518,7 +515,7 @@ func (w *writer) value(v any) {
 	w.comma = true
 }
 
-// after is a time that the response tells in seconds from when it was asked for.
+// after is a time that the response gives in seconds from the request.
 func (r TokenResponse) after(seconds int) string {
 	return strconv.FormatInt(r.Sent.Unix()+int64(seconds), 10)
 }

@@ -9,33 +9,32 @@ import (
 	"time"
 )
 
-// Query says whose token is meant. Fields left empty fit everything.
+// Query says which token is wanted. An empty field fits everything.
 type Query struct {
-	// Username and HomeAccountID name the user. With neither, the query fits
-	// if one user is signed in, and is ambiguous if several are.
+	// Username and HomeAccountID name the user. Without both, the query fits if one user
+	// is signed in, and is ambiguous if several are.
 	Username, HomeAccountID string
 	ClientID                string
-	// Environment is the identity provider: the host of the authority, or any
-	// alias that Microsoft has for it ("login.windows.net" is
-	// "login.microsoftonline.com"). With none, the query fits if the record has
-	// tokens of one provider, and is ambiguous if it has those of several.
+	// Environment is the identity provider: the host of the authority, or any alias that
+	// Microsoft has for it ("login.windows.net" is "login.microsoftonline.com"). Without
+	// it, the query fits if the record has tokens of one provider, and is ambiguous if it
+	// has tokens of several.
 	Environment string
-	// Tenant is the realm that the token is filed under: the tenant segment of
-	// the authority at sign-in, "common" for one, and not what it resolves to.
-	// With none, a user who is a guest in other tenants has the home tenant's
-	// tokens (its ID is the second part of the home account ID; "common",
-	// "organizations" and "consumers" stand for it), and a guest's where nothing
-	// of the home tenant is there.
+	// Tenant is the realm of the token: the tenant segment of the authority at sign-in,
+	// for example "common", and not the tenant's ID. Without it, a user who is a guest in
+	// other tenants has the tokens of the home tenant. Its ID is the second part of the
+	// home account ID; "common", "organizations" and "consumers" mean the home tenant
+	// too. If there is nothing of the home tenant, a guest's tokens fit.
 	Tenant string
-	// Scopes must all be in an access token; a text with several scopes is
-	// split, see SplitScopes. "User.Read" and "https://graph.microsoft.com/User.Read"
-	// are the same, and so are the other names of Microsoft Graph in the token's
-	// cloud; openid, profile, email and offline_access are not looked for,
-	// because not every answer lists them. "<resource>/.default" is in every token
-	// of that resource, whatever its other scopes, and ".default" alone means Graph.
+	// Scopes must all be in the access token. A text with several scopes is split, see
+	// SplitScopes. "User.Read" and "https://graph.microsoft.com/User.Read" are the same,
+	// and so are the other names of Microsoft Graph in the token's cloud. openid,
+	// profile, email and offline_access are ignored, because not every answer lists them.
+	// "<resource>/.default" fits every token of that resource, whatever its other scopes
+	// are, and ".default" alone means Graph.
 	Scopes []string
-	// App asks for a token of the application itself (client credentials)
-	// instead of a user's.
+	// App asks for a token of the application itself (client credentials) instead of a
+	// user's.
 	App bool
 }
 
@@ -49,8 +48,8 @@ type Account struct {
 	AuthorityType  string // "MSSTS", "ADFS"
 }
 
-// AccessToken is an access token and what is known of it. Times are in whole
-// seconds; a zero time is not known.
+// AccessToken is an access token and what is known of it. Times are in whole seconds; a
+// zero time is unknown.
 type AccessToken struct {
 	Secret                                                 Secret
 	ExpiresOn, CachedAt, RefreshOn                         time.Time
@@ -61,8 +60,8 @@ type AccessToken struct {
 	ahead time.Duration // see At
 }
 
-// RefreshToken is a refresh token. Its scopes are those of the request it came
-// with; it is good for all that the user consented to.
+// RefreshToken is a refresh token. Its scopes are those of the request that obtained it;
+// it is good for everything to which the user has consented.
 type RefreshToken struct {
 	Secret                                         Secret
 	Scopes                                         []string // shared: read only
@@ -70,13 +69,13 @@ type RefreshToken struct {
 	LastModified                                   time.Time
 }
 
-// IDToken is an id token, as it came. Nothing here verified it.
+// IDToken is an ID token as the provider sent it. It is not verified here.
 type IDToken struct {
 	Secret                                      Secret
 	HomeAccountID, ClientID, Realm, Environment string
 }
 
-// Accounts returns the signed-in users, by name.
+// Accounts returns the users who are signed in, by name.
 func (c *Cache) Accounts() []Account {
 	var found []Account
 	for _, g := range c.in().groups {
@@ -92,9 +91,9 @@ func (c *Cache) Accounts() []Account {
 	return found
 }
 
-// Account returns the user the query fits, in the query's tenant. If the query
-// names none and the user has accounts in several, it is the one of the home
-// tenant; see Query.Tenant.
+// Account returns the user that the query fits, in the query's tenant. If the query names
+// no tenant and the user has accounts in several, it is the account of the home tenant;
+// see Query.Tenant.
 func (c *Cache) Account(q Query) (Account, bool) {
 	if q.App {
 		return Account{}, false
@@ -107,9 +106,9 @@ func (c *Cache) Account(q Query) (Account, bool) {
 	return Account{}, false
 }
 
-// AccessToken returns the access token that has the wanted scopes and expires
-// last, whether or not it has expired. It is a bearer token: one that is bound
-// to a key, an assertion or claims is good for nobody who asks for less.
+// AccessToken returns the access token that has the wanted scopes and expires last,
+// whether or not it has expired. It is a bearer token: a token that is bound to a key, an
+// assertion or claims is never returned.
 func (c *Cache) AccessToken(q Query) (AccessToken, bool) {
 	_, g := c.find(q)
 	q.Scopes = splitScopes(q.Scopes...)
@@ -144,9 +143,9 @@ func (c *Cache) AccessToken(q Query) (AccessToken, bool) {
 	}, true
 }
 
-// RefreshToken returns the user's refresh token: the client's own, or else that
-// of a family of clients, which serves all of them. Where the client is a member
-// of the family, the later of the two, and the family's if that can't be told.
+// RefreshToken returns the user's refresh token: the client's own, or else that of a
+// family of clients, which serves all of them. If the client is a member of the family,
+// it returns the later of the two, and the family's if their order is unknown.
 func (c *Cache) RefreshToken(q Query) (RefreshToken, bool) {
 	if q.App {
 		return RefreshToken{}, false
@@ -168,11 +167,11 @@ func (c *Cache) RefreshToken(q Query) (RefreshToken, bool) {
 	}, true
 }
 
-// refreshToken is the one of g to spend for q. The own token of a family's member
-// was spent when the client joined, unless it is the later one: MSAL Go, too, goes
-// by the family first then (storage.Manager.readRefreshToken). Any other client's
-// own token goes before a family's, and so does one of a single client where the
-// query names no client.
+// refreshToken returns the refresh token of g that q has to send. A family member's own
+// token was spent when the client joined the family, unless it is the later one; MSAL Go,
+// too, takes the family's first then (storage.Manager.readRefreshToken). Any other
+// client's own token comes before a family's, and so does the token of a single client if
+// the query names no client.
 func (c *Cache) refreshToken(q Query, g group) *entry {
 	var own, family *entry
 	for _, e := range g {
@@ -196,8 +195,8 @@ func (c *Cache) refreshToken(q Query, g group) *entry {
 	return newer(s, own, s, family)
 }
 
-// isMember reports whether a client is a member of the family that a refresh token
-// is of: its metadata says so, or, where it has none, that the token was its once.
+// isMember reports whether a client is a member of the family to which a refresh token
+// belongs: its metadata says so or, if it has none, the token was the client's once.
 func (c *Cache) isMember(client string, of *entry) bool {
 	for _, app := range c.in().apps {
 		if sameClient(client, app.field[clientID]) && cloud(app.field[environment]) == cloud(of.field[environment]) {
@@ -207,7 +206,7 @@ func (c *Cache) isMember(client string, of *entry) bool {
 	return sameClient(client, of.field[clientID])
 }
 
-// IDToken returns the user's id token, of the tenant that Account has.
+// IDToken returns the user's ID token, of the tenant that Account has.
 func (c *Cache) IDToken(q Query) (IDToken, bool) {
 	if q.App {
 		return IDToken{}, false
@@ -249,10 +248,10 @@ func (c *Cache) LongLived(q Query) bool {
 	return ok
 }
 
-// Ambiguous reports whether q leaves open which of several users is meant, or
-// which of several identity providers: two providers' users are two, also
-// under one name and ID, and so are an application's tokens of two providers.
-// All other methods then find nothing.
+// Ambiguous reports whether q doesn't decide between several users, or between several
+// identity providers. Users of two providers are two users, even with the same name and
+// ID; and so are an application's tokens of two providers. All other methods then find
+// nothing.
 func (c *Cache) Ambiguous(q Query) bool {
 	_, several := c.candidate(q)
 	return several
@@ -267,10 +266,10 @@ func (c *Cache) DropAccessToken(q Query) bool {
 	return c.drop(of, func(e *entry) bool { return e.isAccessToken(q) && tenants.include(e) })
 }
 
-// DropSecret removes every access token that is s, whoever has it, and reports
-// whether there were any. A token that was refused at the resource is dropped
-// by it before the refresh, so that nothing hands it out again: not for other
-// scopes, and not because it lives longer than the new one.
+// DropSecret removes every access token that is s, whoever owns it, and reports whether
+// there was one. A token that a resource refused is dropped before the refresh, so that
+// no query gets it again: not a query for other scopes, and not because it lives longer
+// than the new one.
 func (c *Cache) DropSecret(s Secret) bool {
 	dropped := false
 	for of, g := range c.in().groups {
@@ -285,7 +284,7 @@ func (e *entry) isSecret(s Secret) bool {
 	return e.kind == accessTokens && e.field[secret] == string(s)
 }
 
-// drop removes those of an owner's entries that are unwanted.
+// drop removes an owner's unwanted entries.
 func (c *Cache) drop(of owner, unwanted func(*entry) bool) bool {
 	g := c.in().groups[of]
 	kept := slices.DeleteFunc(slices.Clone(g), unwanted)
@@ -296,9 +295,9 @@ func (c *Cache) drop(of owner, unwanted func(*entry) bool) bool {
 	return true
 }
 
-// Remove removes all tokens and the account of the user that q names, for
-// every client, and reports whether there was anything. With App it removes the
-// application's access tokens that fit.
+// Remove removes all tokens and the account of the user that q names, for every client,
+// and reports whether there was anything. With App it removes the application's access
+// tokens that fit.
 func (c *Cache) Remove(q Query) bool {
 	if q.App {
 		q.Scopes = nil
@@ -321,8 +320,8 @@ func (c *Cache) find(q Query) (owner, group) {
 	return of, c.in().groups[of]
 }
 
-// candidate returns the owner that q fits, and whether there are several. One
-// that is named, and the only one of that name, need not have what is wanted.
+// candidate returns the owner that q fits, and whether there are several. An owner that
+// is named, and is the only one of that name, need not have the wanted token.
 func (c *Cache) candidate(q Query) (owner, bool) {
 	if q.App || q.HomeAccountID != "" {
 		home := fold(q.HomeAccountID)
@@ -349,7 +348,7 @@ func (c *Cache) candidate(q Query) (owner, bool) {
 	return q.onlyOf(c, maps.Keys(c.in().groups))
 }
 
-// providers are the owners that have one home account ID.
+// providers returns the owners with one home account ID.
 func (c *Cache) providers(home string) iter.Seq[owner] {
 	return func(yield func(owner) bool) {
 		for cloud := range c.in().clouds {
@@ -360,7 +359,7 @@ func (c *Cache) providers(home string) iter.Seq[owner] {
 	}
 }
 
-// onlyOne is only where there is one to choose from.
+// onlyOne is only for a single owner.
 func (q Query) onlyOne(c *Cache, of owner) (owner, bool) {
 	if q.means(c, of) {
 		return of, false
@@ -375,7 +374,7 @@ func (n *namesakes) first() owner {
 	return n.owner
 }
 
-// all are the owners of the list, of which one may stand there twice.
+// all returns the owners of the list, in which an owner may occur twice.
 func (n *namesakes) all() iter.Seq[owner] {
 	return func(yield func(owner) bool) {
 		for one := n; one != nil && yield(one.owner); one = one.next {
@@ -383,8 +382,8 @@ func (n *namesakes) all() iter.Seq[owner] {
 	}
 }
 
-// only returns the one of some owners that q means. That something of its
-// client and tenant is there need not be true where there is no choice.
+// only returns the owner that q means. If there is no choice, the owner need not have
+// anything of q's client and tenant.
 func (q Query) only(c *Cache, owners iter.Seq[owner]) (owner, bool) {
 	if one, several := single(owners, func(of owner) bool { return q.means(c, of) }); !several {
 		return one, false
@@ -397,7 +396,7 @@ func (q Query) onlyOf(c *Cache, owners iter.Seq[owner]) (owner, bool) {
 	return single(owners, func(of owner) bool { return q.means(c, of) && c.in().groups[of].fits(q) })
 }
 
-// single returns the one of some owners that is right, unless several are.
+// single returns the owner for which right is true, unless there are several.
 func single(owners iter.Seq[owner], right func(owner) bool) (one owner, several bool) {
 	found := false
 	for of := range owners {
@@ -412,7 +411,7 @@ func single(owners iter.Seq[owner], right func(owner) bool) (one owner, several 
 	return one, false
 }
 
-// means reports whether an owner is there whose provider and name are those that q names.
+// means reports whether the owner exists and has the provider and the name that q names.
 func (q Query) means(c *Cache, of owner) bool {
 	g, there := c.in().groups[of]
 	return there && (of.home == "") == q.App && (q.Environment == "" || of.cloud == cloud(q.Environment)) &&
@@ -451,7 +450,7 @@ func (e *entry) account() Account {
 	}
 }
 
-// fits compares what a query wants, if anything, with what there is.
+// fits compares the wanted value, if there is one, with the actual one.
 func fits(want, have string) bool {
 	return want == "" || strings.EqualFold(want, have)
 }

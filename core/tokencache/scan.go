@@ -7,10 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// scanner reads JSON (RFC 8259) without building anything but what it is asked
-// for: names and values come as substrings of the document. encoding/json takes
-// four times as long for a record that a thousand users share; see
-// BenchmarkParse.
+// scanner reads JSON (RFC 8259) and builds only what it is asked for: names and values
+// are substrings of the document. encoding/json takes four times as long for a record
+// that a thousand users share; see BenchmarkParse.
 type scanner struct {
 	text string
 	pos  int
@@ -19,8 +18,8 @@ type scanner struct {
 // maxDepth bounds the nesting of values, as encoding/json does.
 const maxDepth = 1000
 
-// torn is a position where the document stops making sense. What stands there
-// may be a secret, and is not part of the error.
+// torn returns the error for a position at which the document is no longer valid. The
+// text there may be a secret, so it is not part of the error.
 func (s *scanner) torn(what string) error {
 	if s.pos >= len(s.text) {
 		return fmt.Errorf("%w: it ends after %d bytes, where there should be %s", ErrCorrupt, len(s.text), what)
@@ -178,9 +177,9 @@ func (s *scanner) literal() error {
 	return nil
 }
 
-// fieldValue reads a value of an entry: strings, and numbers as they are
-// written, for some writers write numbers where others write strings. Anything
-// else is "" to us, except what a token is bound to, which may be an object.
+// fieldValue reads a value of an entry: a string, or a number as it is written, because
+// some writers write numbers where others write strings. Any other value is "", except a
+// value that a token is bound to, which may be an object.
 func (s *scanner) fieldValue(f field) (string, error) {
 	if s.peek() == '"' {
 		return s.str()

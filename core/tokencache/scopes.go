@@ -5,12 +5,11 @@ import (
 	"strings"
 )
 
-// SplitScopes returns scopes as a list of single ones, wherever they came from:
-// texts with several scopes in them ("User.Read Mail.Read", "User.Read, Mail.Read")
-// are split at white space and commas, blanks are dropped, and each scope
-// stands once, where it came first. No scope has white space or a comma in it
-// (RFC 6749 section 3.3, and Microsoft's resources name none). The list is a slice
-// of its own.
+// SplitScopes returns scopes as a list of single scopes. A text with several scopes
+// ("User.Read Mail.Read", "User.Read, Mail.Read") is split at white space and commas.
+// Empty scopes are dropped, and each scope occurs once, at its first place. No scope
+// contains white space or a comma (RFC 6749 section 3.3, and Microsoft's resources have
+// none that does). The list is a new slice.
 func SplitScopes(scopes ...string) []string { return slices.Clone(splitScopes(scopes...)) }
 
 // splitScopes is SplitScopes for reading: scopes that are single already are
@@ -42,10 +41,10 @@ func areSingle(scopes []string) bool {
 	return true
 }
 
-// graphHosts are the hosts of Microsoft Graph in each cloud. A scope without a
-// resource means Graph, and so does Graph's application ID, in whatever cloud
-// the token was issued; a scope that names a host of another cloud, or the other
-// one of the same cloud, is another resource's.
+// graphHosts are the hosts of Microsoft Graph in each cloud. A scope without a resource
+// means Graph, and so does Graph's application ID, in whatever cloud the token was
+// issued. A scope that names a host of another cloud, or the other host of the same
+// cloud, belongs to another resource.
 // https://learn.microsoft.com/graph/deployments#microsoft-graph-and-graph-explorer-service-root-endpoints
 var graphHosts = map[string][]string{
 	publicCloud:                        {"graph.microsoft.com"},
@@ -118,10 +117,10 @@ func covers(e *entry, want []string) bool {
 	return true
 }
 
-// answers reports whether an access token is one that a query for the scopes means:
-// it covers them, where "<resource>/.default" stands for whatever the token has of
-// that resource. What a token replaces goes by covers alone: one with fewer
-// scopes must not take the place of the default ones.
+// answers reports whether an access token fits a query for the scopes: it covers them,
+// and "<resource>/.default" means whatever scopes the token has of that resource. Which
+// token a new one replaces is decided by covers alone: a token with fewer scopes must not
+// replace the one with the default scopes.
 // https://learn.microsoft.com/entra/identity-platform/scopes-oidc#the-default-scope
 func answers(e *entry, want []string) bool {
 	for i := range want {
@@ -148,13 +147,13 @@ func isOfResource(e *entry, want string) bool {
 		if len(has) <= len(resource) || !strings.EqualFold(has[:len(resource)], resource) {
 			return false
 		}
-		return strings.IndexByte(has[len(resource):], '/') < 0 // or it is of a resource whose ID begins with this one's
+		return strings.IndexByte(has[len(resource):], '/') < 0 // otherwise the token is of a resource whose ID begins with this one's
 	})
 }
 
 const defaultScope = ".default"
 
-// cutDefaultScope returns what stands before ".default", which ends in a slash.
+// cutDefaultScope returns the text before ".default", which ends with a slash.
 func cutDefaultScope(scope string) (resource string, ok bool) {
 	at := len(scope) - len(defaultScope)
 	if at < 1 || scope[at-1] != '/' || !strings.EqualFold(scope[at:], defaultScope) {
@@ -163,7 +162,7 @@ func cutDefaultScope(scope string) (resource string, ok bool) {
 	return scope[:at], true
 }
 
-// distinct are the scopes that tell access tokens apart, in order.
+// distinct returns the scopes that tell access tokens apart, in order.
 func (e *entry) distinct() []string {
 	of := cloud(e.field[environment])
 	var names []string

@@ -10,19 +10,18 @@ import (
 	"time"
 )
 
-// Secret is a token or another secret. However it is printed, logged or
-// marshalled, it shows its length and nothing else; Reveal hands it over. So do
-// AccessToken, RefreshToken and IDToken, which hold one, and TokenResponse.
+// Secret is a token or another secret. However it is printed, logged or marshalled, it
+// shows its length and nothing else; Reveal returns the secret. AccessToken,
+// RefreshToken, IDToken and TokenResponse, which contain secrets, do the same.
 //
-// What it can't prevent, since it is a string that converts and compares, is what
-// reads memory by reflection and asks no type for a method:
+// A Secret is a string, so that programs can convert and compare it. So it can't prevent
+// that code which reads memory by reflection, and calls no method of the type, prints it:
 //
-//   - package fmt, for what stands in a field that is not exported: a struct that
-//     keeps a Secret in one needs a Format method of its own. Nor does fmt ask for
-//     the verbs %p and %w, which go vet reports.
-//   - go-spew with DisableMethods, and so the diff that testify's assert.Equal
-//     prints, and go-cmp where two secrets of one length differ. Compare with ==,
-//     and print what came of it.
+//   - package fmt, for a field that is not exported: a struct with a Secret in such a
+//     field needs a Format method of its own. Package fmt also calls no method for the
+//     verbs %p and %w, which go vet reports.
+//   - go-spew with DisableMethods, and so the diff that testify's assert.Equal prints; and
+//     go-cmp if two secrets of one length differ. Compare with ==, and print the result.
 //   - encoding/json, for the key of a map.
 type Secret string
 
@@ -41,14 +40,14 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // MarshalText returns String; MarshalJSON follows from it.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Equal reports whether both are the same. Package go-cmp asks for it, which would
-// print the difference of two strings.
+// Equal reports whether both are the same. Without this method package go-cmp would print
+// the difference of two strings.
 func (s Secret) Equal(o Secret) bool { return s == o }
 
 // GobEncode returns String.
 func (s Secret) GobEncode() ([]byte, error) { return []byte(s.String()), nil }
 
-// Equal reports whether both are the same token. Package go-cmp asks for it, which
+// Equal reports whether both are the same token. Package go-cmp needs it, because it
 // can't compare fields that are not exported.
 func (t AccessToken) Equal(o AccessToken) bool {
 	return t.Secret == o.Secret && t.ExpiresOn.Equal(o.ExpiresOn) && t.CachedAt.Equal(o.CachedAt) && t.RefreshOn.Equal(o.RefreshOn) &&
@@ -56,7 +55,7 @@ func (t AccessToken) Equal(o AccessToken) bool {
 		t.Environment == o.Environment && t.TokenType == o.TokenType && t.Extra == o.Extra && t.ahead == o.ahead
 }
 
-// String says how much is in the cache, and nothing of what.
+// String tells how much is in the cache, and nothing of its contents.
 func (c Cache) String() string {
 	n := 0
 	for of := range c.in().groups {
@@ -73,8 +72,8 @@ func (c Cache) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()
 // LogValue returns String.
 func (c Cache) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// MarshalJSON returns String: a cache that is logged as part of something stays
-// secret. Marshal writes the document.
+// MarshalJSON returns String, so that a cache that is logged as part of another value
+// stays secret. Marshal writes the document.
 func (c Cache) MarshalJSON() ([]byte, error) { return json.Marshal(c.String()) }
 
 // redactedResponse is a TokenResponse that can be printed.
@@ -117,8 +116,8 @@ func (r TokenResponse) MarshalText() ([]byte, error) { return []byte(r.String())
 // GobEncode returns String.
 func (r TokenResponse) GobEncode() ([]byte, error) { return []byte(r.String()), nil }
 
-// Equal reports whether both responses are the same. Package go-cmp asks for it,
-// which would print the secrets field by field.
+// Equal reports whether both responses are the same. Without this method package go-cmp
+// would print the secrets, field by field.
 func (r TokenResponse) Equal(o TokenResponse) bool {
 	sent := r.Sent.Equal(o.Sent)
 	r.Sent, o.Sent = time.Time{}, time.Time{}

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// A refresh token of ours, and an account that signed in, have a stamp beside
-// MSAL's last_modification_time, which is in whole seconds: when the request
-// was sent, in nanoseconds, and a checksum of the secret that came. Other
-// libraries put their own secret into our entry and leave the stamp, or leave
-// our entry behind as it was, or without what they don't know:
+// A refresh token of ours, and an account that signed in, have a stamp beside MSAL's
+// last_modification_time, which is in whole seconds. The stamp is the time at which the
+// request was sent, in nanoseconds, and a checksum of the new secret. Other libraries may
+// put another secret into our entry and leave the stamp; they may leave our entry as it
+// was; or they may leave it without members that they don't know:
 //
 //	"graphtoken_sent": "1700000000123456789.0f1e2d3c"
 
@@ -24,7 +24,7 @@ func checksum(secret string) string {
 	return strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(secret))), 16)
 }
 
-// stamp is when an entry was written, as far as can be told.
+// stamp is when an entry was written, as far as that is known.
 type stamp struct {
 	at   int64 // in seconds
 	nano int64 // in nanoseconds, if the entry is as Put wrote it, or 0
@@ -40,8 +40,8 @@ type stamps struct {
 	issued map[string]int64 // by client ID, folded: when the last access token was
 }
 
-// of returns the stamp of an entry. A refresh token came with an access token,
-// whose stamp it takes where it has none: MSAL Go, Node and Java write none.
+// of returns the stamp of an entry. A refresh token without a stamp has that of the
+// access token that came with it: MSAL Go, Node and Java write none.
 func (s *stamps) of(e *entry) stamp {
 	var at stamp
 	switch e.kind {
@@ -59,8 +59,8 @@ func (s *stamps) of(e *entry) stamp {
 	return at
 }
 
-// sent reads last_modification_time and our stamp. MSAL Node leaves both of
-// them on a secret of its own: then neither says anything.
+// sent reads last_modification_time and our stamp. MSAL Node leaves both of them at a
+// secret of its own; then neither counts.
 func (e *entry) sent() stamp {
 	at := stamp{at: e.number(modifiedAt)}
 	nanos, sum, ok := strings.Cut(e.field[sentAt], ".")
@@ -88,16 +88,15 @@ func (s *stamps) issuedTo(client string) int64 {
 	return s.issued[fold(client)]
 }
 
-// newer returns the one of two entries of the same identity that was written
-// later, b if that can't be told. The two are of one record if both have the
-// same stamps, and otherwise of two versions of it.
+// newer returns the one of two entries with the same identity that was written later, or
+// b if that can't be told. If both have the same stamps, the two are of one record, and
+// otherwise of two versions of it.
 func newer(sa *stamps, a *entry, sb *stamps, b *entry) *entry {
 	at, bt := sa.of(a), sb.of(b)
 	if sa == sb {
-		// Whatever we write takes the place of all that has its identity. So
-		// what stands beside it was written later, by a library with another
-		// key, and so was what stands beside an entry of ours that a library
-		// has stripped of its stamp.
+		// Put replaces all entries with the identity of the new one. So an entry beside
+		// it was written later, by a library with another key. The same holds for an
+		// entry beside one of ours from which a library has removed the stamp.
 		switch {
 		case at.ours() && !bt.own || a.isStripped() && !b.isStripped():
 			return b
@@ -110,12 +109,12 @@ func newer(sa *stamps, a *entry, sb *stamps, b *entry) *entry {
 		return later(a, b, at.at, bt.at)
 	case at.ours() && bt.ours():
 		return later(a, b, at.nano, bt.nano)
-	case at.ours() != bt.ours(): // in a tie the foreign one came later
+	case at.ours() != bt.ours(): // on a tie the foreign one is later
 		if bt.ours() {
 			return a
 		}
 		return b
-	case at.own != bt.own: // the other's is borrowed from a token that may not be its own
+	case at.own != bt.own: // the other has the stamp of a token that may not be its own
 		if at.own {
 			return a
 		}
@@ -135,9 +134,9 @@ func later(a, b *entry, at, bt int64) *entry {
 	return b
 }
 
-// isStripped reports a refresh token under a key like ours or MSAL Python's,
-// which end in scopes, without the stamp that both of us write: MSAL for Java
-// takes away what it doesn't know from entries that it leaves behind.
+// isStripped reports a refresh token that has no stamp, under a key like ours or MSAL
+// Python's, which end in scopes. Both of us write a stamp. MSAL for Java removes members
+// that it doesn't know from entries that it doesn't replace.
 func (e *entry) isStripped() bool {
 	if e.kind != refreshTokens || e.field[modifiedAt] != "" {
 		return false

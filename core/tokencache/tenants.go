@@ -2,12 +2,11 @@ package tokencache
 
 import "strings"
 
-// tenants says which tenants' tokens a query means. A user who is a guest
-// somewhere has tokens of several tenants, and the home tenant's must not be
-// mistaken for a guest's.
+// tenants tells which tenants' tokens a query means. A user who is a guest in a tenant
+// has tokens of several, and the home tenant's must not be confused with a guest's.
 type tenants struct {
 	g         group
-	named     bool            // the query names a tenant, and nothing else is looked at
+	named     bool            // the query names a tenant; nothing else is compared
 	known     bool            // the two below
 	local     string          // the user's object ID in the home tenant
 	home      string          // the home tenant's ID
@@ -16,7 +15,8 @@ type tenants struct {
 	rank      rank            // of that realm, or of the best there is
 }
 
-// rank is how sure it is that a realm is the user's home tenant; less is surer.
+// rank tells how certain it is that a realm is the user's home tenant; less is more
+// certain.
 type rank uint8
 
 const (
@@ -25,8 +25,8 @@ const (
 	elsewhere
 )
 
-// tenants decides by the accounts, because a refresh goes to the account's
-// tenant: a token of a tenant that is never refreshed must not go first.
+// tenants decides by the accounts, because a refresh goes to the account's tenant: a
+// token of a tenant that is never refreshed must not come first.
 func (g group) tenants(q Query) tenants {
 	t := tenants{g: g, named: q.Tenant != "" || q.App}
 	if t.named {
@@ -45,8 +45,8 @@ func (g group) tenants(q Query) tenants {
 	return t
 }
 
-// account is the account in the query's tenant, or else the one at home, of
-// those tenants where the query's client has signed the user in.
+// account is the account in the query's tenant, or else the one at home, of those tenants
+// where the query's client has signed the user in.
 func (t *tenants) account(q Query) *entry {
 	var best, bestOfClient *entry
 	var signedInAt map[string]bool // realms, folded
@@ -77,8 +77,9 @@ func (t *tenants) account(q Query) *entry {
 	return best
 }
 
-// idTokenRealms are the realms, folded, where a client, if one is named, signed
-// the user in. The access tokens don't tell: they are dropped when they are refused.
+// idTokenRealms returns the realms, in lower case, in which a client, if one is named,
+// has signed the user in. Access tokens don't tell that: they are dropped when they are
+// refused.
 func (g group) idTokenRealms(client string) map[string]bool {
 	realms := make(map[string]bool)
 	for _, e := range g {
@@ -122,8 +123,8 @@ func (t *tenants) include(e *entry) bool {
 	return t.named || t.rankOf(e) <= t.rank
 }
 
-// prefer reports whether token a goes before token b: where neither is home,
-// the account's tenant goes first; then, what expires last.
+// prefer reports whether token a comes before token b. If neither is of the home tenant,
+// the account's tenant comes first, and then the token that expires last.
 func (t *tenants) prefer(a, b *entry) bool {
 	if t.rank == elsewhere && t.realm != "" {
 		if x, y := strings.EqualFold(a.field[realm], t.realm), strings.EqualFold(b.field[realm], t.realm); x != y {

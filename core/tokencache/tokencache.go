@@ -1,6 +1,6 @@
-// Package tokencache reads and writes MSAL's unified cache: the one JSON
-// document that MSAL Python, .NET, Java, Node and Go and python-o365 (2.1 and
-// later) keep their tokens in.
+// Package tokencache reads and writes MSAL's unified cache: the one JSON document in
+// which MSAL Python, .NET, Java, Node and Go and python-o365 (2.1 and later) keep their
+// tokens.
 //
 //	c, err := tokencache.Parse(data)
 //	if err != nil {
@@ -11,12 +11,12 @@
 //		use(token)
 //	}
 //
-// The document has a section for access tokens, refresh tokens, id tokens,
-// accounts and applications. Its readers look at the fields of an entry; the
-// key an entry stands under is its writer's business, and MSAL Python and MSAL
-// Go make different ones. So this package goes by identity: of two entries that
-// stand for the same thing, the newer counts, and the other is dropped. What it
-// doesn't know (sections, entries, fields, nulls) it keeps as it is.
+// The document has a section for access tokens, refresh tokens, ID tokens, accounts and
+// applications. Its readers look at the fields of an entry. The key of an entry depends
+// on its writer: MSAL Python and MSAL Go make different keys. So this package compares
+// identities: of two entries for the same token, the newer counts, and the other is
+// dropped. Sections, entries, fields and nulls that the package doesn't know stay as they
+// are.
 package tokencache
 
 import (
@@ -27,24 +27,25 @@ import (
 )
 
 var (
-	// ErrCorrupt: the data is empty, torn, or no token cache. The errors that
-	// wrap it say where, and never quote what is there.
+	// ErrCorrupt: the data is empty, cut off, or no token cache. Errors that wrap it tell
+	// the place, and never quote the data.
 	ErrCorrupt = errors.New("corrupt token cache")
-	// ErrLegacyToken: the data is a token of python-o365 before 2.1. It has no
-	// place in a token cache; the user signs in again.
+	// ErrLegacyToken: the data is a token of python-o365 before 2.1, which can't be read
+	// as a token cache. The user has to sign in again.
 	ErrLegacyToken = errors.New("a token of python-o365 before 2.1, which is no token cache; sign in again")
 	// ErrAmbiguous: the query names no user, and several are signed in.
 	ErrAmbiguous = errors.New("several users are signed in, and the query names none")
 )
 
-// Cache is a token cache in memory; the zero Cache is an empty one. It may be read by many goroutines at once,
-// and changed by one that has it for itself; a Clone is independent.
+// Cache is a token cache in memory; the zero Cache is empty. Many goroutines may read it
+// at once. A goroutine that changes it must be the only one that uses it. A Clone is
+// independent.
 type Cache struct {
-	// A function, because package fmt and what prints by reflection alone can't
-	// look into one. Nil is an empty cache.
+	// The contents are in a function, because package fmt and other code that prints by
+	// reflection can't look into one. Nil means an empty cache.
 	held func() *contents
-	// Unused: a struct of one pointer is stored in an interface as the pointer,
-	// which go-spew 1.1.1 takes for the address of the struct, and crashes.
+	// Unused. A struct of one pointer is stored in an interface as the pointer, and
+	// go-spew 1.1.1 takes that for the address of the struct and crashes.
 	_ uintptr
 }
 
@@ -59,7 +60,7 @@ type contents struct {
 
 var nothing contents
 
-// in returns the cache's contents, which are only read where it is empty.
+// in returns the cache's contents. The contents of an empty cache are only read.
 func (c *Cache) in() *contents {
 	if c.held == nil {
 		return &nothing
@@ -69,21 +70,20 @@ func (c *Cache) in() *contents {
 
 func (in *contents) cache() *Cache { return &Cache{held: func() *contents { return in }} }
 
-// owner is a user of one identity provider. Two providers may know a user by
-// the same ID, and mustn't get each other's tokens.
+// owner is a user of one identity provider. Two providers may use the same ID for
+// different users, who must not get each other's tokens.
 type owner struct {
 	home  string // the home account ID, folded; "" for the application itself
 	cloud string // of the environment; see cloud
 }
 
-// group is what belongs to one owner: accounts and tokens, one of each identity,
-// in the order of byKey. Groups and entries are immutable, so that clones can
-// share them.
+// group is what one owner has: accounts and tokens, one of each identity, in the order of
+// byKey. Groups and entries are immutable, so that clones can share them.
 type group []*entry
 
-// namesakes are the owners that have, or had, accounts of one name. The list is
-// immutable, so that clones share it and one more costs the same however long
-// it is; what is read from it is compared with the accounts.
+// namesakes are the owners that have, or had, accounts with one name. The list is
+// immutable, so that clones share it and adding one costs the same however long the list
+// is. Its readers compare the owners with the accounts.
 type namesakes struct {
 	owner
 	next *namesakes
@@ -114,12 +114,12 @@ func (c *Cache) Clone() *Cache {
 // Replace makes c a copy of o.
 func (c *Cache) Replace(o *Cache) { *c = *o.Clone() }
 
-// IsEmpty reports whether there is nothing in c that a record would be made for:
-// no account, no token, and nothing that this package doesn't know. AppMetadata
-// alone, which a sign-out leaves behind, is nothing.
+// IsEmpty reports whether c has nothing for which a record would be made: no account, no
+// token, and nothing that this package doesn't know. AppMetadata alone, which remains
+// after a sign-out, counts as nothing.
 func (c *Cache) IsEmpty() bool { return len(c.in().groups) == 0 && len(c.in().extra) == 0 }
 
-// setGroup replaces what belongs to one owner.
+// setGroup replaces what one owner has.
 func (c *Cache) setGroup(of owner, g group) {
 	if c.in().groups == nil {
 		*c = *New()
@@ -146,7 +146,7 @@ func (c *Cache) setGroup(of owner, g group) {
 	}
 }
 
-// usernames are the folded user names of the group's accounts, in order.
+// usernames returns the user names of the group's accounts, in lower case and in order.
 func (g group) usernames() []string {
 	var names []string
 	for _, e := range g {
@@ -158,5 +158,5 @@ func (g group) usernames() []string {
 	return slices.Compact(names)
 }
 
-// fold makes what MSAL compares without regard to case comparable.
+// fold makes texts comparable that MSAL compares without regard to case.
 func fold(s string) string { return strings.ToLower(s) }

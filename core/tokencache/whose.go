@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// HomeAccountID returns the ID of a user from the client_info of a token
-// response, which is base64url of {"uid": …, "utid": …}: "<uid>.<utid>". Where
-// the tenant is missing, the uid stands for it too, as in MSAL Go
-// (accesstokens.TokenResponse.HomeAccountID), which files its tokens under that ID.
+// HomeAccountID returns the ID of a user from the client_info of a token response, which
+// is base64url of {"uid": …, "utid": …}: "<uid>.<utid>". If the tenant is missing, the
+// uid is used in its place, as in MSAL Go (accesstokens.TokenResponse.HomeAccountID),
+// which stores its tokens under that ID.
 func HomeAccountID(clientInfo string) (string, error) {
 	var info struct{ UID, UTID string }
 	data, err := decodeSegment(clientInfo)
@@ -23,7 +23,7 @@ func HomeAccountID(clientInfo string) (string, error) {
 	return info.UID + "." + info.UTID, nil
 }
 
-// homeAccount says whose tokens these are; "" means the application's own.
+// homeAccount returns the owner of the tokens; "" means the application itself.
 func (c *Cache) homeAccount(r TokenResponse, claims idTokenClaims) (string, error) {
 	if r.ClientInfo != "" {
 		return HomeAccountID(r.ClientInfo)
@@ -31,7 +31,8 @@ func (c *Cache) homeAccount(r TokenResponse, claims idTokenClaims) (string, erro
 	if r.HomeAccountID != "" || r.IDToken == "" {
 		return r.HomeAccountID, nil
 	}
-	// Whoever has this object ID in this tenant; a guest's home is elsewhere.
+	// An account with this object ID in this tenant is this user. A guest's home is
+	// elsewhere.
 	id, known := claims.localAccountID(""), ""
 	for of, g := range c.in().groups {
 		if of.cloud != cloud(r.Environment) || id == "" {
@@ -57,8 +58,8 @@ func (c *Cache) homeAccount(r TokenResponse, claims idTokenClaims) (string, erro
 // claims are the payload of a JWT.
 type claims map[string]json.RawMessage
 
-// readClaims reads the payload of an id token; a token that is no JWT has no
-// claims. MSAL Go, too, keeps what it can't read.
+// readClaims reads the payload of an ID token. A token that is no JWT has no claims. MSAL
+// Go, too, keeps ID tokens that it can't read.
 func readClaims(token string) (claims, error) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -76,8 +77,8 @@ func decodeSegment(segment string) ([]byte, error) {
 	return base64.RawURLEncoding.DecodeString(strings.TrimRight(segment, "="))
 }
 
-// text returns a claim that is a string, or a number as it is written. A claim
-// of another type is as good as none: the tokens must not be lost for it.
+// text returns a claim that is a string, or a number as it is written. A claim of another
+// type counts as missing, because the tokens must not be lost for it.
 func (c claims) text(name string) string {
 	var s string
 	if json.Unmarshal(c[name], &s) == nil {
@@ -113,7 +114,7 @@ func (c claims) date(name string) int64 {
 	return int64(at)
 }
 
-// idTokenClaims are what the cache wants of an id token.
+// idTokenClaims are the claims of an ID token that the cache needs.
 // https://learn.microsoft.com/entra/identity-platform/id-token-claims-reference
 type idTokenClaims struct{ objectID, subject, tenantID, username string }
 
@@ -136,8 +137,8 @@ func issuedAt(token string) int64 {
 	return c.date("iat")
 }
 
-// localAccountID is the user's ID in the tenant that was asked, else the first
-// part of the home account's.
+// localAccountID is the user's ID in the tenant that was asked, or else the first part of
+// the home account ID.
 func (c idTokenClaims) localAccountID(home string) string {
 	switch {
 	case c.objectID != "":
