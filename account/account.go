@@ -66,7 +66,7 @@ func New(store *core.Store, key string, cfg Config) (*Account, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Account{app: p, store: p.storeFor(false), key: key, named: true, itself: cfg.App, tenant: p.tenant()}
+	a := &Account{app: p, store: p.store, key: key, named: true, itself: cfg.App, tenant: p.tenant()}
 	a.user.Store(&tokencache.Account{Username: cfg.Username, Environment: p.client.Environment()})
 	return a, nil
 }
@@ -175,7 +175,7 @@ func (a *Account) InTenant(tenant string) *Account {
 // in memory.
 func (a *Account) NotStoring() *Account {
 	b := a.copied()
-	b.store = a.app.storeFor(true)
+	b.store = overlaid(a.store)
 	return b
 }
 

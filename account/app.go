@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"strings"
-	"sync"
 
 	"github.com/graphtoken/graphtoken/adapters/msal"
 	"github.com/graphtoken/graphtoken/core"
@@ -24,8 +23,6 @@ type App struct {
 	client *msal.Client
 	config Config
 	used   usedStates
-
-	unstored func() *core.Store // over store; what is saved there stays in memory
 }
 
 // NewApp returns the application that cfg describes, with its users' tokens in
@@ -38,9 +35,10 @@ func NewApp(store *core.Store, cfg Config) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("account: %w", err)
 	}
-	p := &App{store: store, client: client, config: cfg}
-	p.unstored = sync.OnceValue(func() *core.Store { return overlaid(store) })
-	return p, nil
+	if cfg.NoStore {
+		store = overlaid(store)
+	}
+	return &App{store: store, client: client, config: cfg}, nil
 }
 
 // Account returns the user with a home account ID, which [Account.User] told after
@@ -51,7 +49,7 @@ func (p *App) Account(homeAccountID string) *Account {
 }
 
 func (p *App) account(who tokencache.Account) *Account {
-	a := &Account{app: p, key: recordOf(who.HomeAccountID), tenant: p.tenant(), store: p.storeFor(false)}
+	a := &Account{app: p, key: recordOf(who.HomeAccountID), tenant: p.tenant(), store: p.store}
 	a.user.Store(&who)
 	return a
 }
@@ -62,7 +60,7 @@ func (p *App) Application() (*Account, error) {
 	if err := isForApplications(p.client, p.config.Scopes); err != nil {
 		return nil, fmt.Errorf("account: %w", err)
 	}
-	return &Account{app: p, key: p.client.ID() + "." + p.client.Tenant(), itself: true, tenant: p.client.Tenant(), store: p.storeFor(false)}, nil
+	return &Account{app: p, key: p.client.ID() + "." + p.client.Tenant(), itself: true, tenant: p.client.Tenant(), store: p.store}, nil
 }
 
 // Accounts returns the users who have signed in, from the records that are named
@@ -98,7 +96,7 @@ func (p *App) ownerOf(ctx context.Context, key string) (tokencache.Account, bool
 	if !strings.Contains(key, ".") {
 		return tokencache.Account{}, false, nil
 	}
-	c, _, err := p.storeFor(false).Load(ctx, key)
+	c, _, err := p.store.Load(ctx, key)
 	if errors.Is(err, core.ErrNotFound) { // signed out meanwhile
 		return tokencache.Account{}, false, nil
 	}
@@ -248,14 +246,6 @@ func (p *App) tenant() string {
 		return tenant
 	}
 	return ""
-}
-
-// storeFor is where an account's tokens are.
-func (p *App) storeFor(oneTime bool) *core.Store {
-	if oneTime || p.config.NoStore {
-		return p.unstored()
-	}
-	return p.store
 }
 
 // recordOf is the key of a user's record. MSALs compare home account IDs without

@@ -27,6 +27,9 @@ type arrival struct {
 // meant is who must sign in.
 func (p *App) meant(into *Account, o AuthOptions) (tokencache.Account, error) {
 	who := tokencache.Account{Username: p.config.Username}
+	if into != nil && o.NoStore {
+		return who, errors.New("AuthOptions.NoStore is for an App; of an Account, use NotStoring")
+	}
 	if into != nil {
 		user := into.User()
 		who.Username = user.Username
@@ -60,9 +63,9 @@ func (p *App) file(ctx context.Context, into *Account, got arrival) (*Account, e
 		if got.tenant != "" {
 			a.tenant = got.tenant
 		}
-	}
-	if got.noStore {
-		a.store = p.storeFor(true)
+		if got.noStore {
+			a.store = overlaid(p.store)
+		}
 	}
 	got.response.Library = p.config.Library
 	cache, err := a.store.Put(ctx, a.key, got.response)

@@ -2,10 +2,12 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
 
+	"github.com/graphtoken/graphtoken/adapters/msal"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
@@ -24,16 +26,19 @@ func (d DeviceCode) Format(s fmt.State, _ rune) {
 	_, _ = io.WriteString(s, "sign-in at "+d.VerificationURL)
 }
 
+// deviceCode signs in by device code.
 func (p *App) deviceCode(ctx context.Context, into *Account, o AuthOptions, show func(DeviceCode) error) (*Account, error) {
-	return nil, errNotYet
+	if show == nil {
+		return nil, errors.New("account: sign in: nobody shows the device code")
+	}
+	return p.userSignIn(ctx, into, o, func() (tokencache.TokenResponse, error) {
+		code, err := p.client.BeginDeviceCode(ctx, msal.DeviceRequest{Tenant: tenantOf(into, o), Scopes: p.scopesOf(o), Claims: o.Claims})
+		if err != nil {
+			return tokencache.TokenResponse{}, err
+		}
+		if err := show(DeviceCode{UserCode: code.UserCode, VerificationURL: code.VerificationURL, Message: code.Message, Expires: code.Expires}); err != nil {
+			return tokencache.TokenResponse{}, fmt.Errorf("show the device code: %w", err)
+		}
+		return p.client.RedeemDeviceCode(ctx, code)
+	})
 }
-
-func (p *App) password(ctx context.Context, into *Account, o AuthOptions, username string, password tokencache.Secret) (*Account, error) {
-	return nil, errNotYet
-}
-
-func (p *App) onBehalfOf(ctx context.Context, assertion tokencache.Secret) (*Account, error) {
-	return nil, errNotYet
-}
-
-var errNotYet = fmt.Errorf("account: not here yet")

@@ -2,6 +2,8 @@ package account
 
 import (
 	"context"
+	"iter"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -90,6 +92,25 @@ func (o *overlay) Delete(ctx context.Context, key string) error {
 	defer o.mu.Unlock()
 	o.saved[key] = core.Record{}
 	return nil
+}
+
+// Keys returns those of the store, and those saved here.
+func (o *overlay) Keys(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		o.mu.Lock()
+		own := maps.Clone(o.saved)
+		o.mu.Unlock()
+		for key, rec := range own {
+			if rec.Data != nil && !yield(key, nil) {
+				return
+			}
+		}
+		for key, err := range o.below.Keys(ctx) {
+			if _, known := own[key]; !known && !yield(key, err) {
+				return
+			}
+		}
+	}
 }
 
 // fail is an error of the overlay.

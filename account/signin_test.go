@@ -207,9 +207,15 @@ func at(host, answer string) http.RoundTripper {
 		if req.Method == http.MethodPost {
 			text = answer
 		}
-		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(text)), Request: req}, nil
+		return reply(req, text), nil
 	})
 }
+
+func reply(req *http.Request, text string) *http.Response {
+	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(text)), Request: req}
+}
+
+func b64(data []byte) string { return base64.RawURLEncoding.EncodeToString(data) }
 
 // put files a token that is good for an hour.
 func put(t *testing.T, store *core.Store, secret, environment, tenant string) {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -117,6 +118,9 @@ func (x *exchange) discover(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	if strings.Contains(strings.ToLower(req.URL.Path), "/userrealm/") {
+		return x.understood(resp, body), checkRealm(body) // a user's, and not to be remembered
+	}
 	if resp.StatusCode == http.StatusOK {
 		if x.discovered == nil {
 			x.discovered = make(map[string][]byte)
@@ -124,6 +128,18 @@ func (x *exchange) discover(req *http.Request) (*http.Response, error) {
 		x.discovered[where] = body
 	}
 	return x.understood(resp, body), nil
+}
+
+// checkRealm refuses a user whose password another provider must be given: MSAL Go would
+// send it to the address in this answer.
+func checkRealm(body []byte) error {
+	var realm struct {
+		AccountType string `json:"account_type"`
+	}
+	if json.Unmarshal(body, &realm) == nil && strings.EqualFold(realm.AccountType, "Federated") {
+		return &fault{errors.New("the user signs in at another identity provider (a federated account), where a password isn't taken from a program: sign in with a browser"), core.FailureOfRequest}
+	}
+	return nil
 }
 
 // understood gives resp its body, which for instance discovery is put right
