@@ -31,13 +31,14 @@ type code struct {
 // to type a password: login_hint, or else Options.DefaultUser, signs in at once, and
 // without either a page asks who it shall be.
 func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
-	s.authorize(r.PathValue("tenant"), r.URL)(w)
+	s.authorize(providerOf(r), r.URL)(w)
 }
 
 // show is an answer for a browser, decided under the lock and written without it.
 type show func(http.ResponseWriter)
 
-func (s *Server) authorize(tenant string, asked *url.URL) show {
+func (s *Server) authorize(at provider, asked *url.URL) show {
+	tenant := at.tenant
 	q := asked.Query()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,7 +106,7 @@ func (s *Server) authorize(tenant string, asked *url.URL) show {
 	}
 	params := url.Values{"code": {value}}
 	if q.Get("client_info") == "1" { // MSAL Python asks here too
-		params.Set("client_info", clientInfo(user))
+		params.Set("client_info", at.clientInfo(user))
 	}
 	return back.send(params)
 }

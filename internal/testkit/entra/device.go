@@ -30,7 +30,7 @@ func (s *Server) serveDeviceCode(w http.ResponseWriter, r *http.Request) {
 		refuse("invalid_request", 900144, "The request body could not be read.").write(w, r, s.now())
 		return
 	}
-	told, refused := s.startDevice(r.PathValue("tenant"), r.PostForm.Get("client_id"), strings.Fields(r.PostForm.Get("scope")))
+	told, refused := s.startDevice(providerOf(r).tenant, r.PostForm.Get("client_id"), strings.Fields(r.PostForm.Get("scope")))
 	if refused != nil {
 		refused.write(w, r, s.now())
 		return

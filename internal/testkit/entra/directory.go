@@ -1,6 +1,7 @@
 package entra
 
 import (
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
@@ -55,6 +56,11 @@ type Client struct {
 	// A certificate's key signs client assertions (RFC 7523 section 2.2).
 	Secret       string
 	Certificates []*x509.Certificate
+	// OlderSecrets are good, too, as long as they are registered.
+	OlderSecrets []string
+	// Federated are providers of workloads whose tokens are good instead.
+	// https://learn.microsoft.com/entra/workload-id/workload-identity-federation
+	Federated []Federation
 	// RedirectURIs must match exactly, but for the port of a loopback address
 	// (RFC 8252 section 7.3). None at all means: any loopback address, and
 	// the native client's page that python-o365 uses by default.
@@ -63,7 +69,16 @@ type Client struct {
 	Roles []string
 }
 
-func (c *Client) public() bool { return c.Secret == "" && len(c.Certificates) == 0 }
+func (c *Client) public() bool {
+	return c.Secret == "" && len(c.Certificates) == 0 && len(c.Federated) == 0
+}
+
+// Federation is a provider of workload identities, such as a Kubernetes cluster, and
+// which of its subjects is the application.
+type Federation struct {
+	Issuer, Subject string
+	Key             *rsa.PublicKey
+}
 
 const nativeClientRedirect = "https://login.microsoftonline.com/common/oauth2/nativeclient"
 
@@ -153,7 +168,7 @@ func (s *Server) userIn(username, tenant string) (*User, *refusal) {
 func (s *Server) admits(tenant string, u *User) *refusal {
 	personal := u.TenantID == personalTenant
 	switch strings.ToLower(tenant) {
-	case "common":
+	case "common", "adfs":
 		return nil
 	case "organizations":
 		if !personal {
@@ -176,11 +191,11 @@ func (s *Server) admits(tenant string, u *User) *refusal {
 func (s *Server) tenantID(segment string) string {
 	segment = strings.ToLower(segment)
 	switch segment {
-	case "common", "organizations":
+	case "common", "organizations", "adfs":
 		return ""
 	case "consumers":
 		return personalTenant
-	case Tenant, "contoso.com":
+	case Tenant, "contoso.com", "contoso.onmicrosoft.com":
 		return Tenant
 	}
 	for _, u := range s.users {
@@ -194,7 +209,7 @@ func (s *Server) tenantID(segment string) string {
 // knowsTenant says whether a path's first segment leads anywhere. s.mu is held.
 func (s *Server) knowsTenant(segment string) bool {
 	switch strings.ToLower(segment) {
-	case "common", "organizations":
+	case "common", "organizations", "adfs":
 		return true
 	}
 	return s.tenantID(segment) != ""

@@ -11,7 +11,8 @@ import (
 // the authority's host (MSAL Go, authority.go: ValidateIssuerMatchesAuthority), and the
 // shared tenants say {tenantid} as Entra's do.
 func (s *Server) serveDiscovery(w http.ResponseWriter, r *http.Request) {
-	tenant := r.PathValue("tenant")
+	p := providerOf(r)
+	tenant := p.tenant
 	s.mu.Lock()
 	known, id, now := s.knowsTenant(tenant), s.tenantID(tenant), s.opts.Clock()
 	s.mu.Unlock()
@@ -22,14 +23,14 @@ func (s *Server) serveDiscovery(w http.ResponseWriter, r *http.Request) {
 	if id == "" {
 		id = "{tenantid}"
 	}
-	at := base(r) + "/" + tenant
+	at := p.at()
 	writeJSON(w, http.StatusOK, map[string]any{
-		"issuer":                                base(r) + "/" + id + "/v2.0",
-		"authorization_endpoint":                at + "/oauth2/v2.0/authorize",
-		"token_endpoint":                        at + "/oauth2/v2.0/token",
-		"device_authorization_endpoint":         at + "/oauth2/v2.0/devicecode",
-		"end_session_endpoint":                  at + "/oauth2/v2.0/logout",
-		"jwks_uri":                              at + "/discovery/v2.0/keys",
+		"issuer":                                p.issuer(id),
+		"authorization_endpoint":                at + "/authorize",
+		"token_endpoint":                        at + "/token",
+		"device_authorization_endpoint":         at + "/devicecode",
+		"end_session_endpoint":                  at + "/logout",
+		"jwks_uri":                              p.base + "/" + tenant + "/discovery/v2.0/keys",
 		"response_types_supported":              []string{"code"},
 		"response_modes_supported":              []string{"query", "fragment", "form_post"},
 		"grant_types_supported":                 []string{AuthorizationCode, Refresh, ClientCredentials, DeviceCode, Password, OnBehalfOf},

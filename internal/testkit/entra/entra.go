@@ -263,6 +263,14 @@ func (s *Server) routes() http.Handler {
 	entra.HandleFunc("GET /{tenant}/oauth2/v2.0/logout", s.serveLogout)
 	entra.HandleFunc("POST /{tenant}/oauth2/v2.0/devicecode", s.serveDeviceCode)
 	entra.HandleFunc("POST /{tenant}/oauth2/v2.0/token", s.serveToken)
+	const policy = "/{tenant}/{policy}/" // Azure AD B2C's
+	entra.HandleFunc("GET "+policy+"v2.0/.well-known/openid-configuration", s.serveDiscovery)
+	entra.HandleFunc("GET "+policy+"oauth2/v2.0/authorize", s.serveAuthorize)
+	entra.HandleFunc("POST "+policy+"oauth2/v2.0/token", s.serveToken)
+	entra.HandleFunc("GET /adfs/.well-known/openid-configuration", s.serveDiscovery)
+	entra.HandleFunc("GET /adfs/oauth2/authorize", s.serveAuthorize)
+	entra.HandleFunc("POST /adfs/oauth2/devicecode", s.serveDeviceCode)
+	entra.HandleFunc("POST /adfs/oauth2/token", s.serveToken)
 	entra.HandleFunc("GET /device", s.serveDevicePage)
 	entra.HandleFunc("POST /device", s.serveDeviceAnswer)
 

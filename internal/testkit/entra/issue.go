@@ -64,7 +64,7 @@ func (s *Server) issueForUser(c *call, client *Client, u *User, scopes []string,
 	at := s.accessClaims(c, client.ID, resourceOf(scopes), claims, now)
 	at.Subject, at.ObjectID, at.Tenant, at.Type = pairwise(client, u), u.ObjectID, u.TenantID, "user"
 	at.Username, at.Name, at.Scopes = u.Username, u.Name, shortScopes(scopes)
-	at.Issuer = c.base + "/" + u.TenantID + "/v2.0"
+	at.Issuer = c.at.issuer(u.TenantID)
 	at.Generation = s.gen[u.ObjectID]
 
 	a, refused := s.answer(at)
@@ -80,7 +80,7 @@ func (s *Server) issueForUser(c *call, client *Client, u *User, scopes []string,
 	}
 	// "It happens when client_info and profile are in request": MSAL Python, token_cache.py.
 	if c.clientInfo && slices.Contains(scopes, "profile") {
-		a.ClientInfo = clientInfo(u)
+		a.ClientInfo = c.at.clientInfo(u)
 	}
 	return a, nil
 }
@@ -95,7 +95,7 @@ func (s *Server) issueForApp(c *call, client *Client, tenant string) (*answer, *
 	at := s.accessClaims(c, client.ID, resourceOf(c.Scopes), claims, s.opts.Clock())
 	at.Subject = nameUUID("service principal " + client.ID + " " + tenant)
 	at.ObjectID, at.Tenant, at.Type, at.Roles = at.Subject, tenant, "app", client.Roles
-	at.Issuer = c.base + "/" + tenant + "/v2.0"
+	at.Issuer = c.at.issuer(tenant)
 	at.Generation = s.gen[client.ID]
 	return s.answer(at)
 }
@@ -129,7 +129,7 @@ func (s *Server) answer(at accessClaims) (*answer, *refusal) {
 // doesn't take an array (tokens.go, IDToken).
 func (s *Server) idToken(c *call, client *Client, u *User, scopes []string, nonce string, now time.Time) (string, *refusal) {
 	claims := map[string]any{
-		"ver": "2.0", "iss": c.base + "/" + u.TenantID + "/v2.0", "aud": client.ID,
+		"ver": "2.0", "iss": c.at.issuer(u.TenantID), "aud": client.ID,
 		"sub": pairwise(client, u), "oid": u.ObjectID, "tid": u.TenantID, "uti": random(16),
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(),
 	}
@@ -142,16 +142,12 @@ func (s *Server) idToken(c *call, client *Client, u *User, scopes []string, nonc
 	if slices.Contains(scopes, "email") {
 		claims["email"] = u.Username
 	}
+	c.at.claims(u, claims)
 	token, err := s.sealer.idToken(claims)
 	if err != nil {
 		return "", unexpected(err)
 	}
 	return token, nil
-}
-
-// clientInfo is what MSAL makes its home account id of (MSAL Go, tokens.go: ClientInfo).
-func clientInfo(u *User) string {
-	return b64([]byte(`{"uid":"` + u.ObjectID + `","utid":"` + u.TenantID + `"}`))
 }
 
 // pairwise is a subject that differs from client to client (OpenID Connect Core section 8.1).

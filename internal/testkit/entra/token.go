@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -35,9 +36,9 @@ type call struct {
 	Request
 	form       url.Values
 	secret     string
-	clientInfo bool   // client_info=1
-	base       string // as the client named this server
-	endpoint   string // and the token endpoint in full
+	clientInfo bool     // client_info=1
+	at         provider // as the client named this server
+	endpoint   string   // and the token endpoint in full
 
 	user   *User // set by the grant, for the log
 	family int
@@ -103,11 +104,11 @@ func (s *Server) parse(r *http.Request) (*call, *refusal) {
 	c := &call{
 		Request: Request{
 			Grant: r.PostForm.Get("grant_type"), ClientID: r.PostForm.Get("client_id"),
-			Tenant: r.PathValue("tenant"), Scopes: strings.Fields(r.PostForm.Get("scope")),
+			Tenant: providerOf(r).tenant, Scopes: strings.Fields(r.PostForm.Get("scope")),
 			Claims: r.PostForm.Get("claims"),
 		},
 		form: r.PostForm, secret: r.PostForm.Get("client_secret"),
-		clientInfo: r.PostForm.Get("client_info") == "1", base: base(r), endpoint: base(r) + r.URL.Path,
+		clientInfo: r.PostForm.Get("client_info") == "1", at: providerOf(r), endpoint: base(r) + r.URL.Path,
 	}
 	if c.Grant == "device_code" {
 		// The draft's name, which MSAL Go still sends (internal/grant/grant.go) and Entra takes.
@@ -257,10 +258,16 @@ func (s *Server) authenticate(c *call) (*Client, *refusal) {
 		return client, client.checkAssertion(c.form.Get("client_assertion_type"), assertion, c.endpoint, s.opts.Clock())
 	case c.secret == "":
 		return nil, refuse("invalid_client", 7000218, "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.")
-	case subtle.ConstantTimeCompare([]byte(client.Secret), []byte(c.secret)) != 1:
+	case !client.knows(c.secret):
 		return nil, refuse("invalid_client", 7000215, "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '%s'.", c.ClientID)
 	}
 	return client, nil
+}
+
+func (c *Client) knows(secret string) bool {
+	return slices.ContainsFunc(append([]string{c.Secret}, c.OlderSecrets...), func(one string) bool {
+		return one != "" && subtle.ConstantTimeCompare([]byte(one), []byte(secret)) == 1
+	})
 }
 
 func (s *Server) clientCredentials(c *call, client *Client) (*answer, *refusal) {
