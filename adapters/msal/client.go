@@ -296,12 +296,13 @@ func malformed(raw string) error {
 
 const customersDomain = ".ciamlogin.com"
 
-// isNotOfInstances reports whether instance discovery knows nothing of the authority's
-// host, although the host is Microsoft's: one of Azure AD B2C or of a customers' tenant.
-// MSAL Python leaves the question out, too (authority.py, WELL_KNOWN_B2C_HOSTS).
+// isNotOfInstances reports whether instance discovery knows nothing of the authority,
+// although it is Microsoft's product: a host of Azure AD B2C or of a customers' tenant,
+// or a server of Active Directory's own. MSAL Python leaves the question out, too
+// (authority.py, WELL_KNOWN_B2C_HOSTS).
 func (a authority) isNotOfInstances() bool {
 	host, _, _ := strings.Cut(a.host, ":")
-	return slices.ContainsFunc([]string{customersDomain, ".b2clogin.com", ".b2clogin.us", ".b2clogin.de", ".b2clogin.cn"}, func(domain string) bool {
+	return a.tenant == "adfs" || slices.ContainsFunc([]string{customersDomain, ".b2clogin.com", ".b2clogin.us", ".b2clogin.de", ".b2clogin.cn"}, func(domain string) bool {
 		return strings.HasSuffix(host, domain)
 	})
 }

@@ -150,6 +150,7 @@ func (x *exchange) understood(resp *http.Response, body []byte) *http.Response {
 	}
 	if resp.StatusCode == http.StatusOK && strings.HasSuffix(resp.Request.URL.Path, "/.well-known/openid-configuration") {
 		x.openID = body
+		body = x.withKnownIssuer(body)
 	}
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	return resp
@@ -189,6 +190,33 @@ func (x *exchange) withAliases(body []byte) []byte {
 	}
 	document["metadata"] = patched
 	if patched, err = json.Marshal(document); err != nil {
+		return body
+	}
+	return patched
+}
+
+// withKnownIssuer is the discovery document of a customers' tenant as MSAL Go 1.10.1
+// takes it. The issuer of such a tenant has the tenant's ID in its host, where the
+// authority has the tenant's name, and MSAL Go refuses any other host
+// (authority.TenantDiscoveryResponse.ValidateIssuerMatchesAuthority). MSAL for .NET and
+// Python accept an issuer of this form.
+func (x *exchange) withKnownIssuer(body []byte) []byte {
+	var document map[string]json.RawMessage
+	var issuer string
+	if !strings.HasSuffix(x.authority.host, customersDomain) || json.Unmarshal(body, &document) != nil || json.Unmarshal(document["issuer"], &issuer) != nil {
+		return body
+	}
+	u, err := url.Parse(issuer)
+	if err != nil || u.Scheme != "https" {
+		return body
+	}
+	tenant, isCustomers := strings.CutSuffix(u.Host, customersDomain)
+	if !isCustomers || strings.TrimSuffix(strings.Trim(u.Path, "/"), "/v2.0") != tenant {
+		return body
+	}
+	document["issuer"] = json.RawMessage(`"https://` + x.authority.host + `/"`)
+	patched, err := json.Marshal(document)
+	if err != nil {
 		return body
 	}
 	return patched
