@@ -93,9 +93,6 @@ func (p *App) Accounts(ctx context.Context) iter.Seq2[*Account, error] {
 
 // ownerOf returns the user whom a record is named for, if it is.
 func (p *App) ownerOf(ctx context.Context, key string) (tokencache.Account, bool, error) {
-	if !strings.Contains(key, ".") {
-		return tokencache.Account{}, false, nil
-	}
 	c, _, err := p.store.Load(ctx, key)
 	if errors.Is(err, core.ErrNotFound) { // signed out meanwhile
 		return tokencache.Account{}, false, nil
