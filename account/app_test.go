@@ -645,8 +645,7 @@ func TestOneTimeAccessStoresNothing(t *testing.T) {
 }
 
 func TestARefreshNeedNotBeStored(t *testing.T) {
-	idp, b := start(t), newBackend(t)
-	idp.SetStrict(false)
+	idp, b := entra.Start(t, entra.Options{}), newBackend(t)
 	a := signInTo(t, idp, newApp(t, idp, b, account.Config{}), ana)
 	before, err := b.Load(t.Context(), a.User().HomeAccountID)
 	if err != nil {
