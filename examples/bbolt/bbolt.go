@@ -12,122 +12,83 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"fmt"
+	"encoding/hex"
 	"iter"
-	"strconv"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Records and leases live in buckets of their own, so that no key can be
 // mistaken for a lease. Any bytes are a name to bbolt: keys need no escaping.
-var (
-	records = []byte("records")
-	leases  = []byte("leases")
-)
+var records, leases = []byte("records"), []byte("leases")
 
-// Backend is a [core.TokenBackend], with leases, listing and Ping.
+// origin names the backend in its errors.
+const origin backend.Origin = "bbolt"
+
+// Backend is a [core.TokenBackend], with leases, waiting, listing and Ping.
 type Backend struct {
 	db  *bbolt.DB
 	now func() time.Time
 }
 
-// New returns a backend on db. The buckets are made by the first write.
-func New(db *bbolt.DB) *Backend { return &Backend{db: db, now: time.Now} }
+// New returns a backend on db, which stays the caller's to close.
+func New(db *bbolt.DB) (*Backend, error) {
+	err := db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucketIfNotExists(records)
+		_, also := tx.CreateBucketIfNotExists(leases)
+		return cmp.Or(err, also)
+	})
+	return &Backend{db: db, now: time.Now}, origin.Fail("new", "", err)
+}
 
 // Load returns the record, or core.ErrNotFound.
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
-	var rec core.Record
-	err := b.view(ctx, "load", key, func(bucket *bbolt.Bucket) error {
-		value := get(bucket, key)
+	return backend.DoValue(ctx, origin.Op("load", key), func() (core.Record, error) {
+		value, err := b.read(records, key)
 		if value == nil {
-			return core.ErrNotFound
+			return core.Record{}, cmp.Or(err, core.ErrNotFound)
 		}
-		var err error
-		rec, err = decode(value)
-		return err
+		// Of a value that was cut short nothing is left: DoValue says that it is corrupt.
+		return core.Record{Data: value[min(header, len(value)):], Version: version(value)}, nil
 	})
-	return rec, err
+}
+
+// Check reports whether something is stored, whole or not.
+func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
+	return backend.DoValue(ctx, origin.Op("check", key), func() (bool, error) {
+		value, err := b.read(records, key)
+		return value != nil, err
+	})
 }
 
 // Save compares and stores in one transaction. A version is a number that the
 // bucket gives out once, so that a record that was deleted and saved again
 // isn't mistaken for the one before.
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
-	var saved uint64
-	err := b.update(ctx, "save", key, records, func(bucket *bbolt.Bucket) error {
-		if len(rec.Data) == 0 {
-			return fmt.Errorf("%w: no data", core.ErrCorrupt)
-		}
-		if rec.Version != core.AnyVersion && rec.Version != version(get(bucket, key)) {
-			return core.ErrConflict
-		}
-		var err error
-		if saved, err = bucket.NextSequence(); err != nil {
-			return err
-		}
-		return bucket.Put([]byte(key), append(binary.BigEndian.AppendUint64(nil, saved), rec.Data...))
+	return backend.DoValue(ctx, origin.SaveOp(key, rec, 0), func() (saved core.Version, err error) {
+		err = b.update(records, func(bucket *bbolt.Bucket) error {
+			if rec.Version != core.AnyVersion && rec.Version != version(bucket.Get([]byte(key))) {
+				return core.ErrConflict
+			}
+			number, err := bucket.NextSequence()
+			value := pack(number, rec.Data)
+			saved = version(value)
+			return cmp.Or(err, bucket.Put([]byte(key), value))
+		})
+		return saved, err
 	})
-	if err != nil {
-		return "", err
-	}
-	return number(saved), nil
-}
-
-// Check reports whether something is stored, whole or not.
-func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
-	var ok bool
-	err := b.view(ctx, "check", key, func(bucket *bbolt.Bucket) error {
-		ok = get(bucket, key) != nil
-		return nil
-	})
-	return ok, err
 }
 
 // Delete removes the record, if there is one.
 func (b *Backend) Delete(ctx context.Context, key string) error {
-	return b.update(ctx, "delete", key, records, func(bucket *bbolt.Bucket) error {
-		return bucket.Delete([]byte(key))
+	return backend.Do(ctx, origin.Op("delete", key), func() error {
+		return b.update(records, func(bucket *bbolt.Bucket) error { return bucket.Delete([]byte(key)) })
 	})
-}
-
-// ShouldRefresh has refreshes done once, under the lease.
-func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
-	return core.Coordinate(ctx, b, b, key, req)
-}
-
-// Keys yields the keys as they were when the iteration began. The transaction
-// is over by then, so that the loop's body may use the backend.
-func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		var keys []string
-		err := b.view(ctx, "list", "*", func(bucket *bbolt.Bucket) error {
-			if bucket == nil {
-				return nil
-			}
-			return bucket.ForEach(func(key, _ []byte) error {
-				keys = append(keys, string(key))
-				return nil
-			})
-		})
-		if err != nil {
-			yield("", err)
-			return
-		}
-		for _, key := range keys {
-			if !yield(key, nil) {
-				return
-			}
-		}
-	}
-}
-
-// Ping reports whether the database is open.
-func (b *Backend) Ping(ctx context.Context) error {
-	return b.view(ctx, "ping", "*", func(*bbolt.Bucket) error { return nil })
 }
 
 // Acquire takes the key's lease if it is free or expired. What is stored is
@@ -135,117 +96,120 @@ func (b *Backend) Ping(ctx context.Context) error {
 // backend's would not do, since one backend may hold the successor too. The wall
 // clock tells the expiry here: a step of it takes a lease or keeps a dead one's.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
-	l := &lease{b: b, key: key, owner: []byte(rand.Text())}
-	err := b.update(ctx, "acquire", key, leases, func(bucket *bbolt.Bucket) error {
-		if held := bucket.Get([]byte(key)); held != nil && b.now().Before(expiry(held)) {
-			return core.ErrLeaseHeld
-		}
-		// The transaction may have had to wait: a caller who left meanwhile must not
-		// leave a lease behind.
-		return cmp.Or(ctx.Err(), l.put(bucket, ttl))
+	return backend.AcquireLocal(ctx, origin.Op("acquire", key), func(ctx context.Context) (core.Lease, error) {
+		l := &lease{b: b, key: key, owner: rand.Text()}
+		return l, b.update(leases, func(bucket *bbolt.Bucket) error {
+			if b.left(bucket.Get([]byte(key))) > 0 {
+				return core.ErrLeaseHeld
+			}
+			// The transaction may have had to wait: a caller who left meanwhile must not
+			// leave a lease behind.
+			return cmp.Or(ctx.Err(), l.put(bucket, ttl))
+		})
 	})
-	if err != nil {
-		return nil, err
-	}
-	return l, nil
 }
 
 type lease struct {
-	b     *Backend
-	key   string
-	owner []byte
+	b          *Backend
+	key, owner string
 }
 
-func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
-	return l.b.update(ctx, "renew", l.key, leases, func(bucket *bbolt.Bucket) error {
-		if !l.held(bucket) {
+// Renew makes the lease last ttl from now.
+func (l *lease) Renew(_ context.Context, ttl time.Duration) error {
+	return l.whileHeld(func(bucket *bbolt.Bucket) error { return l.put(bucket, ttl) })
+}
+
+// Release ends the lease.
+func (l *lease) Release(context.Context) error {
+	return l.whileHeld(func(bucket *bbolt.Bucket) error { return bucket.Delete([]byte(l.key)) })
+}
+
+// whileHeld compares the owner and the expiry in the transaction that changes the lease.
+func (l *lease) whileHeld(change func(*bbolt.Bucket) error) error {
+	return l.b.update(leases, func(bucket *bbolt.Bucket) error {
+		value := bucket.Get([]byte(l.key))
+		if l.b.left(value) <= 0 || string(value[header:]) != l.owner {
 			return core.ErrLeaseLost
 		}
-		return l.put(bucket, ttl)
+		return change(bucket)
 	})
-}
-
-func (l *lease) Release(ctx context.Context) error {
-	return l.b.update(ctx, "release", l.key, leases, func(bucket *bbolt.Bucket) error {
-		if !l.held(bucket) {
-			return core.ErrLeaseLost
-		}
-		return bucket.Delete([]byte(l.key))
-	})
-}
-
-func (l *lease) held(bucket *bbolt.Bucket) bool {
-	value := bucket.Get([]byte(l.key))
-	return value != nil && bytes.Equal(value[8:], l.owner) && l.b.now().Before(expiry(value))
 }
 
 func (l *lease) put(bucket *bbolt.Bucket, ttl time.Duration) error {
-	expires := binary.BigEndian.AppendUint64(nil, uint64(l.b.now().Add(ttl).UnixNano()))
-	return bucket.Put([]byte(l.key), append(expires, l.owner...))
+	return bucket.Put([]byte(l.key), pack(uint64(l.b.now().Add(ttl).UnixNano()), []byte(l.owner)))
 }
 
-func expiry(value []byte) time.Time {
-	return time.Unix(0, int64(binary.BigEndian.Uint64(value)))
+// ShouldRefresh has refreshes done once, under the lease.
+func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+	return origin.Coordinate(ctx, b, b, key, req)
 }
 
-// A stored record is its version, eight bytes, and its data. What bbolt
-// returns is good only within its transaction: decode copies.
-func decode(value []byte) (core.Record, error) {
-	if len(value) <= 8 {
-		return core.Record{}, core.ErrCorrupt
-	}
-	return core.Record{Data: bytes.Clone(value[8:]), Version: version(value)}, nil
+// Wait looks again and again: bbolt wakes nobody.
+func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
+	return backend.Wait(ctx, origin.Op("wait", key), seen, backend.Watch{Place: b.db, Look: b.look, Last: 100 * time.Millisecond})
+}
+
+func (b *Backend) look(_ context.Context, key string) (core.Version, time.Duration, error) {
+	held, err := b.read(leases, key)
+	stored, also := b.read(records, key)
+	return version(stored), b.left(held), cmp.Or(err, also)
+}
+
+// Keys yields the keys as they were when the iteration began. The transaction
+// is over by then, so that the loop's body may use the backend.
+func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
+	return backend.Keys(ctx, origin.StoreOp("keys"), func(yield func(string) bool) error {
+		var keys []string
+		err := b.db.View(func(tx *bbolt.Tx) error {
+			return tx.Bucket(records).ForEach(func(key, _ []byte) error {
+				keys = append(keys, string(key))
+				return nil
+			})
+		})
+		slices.Values(keys)(yield)
+		return err
+	})
+}
+
+// Ping reports whether the database is open.
+func (b *Backend) Ping(ctx context.Context) error {
+	return backend.Do(ctx, origin.StoreOp("ping"), func() error { return b.db.View(func(*bbolt.Tx) error { return nil }) })
+}
+
+// A stored record is its version, eight bytes, and its data; a lease is when it expires,
+// in ns since 1970, and its owner.
+const header = 8
+
+func pack(number uint64, rest []byte) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, number), rest...)
 }
 
 // version is a stored value's, or core.Absent. A value too short to have one
 // has a version that Save never gave out.
 func version(value []byte) core.Version {
-	switch {
-	case value == nil:
-		return core.Absent
-	case len(value) < 8:
+	if value != nil && len(value) < header {
 		return "damaged"
 	}
-	return number(binary.BigEndian.Uint64(value))
+	return core.Version(hex.EncodeToString(value[:min(header, len(value))]))
 }
 
-func number(v uint64) core.Version { return core.Version(strconv.FormatUint(v, 10)) }
+// left is how long a lease lasts yet, zero or less if it is free.
+func (b *Backend) left(value []byte) time.Duration {
+	if len(value) < header {
+		return 0
+	}
+	return time.Unix(0, int64(binary.BigEndian.Uint64(value))).Sub(b.now())
+}
 
-// get is bucket.Get, for a bucket that may not have been made yet.
-func get(bucket *bbolt.Bucket, key string) []byte {
-	if bucket == nil {
+// read returns a copy, since what bbolt returns is good within its transaction alone.
+func (b *Backend) read(name []byte, key string) (value []byte, err error) {
+	err = b.db.View(func(tx *bbolt.Tx) error {
+		value = bytes.Clone(tx.Bucket(name).Get([]byte(key)))
 		return nil
-	}
-	return bucket.Get([]byte(key))
-}
-
-func (b *Backend) view(ctx context.Context, op, key string, f func(*bbolt.Bucket) error) error {
-	return b.do(ctx, op, key, func() error {
-		return b.db.View(func(tx *bbolt.Tx) error { return f(tx.Bucket(records)) })
 	})
+	return value, err
 }
 
-func (b *Backend) update(ctx context.Context, op, key string, name []byte, f func(*bbolt.Bucket) error) error {
-	return b.do(ctx, op, key, func() error {
-		return b.db.Update(func(tx *bbolt.Tx) error {
-			bucket, err := tx.CreateBucketIfNotExists(name)
-			if err != nil {
-				return err
-			}
-			return f(bucket)
-		})
-	})
-}
-
-// do is what all operations have in common. A transaction can't be
-// interrupted: the context counts before it begins.
-func (b *Backend) do(ctx context.Context, op, key string, f func() error) error {
-	err := cmp.Or(core.ValidateKey(key), ctx.Err())
-	if err == nil {
-		err = f()
-	}
-	if err != nil {
-		return &core.Error{Op: op, Backend: "bbolt", Key: key, Err: err}
-	}
-	return nil
+func (b *Backend) update(name []byte, f func(*bbolt.Bucket) error) error {
+	return b.db.Update(func(tx *bbolt.Tx) error { return f(tx.Bucket(name)) })
 }

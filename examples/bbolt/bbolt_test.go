@@ -23,7 +23,7 @@ var harness = conformance.Harness{
 		t.Cleanup(func() { _ = db.Close() })
 		return &store{db: db}
 	},
-	Want: conformance.Capabilities{CAS: conformance.CASEnforced, Coordinates: true, Lease: true, LeaseExpires: true, List: true, Ping: true},
+	Want: conformance.Capabilities{CAS: conformance.CASEnforced, Coordinates: true, Lease: true, LeaseExpires: true, Watch: true, List: true, Ping: true},
 }
 
 func TestConformance(t *testing.T) { conformance.Run(t, harness) }
@@ -46,13 +46,13 @@ func TestAnAcquireWhoseCallerLeavesKeepsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
+	b := open(t, db)
 	other, err := db.Begin(true) // in front of Acquire
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, leave := context.WithCancel(t.Context())
 	done := make(chan error)
-	b := New(db)
 	go func() {
 		_, err := b.Acquire(asked{ctx, leave}, "k", time.Hour)
 		done <- err
@@ -85,8 +85,16 @@ type store struct {
 	ahead atomic.Int64
 }
 
-func (s *store) Open(conformance.T) core.TokenBackend {
-	b := New(s.db)
+func open(t conformance.T, db *bbolt.DB) *Backend {
+	b, err := New(db)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return b
+}
+
+func (s *store) Open(t conformance.T) core.TokenBackend {
+	b := open(t, s.db)
 	b.now = func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
 	return b
 }
@@ -100,10 +108,6 @@ func (s *store) Corrupt(key string) error {
 }
 
 // Raw returns the stored value, header and all.
-func (s *store) Raw(key string) (value []byte, err error) {
-	err = s.db.View(func(tx *bbolt.Tx) error {
-		value = append(value, get(tx.Bucket(records), key)...)
-		return nil
-	})
-	return value, err
+func (s *store) Raw(key string) ([]byte, error) {
+	return (&Backend{db: s.db}).read(records, key)
 }
