@@ -4,39 +4,25 @@ import (
 	"context"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
-
-// Check implements [core.TokenBackend]. A variable that is set and empty is
-// there, though it can't be loaded.
-func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
-	if err := origin.Admit(ctx, "check", key); err != nil {
-		return false, err
-	}
-	_, version, err := b.current(key)
-	if err != nil {
-		return false, origin.Fail("check", key, err)
-	}
-	return version != core.Absent, nil
-}
 
 // Delete implements [core.TokenBackend].
 func (b *Backend) Delete(ctx context.Context, key string) error {
-	if err := origin.Admit(ctx, "delete", key); err != nil {
-		return err
-	}
-	if b.readOnly {
-		return origin.Fail("delete", key, core.ErrReadOnly)
-	}
-	name := b.name(key)
-	if err := b.place.remove(name); err != nil {
-		return origin.Fail("delete", key, err)
-	}
-	b.place.leases.Touch(name)
-	return nil
+	return backend.Do(ctx, origin.Op("delete", key), func() error {
+		return b.change(key, b.place.unset)
+	})
 }
 
-func (p *place) remove(name string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.unset(name)
+// change changes a variable, and wakes those who wait for it.
+func (b *Backend) change(key string, do func(name string) error) error {
+	if b.readOnly {
+		return core.ErrReadOnly
+	}
+	name := b.name(key)
+	err := b.place.locked(func() error { return do(name) })
+	if err == nil {
+		b.place.leases.Touch(name)
+	}
+	return err
 }

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // DefaultKey is the key of the record in the variable that python-o365 uses.
@@ -50,7 +51,7 @@ type Backend struct {
 }
 
 // origin names the backend in its errors.
-const origin core.Origin = "env"
+const origin backend.Origin = "env"
 
 var (
 	_ core.TokenBackend = (*Backend)(nil)

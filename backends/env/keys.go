@@ -8,54 +8,34 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Keys implements [core.Lister]. It needs a prefix, because nothing else tells
 // a record from any other variable: without one, its only element is an error
 // that wraps [errors.ErrUnsupported].
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		keys, err := b.keys(ctx)
-		if err != nil {
-			yield("", origin.Fail("keys", "", err))
-			return
+	return backend.Keys(ctx, origin.StoreOp("keys"), func(yield func(string) bool) error {
+		if b.prefix == "" {
+			return fmt.Errorf("%w without Options.Prefix: any variable could be a record", errors.ErrUnsupported)
 		}
-		for _, key := range keys {
-			if !yield(key, nil) {
-				return
+		names, err := b.place.names()
+		for _, name := range names {
+			rest, ok := strings.CutPrefix(name, b.prefix)
+			if !ok {
+				continue
+			}
+			if key, ok := b.place.Key(rest); ok && !yield(key) {
+				return nil
 			}
 		}
-	}
-}
-
-func (b *Backend) keys(ctx context.Context) ([]string, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if b.prefix == "" {
-		return nil, fmt.Errorf("%w without Options.Prefix: any variable could be a record", errors.ErrUnsupported)
-	}
-	names, err := b.place.names()
-	if err != nil {
-		return nil, err
-	}
-	var keys []string
-	for _, name := range names {
-		rest, ok := strings.CutPrefix(name, b.prefix)
-		if !ok {
-			continue
-		}
-		if key, ok := b.place.Key(rest); ok {
-			keys = append(keys, key)
-		}
-	}
-	return keys, nil
+		return err
+	})
 }
 
 func (b *Backend) name(key string) string { return b.prefix + b.place.Name(key) }
 
-// naming maps keys to names and back, as core.Naming does.
+// naming maps keys to names and back, as backend.Naming does.
 type naming interface {
 	Name(key string) string
 	Key(name string) (key string, ok bool)
@@ -66,7 +46,7 @@ const longestName = 242
 
 // newNaming returns the names of variables under an operating system.
 func newNaming(goos string) naming {
-	n := core.Naming{Escape: '%', Limit: longestName}
+	n := backend.Naming{Escape: '%', Limit: longestName}
 	if goos == "windows" {
 		n.FoldsCase = true
 		return upperCase{n}
@@ -75,10 +55,10 @@ func newNaming(goos string) naming {
 }
 
 // upperCase is for systems where variables that differ in case are one. There
-// core.Naming escapes upper case. Variables are written in upper case, though,
+// backend.Naming escapes upper case. Variables are written in upper case, though,
 // and O365TOKEN must be found, so this escapes lower case instead: it names the
 // key with its case swapped, and swaps the name back.
-type upperCase struct{ core.Naming }
+type upperCase struct{ backend.Naming }
 
 func (n upperCase) Name(key string) string { return swapCase(n.Naming.Name(swapCase(key))) }
 
@@ -107,7 +87,7 @@ type identifiers struct{}
 
 const whole = "__"
 
-var identifier = core.Naming{Escape: '%', Reserved: func(name string) bool {
+var identifier = backend.Naming{Escape: '%', Reserved: func(name string) bool {
 	return strings.HasPrefix(name, whole) || !isIdentifier(name)
 }}
 

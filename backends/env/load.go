@@ -4,35 +4,33 @@ import (
 	"context"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Load implements [core.TokenBackend]. A variable that is set and empty is
 // core.ErrCorrupt, not core.ErrNotFound: a CI system whose secret went missing
 // sets such variables, and nobody should take that for a first sign-in.
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
-	if err := origin.Admit(ctx, "load", key); err != nil {
-		return core.Record{}, err
-	}
-	rec, err := b.load(key)
-	if err != nil {
-		return core.Record{}, origin.Fail("load", key, err)
-	}
-	return rec, nil
+	return backend.DoValue(ctx, origin.Op("load", key), func() (core.Record, error) {
+		value, version, err := b.current(key)
+		switch {
+		case err != nil:
+			return core.Record{}, err
+		case version == core.Absent:
+			return core.Record{}, core.ErrNotFound
+		}
+		data, err := backend.DecodeText(value)
+		return core.Record{Data: data, Version: version}, err
+	})
 }
 
-func (b *Backend) load(key string) (core.Record, error) {
-	value, version, err := b.current(key)
-	switch {
-	case err != nil:
-		return core.Record{}, err
-	case version == core.Absent:
-		return core.Record{}, core.ErrNotFound
-	}
-	data, err := decode(value)
-	if err != nil {
-		return core.Record{}, err
-	}
-	return core.Record{Data: data, Version: version}, nil
+// Check implements [core.TokenBackend]. A variable that is set and empty is
+// there, though it can't be loaded.
+func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
+	return backend.DoValue(ctx, origin.Op("check", key), func() (bool, error) {
+		_, version, err := b.current(key)
+		return version != core.Absent, err
+	})
 }
 
 func (b *Backend) current(key string) (value string, version core.Version, err error) {

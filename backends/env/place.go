@@ -9,12 +9,13 @@ import (
 	"sync"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // place is one set of variables with what its users in this process share.
 type place struct {
 	medium
-	leases core.LocalLeases // by name
+	leases backend.LocalLeases // by name
 
 	mu    sync.Mutex        // held from comparing versions to writing
 	saves map[string]uint64 // by name, since the process began
@@ -51,6 +52,13 @@ func fileAt(path string) *place {
 		files.places[path] = &place{medium: dotenv{path: path}}
 	}
 	return files.places[path]
+}
+
+// locked does what nobody in this process may save beside.
+func (p *place) locked(do func() error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return do()
 }
 
 // current returns what is stored under name, and its version. It needs mu.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // ShouldRefresh implements [core.TokenBackend]: one of the goroutines of
@@ -15,12 +16,8 @@ func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.Refres
 
 // Wait implements [core.Watcher] for what is saved and deleted by this process.
 func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
-	if err := origin.Admit(ctx, "wait", key); err != nil {
-		return err
-	}
-	err := b.place.leases.Wait(ctx, b.name(key), func() (bool, error) {
+	return backend.Wait(ctx, origin.Op("wait", key), seen, b.place.leases.Watch(b.name(key), func() (core.Version, error) {
 		_, version, err := b.current(key)
-		return version != seen, err
-	})
-	return origin.Fail("wait", key, err)
+		return version, err
+	}))
 }

@@ -6,37 +6,27 @@ import (
 	"runtime"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Save implements [core.TokenBackend].
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
-	if err := origin.Admit(ctx, "save", key); err != nil {
-		return "", err
-	}
-	if b.readOnly {
-		return "", origin.Fail("save", key, core.ErrReadOnly)
-	}
-	if len(rec.Data) == 0 {
-		return "", origin.Fail("save", key, fmt.Errorf("%w: no data", core.ErrCorrupt))
-	}
-	value := encode(b.place, rec.Data)
-	if len(value) > b.MaxSize() {
-		return "", origin.Fail("save", key, fmt.Errorf("%w: a value of %d bytes, where the %d of NAME=value leave room for %d",
-			core.ErrTooLarge, len(value), longestVariable(runtime.GOOS), b.MaxSize()))
-	}
-	name := b.name(key)
-	version, err := b.place.swap(name, rec.Version, value)
-	if err != nil {
-		return "", origin.Fail("save", key, err)
-	}
-	b.place.leases.Touch(name)
-	return version, nil
+	return backend.DoValue(ctx, origin.SaveOp(key, rec, 0), func() (version core.Version, err error) {
+		value := backend.EncodeText(rec.Data, b.place.holds)
+		if len(value) > b.MaxSize() && !b.readOnly {
+			return "", fmt.Errorf("%w: a value of %d bytes, where the %d of NAME=value leave room for %d",
+				core.ErrTooLarge, len(value), longestVariable(runtime.GOOS), b.MaxSize())
+		}
+		err = b.change(key, func(name string) error {
+			version, err = b.place.swap(name, rec.Version, value)
+			return err
+		})
+		return version, err
+	})
 }
 
-// swap stores value in the place of the version that the caller knows.
+// swap stores value in the place of the version that the caller knows. It needs mu.
 func (p *place) swap(name string, known core.Version, value string) (core.Version, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if known != core.AnyVersion {
 		_, stored, err := p.current(name)
 		if err != nil {
