@@ -1,6 +1,8 @@
 package core
 
 import (
+	"context"
+	"errors"
 	"time"
 )
 
@@ -93,4 +95,90 @@ func (f *failures) add(name string, err error, state uint64, now time.Time) (unt
 	}
 	(*f)[name] = known.again(err, state, now)
 	return (*f)[name].until
+}
+
+// failed notes that the record could not be refreshed, and returns the reason.
+func (a *attempt) failed(err error, ofProvider bool) error {
+	switch {
+	case ofProvider:
+		return a.remember(scopeOf(err), err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return err // the attempt's time is over: it waited for another process
+	}
+	return a.ofStore(err)
+}
+
+// ofStore notes a failure of the store. It is no failure if the callers went away.
+func (a *attempt) ofStore(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	return a.remember(FailureOfStore, err)
+}
+
+// remember notes a failure for those whom it concerns, and for nobody else.
+func (a *attempt) remember(scope FailureScope, err error) error {
+	if s := a.noteFailure(scope, err); s != nil {
+		a.table.sweep(s)
+	}
+	return err
+}
+
+func (a *attempt) noteFailure(scope FailureScope, err error) *slot {
+	shard, r := a.record.shard, a.record
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	now := a.table.store.now()
+	s := r.slots.get(&a.source.id)
+	if s == nil {
+		s = a.table.slot(r, &a.source.id, now)
+	}
+	if r.failures == nil {
+		r.failures = new(recordFailures)
+	}
+	var until time.Time
+	switch {
+	case scope == FailureOfStore:
+		r.failures.store = r.failures.store.again(err, a.state, now)
+		until = r.failures.store.until
+	case scope == FailureOfProvider:
+		until = r.failures.providers.add(a.provider(), err, a.state, now)
+	case scope == FailureOfUser && a.user != "" && a.claims == "":
+		until = r.failures.users.add(a.user, err, a.state, now)
+	default: // a refused challenge says nothing about requests without it
+		if s.failures == nil {
+			s.failures = new(slotFailures)
+		}
+		until = s.failures.add(a.claims, err, a.state, now)
+	}
+	if s.token.Load() == nil {
+		s.leaves = until // the slot keeps the record, and so the memory, alive
+	}
+	return s
+}
+
+// remembered returns the error of a refresh that failed a moment ago, if the refresh
+// token is still the same, or the provider has not recovered since.
+func (a *attempt) remembered() error {
+	if a.force {
+		return nil
+	}
+	shard, r := a.record.shard, a.record
+	shard.mu.RLock()
+	defer shard.mu.RUnlock()
+	now := a.table.store.now()
+	if f := r.failures; f != nil {
+		if provider := f.providers[a.provider()]; provider.active(now) {
+			return provider.err
+		}
+		if user := f.users[a.user]; user.with(a.state, now) {
+			return user.err
+		}
+	}
+	if s := r.slots.get(&a.source.id); s != nil && s.failures != nil {
+		if own := s.failures.of(a.claims); own.with(a.state, now) {
+			return own.err
+		}
+	}
+	return nil
 }

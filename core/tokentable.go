@@ -64,20 +64,6 @@ type slot struct {
 
 func (s *slot) identity() *queryID { return &s.id }
 
-// heldToken is an access token in a slot. It is immutable. A service has one for
-// each of its users, so it is kept small: times are Unix nanoseconds.
-type heldToken struct {
-	token      tokencache.AccessToken
-	claims     string // the challenge it answers
-	obtained   uint64 // tokenTable.obtained when it was seen to be new; zero for one that was found
-	issued     int64  // by the provider, to whomever
-	refreshAt  int64  // from when it is refreshed in the background
-	staleAt    int64  // when the record is to be looked at again; zero for never
-	replacedAt int64  // when a refresh brought it, or it took the place of a refused one; zero if neither
-	until      int64  // until when it is served without a second thought
-	unsaved    bool
-}
-
 // queryID is a tokencache.Query as a map key. Sources that can't refresh are
 // kept apart, or their failures would be those of the ones that can.
 type queryID struct {
