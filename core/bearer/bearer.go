@@ -29,7 +29,9 @@ type TokenSource interface {
 // Transport is an [http.RoundTripper] that attaches the source's token to each request.
 // After a 401 it asks the source for another token, with the claims challenge if there is
 // one, and sends the request once more. It does so only if the body can be sent again:
-// the request has no body, or has GetBody.
+// the request has no body, or has GetBody, or the body is an [io.Seeker] that can be
+// wound back after its Close. With Retry it also sends a request again when the server is
+// too busy for it.
 //
 // A token is sent to the Transport's hosts and to loopback addresses alone. A request to
 // another host is a [*HostError], and nothing is sent. To a host that is no loopback
@@ -50,6 +52,20 @@ type Transport struct {
 	// Nil means Microsoft Graph's hosts in all clouds, see [GraphHosts]. An empty list
 	// that is not nil means loopback addresses alone.
 	Hosts []string
+
+	// PassOthers sends requests to other hosts as they are, without a token, instead of
+	// refusing them. The clients that Microsoft generates need it: they follow redirects by
+	// themselves, and send the parts of an upload session to its own address.
+	PassOthers bool
+
+	// Retry is how often a request is sent again after 429 (too many requests), 502, 503
+	// or 504; zero is never. python-o365 has 3. The transport waits as long as the answer
+	// asks for (Retry-After), or else half a second, one, two, and so on. The answer is
+	// returned as it is where that is longer than three minutes, where the request's
+	// context ends before, where the body can't be sent again, and, after a 502 or 504,
+	// where the request must not be made twice: a POST or PATCH without an
+	// Idempotency-Key header.
+	Retry int
 }
 
 // GraphHosts returns the hosts of Microsoft Graph: global, US Government L4 and L5, and
@@ -85,49 +101,76 @@ type HostError struct {
 
 func (e *HostError) Error() string {
 	return "bearer: the token is not sent to " + strconv.Quote(core.Printable(e.Host)) +
-		", which is not among Transport.Hosts; add the host if the token is meant for it"
+		", which is not among Transport.Hosts; add the host if the token is meant for it, or set Transport.PassOthers if the request is to go without"
 }
 
 // RoundTrip implements [http.RoundTripper]. Errors of the source are returned unchanged;
 // the request was not sent then, or was answered with 401.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	base := t.Base
-	if base == nil {
-		base = http.DefaultTransport
-	}
 	if redirectedAway(req) {
-		return base.RoundTrip(req)
+		return t.pass(req)
 	}
 	if err := t.admit(req.URL); err != nil {
-		closeBody(req)
+		var other *HostError
+		if t.PassOthers && errors.As(err, &other) {
+			return t.pass(req)
+		}
+		closeBody(req.Body)
 		return nil, err
 	}
-	token, err := t.token(req.Context())
+	b := body{req: req}
+	out := b.first()
+	for retries := 0; ; retries++ {
+		resp, err := t.send(&b, out)
+		if err != nil {
+			return nil, err
+		}
+		next, ok, err := t.again(&b, resp, retries)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return resp, nil
+		}
+		out = next
+	}
+}
+
+// send sends the request with a token, and after a 401 once more with another one.
+func (t *Transport) send(b *body, out io.ReadCloser) (*http.Response, error) {
+	token, err := t.token(b.req.Context())
 	if err != nil {
-		closeBody(req)
+		closeBody(out)
 		return nil, err
 	}
-	resp, err := base.RoundTrip(authorized(req, req.Body, token))
+	resp, err := t.pass(authorized(b.req, out, token))
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
-	again, ok := replay(req)
+	again, ok := b.again()
 	if !ok {
 		return resp, nil
 	}
-	fresh, err := t.token(req.Context(), core.Rejected(token.Secret), core.Claims(claimsChallenge(resp.Header)))
+	fresh, err := t.token(b.req.Context(), core.Rejected(token.Secret), core.Claims(claimsChallenge(resp.Header)))
 	if err == nil && fresh.Secret != token.Secret {
 		discard(resp)
-		return base.RoundTrip(authorized(req, again, fresh))
+		return t.pass(authorized(b.req, again, fresh))
 	}
-	if again != nil {
-		_ = again.Close()
-	}
+	closeBody(again)
 	if err != nil {
 		_ = resp.Body.Close()
 		return nil, fmt.Errorf("bearer: the token was refused (401): %w", err)
 	}
 	return resp, nil
+}
+
+// pass sends the request as it is.
+func (t *Transport) pass(req *http.Request) (*http.Response, error) {
+	base := t.Base
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	return base.RoundTrip(req)
 }
 
 // token returns the source's token, if a header can hold it.
@@ -197,18 +240,6 @@ func authorized(req *http.Request, body io.ReadCloser, token tokencache.AccessTo
 	return r
 }
 
-// replay returns the body to send again; ok is false if it can't be had.
-func replay(req *http.Request) (body io.ReadCloser, ok bool) {
-	if req.Body == nil || req.Body == http.NoBody {
-		return req.Body, true
-	}
-	if req.GetBody == nil {
-		return nil, false
-	}
-	body, err := req.GetBody()
-	return body, err == nil
-}
-
 // redirectedAway reports whether req follows a redirect that left the first host, at any
 // step.
 func redirectedAway(req *http.Request) bool {
@@ -244,8 +275,8 @@ func discard(resp *http.Response) {
 	_ = resp.Body.Close()
 }
 
-func closeBody(req *http.Request) {
-	if req.Body != nil {
-		_ = req.Body.Close()
+func closeBody(body io.ReadCloser) {
+	if body != nil {
+		_ = body.Close()
 	}
 }
