@@ -34,7 +34,9 @@ type DeviceCode struct {
 }
 
 // Format prints nothing of the codes.
-func (d DeviceCode) Format(s fmt.State, _ rune) { _, _ = fmt.Fprint(s, "sign-in at ", d.VerificationURL) }
+func (d DeviceCode) Format(s fmt.State, _ rune) {
+	_, _ = fmt.Fprint(s, "sign-in at ", d.VerificationURL)
+}
 
 // BeginDeviceCode asks for a code that the user enters on another device. Only a
 // public client can (https://learn.microsoft.com/entra/identity-platform/v2-oauth2-device-code).

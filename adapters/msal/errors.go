@@ -56,7 +56,7 @@ func (e *Error) Error() string {
 	if e.Description != "" {
 		b.WriteString(": " + e.Description)
 	}
-	return b.String()
+	return withRemedy(b.String(), e.Remedy())
 }
 
 // Unwrap returns core.ErrReauthRequired, where signing in again is the remedy,

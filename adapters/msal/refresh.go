@@ -181,10 +181,19 @@ func (c *Client) stored(cache *tokencache.Cache, q tokencache.Query) (tokencache
 	}
 	account, _ := cache.Account(q)
 	token, ok := cache.RefreshToken(q)
+	if _, hasToken := cache.AccessToken(anyOf(q)); !ok && hasToken {
+		return account, token, fmt.Errorf("%w: the sign-in at %s brought no refresh token: the permission offline_access is missing, in what was asked for or in the application's registration", core.ErrReauthRequired, c.authority.host)
+	}
 	if !ok || !sameProvider(token.Environment, c.authority.host) { // what a record says must not decide where a token is sent
 		return account, token, fmt.Errorf("%w: there is no refresh token for %s", core.ErrReauthRequired, c.authority.host)
 	}
 	return account, token, nil
+}
+
+// anyOf is the query for any access token of its user.
+func anyOf(q tokencache.Query) tokencache.Query {
+	q.Scopes = nil
+	return q
 }
 
 var emptyDocument = []byte("{}")

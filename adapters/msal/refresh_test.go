@@ -584,7 +584,7 @@ func TestConstructorsTellWhatIsWrong(t *testing.T) {
 func TestARefusedSignInIsAnError(t *testing.T) {
 	err := msal.Refusal(url.Values{"error": {"access_denied"}, "error_description": {"The user\r\nsaid no."}})
 	var refusal *msal.Error
-	if !errors.As(err, &refusal) || err.Error() != "the provider answered access_denied: The user said no." {
+	if !errors.As(err, &refusal) || !strings.HasPrefix(err.Error(), "the provider answered access_denied: The user said no. What to do: ") {
 		t.Errorf("the refusal is %v", err)
 	}
 	if errors.Is(err, core.ErrReauthRequired) {
