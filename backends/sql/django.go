@@ -2,16 +2,207 @@ package sql
 
 import (
 	"context"
-	"encoding/json"
+	"fmt"
+	"iter"
+	"time"
 
 	"gorm.io/gorm"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// ReadDjango reads the record that python-o365's DjangoTokenBackend would: the
-// token column, a JSONField, of the row created last in the table of its
-// TokenModel ("myapp_tokenmodel"). It is how a program moves over:
+// DjangoOptions configures a [Django]. The zero value is ready for use.
+type DjangoOptions struct {
+	// Leases is the table that the leases are kept in, which [New] would make
+	// a Backend of; DefaultTable if empty. Django's table has no room for them.
+	Leases string
+
+	// DeleteNewest has Delete remove the newest row alone, as python-o365 does.
+	// What python-o365 saved before that is then the record again. Without it
+	// Delete removes all rows.
+	DeleteNewest bool
+
+	// Location is Django's time zone, TIME_ZONE in its settings, where USE_TZ is
+	// False and the database is SQLite, MySQL or MariaDB: there dates are local
+	// ones. It is UTC if nil, as they are where USE_TZ is True.
+	Location *time.Location
+}
+
+// Django is a [core.TokenBackend] over the table of the TokenModel that
+// python-o365's DjangoTokenBackend keeps its tokens in. Both may use the table at
+// one time.
+//
+//	backend, err := sql.NewDjango(db, "myapp_tokenmodel", sql.DjangoOptions{})
+//	if err != nil {
+//		return err
+//	}
+//	if err := backend.Migrate(ctx); err != nil { // the table for leases; the other is Django's to make
+//		return err
+//	}
+//	source := app.TokenSource(core.NewStore(backend), "myapp_tokenmodel", query)
+//
+// The table holds one record, whose key is the name of the table: any other key
+// is [core.ErrInvalidKey]. The record is the newest row by created_at, as it is for
+// python-o365, and a Save adds a row. Nobody removes the older ones, which
+// hold refresh tokens, but Delete.
+//
+// Save compares and writes while nobody else can write to the table, python-o365
+// included. Its new row is the newest, whatever the clocks of the other writers
+// say.
+//
+// Leases are kept in a table beside it, and hold among programs that have this
+// package. python-o365 knows none: it may refresh while another program does,
+// and it saves over whatever is there.
+type Django struct {
+	leases *Backend // its pool is the one that the rows are read through, too
+	o      DjangoOptions
+	table  string
+	sql    djangoStatements
+}
+
+var (
+	_ core.TokenBackend = (*Django)(nil)
+	_ core.Leaser       = (*Django)(nil)
+	_ core.Lister       = (*Django)(nil)
+	_ core.Locator      = (*Django)(nil)
+	_ core.Pinger       = (*Django)(nil)
+	_ core.SizeLimiter  = (*Django)(nil)
+)
+
+// NewDjango returns the backend of the table of a TokenModel, which has the name
+// of its app and of its class, in lower case: "myapp_tokenmodel". A schema may
+// stand before it. As with [New], db stays the caller's, and isn't asked.
+func NewDjango(db *gorm.DB, table string, o DjangoOptions) (*Django, error) {
+	d, err := newDjango(db, table, o)
+	if err != nil {
+		return nil, origin.Fail("new", "", err)
+	}
+	return d, nil
+}
+
+func newDjango(db *gorm.DB, table string, o DjangoOptions) (*Django, error) {
+	leases, err := newBackend(db, Options{Table: o.Leases, Prefix: "django:"})
+	if err != nil {
+		return nil, err
+	}
+	if !tableName.MatchString(table) {
+		return nil, fmt.Errorf("%q can't be a table's name", table)
+	}
+	if o.Location == nil || db.Name() == "postgres" {
+		o.Location = time.UTC
+	}
+	return &Django{leases: leases, o: o, table: table, sql: newDjangoStatements(db.Name(), db.Statement.Quote(table))}, nil
+}
+
+// Place implements [core.Locator]: two are one place where they have the same pool
+// of connections and table.
+func (d *Django) Place() any {
+	type place struct {
+		pool  gorm.ConnPool
+		table string
+	}
+	return place{d.leases.pool, d.table}
+}
+
+// djangoOrigin is origin, as package backend takes it.
+const djangoOrigin = backend.Origin(origin)
+
+func (d *Django) op(name, key string) backend.Op {
+	return d.checked(djangoOrigin.Op(name, key))
+}
+
+func (d *Django) checked(op backend.Op) backend.Op {
+	op.CheckKey = func(key string) error {
+		if key != d.table {
+			return fmt.Errorf("%w: the table holds one record, whose key is %q", core.ErrInvalidKey, d.table)
+		}
+		return nil
+	}
+	return op
+}
+
+// Load implements [core.TokenBackend], with one statement.
+func (d *Django) Load(ctx context.Context, key string) (core.Record, error) {
+	return backend.DoValue(ctx, d.op("load", key), func() (core.Record, error) { return d.load(ctx) })
+}
+
+func (d *Django) load(ctx context.Context) (core.Record, error) {
+	done, err := turn(ctx, d.leases.turns)
+	if err != nil {
+		return core.Record{}, err
+	}
+	defer done()
+	var r row
+	found, err := d.leases.first(ctx, nil, d.sql.newest, &r.token, &r.created)
+	switch {
+	case err != nil:
+		return core.Record{}, err
+	case !found:
+		return core.Record{}, core.ErrNotFound
+	}
+	return r.record(d.o.Location)
+}
+
+// Check implements [core.TokenBackend], with one statement.
+func (d *Django) Check(ctx context.Context, key string) (bool, error) {
+	return backend.DoValue(ctx, d.op("check", key), func() (bool, error) {
+		var one int
+		return d.leases.first(ctx, nil, d.sql.exists, &one)
+	})
+}
+
+// Delete implements [core.TokenBackend], with one statement. It removes all rows,
+// or with DjangoOptions.DeleteNewest the newest.
+func (d *Django) Delete(ctx context.Context, key string) error {
+	return backend.Do(ctx, d.op("delete", key), func() error {
+		remove := d.sql.removeAll
+		if d.o.DeleteNewest {
+			remove = d.sql.removeNewest
+		}
+		_, err := d.leases.change(ctx, nil, remove)
+		return err
+	})
+}
+
+// Acquire implements [core.Leaser], as [Backend.Acquire] does in the table for leases.
+func (d *Django) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
+	return backend.DoValue(ctx, d.op("acquire", key), func() (core.Lease, error) { return d.leases.Acquire(ctx, key, ttl) })
+}
+
+// ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] over the
+// leases of Acquire.
+func (d *Django) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+	return djangoOrigin.Coordinate(ctx, d, d.leases, key, req)
+}
+
+// Keys implements [core.Lister]: there is one key, if there is a row.
+func (d *Django) Keys(ctx context.Context) iter.Seq2[string, error] {
+	return backend.Keys(ctx, djangoOrigin.StoreOp("keys"), func(yield func(string) bool) error {
+		there, err := d.Check(ctx, d.table)
+		if there {
+			yield(d.table)
+		}
+		return err
+	})
+}
+
+// Ping implements [core.Pinger]. It asks for both tables and their columns.
+func (d *Django) Ping(ctx context.Context) error {
+	return backend.Do(ctx, djangoOrigin.StoreOp("ping"), func() error {
+		if _, err := d.leases.first(ctx, nil, d.sql.ping); err != nil {
+			return err
+		}
+		return d.leases.Ping(ctx)
+	})
+}
+
+// Migrate makes the table for leases if it isn't there. Django's own is made by
+// Django's migrations.
+func (d *Django) Migrate(ctx context.Context) error { return d.leases.Migrate(ctx) }
+
+// ReadDjango reads the record that python-o365's DjangoTokenBackend would read in
+// the table of a TokenModel. It is how a program moves to a Backend:
 //
 //	rec, err := sql.ReadDjango(ctx, db, "myapp_tokenmodel")
 //	if err != nil {
@@ -22,35 +213,11 @@ import (
 // The record's version is core.Absent, so that this Save overwrites nothing.
 // An empty table is core.ErrNotFound.
 func ReadDjango(ctx context.Context, db *gorm.DB, table string) (core.Record, error) {
-	data, err := readDjango(ctx, db, table)
+	d, err := NewDjango(db, table, DjangoOptions{})
 	if err != nil {
-		return core.Record{}, origin.Fail("read", table, err)
+		return core.Record{}, err
 	}
-	return core.Record{Data: data, Version: core.Absent}, nil
-}
-
-func readDjango(ctx context.Context, db *gorm.DB, table string) ([]byte, error) {
-	b, err := newBackend(db, Options{Table: table})
-	if err != nil {
-		return nil, err
-	}
-	newest := `SELECT token FROM ` + db.Statement.Quote(table) + ` WHERE 1 = 1 ORDER BY created_at DESC LIMIT 1`
-	var data []byte
-	found, err := b.first(ctx, nil, statement{text: newest, guarded: dialects[db.Name()].guard(newest)}, &data)
-	switch {
-	case err != nil:
-		return nil, err
-	case !found:
-		return nil, core.ErrNotFound
-	}
-	// python-o365 gives the field a text, and the field makes JSON of it: a
-	// string that holds the cache, plain or encrypted.
-	var text string
-	if json.Unmarshal(data, &text) == nil {
-		data = []byte(text)
-	}
-	if len(data) == 0 { // NULL or null
-		return nil, core.ErrCorrupt
-	}
-	return data, nil
+	rec, err := d.Load(ctx, table)
+	rec.Version = core.Absent
+	return rec, err
 }

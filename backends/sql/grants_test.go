@@ -129,3 +129,39 @@ func (u user) backend(t *testing.T, table string) *Backend {
 	}
 	return b
 }
+
+// The grants that README asks for on Django's table are enough, and none is too
+// many.
+func TestGrantsOnDjangosTable(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"postgres", "mariadb"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := starters[name](t)
+			admin, schema := d.connect(t), newTable()
+			table := schema + ".tokenmodel"
+			execute(t, admin, "CREATE SCHEMA "+schema)
+			execute(t, admin, "CREATE TABLE "+table+" "+djangoDDL[d.name])
+			all := []string{"SELECT", "INSERT", "DELETE"}
+			for _, missing := range append(all, "nothing") {
+				grants := slices.DeleteFunc(slices.Clone(all), func(g string) bool { return g == missing })
+				u := d.user(t, admin, schema, "django_without_"+strings.ToLower(missing))
+				execute(t, admin, "GRANT "+strings.Join(grants, ", ")+" ON "+table+" TO "+u.account)
+				b, err := NewDjango(u.connect(t), table, DjangoOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = b.Save(t.Context(), table, core.Record{Data: []byte("{}"), Version: core.AnyVersion})
+				if err == nil {
+					_, err = b.Load(t.Context(), table)
+				}
+				if err == nil {
+					err = b.Delete(t.Context(), table)
+				}
+				if (err == nil) != (missing == "nothing") {
+					t.Errorf("with %v: %v", grants, err)
+				}
+			}
+		})
+	}
+}

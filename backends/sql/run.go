@@ -47,21 +47,26 @@ func (b *Backend) change(ctx context.Context, a args, statements ...statement) (
 
 // first reads the first row, if there is one.
 func (b *Backend) first(ctx context.Context, a args, s statement, row ...any) (found bool, err error) {
-	err = b.attempt(ctx, func(on session) error {
-		rows, err := on.QueryContext(ctx, on.text(s), s.arguments(a)...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		if found = rows.Next(); !found {
-			return rows.Err()
-		}
-		if err := rows.Scan(row...); err != nil {
-			return err
-		}
-		return rows.Close()
+	err = b.attempt(ctx, func(on session) (err error) {
+		found, err = on.first(ctx, a, s, row...)
+		return err
 	})
 	return found && err == nil, err
+}
+
+func (on session) first(ctx context.Context, a args, s statement, row ...any) (found bool, err error) {
+	rows, err := on.QueryContext(ctx, on.text(s), s.arguments(a)...)
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return false, rows.Err()
+	}
+	if err := rows.Scan(row...); err != nil {
+		return true, err
+	}
+	return true, rows.Close()
 }
 
 // column reads the only column of all rows.
@@ -91,13 +96,13 @@ const attempts = 4
 // attempt runs a statement, again if the database did nothing of it and says
 // that it is worth another try.
 func (b *Backend) attempt(ctx context.Context, do func(session) error) error {
-	return b.again(ctx, func() error { return b.run(ctx, do) })
+	return b.again(ctx, attempts, func() error { return b.run(ctx, do) })
 }
 
-// again does what has no effect where it fails.
-func (b *Backend) again(ctx context.Context, do func() error) error {
+// again does what has no effect where the database gives it up, so many times at most.
+func (b *Backend) again(ctx context.Context, most int, do func() error) error {
 	var err error
-	for range attempts {
+	for range most {
 		err = do()
 		if err == nil || ctx.Err() != nil || !b.givenUp(err) {
 			break

@@ -1,0 +1,233 @@
+package sql
+
+import (
+	"context"
+	stdsql "database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"strings"
+	"time"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
+)
+
+// row is one of Django's, as it is read: token is a JSONField, and created the
+// text of a DateTimeField.
+type row struct {
+	token   []byte
+	created string
+}
+
+// dates is how created_at is compared and written: in microseconds, as Django
+// writes it to SQLite.
+const dates = "2006-01-02 15:04:05.000000"
+
+// text is what python-o365 gave to the field, which made JSON of it: a string
+// that holds the cache, plain or encrypted. Where the row holds another value,
+// which somebody else gave, text is its JSON.
+func (r row) text() string {
+	var text string
+	if json.Unmarshal(r.token, &text) == nil {
+		return text
+	}
+	return string(r.token)
+}
+
+// date is when the row was made, without a time zone.
+func (r row) date() (time.Time, error) {
+	at, err := time.Parse(time.DateTime, r.created)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%w: created_at of the newest row is no date", core.ErrCorrupt)
+	}
+	return at, nil
+}
+
+// version tells the row from others by its date, and from what it was before
+// somebody edited it by a checksum.
+func (r row) version() (core.Version, error) {
+	at, err := r.date()
+	if err != nil {
+		return "", err
+	}
+	sum := fnv.New64a()
+	sum.Write([]byte(r.text()))
+	return core.Version(fmt.Sprintf("%s %016x", at.Format(dates), sum.Sum64())), nil
+}
+
+func (r row) record(at *time.Location) (core.Record, error) {
+	version, err := r.version()
+	if err != nil {
+		return core.Record{}, err
+	}
+	data, err := backend.DecodeText(r.text())
+	if err != nil {
+		return core.Record{}, err
+	}
+	modified, err := time.ParseInLocation(time.DateTime, r.created, at)
+	return core.Record{Data: data, Version: version, Modified: modified}, err
+}
+
+// token is what the field makes of a record: a JSON string in ASCII, as Python
+// writes it, which columns of any character set take.
+func token(data []byte) ([]byte, error) {
+	text, err := json.Marshal(backend.EncodeText(data, nil))
+	ascii := make([]byte, 0, len(text))
+	for _, c := range string(text) {
+		if c < utf8.RuneSelf {
+			ascii = append(ascii, byte(c))
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, c) {
+			ascii = fmt.Appendf(ascii, `\u%04x`, unit)
+		}
+	}
+	return ascii, err
+}
+
+// maxText is the most that JSON makes of a byte.
+const maxText = 6
+
+// djangoAttempts bounds the attempts of a Save. Of those who find MySQL's table empty
+// at one time, the database gives up all but one, and again all but one.
+const djangoAttempts = 100
+
+// MaxSize implements [core.SizeLimiter]: however a record is escaped in JSON, it has
+// no more bytes than the records of a [Backend].
+func (d *Django) MaxSize() int { return maxSize / maxText }
+
+// Save implements [core.TokenBackend]. It adds a row, as python-o365 does, in a
+// transaction of two or three statements.
+func (d *Django) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
+	return backend.DoValue(ctx, d.checked(djangoOrigin.SaveOp(key, rec, d.MaxSize())), func() (core.Version, error) {
+		token, err := token(rec.Data)
+		if err != nil {
+			return "", err
+		}
+		var saved core.Version
+		err = d.leases.again(ctx, djangoAttempts, func() error {
+			return d.leases.transact(ctx, d.sql.isolation, func(on session) (err error) {
+				saved, err = d.add(ctx, on, rec.Version, token)
+				return err
+			})
+		})
+		if err != nil && !errors.Is(err, core.ErrConflict) && d.isStored(ctx, saved) {
+			err = nil // the connection broke before the answer came
+		}
+		return saved, err
+	})
+}
+
+// add adds a row, if the newest one has the version that is known.
+func (d *Django) add(ctx context.Context, on session, known core.Version, token []byte) (core.Version, error) {
+	if lock := d.sql.lock; lock != "" {
+		if _, err := on.ExecContext(ctx, lock); err != nil {
+			return "", err
+		}
+	}
+	var newest row
+	found, err := on.first(ctx, nil, d.sql.locked, &newest.token, &newest.created)
+	if err != nil {
+		return "", err
+	}
+	stored, created := core.Absent, time.Now().In(d.o.Location).Format(dates)
+	if found {
+		if stored, err = newest.version(); err != nil {
+			return "", err
+		}
+		// Whatever this clock says: python-o365 reads the row with the latest date.
+		at, err := newest.date()
+		if next := at.Add(time.Microsecond).Format(dates); err == nil && created < next {
+			created = next
+		}
+	}
+	if known != core.AnyVersion && known != stored {
+		return "", core.ErrConflict
+	}
+	if _, err := on.ExecContext(ctx, d.sql.insert.text, d.sql.insert.arguments(args{"token": string(token), "created": created})...); err != nil {
+		return "", err
+	}
+	return row{token, created}.version()
+}
+
+func (d *Django) isStored(ctx context.Context, version core.Version) bool {
+	rec, err := d.load(ctx)
+	return err == nil && rec.Version == version
+}
+
+// djangoStatements are what a Django says to its database.
+type djangoStatements struct {
+	newest, exists, ping    statement
+	removeAll, removeNewest statement
+
+	// A Save begins a transaction with lock, unless that is empty, reads the newest
+	// row by locked, and adds one by insert. Meanwhile nobody else can add one.
+	isolation      *stdsql.TxOptions
+	lock           string
+	locked, insert statement
+}
+
+// djangoDialect is how a database has those of Django.
+type djangoDialect struct {
+	created     string // the text of created_at
+	token, date string // what is written to a JSONField and a DateTimeField
+
+	isolation    *stdsql.TxOptions
+	lock, locked string // see djangoStatements; locked is what ends that statement
+}
+
+// djangoDialects are by gorm's names for the databases.
+var djangoDialects = map[string]djangoDialect{
+	"sqlite": {
+		// Without the CAST some drivers make a time of it.
+		created: `CAST(created_at AS TEXT)`,
+		token:   `@token`,
+		date:    `@created`,
+		// What writes first locks the file; a transaction that reads first may
+		// find that it can't write any more.
+		lock: `UPDATE {table} SET updated_at = updated_at WHERE 1 = 0`,
+	},
+	"postgres": {
+		created: `to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')`,
+		token:   `CAST(CAST(@token AS TEXT) AS JSONB)`,
+		date:    `CAST(CAST(@created AS TEXT) AS TIMESTAMP) AT TIME ZONE 'UTC'`,
+		lock:    `LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE`, // readers don't mind
+	},
+	"mysql": {
+		created: `CAST(created_at AS CHAR)`,
+		token:   `@token`,
+		date:    `@created`,
+		// At this level the read locks what it read and the gap after it.
+		isolation: &stdsql.TxOptions{Isolation: stdsql.LevelRepeatableRead},
+		locked:    ` FOR UPDATE`,
+	},
+}
+
+// newDjangoStatements are those for the table of a TokenModel.
+func newDjangoStatements(database, table string) djangoStatements {
+	d, c := dialects[database], djangoDialects[database]
+	fill := strings.NewReplacer("{table}", table, "{created}", c.created, "{token}", c.token, "{date}", c.date).Replace
+	one := func(text string) statement {
+		s := d.statement(fill(text))
+		s.guarded = d.guard(s.text)
+		return s
+	}
+	const newest = `SELECT token, {created} FROM {table} WHERE 1 = 1 ORDER BY created_at DESC LIMIT 1`
+	return djangoStatements{
+		newest:    one(newest),
+		exists:    one(`SELECT 1 FROM {table} WHERE 1 = 1 LIMIT 1`),
+		ping:      one(`SELECT token, created_at, updated_at FROM {table} WHERE 1 = 0`),
+		removeAll: one(`DELETE FROM {table} WHERE 1 = 1`),
+		// MySQL reads a table that it deletes from in a query of its own alone.
+		removeNewest: one(`DELETE FROM {table} WHERE created_at = (SELECT latest FROM (SELECT MAX(created_at) AS latest FROM {table}) AS newest)`),
+
+		isolation: c.isolation,
+		lock:      fill(c.lock),
+		locked:    one(newest + c.locked),
+		insert:    d.statement(fill(`INSERT INTO {table} (token, created_at, updated_at) VALUES ({token}, {date}, {date})`)),
+	}
+}
