@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 var remove = redis.NewScript(`
@@ -16,9 +18,8 @@ return 1
 // Delete implements [core.TokenBackend]. It leaves the lease, which is its
 // holder's.
 func (b *Backend) Delete(ctx context.Context, key string) error {
-	if err := origin.Admit(ctx, "delete", key); err != nil {
-		return err
-	}
-	at := b.place(key)
-	return b.fail("delete", key, remove.Run(ctx, b.client, []string{at.record}, at.channel).Err())
+	return backend.Do(ctx, b.op("delete", key), func() error {
+		at := b.place(key)
+		return remove.Run(ctx, b.client, []string{at.record}, at.channel).Err()
+	})
 }

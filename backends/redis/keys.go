@@ -7,21 +7,18 @@ import (
 	"sync"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Keys implements [core.Lister] by SCAN, on each master of a Cluster. What is
 // saved or deleted meanwhile may be listed or not; while a Cluster moves slots
 // from one node to another, a key on its way can be passed over.
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		if err := ctx.Err(); err != nil {
-			yield("", origin.Fail("keys", "", err))
-			return
-		}
+	return backend.Keys(ctx, origin.StoreOp("keys"), func(yield func(string) bool) error {
 		masters, err := b.masters(ctx)
 		if err != nil {
-			yield("", origin.Fail("keys", "", err))
-			return
+			return err
 		}
 		pattern := literally(b.prefix) + "{*}"
 		seen := make(map[string]bool) // SCAN may answer a key twice
@@ -33,16 +30,16 @@ func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 					continue
 				}
 				seen[key] = true
-				if !yield(key, nil) {
-					return
+				if !yield(key) {
+					return nil
 				}
 			}
 			if err := scan.Err(); err != nil {
-				yield("", origin.Fail("keys", "", err))
-				return
+				return err
 			}
 		}
-	}
+		return nil
+	})
 }
 
 // masters are the nodes that hold records: one, but for a Cluster.

@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // A lease is a key with the owner's word and an expiry, both judged by the
@@ -40,14 +41,13 @@ return 1
 
 // Acquire implements [core.Leaser]. The lease expires by the server's clock.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
-	return origin.Acquire(ctx, key, func(ctx context.Context) (core.Lease, error) {
-		held, err := b.acquire(ctx, b.place(key), ttl)
-		return held, b.fail("acquire", key, err)
+	return backend.Acquire(ctx, b.op("acquire", key), func(ctx context.Context) (core.Lease, error) {
+		return b.acquire(ctx, b.place(key), ttl)
 	})
 }
 
-func (b *Backend) acquire(ctx context.Context, at place, ttl time.Duration) (*lease, error) {
-	done, err := b.turns.take(ctx)
+func (b *Backend) acquire(ctx context.Context, at place, ttl time.Duration) (core.Lease, error) {
+	done, err := b.turn(ctx)
 	if err != nil {
 		return nil, err
 	}

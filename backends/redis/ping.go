@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // ErrEvicts is what Ping says of a server that works, and may throw away a
@@ -24,22 +25,21 @@ const pingName = "%"
 // asks every master for its eviction policy, see [ErrEvicts]. A server that
 // doesn't tell its policy, as managed ones may not, is taken to be fit.
 func (b *Backend) Ping(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return origin.Fail("ping", "", err)
-	}
-	if err := b.tryLease(ctx); err != nil {
-		return origin.Fail("ping", "", err)
-	}
-	masters, err := b.masters(ctx)
-	if err != nil {
-		return origin.Fail("ping", "", err)
-	}
-	for _, master := range masters {
-		if err := mayEvict(ctx, master); err != nil {
-			return origin.Fail("ping", "", err)
+	return backend.Do(ctx, origin.StoreOp("ping"), func() error {
+		if err := b.tryLease(ctx); err != nil {
+			return err
 		}
-	}
-	return nil
+		masters, err := b.masters(ctx)
+		if err != nil {
+			return err
+		}
+		for _, master := range masters {
+			if err := mayEvict(ctx, master); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (b *Backend) tryLease(ctx context.Context) error {

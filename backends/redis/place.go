@@ -3,13 +3,13 @@ package redis
 import (
 	"strings"
 
-	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Redis takes any bytes for a key. Braces must be escaped all the same, since a
 // name that contains one would be no hash tag any more; the rest is escaped so
 // that names are the same as in other stores, and easy to type.
-var naming = core.Naming{Escape: '%'}
+var naming = backend.Naming{Escape: '%'}
 
 // place is where everything about a key is kept.
 type place struct {

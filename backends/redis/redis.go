@@ -32,6 +32,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Options configures a [Backend]. The zero value is ready for use.
@@ -49,8 +50,7 @@ type Options struct {
 type Backend struct {
 	client redis.UniversalClient
 	prefix string
-	wakes  *wakes
-	turns  turns
+	wakes  backend.Wakes
 }
 
 var (
@@ -80,7 +80,9 @@ func New(client redis.UniversalClient, o Options) (*Backend, error) {
 	if brace := strings.IndexByte(o.Prefix, '{'); brace >= 0 && strings.HasPrefix(o.Prefix[brace:], "{}") {
 		return nil, origin.Fail("new", "", fmt.Errorf("%w: the prefix %q begins an empty hash tag", core.ErrInvalidKey, o.Prefix))
 	}
-	return &Backend{client: client, prefix: o.Prefix, wakes: &wakes{client: client}, turns: turnsOf(client)}, nil
+	b := &Backend{client: client, prefix: o.Prefix}
+	b.wakes.Listen = b.listen
+	return b, nil
 }
 
 // checkClient says what is wrong with a client that gives wrong answers.
@@ -118,20 +120,42 @@ func (b *Backend) Place() any {
 }
 
 // origin names the backend in its errors.
-//
-// They keep what the server said. READONLY in particular is not made a
-// core.ErrReadOnly, which is final: it is what a master says that has just been
-// replaced, and in a moment the client will have found the new one.
-const origin core.Origin = "redis"
+const origin backend.Origin = "redis"
 
-// fail is origin.Fail for what a call to the server came to. A Cluster's client
-// goes on dialling a master that crashed until it next reads which node serves
-// which slot, a minute later by default. It is told to read that now.
-func (b *Backend) fail(op, key string, err error) error {
+func (b *Backend) op(name, key string) backend.Op {
+	op := origin.Op(name, key)
+	op.Classify = b.classify
+	return op
+}
+
+// classify says of a key of another type that it is no record.
+//
+// READONLY is not made a core.ErrReadOnly, which is final: it is what a master says
+// that has just been replaced, and in a moment the client will have found the new one.
+//
+// A Cluster's client goes on dialling a master that crashed until it next reads which
+// node serves which slot, a minute later by default. It is told to read that now.
+func (b *Backend) classify(err error) error {
+	if redis.HasErrorPrefix(err, "WRONGTYPE") {
+		return fmt.Errorf("%w: %w", core.ErrCorrupt, err)
+	}
 	if unreachable := net.Error(nil); errors.As(err, &unreachable) {
 		if cluster, ok := b.client.(interface{ ReloadState(context.Context) }); ok {
 			cluster.ReloadState(context.Background())
 		}
 	}
-	return origin.Fail(op, key, err)
+	return err
+}
+
+// turn waits for a turn at the client. What another kind of client has of connections
+// isn't known, and isn't bounded.
+func (b *Backend) turn(ctx context.Context) (done func(), err error) {
+	size := 0
+	switch c := b.client.(type) {
+	case *redis.Client:
+		size = c.Options().PoolSize
+	case *redis.ClusterClient:
+		size = c.Options().PoolSize // to each node: one node may have all that is asked for
+	}
+	return backend.Turn(ctx, b.client, max(min(size, 1), size*3/4))
 }

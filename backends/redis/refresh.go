@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] over the
@@ -20,38 +21,23 @@ func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.Refres
 // while the subscription comes about, and then long enough not to matter.
 // Messages get lost with connections, and an ACL may forbid them.
 const (
-	untilSubscribed      = 50 * time.Millisecond
-	firstPause, maxPause = time.Second, 8 * time.Second
+	untilSubscribed = 50 * time.Millisecond
+	maxPause        = 8 * time.Second
 )
 
-// Wait implements [core.Watcher]. It is woken by a message, by the expiry of
-// the lease, and every few seconds. All of them only make it look again, but for a
-// message that tells the version of a save.
+// Wait implements [core.Watcher]. Those who wait are woken by a message, by the
+// expiry of the lease, and every few seconds. All of them only make it look again, but
+// for a message that tells the version of a save.
 func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
-	if err := origin.Admit(ctx, "wait", key); err != nil {
-		return err
-	}
 	at := b.place(key)
-	woken, leave := b.wakes.join(at.channel)
-	defer leave()
-	timer := time.NewTimer(untilSubscribed)
-	defer timer.Stop()
-	for pause := firstPause; ; pause = min(2*pause, maxPause) {
-		select {
-		case saved := <-woken:
-			if saved != "" && core.Version(saved) != seen {
-				return nil
-			}
-		case <-timer.C:
-		case <-ctx.Done():
-			return origin.Fail("wait", key, ctx.Err())
-		}
-		version, left, err := b.look(ctx, at)
-		if err != nil || version != seen || left < 0 {
-			return b.fail("wait", key, err)
-		}
-		timer.Reset(min(pause, left+time.Millisecond))
-	}
+	return backend.Wait(ctx, b.op("wait", key), seen, backend.Watch{
+		Place: b.Place(),
+		Name:  at.channel,
+		Look:  func(ctx context.Context, _ string) (core.Version, time.Duration, error) { return b.look(ctx, at) },
+		First: untilSubscribed,
+		Last:  maxPause,
+		Wakes: &b.wakes,
+	})
 }
 
 // look is one script for two questions, since go-redis would open one more
@@ -63,7 +49,7 @@ return {redis.call('HGET', KEYS[1], 'version'), redis.call('PTTL', KEYS[2])}
 // look returns the stored version of a record and how long its lease lasts, a
 // negative time where there is none.
 func (b *Backend) look(ctx context.Context, at place) (core.Version, time.Duration, error) {
-	done, err := b.turns.take(ctx)
+	done, err := b.turn(ctx)
 	if err != nil {
 		return "", 0, err
 	}

@@ -4,11 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // save compares and writes in one step. The version to come is made by the
@@ -64,21 +64,16 @@ var save = redis.NewScript(saveScript)
 // answers core.ErrConflict although the first was stored, and seen: whoever
 // replaced it had loaded it.
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
-	if err := origin.Admit(ctx, "save", key); err != nil {
-		return "", err
-	}
-	if len(rec.Data) == 0 {
-		return "", origin.Fail("save", key, fmt.Errorf("%w: no data", core.ErrCorrupt))
-	}
-	next := core.Version(rand.Text())
-	saved, err := b.write(ctx, b.place(key), rec, next)
-	if err != nil {
-		return "", b.fail("save", key, err)
-	}
-	if !saved {
-		return "", origin.Fail("save", key, core.ErrConflict)
-	}
-	return next, nil
+	op := origin.SaveOp(key, rec, 0)
+	op.Classify = b.classify
+	return backend.DoValue(ctx, op, func() (core.Version, error) {
+		next := core.Version(rand.Text())
+		saved, err := b.write(ctx, b.place(key), rec, next)
+		if err == nil && !saved {
+			err = core.ErrConflict
+		}
+		return next, err
+	})
 }
 
 // large is where handing the data to a script takes the server longer than a

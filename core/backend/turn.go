@@ -1,0 +1,66 @@
+package backend
+
+import (
+	"context"
+	"reflect"
+	"sync"
+)
+
+// Turn waits until fewer than most others of this process have their turn at resource,
+// and then has the caller's; done gives the turn back. With most of zero or less there is
+// nothing to wait for.
+//
+// A backend whose client has so many connections and no more has those take turns that
+// load, try for a lease or look at a record for others, at most three quarters of the
+// connections at a time. A holder's save, renewal and release don't ask for a turn:
+// they find a connection, however many others want one. resource is what the
+// backends share that share the connections, such as the client.
+func Turn(ctx context.Context, resource any, most int) (done func(), err error) {
+	if most <= 0 || resource == nil || !reflect.ValueOf(resource).Comparable() {
+		return func() {}, nil
+	}
+	q := queues.join(resource, most)
+	select {
+	case q.turns <- struct{}{}:
+		return func() {
+			<-q.turns
+			queues.leave(resource, q)
+		}, nil
+	case <-ctx.Done():
+		queues.leave(resource, q)
+		return nil, ctx.Err()
+	}
+}
+
+// queues are those that somebody is in.
+var queues = queueSet{of: make(map[any]*queue)}
+
+type queueSet struct {
+	mu sync.Mutex
+	of map[any]*queue
+}
+
+type queue struct {
+	turns chan struct{}
+	users int // guarded by queueSet.mu
+}
+
+func (s *queueSet) join(resource any, most int) *queue {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.of[resource]
+	if q == nil {
+		q = &queue{turns: make(chan struct{}, most)}
+		s.of[resource] = q
+	}
+	q.users++
+	return q
+}
+
+func (s *queueSet) leave(resource any, q *queue) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if q.users--; q.users == 0 {
+		delete(s.of, resource)
+	}
+}

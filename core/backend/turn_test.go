@@ -1,0 +1,48 @@
+package backend_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/graphtoken/graphtoken/core/backend"
+)
+
+func TestSoManyHaveTheirTurnAndNoMore(t *testing.T) {
+	const most = 3
+	client, another := new(int), new(int)
+	var back []func()
+	take := func(resource any) {
+		t.Helper()
+		done, err := backend.Turn(t.Context(), resource, most)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back = append(back, done)
+	}
+	for range most {
+		take(client)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := backend.Turn(gone, client, most); !errors.Is(err, context.Canceled) {
+		t.Errorf("one more turn than there are: %v", err)
+	}
+	take(another) // others don't wait for this client
+	back[0]()
+	take(client)
+	for _, done := range back[1:] {
+		done()
+	}
+	if backend.Queues() != 0 {
+		t.Error("a queue that nobody is in is kept")
+	}
+}
+
+func TestWithoutABoundNobodyWaitsForATurn(t *testing.T) {
+	for range 100 {
+		if _, err := backend.Turn(t.Context(), new(int), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
