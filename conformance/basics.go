@@ -10,18 +10,18 @@ import (
 
 func basics() []testCase {
 	return []testCase{
-		{"load-absent", must("Load of a key under which nothing is stored answers ErrNotFound."), 0,
+		{"load-absent", must("Load of a key under which nothing is stored returns ErrNotFound."), 0,
 			func(c *trial) {
 				_, err := c.open().Load(c.ctx, key)
 				c.wantErr(err, core.ErrNotFound, "Load(%q) from an empty store", key)
 			}},
-		{"check-absent", must("Check of a key under which nothing is stored answers false, without an error."), 0,
+		{"check-absent", must("Check of a key under which nothing is stored returns false, without an error."), 0,
 			func(c *trial) {
 				if ok, err := c.open().Check(c.ctx, key); ok || err != nil {
 					c.Errorf("Check(%q) in an empty store = %v, %v; want false, nil", key, ok, err)
 				}
 			}},
-		{"delete-absent", must("Delete of what is not stored is no error, however often."), 0,
+		{"delete-absent", must("Delete of a key under which nothing is stored is no error, however often it is called."), 0,
 			func(c *trial) {
 				a, b := c.pair()
 				c.delete(a, key)
@@ -39,7 +39,7 @@ func basics() []testCase {
 					c.wantRecord(handle, key, text(1))
 				}
 			}},
-		{"overwrite", must("Save with AnyVersion replaces the whole record, longer or shorter, whoever saved it."), 0,
+		{"overwrite", must("Save with AnyVersion replaces the whole record, also by a longer or shorter one, whichever handle saved it."), 0,
 			func(c *trial) {
 				a, b := c.pair()
 				long, short := append(text(1), bytes.Repeat([]byte(" and more"), 100)...), text(2)
@@ -50,7 +50,7 @@ func basics() []testCase {
 					a, b = b, a
 				}
 			}},
-		{"fresh-reads", must("Load and Check answer what the store holds now, not what the handle saw before."), 0,
+		{"fresh-reads", must("Load and Check return what the store has now, not what the handle saw before."), 0,
 			func(c *trial) {
 				a, b := c.pair()
 				c.wantNone(b, key)
@@ -74,7 +74,7 @@ func basics() []testCase {
 				c.save(a, key, text(2))
 				c.wantRecord(b, key, text(2))
 			}},
-		{"keys-apart", must("What is done to one key changes no other."), 0,
+		{"keys-apart", must("An operation on one key changes no other."), 0,
 			func(c *trial) {
 				a, b := c.pair()
 				const other = "other"
@@ -134,7 +134,7 @@ func basics() []testCase {
 				c.wantNone(b, "absent")
 				c.wantNone(b, "absent")
 			}},
-		{"modified", must("Modified is the backend's own time of the last Save, or zero: Save ignores the one it is given."), 0,
+		{"modified", must("Modified is the backend's own time of the last Save, or zero: Save ignores the Modified of the record that it gets."), 0,
 			func(c *trial) {
 				a := c.open()
 				given := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
@@ -145,7 +145,7 @@ func basics() []testCase {
 					c.Errorf("Load answers the Modified that Save was given, %v", got)
 				}
 			}},
-		{"concurrent", must("A backend is safe for concurrent use: goroutines that work on keys of their own don't notice each other."), 0,
+		{"concurrent", must("A backend is safe for concurrent use: goroutines that work on keys of their own don't disturb each other."), 0,
 			func(c *trial) {
 				a, b := c.pair()
 				c.together(8, func(i int) {

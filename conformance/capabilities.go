@@ -2,15 +2,15 @@ package conformance
 
 import "fmt"
 
-// CASLevel is what a backend makes of the versions Save is given.
+// CASLevel tells how a backend treats the version of a Save.
 type CASLevel uint8
 
 const (
 	// CASNone: versions are not compared; the last writer wins.
 	CASNone CASLevel = iota
-	// CASDetects: a version that is no longer stored is refused, but the
-	// comparison and the write are two steps, and a writer between them is
-	// not seen. A digest or a date in a store without conditional writes.
+	// CASDetects: a version that is no longer stored is refused. But the comparison and
+	// the write are two steps, and a writer between them isn't noticed. A digest or a
+	// date in a store without conditional writes is of this kind.
 	CASDetects
 	// CASEnforced: the store compares and writes in one step.
 	CASEnforced
@@ -39,18 +39,18 @@ func (l *CASLevel) UnmarshalText(text []byte) error {
 	return fmt.Errorf("conformance: %q is no level of compare-and-swap", text)
 }
 
-// Capabilities are what a backend claims. Everything is checked both ways,
-// with one exception: that CASDetects is all a store can do can't be seen from
-// outside, so claiming it where CASEnforced would hold passes.
+// Capabilities are the claims of a backend. Each is checked in both directions, with one
+// exception: nobody can see from outside that a store can do no more than CASDetects, so
+// a backend that claims it passes even if CASEnforced would hold.
 type Capabilities struct {
-	// CAS is what Save makes of versions.
+	// CAS tells how Save treats versions.
 	CAS CASLevel `json:"cas"`
-	// Coordinates: ShouldRefresh has refreshes done once, as core.Coordinate
-	// does, instead of always answering RefreshNow.
+	// Coordinates: ShouldRefresh makes sure that a refresh happens once, as
+	// core.Coordinate does, instead of always answering RefreshNow.
 	Coordinates bool `json:"coordinates"`
 	// Lease: the backend is a core.Leaser.
 	Lease bool `json:"lease"`
-	// LeaseExpires: a lease nobody renews falls free after its ttl.
+	// LeaseExpires: a lease that nobody renews becomes free after its ttl.
 	LeaseExpires bool `json:"lease_expires"`
 	// Watch: the backend is a core.Watcher.
 	Watch bool `json:"watch"`
@@ -58,6 +58,6 @@ type Capabilities struct {
 	List bool `json:"list"`
 	// Ping: the backend is a core.Pinger.
 	Ping bool `json:"ping"`
-	// MaxSize is what a core.SizeLimiter answers; 0 claims no limit.
+	// MaxSize is the result of core.SizeLimiter; 0 claims no limit.
 	MaxSize int `json:"max_size"`
 }

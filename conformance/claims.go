@@ -10,7 +10,7 @@ import (
 
 func claims() []testCase {
 	return []testCase{
-		{"cas", must("The backend compares versions as it claims: it heeds them where CASDetects or CASEnforced is claimed, and only there."), 0,
+		{"cas", must("The backend compares versions as it claims: it does so where CASDetects or CASEnforced is claimed, and only there."), 0,
 			func(c *trial) {
 				a := c.open()
 				old := c.save(a, key, text(1))
@@ -42,7 +42,7 @@ func claims() []testCase {
 			}},
 		{"lease", must("The backend is a core.Leaser where Lease is claimed, and only there."), 0,
 			func(c *trial) { claim[core.Leaser](c, c.want.Lease) }},
-		{"lease-expires", must("A lease that is not renewed falls free where LeaseExpires is claimed, and only there."), lease,
+		{"lease-expires", must("A lease that is not renewed becomes free where LeaseExpires is claimed, and only there."), lease,
 			func(c *trial) {
 				a, b := c.pair()
 				c.acquire(a, key, c.leaseTTL)
@@ -73,7 +73,7 @@ func claims() []testCase {
 					}
 				}
 			}},
-		{"max-size", must("The backend is a core.SizeLimiter that answers MaxSize where one is claimed, and only there."), 0,
+		{"max-size", must("The backend is a core.SizeLimiter that returns MaxSize where a limit is claimed, and only there."), 0,
 			func(c *trial) {
 				size := 0
 				if l, ok := core.As[core.SizeLimiter](c.open()); ok {
@@ -93,7 +93,7 @@ func claims() []testCase {
 	}
 }
 
-// claim expects that the backend is an I exactly where that is claimed.
+// claim expects that the backend is an I if that is claimed, and only then.
 func claim[I any](c *trial, claimed bool) (I, bool) {
 	capability, has := core.As[I](c.open())
 	switch {

@@ -1,5 +1,5 @@
 // Package conformance proves that a token backend keeps the contract of
-// [core.TokenBackend]. Whoever writes a backend needs one test:
+// [core.TokenBackend]. The author of a backend writes one test:
 //
 //	func TestConformance(t *testing.T) {
 //		conformance.Run(t, conformance.Harness{
@@ -18,14 +18,13 @@
 //		return b
 //	}
 //
-// [Run] makes every case a subtest named group/case; [Check] runs the same
-// cases in a program and returns a [Report]. A failure quotes the requirement
-// and says where in this package it stands, so that the code of the case can
-// be read next to it.
+// [Run] makes every case a subtest named group/case. [Check] runs the same cases in a
+// program and returns a [Report]. A failure quotes the requirement and names its line in
+// this package, so that the code of the case can be read next to it.
 //
-// Every case gets a store of its own from [Harness.New], and most open two
-// handles on it, since what goes wrong between two processes shows between two
-// handles. Cases run one after the other, each bounded by [Harness.Timeout].
+// Every case gets a store of its own from [Harness.New]. Most cases open two handles on
+// it: faults between two processes show between two handles, too. Cases run one after the
+// other, and [Harness.Timeout] limits each.
 package conformance
 
 import (
@@ -39,8 +38,8 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// T is what a harness may ask of the case it serves. Under [Run] it is a
-// *testing.T, under [Check] the suite's own.
+// T is what a harness may use of the case that it serves. Under [Run] it is a *testing.T,
+// under [Check] the suite's own type.
 type T interface {
 	Helper()
 	Name() string
@@ -52,49 +51,50 @@ type T interface {
 	Fatalf(format string, args ...any)
 }
 
-// Env is one store that nobody else uses. It may also be a [Corrupter], a
-// [Rawer], an [Advancer] and a [Failer]; the cases that need one run where it
-// exists.
+// Env is one store that nobody else uses. It may also be a [Corrupter], a [Rawer], an
+// [Advancer] and a [Failer]; cases that need one of these run only if it is there.
 type Env interface {
-	// Open returns one more independent handle on the store, as another
-	// process would have. A store that lives in one process may return the
-	// same backend again. What has to be closed is closed by t.Cleanup.
+	// Open returns one more independent handle on the store, as another process would
+	// have. A store that exists in one process only may return the same backend again.
+	// Whatever has to be closed is closed by t.Cleanup.
 	Open(t T) core.TokenBackend
 }
 
 // Harness tells the suite how to reach a store, and what its backend claims.
 type Harness struct {
-	// New returns an empty store nobody else uses.
+	// New returns an empty store that nobody else uses.
 	New func(t T) Env
 
-	// Want is what the backend claims. A claim that doesn't hold fails, and
-	// so does a capability that is there and not claimed.
+	// Want has the backend's claims. A claim that doesn't hold is a failure, and so is a
+	// capability that is there and not claimed.
 	Want Capabilities
 
-	// Skip names cases ("leases/expiry") or whole groups ("leases") that are
-	// not run, with the reason. They are reported, and a profile they belong
-	// to doesn't hold. A name that fits no case is an error.
+	// Skip names cases ("leases/expiry") or whole groups ("leases") that are not run,
+	// with the reason. They are reported, and their profile doesn't hold. A name that
+	// fits no case is an error.
 	Skip map[string]string
 
-	// Name is the backend's name in the report; its Go type where empty.
+	// Name is the backend's name in the report. If it is empty, the backend's Go type is
+	// used.
 	Name string
 
-	// Timeout bounds every case: one that takes longer has its context
-	// cancelled and fails, and whatever hangs is left behind. A fourth of it
-	// is the patience with what should happen promptly. Zero means a minute
-	// under Run, and 20 seconds under Check. After a case that waited in vain
-	// the others get a fourth: a backend that hangs shouldn't take an hour.
+	// Timeout limits every case. A case that takes longer has its context cancelled and
+	// fails; goroutines that hang are abandoned. Events that should happen promptly have
+	// a fourth of it. Zero means a minute under Run, and 20 seconds under Check. After a
+	// case that waited in vain, the other cases get a fourth, so that a backend that
+	// hangs doesn't take an hour.
 	Timeout time.Duration
 
-	// LeaseTTL is how long the leases last that cases let expire. Zero means
-	// 300 milliseconds, which a store that counts whole seconds takes for one.
-	// Other leases are asked for a minute, and released.
+	// LeaseTTL is the length of the leases that cases let expire. Zero means 300
+	// milliseconds, which a store that counts whole seconds treats as one second. Other
+	// leases are a minute long, and are released.
 	LeaseTTL time.Duration
 
 	waitedInVain bool
 }
 
-// defaultTimeout is Run's; Check, whose reader waits for it, is less patient.
+// defaultTimeout is Run's. Check has a shorter one, because somebody waits for its
+// report.
 const defaultTimeout = time.Minute
 
 // Run runs every case as a subtest of t.
@@ -119,10 +119,10 @@ func Run(t *testing.T, h Harness) {
 	}
 }
 
-// Check runs every case, one after the other, and reports on all of them. Its
-// error joins one error for each case that failed, and ctx's when it ended
-// before the suite did; the cases that were left are skipped in the report. It
-// is nil when the backend conforms.
+// Check runs every case, one after the other, and reports on all of them. Its error joins
+// one error for each case that failed, and ctx's error if ctx ended before the suite did;
+// the remaining cases are then skipped in the report. The error is nil if the backend
+// conforms.
 func Check(ctx context.Context, h Harness) (Report, error) {
 	report := Report{Version: Version, Backend: h.Name, Capabilities: h.Want}
 	if err := h.prepare(20 * time.Second); err != nil {
@@ -150,7 +150,7 @@ func Check(ctx context.Context, h Harness) (Report, error) {
 	return report, errors.Join(errs...)
 }
 
-// prepare fills in the defaults and refuses a harness that can't be meant.
+// prepare fills in the defaults, and refuses a harness that can't be right.
 func (h *Harness) prepare(timeout time.Duration) error {
 	if h.New == nil {
 		return errors.New("conformance: Harness.New is nil")

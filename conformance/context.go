@@ -14,19 +14,19 @@ import (
 
 func contexts() []testCase {
 	return []testCase{
-		{"cancelled", must("A method whose context is cancelled before it begins answers the context's error and has no effect."), 0,
+		{"cancelled", must("A method whose context is cancelled before it begins returns the context's error and has no effect."), 0,
 			func(c *trial) {
 				ctx, cancel := context.WithCancel(c.ctx)
 				cancel()
 				c.wantNoEffect(ctx, context.Canceled)
 			}},
-		{"expired", must("A method whose deadline has passed before it begins answers the context's error and has no effect."), 0,
+		{"expired", must("A method whose deadline has passed before it begins returns the context's error and has no effect."), 0,
 			func(c *trial) {
 				ctx, cancel := context.WithDeadline(c.ctx, time.Now().Add(-time.Second))
 				defer cancel()
 				c.wantNoEffect(ctx, context.DeadlineExceeded)
 			}},
-		{"past", must("A handle depends on no earlier call's context: when that has ended, the handle goes on working."), 0,
+		{"past", must("A handle works on after the context of an earlier call has ended."), 0,
 			func(c *trial) {
 				for _, first := range []func(ctx context.Context, b core.TokenBackend){
 					func(ctx context.Context, b core.TokenBackend) { _, _ = b.Load(ctx, key) },
@@ -49,7 +49,7 @@ func contexts() []testCase {
 					c.wantNone(a, key)
 				}
 			}},
-		{"cancelled-acquire", must("Acquire with a cancelled context answers its error, and leaves no lease behind that nobody has."), lease,
+		{"cancelled-acquire", must("Acquire with a cancelled context returns its error, and the lease stays free."), lease,
 			func(c *trial) {
 				a, b := c.pair()
 				ctx, cancel := context.WithCancel(c.ctx)
@@ -63,7 +63,7 @@ func contexts() []testCase {
 				}
 				c.wantFree(b, key)
 			}},
-		{"abandoned-acquire", must("An Acquire whose context ends while the store grants the lease returns the lease, or leaves it free or soon free: nobody has to wait for the ttl of a lease that nobody holds."), lease,
+		{"abandoned-acquire", must("An Acquire whose context ends while the store grants the lease returns the lease, or the lease is free soon: no process has to wait for the ttl of a lease that has no holder."), lease,
 			func(c *trial) {
 				a, b := c.pair()
 				ttl := max(holding, 4*c.patience)
@@ -80,7 +80,7 @@ func contexts() []testCase {
 					c.release(c.held(next))
 				})
 			}},
-		{"abandoned-refresh", must("A ShouldRefresh whose context ends before Refresh runs leaves no lease behind: the next refresh runs soon."), coordinates,
+		{"abandoned-refresh", must("After a ShouldRefresh whose context ends before Refresh runs the lease is free: the next refresh runs soon."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				ttl := max(holding, 4*c.patience)
@@ -97,7 +97,7 @@ func contexts() []testCase {
 					}
 				})
 			}},
-		{"waiting", must("ShouldRefresh that waits for another's refresh returns when its deadline passes, without having run Refresh."), coordinates,
+		{"waiting", must("A ShouldRefresh that waits for another's refresh returns when its deadline passes, without a call of Refresh."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.save(a, key, text(1))
@@ -117,7 +117,7 @@ func contexts() []testCase {
 				}
 				stop()
 			}},
-		{"goroutines", must("Operations that have returned leave no goroutines behind."), 0,
+		{"goroutines", must("When an operation has returned, none of its goroutines is left."), 0,
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.save(a, key, text(0))
@@ -141,7 +141,7 @@ func contexts() []testCase {
 					c.delete(a, key)
 				})
 			}},
-		{"goroutines-refused", must("Operations that were refused leave no goroutines behind either: ErrLeaseHeld, ErrLeaseLost, ErrConflict, ErrNotFound, ErrInvalidKey, a wait that was given up."), 0,
+		{"goroutines-refused", must("When an operation was refused, none of its goroutines is left either: after ErrLeaseHeld, ErrLeaseLost, ErrConflict, ErrNotFound, ErrInvalidKey, and a wait that was given up."), 0,
 			func(c *trial) {
 				a, b := c.pair()
 				old := c.save(a, key, text(0))
@@ -170,7 +170,7 @@ func contexts() []testCase {
 					}
 				})
 			}},
-		{"closed", must("A handle that was closed answers, with an error or not, but doesn't panic, and its other handles go on working."), 0,
+		{"closed", must("A handle that was closed returns, with an error or without, but doesn't panic, and other handles still work."), 0,
 			func(c *trial) {
 				a, b := c.pair()
 				c.save(a, key, text(1))
@@ -204,10 +204,10 @@ func contexts() []testCase {
 	}
 }
 
-// wantNoneLeft runs some operations again and again, and expects that they leave
-// no goroutines behind.
+// wantNoneLeft runs some operations again and again, and expects that none of their
+// goroutines remains.
 func (c *trial) wantNoneLeft(some func(i int)) {
-	// A client may keep some for its connections: these come with the first
+	// A client may keep some goroutines for its connections: these start with the first
 	// operations, and their number doesn't grow.
 	const times = 10
 	for i := range times {
@@ -231,8 +231,8 @@ func (c *trial) wantNoneLeft(some func(i int)) {
 	}
 }
 
-// abandon runs f a few times with a context that ends in the middle: right
-// after it was asked whether it has ended, or some time after f began.
+// abandon calls f a few times with a context that ends in the middle: right after f asked
+// whether it has ended, or some time after f began.
 func (c *trial) abandon(f func(ctx context.Context)) {
 	begun, undisturbed := time.Now(), &ending{Context: c.ctx}
 	f(undisturbed)
@@ -255,8 +255,8 @@ func (c *trial) abandon(f func(ctx context.Context)) {
 	})
 }
 
-// ending is a context that ends right after it was asked for the at-th time:
-// between two steps of whoever asks.
+// ending is a context that ends right after the at-th call of Err or Done: between two
+// steps of its caller.
 type ending struct {
 	context.Context
 	at    int64
@@ -279,7 +279,7 @@ func (e *ending) Done() <-chan struct{} {
 	return e.Context.Done()
 }
 
-// wantNoEffect tries every method with a context that is done.
+// wantNoEffect calls every method with a context that is done.
 func (c *trial) wantNoEffect(done context.Context, want error) {
 	a, b := c.pair()
 	c.save(a, key, text(1))
@@ -312,7 +312,7 @@ func (c *trial) wantNoEffect(done context.Context, want error) {
 	}
 }
 
-// same says whether two handles are one object, as far as can be known.
+// same reports whether two handles are one object, as far as that can be known.
 func same(a, b any) bool {
 	return a != nil && b != nil && reflect.TypeOf(a) == reflect.TypeOf(b) && (!reflect.TypeOf(a).Comparable() || a == b)
 }

@@ -31,7 +31,7 @@ func cryptographySuite() []cryptographyGroup {
 
 func cryptographyBasics() []cryptographyCase {
 	return []cryptographyCase{
-		{"round-trip", must("Decrypt gives back the bytes that Encrypt was given: text, NUL, line ends and white space at either end, and invalid UTF-8."), 0,
+		{"round-trip", must("Decrypt returns the bytes that Encrypt was given: text, NUL, line ends and white space at either end, and invalid UTF-8."), 0,
 			func(c *cryptographyTrial) {
 				for _, plaintext := range [][]byte{
 					[]byte(`{"AccessToken":{}}`), text(1), {0}, []byte("\x00\x00"), []byte("a\x00"), []byte("\x00a"), []byte(" \t\r\n{}\r\n\t "),
@@ -42,7 +42,7 @@ func cryptographyBasics() []cryptographyCase {
 					}
 				}
 			}},
-		{"again", must("What is stored decrypts any number of times and in any order."), 0,
+		{"again", must("A record decrypts any number of times and in any order."), 0,
 			func(c *cryptographyTrial) {
 				var stored [][]byte
 				for i := range 10 {
@@ -55,7 +55,7 @@ func cryptographyBasics() []cryptographyCase {
 					}
 				}
 			}},
-		{"empty", must("An empty plaintext survives, and what is stored for it is not empty: a backend refuses empty data."), 0,
+		{"empty", must("An empty plaintext survives, and its stored form is not empty, because a backend refuses empty data."), 0,
 			func(c *cryptographyTrial) {
 				for _, empty := range [][]byte{nil, {}} {
 					stored := c.encrypt(c.manager, empty, place)
@@ -65,12 +65,12 @@ func cryptographyBasics() []cryptographyCase {
 					c.wantPlain(c.manager, stored, place, empty)
 				}
 			}},
-		{"no-associated-data", must("Empty associated data are associated data like others, and nil is empty."), 0,
+		{"no-associated-data", must("Empty associated data are as good as others, and nil is empty."), 0,
 			func(c *cryptographyTrial) {
 				c.wantPlain(c.manager, c.encrypt(c.manager, text(1), nil), []byte{}, text(1))
 				c.wantPlain(c.manager, c.encrypt(c.manager, text(1), []byte{}), nil, text(1))
 			}},
-		{"hidden", must("What is stored doesn't show the plaintext: not as it is, nor in hexadecimal or base64."), 0,
+		{"hidden", must("The stored form doesn't show the plaintext: not as it is, nor in hexadecimal or base64."), 0,
 			func(c *cryptographyTrial) {
 				if form := printed(string(c.encrypt(c.manager, secret(1), place)), true); form != "" {
 					c.Errorf("what is stored shows the record, %s", form)
@@ -79,8 +79,8 @@ func cryptographyBasics() []cryptographyCase {
 	}
 }
 
-// places are associated data that differ from place a little, or are like it to
-// those who shorten, trim or fold.
+// places are associated data that differ a little from place, or are equal to it for a
+// scheme that shortens, trims or folds.
 func places() [][]byte {
 	return [][]byte{
 		nil, []byte("bob@contoso.com"), []byte("Ana@contoso.com"), []byte("ana@contoso.co"), []byte("ana@contoso.com "), []byte(" ana@contoso.com"),
@@ -91,7 +91,7 @@ func places() [][]byte {
 
 func binding() []cryptographyCase {
 	return []cryptographyCase{
-		{"bound", must("Associated data are bound: what was stored with them is refused with any others."), binds,
+		{"bound", must("Associated data are bound: a record that was encrypted with them is refused with any others."), binds,
 			func(c *cryptographyTrial) {
 				stored := c.encrypt(c.manager, text(1), place)
 				for _, other := range places() {
@@ -111,14 +111,14 @@ func binding() []cryptographyCase {
 					}
 				}
 			}},
-		{"bound-apart", must("Associated data and the record don't run into each other: a byte that moves from one to the other is noticed."), binds,
+		{"bound-apart", must("Associated data and plaintext are kept apart: a byte that moves from one to the other is noticed."), binds,
 			func(c *cryptographyTrial) {
 				stored := c.encrypt(c.manager, []byte("bc"), []byte("a"))
 				for _, place := range []string{"ab", "abc", "", "bca"} {
 					c.wantRefused(c.manager, stored, []byte(place), "%q stored with associated data %q, read with %q,", "bc", "a", place)
 				}
 			}},
-		{"unbound", must("A manager that is said to leave associated data unbound does: else the claim is out of date."), unbound,
+		{"unbound", must("A manager that is said to leave associated data unbound does so; otherwise the claim is out of date."), unbound,
 			func(c *cryptographyTrial) {
 				stored := c.encrypt(c.manager, text(1), place)
 				for _, other := range places() {
@@ -132,7 +132,7 @@ func binding() []cryptographyCase {
 
 func tampering() []cryptographyCase {
 	return []cryptographyCase{
-		{"bits", must("With any one bit flipped, what is stored is refused."), 0,
+		{"bits", must("A stored record with any one bit flipped is refused."), 0,
 			func(c *cryptographyTrial) {
 				stored := c.encrypt(c.manager, text(1), place)
 				c.scattered(8*len(stored), func(i int) {
@@ -141,7 +141,7 @@ func tampering() []cryptographyCase {
 					c.wantRefused(c.manager, altered, place, "a record of %d bytes whose byte %d is %#x instead of %#x", len(stored), i/8, altered[i/8], stored[i/8])
 				})
 			}},
-		{"cut", must("Cut short by any number of bytes, at its end or at its beginning, what is stored is refused; so is nothing at all."), 0,
+		{"cut", must("A stored record that lacks any number of bytes, at its end or at its beginning, is refused; so is an empty one."), 0,
 			func(c *cryptographyTrial) {
 				stored := c.encrypt(c.manager, text(1), place)
 				c.wantRefused(c.manager, nil, place, "nothing")
@@ -150,7 +150,7 @@ func tampering() []cryptographyCase {
 					c.wantRefused(c.manager, stored[i+1:], place, "the last %d of %d bytes", len(stored)-i-1, len(stored))
 				})
 			}},
-		{"shifted", must("With a byte too few or too many in any place, what is stored is refused."), 0,
+		{"shifted", must("A stored record with a byte too few or too many in any place is refused."), 0,
 			func(c *cryptographyTrial) {
 				stored := c.encrypt(c.manager, text(1), place)
 				c.scattered(len(stored), func(i int) {
@@ -160,7 +160,7 @@ func tampering() []cryptographyCase {
 				c.wantRefused(c.manager, append(bytes.Clone(stored), 'A'), place, "a record with an A behind it")
 				c.wantRefused(c.manager, append(bytes.Clone(stored), stored...), place, "a record that stands there twice")
 			}},
-		{"spliced", must("The beginning of one record and the end of another are no record."), 0,
+		{"spliced", must("The beginning of one record with the end of another is refused."), 0,
 			func(c *cryptographyTrial) {
 				one, two := c.encrypt(c.manager, noise(4, 1024), place), c.encrypt(c.manager, noise(5, 1024), place)
 				first, last := 0, min(len(one), len(two))
@@ -176,7 +176,7 @@ func tampering() []cryptographyCase {
 					}
 				}
 			}},
-		{"foreign", must("What the manager didn't encrypt is refused: a plain record above all, which anybody can write."), 0,
+		{"foreign", must("A record that the manager didn't encrypt is refused: above all a plain record, which everybody can write."), 0,
 			func(c *cryptographyTrial) {
 				for _, foreign := range [][]byte{
 					[]byte("{}"), []byte(`{"AccessToken":{}}`), text(1), []byte("null"), []byte(" "), {0}, make([]byte, 28), make([]byte, 4096), noise(6, 16), noise(7, 73), noise(8, 4096),
@@ -190,7 +190,7 @@ func tampering() []cryptographyCase {
 
 func nonces() []cryptographyCase {
 	return []cryptographyCase{
-		{"unique", must("However often the same is encrypted, what is stored is never the same."), 0,
+		{"unique", must("However often the same plaintext is encrypted, the stored forms differ."), 0,
 			func(c *cryptographyTrial) {
 				seen := map[string]int{}
 				c.often(20, 1_500, func(i int) {
@@ -201,7 +201,7 @@ func nonces() []cryptographyCase {
 					seen[stored] = i
 				})
 			}},
-		{"fresh", must("Two encryptions of the same have nothing in common but what stands before and behind: no nonce, block or keystream is used twice, for another place or in another process either."), 0,
+		{"fresh", must("Two encryptions of the same plaintext have nothing in common but their first and last bytes: no nonce, block or keystream is used twice, nor for another place, nor in another process."), 0,
 			func(c *cryptographyTrial) {
 				plaintext := noise(9, 4096)
 				again := c.another()
@@ -220,9 +220,9 @@ func nonces() []cryptographyCase {
 	}
 }
 
-// alike says which part of two stored forms is the same, byte for byte, between
-// what they share at their beginnings and at their ends. Forms that share all but a
-// few bytes are alike.
+// alike returns the part that two stored forms have in common, byte for byte, between
+// their common beginning and their common end. Forms that have all but a few bytes in
+// common are alike.
 func alike(a, b []byte) float64 {
 	n := min(len(a), len(b))
 	first, tail := 0, 0
@@ -252,7 +252,7 @@ func sizes() []cryptographyCase {
 				c.scattered(301, func(i int) { c.wantSurvives(noise(10, i)) })
 				c.scattered(33, func(i int) { c.wantSurvives(noise(11, 4080+i)) })
 			}},
-		{"zeros", must("Plaintexts of NUL bytes alone, and such that end like a padding, keep their length."), 0,
+		{"zeros", must("Plaintexts of NUL bytes alone, and plaintexts that end like a padding, keep their length."), 0,
 			func(c *cryptographyTrial) {
 				c.scattered(33, func(i int) {
 					for _, b := range []byte{0, 1, 16, 0x80, 0xff, byte(i)} {
@@ -287,7 +287,7 @@ func (c *cryptographyTrial) wantSurvives(plaintext []byte) {
 
 func cryptographyKeys() []cryptographyCase {
 	return []cryptographyCase{
-		{"other", must("What was encrypted under another key is refused, and so is what was encrypted under this one by a manager that has another."), hasOtherKey,
+		{"other", must("A record that was encrypted with another key is refused; and a manager with another key refuses the records of this one."), hasOtherKey,
 			func(c *cryptographyTrial) {
 				other := c.otherKey()
 				mine, theirs := c.encrypt(c.manager, text(1), place), c.encrypt(other, text(2), place)
@@ -295,7 +295,7 @@ func cryptographyKeys() []cryptographyCase {
 				c.wantRefused(c.manager, theirs, place, "a record under another key")
 				c.wantRefused(other, mine, place, "a record under this key, by the manager of the other,")
 			}},
-		{"told-apart", must("The error tells a key that is missing from a record that is damaged or stored elsewhere: the one is mended by adding a key, the other isn't."), hasOtherKey | tellsKeys,
+		{"told-apart", must("The error tells a missing key from a damaged or misplaced record: a missing key can be added, a damaged record is lost."), hasOtherKey | tellsKeys,
 			func(c *cryptographyTrial) {
 				isWrongKey := c.manager.(KeyTeller).IsWrongKey
 				want := func(what string, stored, place []byte, want bool) {
@@ -322,7 +322,7 @@ func cryptographyKeys() []cryptographyCase {
 
 func cryptographyContext() []cryptographyCase {
 	return []cryptographyCase{
-		{"cancelled", must("With a context that is done, a method does its work or answers the context's error. It never calls a good record damaged."), 0,
+		{"cancelled", must("With a context that is done, a method does its work or returns the context's error. It never calls a good record damaged."), 0,
 			func(c *cryptographyTrial) {
 				stored := c.encrypt(c.manager, text(1), place)
 				cancelled, cancel := context.WithCancel(c.ctx)
@@ -346,7 +346,7 @@ func cryptographyContext() []cryptographyCase {
 					}
 				}
 			}},
-		{"past", must("A manager depends on no earlier call's context: when that has ended, the manager goes on working."), 0,
+		{"past", must("A manager works on after the context of an earlier call has ended."), 0,
 			func(c *cryptographyTrial) {
 				for range 2 {
 					m := c.another()
@@ -373,7 +373,7 @@ func cryptographyContext() []cryptographyCase {
 
 func callersSlices() []cryptographyCase {
 	return []cryptographyCase{
-		{"unchanged", must("Encrypt and Decrypt change neither their arguments nor what lies behind them in the caller's arrays, whether they succeed or not."), 0,
+		{"unchanged", must("Encrypt and Decrypt change neither their arguments nor the bytes after them in the caller's arrays, whether they succeed or not."), 0,
 			func(c *cryptographyTrial) {
 				plaintext, ofPlaintext := roomy(text(1))
 				where, ofPlace := roomy(place)
@@ -397,7 +397,7 @@ func callersSlices() []cryptographyCase {
 				_, _ = c.manager.Decrypt(c.ctx, broken, where)
 				look("Decrypt")
 			}},
-		{"not-retained", must("The manager keeps none of its arguments: what the caller does with them later changes nothing."), 0,
+		{"not-retained", must("The manager keeps none of its arguments: later changes by the caller have no effect."), 0,
 			func(c *cryptographyTrial) {
 				plaintext, where := bytes.Clone(text(1)), bytes.Clone(place)
 				made := c.encrypt(c.manager, plaintext, where)
@@ -415,7 +415,7 @@ func callersSlices() []cryptographyCase {
 				}
 				c.wantPlain(c.manager, made, place, text(1))
 			}},
-		{"callers-own", must("What Encrypt and Decrypt return is the caller's: no later call changes it, and what the caller writes into it, or behind it, changes nothing else."), 0,
+		{"callers-own", must("The results of Encrypt and Decrypt belong to the caller: no later call changes them, and the caller's changes to them, or to the bytes after them, change nothing else."), 0,
 			func(c *cryptographyTrial) {
 				one, two := c.encrypt(c.manager, text(1), place), c.encrypt(c.manager, text(2), place)
 				kept := bytes.Clone(one)
@@ -444,7 +444,7 @@ func callersSlices() []cryptographyCase {
 
 func concurrent() []cryptographyCase {
 	return []cryptographyCase{
-		{"round-trips", must("Many may encrypt and decrypt at one time, each for another place."), 0,
+		{"round-trips", must("Many callers may encrypt and decrypt at the same time, each for another place."), 0,
 			func(c *cryptographyTrial) {
 				old := c.encrypt(c.manager, text(0), place)
 				c.busy(func(worker, round int) {
@@ -453,14 +453,14 @@ func concurrent() []cryptographyCase {
 					c.wantPlain(c.manager, old, place, text(0))
 				})
 			}},
-		{"first-calls", must("Many may be the first to use a manager."), 0,
+		{"first-calls", must("Many callers may make the first call of a manager at the same time."), 0,
 			func(c *cryptographyTrial) {
 				c.rounds(func(int) {
 					m := c.another()
 					c.together(8, func(i int) { c.wantPlain(m, c.encrypt(m, text(i), place), place, text(i)) })
 				})
 			}},
-		{"refusals", must("A record that is refused disturbs nobody who decrypts a good one beside it."), 0,
+		{"refusals", must("While one caller decrypts a record that is refused, another decrypts a good one without a fault."), 0,
 			func(c *cryptographyTrial) {
 				good := c.encrypt(c.manager, text(1), place)
 				bad := append(bytes.Clone(good[:len(good)-1]), good[len(good)-1]^1)

@@ -13,55 +13,54 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// CryptographyHarness tells [RunCryptography] how to make a manager, and what
-// its scheme can't do.
+// CryptographyHarness tells [RunCryptography] how to make a manager, and what its scheme
+// can't do.
 type CryptographyHarness struct {
-	// New returns a manager. It is called once or twice for each case; it may
-	// return the same manager again, another one of the same keys, as another
-	// process would have, or one of new keys. The manager may also be an
-	// [OtherKeyer], a [KeyTeller] and a [SecretHolder]; the cases that need one
-	// run where it is. A struct that embeds the manager and adds these methods
-	// serves.
+	// New returns a manager. It is called once or twice for each case. It may return the
+	// same manager again; another one with the same keys, as another process would have;
+	// or one with new keys. The manager may also be an [OtherKeyer], a [KeyTeller] and a
+	// [SecretHolder]; cases that need one of these run only if it is there. A struct that
+	// embeds the manager can add these methods.
 	New func(t T) core.CryptographyManager
 
-	// Unbound says why the scheme doesn't bind the associated data, which are
-	// the record's key: "Fernet has no place for them". Empty means that they are
-	// bound. Both are checked: a manager that is said to leave them unbound, and
-	// binds them, fails.
+	// Unbound says why the scheme doesn't bind the associated data, which are the
+	// record's key: for example "Fernet has no place for them". Empty means that they are
+	// bound. Both are checked: if a manager is said to leave them unbound, and binds
+	// them, that is a failure.
 	Unbound string
 
-	// Skip names cases ("sizes/1-MiB") or whole groups ("sizes") that are not
-	// run, with the reason. A name that fits no case is an error.
+	// Skip names cases ("sizes/1-MiB") or whole groups ("sizes") that are not run, with
+	// the reason. A name that fits no case is an error.
 	Skip map[string]string
 
-	// Name is the manager's name in the report; its Go type where empty.
+	// Name is the manager's name in the report. If it is empty, the manager's Go type is
+	// used.
 	Name string
 
-	// Timeout bounds every case, as [Harness.Timeout] does.
+	// Timeout limits every case, as [Harness.Timeout] does.
 	Timeout time.Duration
 }
 
-// OtherKeyer is a manager that New may return: it has another manager beside it
-// whose key it lacks.
+// OtherKeyer is a manager that can make another manager, whose key it doesn't have. New
+// may return one.
 type OtherKeyer interface {
-	// OtherKey returns a manager of the same scheme that has a key of its own and
-	// none of this manager's.
+	// OtherKey returns a manager of the same scheme with a key of its own, and none of
+	// this manager's.
 	OtherKey(t T) core.CryptographyManager
 }
 
-// KeyTeller is an [OtherKeyer] whose scheme tells a key that is missing from a
-// record that is damaged.
+// KeyTeller is an [OtherKeyer] whose errors tell a missing key from a damaged record.
 type KeyTeller interface {
-	// IsWrongKey reports whether err, of Decrypt, says that the manager lacks the
-	// key that the record was encrypted with.
+	// IsWrongKey reports whether err, an error of Decrypt, says that the manager doesn't
+	// have the record's key.
 	IsWrongKey(err error) bool
 }
 
-// SecretHolder is a manager that New may return: the suite then knows the secrets
-// that must not be printed.
+// SecretHolder is a manager that tells the suite which secrets must not be printed. New
+// may return one.
 type SecretHolder interface {
-	// Secrets returns the manager's keys, as bytes and as text, each of 16 bytes or
-	// more. What is returned appears in no report.
+	// Secrets returns the manager's keys, as bytes and as text, each of 16 bytes or more.
+	// They appear in no report.
 	Secrets() []string
 }
 
@@ -95,9 +94,9 @@ func RunCryptography(t *testing.T, h CryptographyHarness) {
 	}
 }
 
-// CheckCryptography runs the cases of [RunCryptography] in a program. Its error
-// joins one error for each case that failed, and ctx's when it ended first; it is
-// nil when the manager conforms.
+// CheckCryptography runs the cases of [RunCryptography] in a program. Its error joins one
+// error for each case that failed, and ctx's error if ctx ended first. The error is nil
+// if the manager conforms.
 func CheckCryptography(ctx context.Context, h CryptographyHarness) (CryptographyReport, error) {
 	report := CryptographyReport{Version: Version, Manager: h.Name, Unbound: h.Unbound}
 	if err := h.prepare(20 * time.Second); err != nil {
@@ -120,8 +119,8 @@ func CheckCryptography(ctx context.Context, h CryptographyHarness) (Cryptography
 	return report, errors.Join(errs...)
 }
 
-// CryptographyReport is what CheckCryptography found. As JSON it is one object
-// with the keys version, manager, unbound and cases.
+// CryptographyReport is the result of CheckCryptography. As JSON it is one object with
+// the keys version, manager, unbound and cases.
 type CryptographyReport struct {
 	Version string `json:"version"` // the suite's
 	Manager string `json:"manager"` // CryptographyHarness.Name, or the manager's Go type
@@ -129,7 +128,7 @@ type CryptographyReport struct {
 	Cases   []Case `json:"cases"`
 }
 
-// prepare fills in the defaults and refuses a harness that can't be meant.
+// prepare fills in the defaults, and refuses a harness that can't be right.
 func (h *CryptographyHarness) prepare(timeout time.Duration) error {
 	if h.New == nil {
 		return errors.New("conformance: CryptographyHarness.New is nil")
@@ -166,7 +165,7 @@ type cryptographyCase struct {
 	run   func(c *cryptographyTrial)
 }
 
-// cryptographyNeed is what a case can't be tried without.
+// cryptographyNeed is a condition without which a case can't be tried.
 type cryptographyNeed uint
 
 const (
@@ -183,7 +182,7 @@ type cryptographyResult struct {
 	manager string
 }
 
-// try runs one case to its end, or until its time is up. t is nil in a program.
+// try runs one case until it ends or its time is over. In a program, t is nil.
 func (h *CryptographyHarness) try(ctx context.Context, t *testing.T, g string, k cryptographyCase) cryptographyResult {
 	r := cryptographyResult{Case: Case{Name: g + "/" + k.name, Requirement: k.must.sentence, Outcome: Skipped}}
 	for _, name := range []string{r.Name, g} {
@@ -207,9 +206,9 @@ func (h *CryptographyHarness) try(ctx context.Context, t *testing.T, g string, k
 	return r
 }
 
-// lacks says what a case needs that the manager hasn't or the harness denies, or
-// "". A method of the right name and the wrong shape fails the case, since it
-// would be passed over otherwise.
+// lacks returns what a case needs and the manager doesn't have, or the harness denies; ""
+// if nothing is missing. A method with the right name and another shape fails the case,
+// because otherwise it would be ignored.
 func (c *cryptographyTrial) lacks(n cryptographyNeed) string {
 	var missing []string
 	needs := func(bit cryptographyNeed, has bool, method, kind string) {

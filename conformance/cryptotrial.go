@@ -11,7 +11,7 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// cryptographyTrial is one case of a manager being tried.
+// cryptographyTrial is one case that is tried with a manager.
 type cryptographyTrial struct {
 	*trial
 	harness *CryptographyHarness
@@ -30,7 +30,7 @@ func (c *cryptographyTrial) another() core.CryptographyManager {
 	return m
 }
 
-// otherKey is the harness's manager of another key.
+// otherKey returns the harness's manager with another key.
 func (c *cryptographyTrial) otherKey() core.CryptographyManager {
 	m := c.manager.(OtherKeyer).OtherKey(c.host)
 	if m == nil {
@@ -39,7 +39,7 @@ func (c *cryptographyTrial) otherKey() core.CryptographyManager {
 	return m
 }
 
-// encrypt is a case's own step: what it doesn't do ends the case.
+// encrypt is a step of the case itself: if it fails, the case ends.
 func (c *cryptographyTrial) encrypt(m core.CryptographyManager, plaintext, place []byte) []byte {
 	stored, err := m.Encrypt(c.ctx, plaintext, place)
 	if err != nil {
@@ -69,7 +69,7 @@ func (c *cryptographyTrial) wantRefused(m core.CryptographyManager, stored, plac
 	}
 }
 
-// noise is n bytes that can't be compressed, always the same for seed.
+// noise returns n bytes that can't be compressed. One seed always gives the same bytes.
 func noise(seed uint64, n int) []byte {
 	random := rand.New(rand.NewPCG(seed, uint64(n)))
 	b := make([]byte, n)
@@ -79,18 +79,18 @@ func noise(seed uint64, n int) []byte {
 	return b
 }
 
-// scattered runs f for each number below n, in an order that leaves no stretch
-// out where f takes so long that not all can be had.
+// scattered calls f for each number below n. If f takes so long that there is no time for
+// all, the numbers are spread evenly.
 func (c *cryptographyTrial) scattered(n int, f func(i int)) {
 	const prime = 1_000_003 // has no divisor in common with any n below it
 	c.often(min(n, 64), n, func(i int) { f(i * prime % n) })
 }
 
-// spare is the room behind the slices that roomy returns.
+// spare is the room after the slices that roomy returns.
 const spare = 64
 
-// roomy returns a copy of b with room behind it, where a careless append would
-// write, and a function that says what was changed in either, or "".
+// roomy returns a copy of b with room after it, to which a careless append would write,
+// and a function that describes a change of either, or returns "".
 func roomy(b []byte) (slice []byte, changed func() string) {
 	whole := bytes.Repeat([]byte{0xA5}, len(b)+spare)
 	copy(whole, b)
@@ -108,7 +108,7 @@ func roomy(b []byte) (slice []byte, changed func() string) {
 	}
 }
 
-// overwrite overwrites b and the room behind it.
+// overwrite overwrites b and the room after it.
 func overwrite(b []byte) {
 	b = b[:cap(b)]
 	for i := range b {
@@ -116,8 +116,8 @@ func overwrite(b []byte) {
 	}
 }
 
-// printable is the manager, and the exported fields of one that is a struct: a
-// harness's struct would print what it embeds as an address.
+// printable returns the manager, and the exported fields of one that is a struct: a
+// struct of the harness would print an embedded manager as an address.
 func (c *cryptographyTrial) printable() []any {
 	all := []any{c.manager}
 	v := reflect.ValueOf(c.manager)
@@ -135,8 +135,8 @@ func (c *cryptographyTrial) printable() []any {
 	return all
 }
 
-// secrets are what the manager must not print: the plaintext of these cases, and
-// the keys where the harness tells them.
+// secrets are the texts that the manager must not print: the plaintexts of these cases,
+// and the keys if the harness tells them.
 func (c *cryptographyTrial) secrets() []string {
 	all := []string{canary}
 	if holder, ok := c.manager.(SecretHolder); ok {
@@ -145,7 +145,7 @@ func (c *cryptographyTrial) secrets() []string {
 	return all
 }
 
-// wantHidden looks for every secret in text, and says what it found without it.
+// wantHidden looks for every secret in text, and reports a secret without showing it.
 func (c *cryptographyTrial) wantHidden(what, text string) {
 	for i, secret := range c.secrets() {
 		whose := "the record"
@@ -158,8 +158,7 @@ func (c *cryptographyTrial) wantHidden(what, text string) {
 	}
 }
 
-// mistakes decrypts what can't be decrypted, in every way there is, and hands each
-// error to seen.
+// mistakes decrypts broken records of every kind, and passes each error to seen.
 func (c *cryptographyTrial) mistakes(seen func(what string, err error)) {
 	stored := c.encrypt(c.manager, secret(1), place)
 	try := func(what string, stored, place []byte) {
@@ -183,7 +182,7 @@ func (c *cryptographyTrial) mistakes(seen func(what string, err error)) {
 	}
 }
 
-// busy runs f in eight goroutines, many times in each where it is quick.
+// busy runs f in eight goroutines, many times in each if f is quick.
 func (c *cryptographyTrial) busy(f func(worker, round int)) {
 	begun := time.Now()
 	c.together(8, func(worker int) {

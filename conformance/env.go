@@ -5,40 +5,38 @@ import (
 	"time"
 )
 
-// The interfaces below are what an [Env] may offer besides Open. The suite
-// also takes the same methods with a T before the other parameters, or with an
-// error behind the other results; a method of the right name and any other
-// shape fails the cases that need it, since it would be passed over otherwise.
+// The interfaces below are what an [Env] may offer besides Open. The suite also takes the
+// same methods with a T before the other parameters, or with an error after the other
+// results. A method with the right name and any other shape fails the cases that need it,
+// because otherwise it would be ignored.
 
-// Corrupter damages a record behind the backend's back, as a crash in the
-// middle of a foreign program's write would: it leaves the stored value empty,
-// cut short or overwritten with garbage.
+// Corrupter damages a record without the backend's knowledge, as a crash in the middle of
+// another program's write would: it leaves the stored value empty, cut short or
+// overwritten with garbage.
 type Corrupter interface {
 	Corrupt(key string)
 }
 
-// Rawer shows what the store itself holds of a record's data, byte by byte,
-// as another program reading the same place would see it; nil if there is
-// nothing.
+// Rawer returns what the store itself has of a record's data, byte by byte, as another
+// program that reads the same place would see it; nil if there is nothing.
 type Rawer interface {
 	Raw(key string) []byte
 }
 
-// Advancer moves the clock by which the store's leases expire. Without it the
-// suite lets short leases expire in real time.
+// Advancer moves the clock by which the store's leases expire. Without it, the suite lets
+// short leases expire in real time.
 type Advancer interface {
 	Advance(d time.Duration)
 }
 
-// Failer makes the store unreachable: the next n operations fail as in an
-// outage, for all handles; all of them, if n is negative; none any more after
-// Fail(0). What the store holds stays as it is.
+// Failer makes the store unreachable: the next n operations fail as in an outage, for all
+// handles. If n is negative, all fail; after Fail(0), none. The stored records stay as
+// they are.
 type Failer interface {
 	Fail(n int)
 }
 
-// tools are an Env's optional methods in one shape each; nil where the Env
-// has none.
+// tools are an Env's optional methods, each in one shape; nil if the Env doesn't have it.
 type tools struct {
 	corrupt func(key string)
 	raw     func(key string) []byte
@@ -96,7 +94,7 @@ func toolsOf(t T, env Env) tools {
 	return k
 }
 
-// refuse fails the case if v, the harness's, has a method of that name.
+// refuse fails the case if v, which comes from the harness, has a method of that name.
 func refuse(t T, v any, method string) {
 	if m := reflect.ValueOf(v).MethodByName(method); m.IsValid() {
 		t.Fatalf("the harness's %T has a method %s that the suite can't call: it is a %v", v, method, m.Type())

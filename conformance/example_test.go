@@ -72,5 +72,5 @@ func ExampleCheck() {
 	}
 	// Output:
 	// the backend conforms: false
-	// failed: Save with a version that is no longer stored answers ErrConflict and changes nothing, neither data nor version.
+	// failed: Save with a version that is no longer stored returns ErrConflict and changes nothing, neither data nor version.
 }

@@ -10,26 +10,26 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// key is the record most cases are about: python-o365's own name for it, which
-// every store can hold.
+// key is the record of most cases: python-o365's own name for it, which every store can
+// hold.
 const key = "o365_token.txt"
 
-// text is a small record, told apart from others by n.
+// text is a small record; n tells it from others.
 func text(n int) []byte {
 	return fmt.Appendf(nil, `{"AccessToken":{},"RefreshToken":{},"n":"record %d"}`, n)
 }
 
-// holding is a lease's ttl that no case outlives.
+// holding is the ttl of a lease that lasts longer than any case.
 const holding = time.Minute
 
-// soon is a context for what should come to its end promptly.
+// soon returns a context for operations that should end promptly.
 func (c *trial) soon() context.Context {
 	ctx, cancel := context.WithTimeout(c.ctx, c.patience)
 	c.later(cancel)
 	return ctx
 }
 
-// A case's own steps: what they don't do ends the case.
+// Steps of the case itself: if one fails, the case ends.
 
 func (c *trial) save(b core.TokenBackend, key string, data []byte) core.Version {
 	return c.replace(b, key, data, core.AnyVersion)
@@ -74,7 +74,7 @@ func (c *trial) acquire(b core.TokenBackend, key string, ttl time.Duration) core
 	return c.held(lease)
 }
 
-// held has the lease released when the case is over, if it still is held.
+// held releases the lease when the case is over, if it is still held.
 func (c *trial) held(lease core.Lease) core.Lease {
 	if lease == nil {
 		c.Fatalf("Acquire returned no lease and no error")
@@ -87,7 +87,7 @@ func (c *trial) held(lease core.Lease) core.Lease {
 	return lease
 }
 
-// takeOver acquires a lease as soon as whoever has it lost it.
+// takeOver acquires a lease as soon as its holder has lost it.
 func (c *trial) takeOver(b core.TokenBackend, key string, ttl time.Duration) core.Lease {
 	var lease core.Lease
 	c.eventually(func() error {
@@ -98,16 +98,16 @@ func (c *trial) takeOver(b core.TokenBackend, key string, ttl time.Duration) cor
 	return c.held(lease)
 }
 
-// letExpire makes leases of that ttl run out where the clock can be moved;
-// elsewhere they do so by themselves.
+// letExpire makes leases of that ttl expire if the clock can be moved; otherwise they
+// expire by themselves.
 func (c *trial) letExpire(ttl time.Duration) {
 	if c.advance != nil {
 		c.advance(ttl + time.Second)
 	}
 }
 
-// outlast returns when every lease taken before with that ttl has run out, by
-// the store's own clock: when one that is taken now has.
+// outlast returns when every earlier lease of that ttl has expired by the store's own
+// clock: when a lease that is taken now has.
 func (c *trial) outlast(b core.TokenBackend, ttl time.Duration) {
 	const control = "control"
 	c.acquire(b, control, ttl)
@@ -118,8 +118,8 @@ func (c *trial) outlast(b core.TokenBackend, ttl time.Duration) {
 	}
 }
 
-// eventually tries until f is content, and ends the case when it isn't within
-// its patience.
+// eventually calls f until it succeeds, and ends the case if that takes longer than the
+// case's patience.
 func (c *trial) eventually(f func() error, format string, args ...any) {
 	deadline := time.Now().Add(c.patience)
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
@@ -134,9 +134,9 @@ func (c *trial) eventually(f func() error, format string, args ...any) {
 	}
 }
 
-// Expectations: what doesn't hold is reported, and the case goes on.
+// Expectations: if one doesn't hold, that is reported and the case goes on.
 
-// wantRecord expects exactly these data, and that Check knows of them.
+// wantRecord expects exactly these data, and that Check finds them.
 func (c *trial) wantRecord(b core.TokenBackend, key string, data []byte) {
 	switch rec, err := b.Load(c.ctx, key); {
 	case err != nil:
@@ -169,7 +169,7 @@ func (c *trial) wantErr(err, want error, format string, args ...any) {
 	}
 }
 
-// wantHeld expects that the lease can't be had.
+// wantHeld expects that Acquire fails, because the lease is held.
 func (c *trial) wantHeld(b core.TokenBackend, key string) {
 	lease, err := c.leaser(b).Acquire(c.soon(), key, holding)
 	if err == nil {
@@ -178,7 +178,7 @@ func (c *trial) wantHeld(b core.TokenBackend, key string) {
 	c.wantErr(err, core.ErrLeaseHeld, "Acquire(%q) while the lease is held", key)
 }
 
-// wantFree expects that the lease can be had at once, and leaves it free.
+// wantFree expects that the lease can be acquired at once, and leaves it free.
 func (c *trial) wantFree(b core.TokenBackend, key string) {
 	lease, err := c.leaser(b).Acquire(c.soon(), key, holding)
 	if err != nil {
@@ -234,7 +234,7 @@ func brief(data []byte) string {
 	return fmt.Sprintf("%d bytes that begin with %q", len(data), data[:most])
 }
 
-// difference says where two long values part.
+// difference tells where two long values begin to differ.
 func difference(got, want []byte) string {
 	for i := range min(len(got), len(want)) {
 		if got[i] != want[i] {

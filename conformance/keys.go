@@ -13,17 +13,17 @@ func keys() []testCase {
 	return []testCase{
 		{"plain", must("Keys as people choose them each name a record of their own."), 0,
 			distinct("o365_token.txt", "O365TOKEN", "token", "ana@contoso.com", "ana@fabrikam.com", "tenant-1.user_2", "42", "a b c", "Ана", "トークン", "🔑")},
-		{"case", must("Keys that differ in case only name different records."), 0,
+		{"case", must("Keys that differ only in upper and lower case name different records."), 0,
 			distinct("ana", "Ana", "ANA", "aNa", "zoë", "ZOË", "straße", "STRASSE", "ı", "i", "I", "İ", "ſ", "s", "K", "k")},
-		{"unicode", must("Keys that Unicode takes for equivalent name different records."), 0,
+		{"unicode", must("Keys that Unicode treats as equivalent name different records."), 0,
 			distinct("\u00e9", "e\u0301", "\u212b", "\u00c5", "A\u030a", "\ufb01", "fi", "\uff21", "a\u200db", "a\u200bb", "ab", "\ufeffab", "\u202eab", "\u00ad", "Ω", "\u2126", "e", "u", "\u00fc", "🔑", "🔒")},
-		{"separators", must("Separators and dots in a key mean nothing."), 0,
+		{"separators", must("Separators and dots in a key have no special meaning."), 0,
 			distinct("a/b", `a\b`, "a//b", "a/./b", "a/", "/a", "a", "a/../a", "../a", "..", ".", "...", "/", "//", `\`, "./a", "a/b/c", "a:b", "a|b", "a;b", "a,b", "~", "~/a", "C:", `C:\a`)},
-		{"spaces", must("White space and control characters in a key count, at its ends too."), 0,
+		{"spaces", must("White space and control characters in a key count, also at its ends."), 0,
 			distinct("a", " a", "a ", " a ", "a\t", "a\n", "\na", "a\r\n", "a  b", "a b", "a\u00a0b", " ", "  ", "\t", "\x01", "\x1f", "\x7f", "a.", "a..")},
-		{"punctuation", must("Characters that stores, shells and query languages give a meaning have none in a key."), 0,
+		{"punctuation", must("Characters with a meaning to stores, shells and query languages have none in a key."), 0,
 			distinct("*", "?", "a*", "[a]", "{a}", "{", "}", "(a)", "%", "%%", "%s", "_", "a%2Fb", "a%2fb", "a/b", "%61", "a", "+", "a+b", "a b", "a?b", "a#b", "a&b", "a=b", "=", "&", "#", "$a", "${a}", "`a`", `"a"`, "'a'", "' OR '1'='1", "; DROP TABLE tokens; --", "<a>", "!", "^", "@", "-a", "--", "=41", "=3D", "==3d", "~a")},
-		{"helper-names", must("Keys that look like a store's own helper files, locks and versions are keys like others, also while the lease of the key they resemble is held."), 0,
+		{"helper-names", must("Keys that look like a store's own helper files, locks and versions are ordinary keys, also while the lease of the key that they resemble is held."), 0,
 			func(c *trial) {
 				if c.want.Lease {
 					c.held(c.acquire(c.open(), "token", holding))
@@ -32,7 +32,7 @@ func keys() []testCase {
 				distinct("token", "token.lock", "token.lck", ".token.lock", "token.lease", "token.tmp", "token~", "#token#", ".token.swp", "token.bak", "token.version", "token.json", "token-lock", "token_lock",
 					"token:lock", "token/lock", "token:lease", "token/lease", "lock:token", "lock/token", "lease:token", "lease/token", "leases", "locks", "lock", ".lock", ".tmp", ".locks", ".leases", ".graphtoken", ".graphtoken/token", "_token", "__token__", "tmp", ".env", ".git")(c)
 			}},
-		{"reserved-names", must("Names that an operating system reserves are keys like others."), 0,
+		{"reserved-names", must("Names that an operating system reserves are ordinary keys."), 0,
 			distinct("CON", "con", "con.txt", "PRN", "AUX", "aux.json", "NUL", "nul.", "COM1", "com1.log", "LPT9", "CONIN$", "desktop.ini", "Thumbs.db", ".DS_Store", "PATH", "HOME", "index", "null", "undefined", "None", "true", "__proto__", "constructor", "__name__")},
 		{"long", must("A key may have 150 bytes, and each of them counts."), 0,
 			distinct(long("a"), long("b"), long("a")[1:], long("A"), strings.Repeat("/", 150), strings.Repeat(".", 150), strings.Repeat("é", 75), strings.Repeat("é", 74)+"ee", strings.Repeat("🔑", 37), strings.Repeat("x", 149)+"/", strings.Repeat("%", 150), strings.Repeat(" ", 150), strings.Repeat("a/", 75))},
@@ -80,7 +80,7 @@ func keys() []testCase {
 				c.wantNone(b, one)
 				c.wantRecord(b, other, text(2))
 			}},
-		{"prefixes", must("A key that begins like another is neither read nor deleted with it."), 0,
+		{"prefixes", must("A key that begins with another key is neither read nor deleted together with it."), 0,
 			func(c *trial) {
 				all := []string{"token", "token1", "token10", "token-", "token.", "tokens", "toke", "t", "token/", "token/1", "token*", "token%"}
 				distinct(all...)(c)
@@ -98,7 +98,7 @@ func keys() []testCase {
 					}
 				}
 			}},
-		{"leases", must("Every key has a lease of its own, whatever it looks like."), lease,
+		{"leases", must("Every key has a lease of its own, whatever the key looks like."), lease,
 			func(c *trial) {
 				a, b := c.pair()
 				alike := []string{"ana", "Ana", "a/b", "a_b", "a%2Fb", `a\b`, "a:b", "..", ".", " ", "é", "e\u0301", "ana.lock", "con", "CON", long("a"), long("b")}
@@ -132,7 +132,7 @@ func keys() []testCase {
 					c.release(lease)
 				}
 			}},
-		{"invalid", must("What is no key, because it is empty, longer than 150 bytes, has a NUL or is not UTF-8, is ErrInvalidKey to every method."), 0,
+		{"invalid", must("For a key that is empty, is longer than 150 bytes, has a NUL or is not UTF-8, every method returns ErrInvalidKey."), 0,
 			func(c *trial) {
 				a := c.open()
 				for _, key := range []string{"", long("a") + "a", strings.Repeat("é", 76), strings.Repeat("x", 100_000), "a\x00b", "\x00", "a\xff", "\xc3", "\xed\xa0\x80"} {
@@ -154,13 +154,13 @@ func keys() []testCase {
 	}
 }
 
-// long is a key as long as keys may be.
+// long returns a key of the greatest length.
 func long(last string) string {
 	return strings.Repeat("k", core.MaxKeyLen-len(last)) + last
 }
 
-// distinct stores a record under each key, all of them at one time, and
-// expects to find each under its own, and to delete each alone.
+// distinct stores a record under each key, all at the same time. It expects to find each
+// under its own key, and to delete each by itself.
 func distinct(keys ...string) func(c *trial) {
 	return func(c *trial) {
 		a, b := c.pair()
@@ -193,7 +193,7 @@ func distinct(keys ...string) func(c *trial) {
 	}
 }
 
-// absent is the version that creates only, where the backend heeds it.
+// absent is the version that only creates, if the backend compares versions.
 func (c *trial) absent() core.Version {
 	if c.want.CAS == CASNone {
 		return core.AnyVersion

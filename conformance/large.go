@@ -11,12 +11,12 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// What holds for small records holds for large ones. A backend, its client or
-// its store may treat what passes 8 KiB, 64 KiB or 1 MiB in another way: as
-// chunks, as a file, by another request.
+// The rules for small records hold for large ones, too. A backend, its client or its
+// store may treat a value of more than 8 KiB, 64 KiB or 1 MiB in another way: as chunks,
+// as a file, by another request.
 func large() []testCase {
 	return []testCase{
-		{"overwrite", must("A large record is stored, shortened, lengthened, deleted and stored again, and nothing of an earlier one is left."), 0,
+		{"overwrite", must("A large record can be stored, shortened, lengthened, deleted and stored again, and nothing of an earlier one remains."), 0,
 			eachSize(func(c *trial, size int) {
 				a, b := c.pair()
 				c.save(a, "neighbour", text(0))
@@ -39,7 +39,7 @@ func large() []testCase {
 				c.wantRecord(a, key, text(5))
 				c.wantRecord(a, "neighbour", text(0))
 			})},
-		{"versions", must("Save compares the version of a large record as of any other, and large records that differ in their last bytes have different versions."), detects,
+		{"versions", must("Save compares the version of a large record as that of any other, and large records that differ in their last bytes have different versions."), detects,
 			eachSize(func(c *trial, size int) {
 				a, b := c.pair()
 				first := c.replace(a, key, big(size, 1), core.Absent)
@@ -92,7 +92,7 @@ func large() []testCase {
 					intact("what is written into the record that Refresh was given")
 				}
 			})},
-		{"refresh", must("A large record is refreshed once for a version, and Refresh is given the whole of it."), coordinates,
+		{"refresh", must("A large record is refreshed once per version, and Refresh gets the whole record."), coordinates,
 			eachSize(func(c *trial, size int) {
 				a, b := c.pair()
 				seen := c.save(a, key, big(size, 1))
@@ -128,7 +128,7 @@ func large() []testCase {
 				c.wantUntouched(b, v, big(size, 3))
 				c.wantFree(b, key)
 			})},
-		{"watch", must("A large record that is saved or deleted wakes those who wait."), watches | lease,
+		{"watch", must("A large record that is saved or deleted wakes the waiters."), watches | lease,
 			eachSize(func(c *trial, size int) {
 				a, b := c.pair()
 				v := c.save(a, key, big(size, 1))
@@ -145,7 +145,7 @@ func large() []testCase {
 				c.wantWoken(waiting[1], "the record was deleted")
 				c.release(lease)
 			})},
-		{"refused", must("A method that begins with its context cancelled, or meets an outage, answers an error for a large record too, and changes nothing."), 0,
+		{"refused", must("If a method begins with its context cancelled, or during an outage, it returns an error for a large record too, and changes nothing."), 0,
 			eachSize(func(c *trial, size int) {
 				a, b := c.pair()
 				v := c.save(a, key, big(size, 1))
@@ -179,18 +179,18 @@ func large() []testCase {
 					c.wantNone(handle, "new")
 				}
 			})},
-		{"damaged", must("A large record that is damaged is there, and is neither absent nor a record, and Save and Delete mend it."), corrupts,
+		{"damaged", must("A large record that is damaged is neither absent nor a valid record, and Save and Delete repair it."), corrupts,
 			eachSize(func(c *trial, size int) {
 				c.wantDamageNamed(func(n int) []byte { return big(size, n) })
 			})},
-		{"whole", must("A reader beside a writer of large records sees whole ones, the one before or the one after."), 0,
+		{"whole", must("A reader beside a writer of large records gets whole ones: the old one or the new one."), 0,
 			func(c *trial) { c.wantWhole(200_000) }},
-		{"read-concurrent", must("Load answers data and version of a large record that belong together, also beside writers."), enforced,
+		{"read-concurrent", must("Load returns data and version of a large record that belong together, also while others write."), enforced,
 			func(c *trial) {
 				size := c.size(64<<10 + 1)
 				c.readBesideWriters(func(n int) []byte { return big(size, n) })
 			}},
-		{"concurrent", must("Of many that save large records over one version, or over nothing, at one time one succeeds and its record stays."), enforced,
+		{"concurrent", must("When many save large records at the same time, over one version or over nothing, one succeeds and its record stays."), enforced,
 			func(c *trial) {
 				a, b := c.pair()
 				size := c.size(64<<10 + 1)
@@ -212,8 +212,8 @@ func large() []testCase {
 	}
 }
 
-// eachSize runs a case for records a little larger than 8 KiB and 64 KiB, and
-// for one of 1 MiB; of MaxSize bytes where that is less.
+// eachSize runs a case for records that are a little larger than 8 KiB and 64 KiB, and
+// for one of 1 MiB; if MaxSize is less, for records of MaxSize bytes.
 func eachSize(f func(c *trial, size int)) func(c *trial) {
 	return func(c *trial) {
 		var tried []int
@@ -231,7 +231,7 @@ func eachSize(f func(c *trial, size int)) func(c *trial) {
 	}
 }
 
-// size is that many bytes, or as many as the store holds.
+// size returns that many bytes, or as many as the store can hold.
 func (c *trial) size(n int) int {
 	if c.want.MaxSize > 0 {
 		n = min(n, c.want.MaxSize)
@@ -239,8 +239,8 @@ func (c *trial) size(n int) int {
 	return n
 }
 
-// big is a record of that size. Records of one size differ in their last bytes
-// alone, and no two stretches of one are alike.
+// big returns a record of that size. Records of one size differ in their last bytes
+// alone, and no two parts of one are alike.
 func big(size, n int) []byte {
 	tail := fmt.Appendf(nil, " record %8d", n)
 	data := append(make([]byte, 0, size+len(tail)), letters()[:max(size-len(tail), 0)]...)
@@ -248,8 +248,8 @@ func big(size, n int) []byte {
 	return data[len(data)-size:]
 }
 
-// letters are so many as the largest record takes. They are letters since a
-// limit may be counted after an encoding that makes other bytes longer.
+// letters are the text of the largest record. They are letters because a limit may be
+// counted after an encoding that makes other bytes longer.
 var letters = sync.OnceValue(func() []byte {
 	data := make([]byte, 1<<20)
 	random := rand.New(rand.NewPCG(8, 1))

@@ -10,11 +10,11 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// In these cases a and b are two handles; where a lease is let expire, it is
-// not renewed, as if its holder were frozen or dead.
+// In these cases a and b are two handles. A lease that is let expire is not renewed, as
+// if its holder were frozen or dead.
 func leases() []testCase {
 	return []testCase{
-		{"exclusive", must("While a lease is held, Acquire of its key answers ErrLeaseHeld at once, through the same handle and any other."), lease,
+		{"exclusive", must("While a lease is held, Acquire of its key returns ErrLeaseHeld at once, through the same handle and any other."), lease,
 			func(c *trial) {
 				a, b := c.pair()
 				c.acquire(a, key, holding)
@@ -24,7 +24,7 @@ func leases() []testCase {
 				c.acquire(b, "other", holding)
 				c.wantHeld(a, "other")
 			}},
-		{"one-winner", must("Of many that Acquire at one time one gets the lease; the others get ErrLeaseHeld."), lease,
+		{"one-winner", must("When many call Acquire at the same time, one gets the lease and the others get ErrLeaseHeld."), lease,
 			func(c *trial) {
 				a, b := c.pair()
 				c.rounds(func(int) {
@@ -64,7 +64,7 @@ func leases() []testCase {
 					a, b = b, a
 				}
 			}},
-		{"released", must("A released lease can't be renewed or released again: that is ErrLeaseLost, and does nothing to a successor's lease."), lease,
+		{"released", must("A released lease can't be renewed or released again: both return ErrLeaseLost, and a successor's lease stays."), lease,
 			func(c *trial) {
 				a, b := c.pair()
 				old := c.acquire(a, key, holding)
@@ -82,7 +82,7 @@ func leases() []testCase {
 					}
 				}
 			}},
-		{"renew", must("Renew of a held lease succeeds, as often as it is asked, and leaves it exclusive."), lease,
+		{"renew", must("Renew of a held lease succeeds, however often it is called, and the lease stays exclusive."), lease,
 			func(c *trial) {
 				a, b := c.pair()
 				lease := c.acquire(a, key, holding)
@@ -97,7 +97,7 @@ func leases() []testCase {
 				}
 				c.wantFree(b, key)
 			}},
-		{"no-record", must("A lease is no record: it neither makes one, nor changes the data or the version of one."), lease,
+		{"no-record", must("A lease is no record: it creates none, and changes neither data nor version of one."), lease,
 			func(c *trial) {
 				a, b := c.pair()
 				unsaved := c.acquire(a, "unsaved", holding)
@@ -125,7 +125,7 @@ func leases() []testCase {
 				}
 				unchanged("Release")
 			}},
-		{"no-lock", must("A lease is no lock: while it is held, everybody can load, save and delete the record, and that doesn't end it."), lease,
+		{"no-lock", must("A lease is no lock: while it is held, everybody can load, save and delete the record, and the lease stays."), lease,
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.save(a, key, text(1))
@@ -154,7 +154,7 @@ func leases() []testCase {
 				}
 				c.wantFree(b, key)
 			}},
-		{"expiry", must("A lease that nobody renews falls free when its ttl has passed."), lease | expires,
+		{"expiry", must("A lease that nobody renews becomes free when its ttl has passed."), lease | expires,
 			func(c *trial) {
 				a, b := c.pair()
 				c.acquire(a, key, c.leaseTTL)
@@ -162,7 +162,7 @@ func leases() []testCase {
 				c.takeOver(b, key, holding)
 				c.wantHeld(a, key)
 			}},
-		{"lasts", must("A lease lasts as long as was asked for: one of a minute is held when a shorter one has expired."), lease | expires,
+		{"lasts", must("A lease lasts as long as was asked for: a lease of a minute is still held when a shorter one has expired."), lease | expires,
 			func(c *trial) {
 				a, b := c.pair()
 				lease := c.acquire(a, key, holding)
@@ -172,7 +172,7 @@ func leases() []testCase {
 					c.Errorf("Renew of a lease whose ttl has not passed: %v", err)
 				}
 			}},
-		{"long", must("A lease of an hour is held when most of it has passed, acquired or renewed, and free when all has."), lease | expires,
+		{"long", must("A lease of an hour, acquired or renewed, is held when most of the hour has passed, and free when all of it has."), lease | expires,
 			func(c *trial) {
 				a, b := c.pair()
 				if c.advance == nil {
@@ -189,11 +189,11 @@ func leases() []testCase {
 				c.letExpire(time.Hour)
 				c.takeOver(b, key, holding)
 			}},
-		{"renewed-lasts", must("Renew makes a lease last the ttl it is given, counted from now."), lease | expires,
+		{"renewed-lasts", must("Renew makes a lease last for the ttl that it gets, counted from now."), lease | expires,
 			func(c *trial) {
 				a, b := c.pair()
-				// Until Renew has answered, this lease may expire on a machine
-				// that is held up: then it is tried anew.
+				// This lease may expire before Renew has answered, on a machine that is
+				// held up. Then it is tried again.
 				var lease core.Lease
 				c.eventually(func() error {
 					lease = c.takeOver(a, key, c.leaseTTL)
@@ -207,7 +207,7 @@ func leases() []testCase {
 				c.letExpire(c.leaseTTL)
 				c.takeOver(b, key, holding)
 			}},
-		{"expired", must("The holder of a lease that expired learns of it: Renew and Release answer ErrLeaseLost even if nobody else took it, and Renew doesn't take it back."), lease | expires,
+		{"expired", must("The holder of an expired lease is told: Renew and Release return ErrLeaseLost even if nobody else took the lease, and Renew doesn't take it back."), lease | expires,
 			func(c *trial) {
 				a, b := c.pair()
 				renewed := c.acquire(a, key, c.leaseTTL)
@@ -218,7 +218,7 @@ func leases() []testCase {
 				c.wantFree(b, key)
 				c.wantFree(b, "other")
 			}},
-		{"taken-over", must("An old holder neither revives its lease nor ends its successor's: Renew and Release answer ErrLeaseLost, and the successor goes on holding."), lease | expires,
+		{"taken-over", must("A former holder neither revives its lease nor ends its successor's: Renew and Release return ErrLeaseLost, and the successor keeps the lease."), lease | expires,
 			func(c *trial) {
 				a, b := c.pair()
 				old := c.acquire(a, key, c.leaseTTL)
@@ -226,7 +226,7 @@ func leases() []testCase {
 				successor := c.takeOver(b, key, holding)
 				c.wantPowerless(old, a, successor)
 			}},
-		{"taken-over-here", must("Leases of one handle are told apart: an expired one does nothing to its successor from the same handle."), lease | expires,
+		{"taken-over-here", must("Leases of one handle are told apart: an expired one has no effect on its successor from the same handle."), lease | expires,
 			func(c *trial) {
 				a := c.open()
 				old := c.acquire(a, key, c.leaseTTL)
@@ -234,7 +234,7 @@ func leases() []testCase {
 				successor := c.takeOver(a, key, holding)
 				c.wantPowerless(old, a, successor)
 			}},
-		{"one-heir", must("Of many that wait for an expired lease one gets it."), lease | expires,
+		{"one-heir", must("When many wait for a lease that expires, one gets it."), lease | expires,
 			func(c *trial) {
 				a, b := c.pair()
 				for range 2 {
@@ -269,7 +269,7 @@ func leases() []testCase {
 					}
 				}
 			}},
-		{"fencing", must("A holder whose lease was taken over while it slept can't overwrite its successor's record: Save with the version it loaded answers ErrConflict."), lease | expires | enforced,
+		{"fencing", must("A holder whose lease was taken over while it slept can't overwrite its successor's record: Save with the version that it loaded returns ErrConflict."), lease | expires | enforced,
 			func(c *trial) {
 				a, b := c.pair()
 				c.save(a, key, text(1))
@@ -281,7 +281,7 @@ func leases() []testCase {
 				c.wantConflict(a, seen, "the version a former holder loaded")
 				c.wantUntouched(b, next, text(2))
 			}},
-		{"detached", must("A lease outlives the contexts of its Acquire and its Renew: Release ends it, or its ttl."), lease,
+		{"detached", must("A lease stays held after the contexts of its Acquire and its Renew have ended: only Release ends it, or its ttl."), lease,
 			func(c *trial) {
 				a, b := c.pair()
 				for _, renewed := range []bool{false, true} {
@@ -299,7 +299,7 @@ func leases() []testCase {
 						}
 					}
 					cancel()
-					// Whoever ends it does so behind, and soon.
+					// The lease may be released in the background, and soon.
 					for range 10 {
 						c.wantHeld(b, key)
 						time.Sleep(time.Millisecond)
@@ -309,7 +309,7 @@ func leases() []testCase {
 					}
 				}
 			}},
-		{"no-expiry", must("A record has no time to live: it is there when the lease under which it was saved has run out."), lease | expires,
+		{"no-expiry", must("A record has no time to live: it is still stored when the lease under which it was saved has expired."), lease | expires,
 			func(c *trial) {
 				a, b := c.pair()
 				c.save(a, key, text(1))
@@ -325,7 +325,7 @@ func leases() []testCase {
 					c.wantRecord(handle, "other", text(2))
 				}
 			}},
-		{"many", must("Leases of many keys are held at one time, each alone."), lease,
+		{"many", must("Leases of many keys can be held at the same time, each by itself."), lease,
 			func(c *trial) {
 				a, b := c.pair()
 				held := make([]core.Lease, 10)
@@ -350,7 +350,7 @@ func leases() []testCase {
 	}
 }
 
-// wantPowerless expects that an old lease can do nothing about its successor.
+// wantPowerless expects that a former lease has no effect on its successor.
 func (c *trial) wantPowerless(old core.Lease, b core.TokenBackend, successor core.Lease) {
 	c.wantErr(old.Renew(c.ctx, holding), core.ErrLeaseLost, "Renew by a former holder")
 	c.wantHeld(b, key)

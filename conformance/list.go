@@ -13,7 +13,7 @@ func list() []testCase {
 	return []testCase{
 		{"empty", must("Keys of an empty store yields nothing."), lists,
 			func(c *trial) { c.wantKeys(c.open()) }},
-		{"exact", must("Keys yields the key of every stored record once, and no other, whoever saved it."), lists,
+		{"exact", must("Keys yields the key of every stored record once, and no other, whichever handle saved it."), lists,
 			func(c *trial) {
 				a, b := c.pair()
 				var all []string
@@ -25,7 +25,7 @@ func list() []testCase {
 				c.wantKeys(a, all...)
 				c.wantKeys(b, all...)
 			}},
-		{"as-saved", must("Keys yields keys as they were given to Save, not as the store spells them."), lists,
+		{"as-saved", must("Keys yields keys as they were given to Save, not as the store writes them."), lists,
 			func(c *trial) {
 				a, b := c.pair()
 				all := []string{"o365_token.txt", "O365TOKEN", "ana@contoso.com", "Ana", "ana", "a/b", `a\b`, "a%2Fb", "..", ".", " ", "a ", "e\u0301", "é", "🔑", "con", "=41", "%61", "*", "token.lock", ".lock", "-", "_", "~a", long("a"), long("/")}
@@ -35,7 +35,7 @@ func list() []testCase {
 				c.wantKeys(a, all...)
 				c.wantKeys(b, all...)
 			}},
-		{"deleted", must("Keys doesn't yield what was deleted."), lists,
+		{"deleted", must("Keys doesn't yield the keys of deleted records."), lists,
 			func(c *trial) {
 				a, b := c.pair()
 				for i, key := range []string{"one", "two", "three"} {
@@ -48,7 +48,7 @@ func list() []testCase {
 				c.delete(a, "three")
 				c.wantKeys(b)
 			}},
-		{"records-only", must("Keys yields records only: no leases, nothing that Ping tried, and nothing else the backend keeps for itself."), lists,
+		{"records-only", must("Keys yields records only: no leases, nothing that Ping tried, and nothing else that the backend keeps for itself."), lists,
 			func(c *trial) {
 				a, b := c.pair()
 				if c.want.Lease {
@@ -74,7 +74,7 @@ func list() []testCase {
 				c.wantKeys(a, "refreshed", key)
 				c.wantKeys(b, "refreshed", key)
 			}},
-		{"stop", must("Who has seen enough may stop: the sequence ends there, and the backend goes on working, also from within the loop."), lists,
+		{"stop", must("A caller may stop early: the sequence ends there, and the backend works on, also inside the loop."), lists,
 			func(c *trial) {
 				a, b := c.pair()
 				all := []string{"one", "two", "three", "four"}
@@ -100,7 +100,7 @@ func list() []testCase {
 				}
 				c.wantKeys(a, all...)
 			}},
-		{"cancelled", must("Keys with a cancelled context ends with an error: part of the keys is never passed off as all."), lists,
+		{"cancelled", must("Keys with a cancelled context ends with an error: an incomplete list never looks complete."), lists,
 			func(c *trial) {
 				a := c.open()
 				for i := range 5 {
@@ -135,7 +135,7 @@ func (c *trial) lister(b core.TokenBackend) core.Lister {
 	return l
 }
 
-// wantKeys expects exactly these, in any order.
+// wantKeys expects exactly these keys, in any order.
 func (c *trial) wantKeys(b core.TokenBackend, want ...string) {
 	var got []string
 	for key, err := range c.lister(b).Keys(c.ctx) {

@@ -11,11 +11,11 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// What holds for a few holds for many. The counts pass those at which stores
-// and their clients turn a page (100, 1,000) or a byte overflows (255).
+// The rules for a few hold for many, too. The counts exceed those at which stores and
+// their clients turn a page (100, 1,000) or a byte overflows (255).
 func many() []testCase {
 	return []testCase{
-		{"records", must("However many records are stored, each is read, replaced and deleted alone."), 0,
+		{"records", must("However many records are stored, each is read, replaced and deleted by itself."), 0,
 			func(c *trial) {
 				a, b := c.pair()
 				n := c.fill(1_100, a, b)
@@ -43,7 +43,7 @@ func many() []testCase {
 			listed(100, 101, 201)},
 		{"keys-1000", must("Keys yields every key once also where there are 1,000 records, one more, and over twice as many."), lists,
 			listed(1_000, 1_001, 2_001)},
-		{"keys-interrupted", must("Keys whose context ends in the middle of many keys yields them all or ends with an error: part of them is never passed off as all."), lists,
+		{"keys-interrupted", must("If the context of Keys ends in the middle of many keys, Keys yields all of them or ends with an error: an incomplete list never looks complete."), lists,
 			func(c *trial) {
 				a, b := c.pair()
 				n := c.fill(1_001, a, b)
@@ -65,7 +65,7 @@ func many() []testCase {
 					}
 				}
 			}},
-		{"keys-outage", must("Keys that meets an outage in the middle of many keys yields them all or ends with an error."), lists | fails,
+		{"keys-outage", must("If an outage begins in the middle of many keys, Keys yields all of them or ends with an error."), lists | fails,
 			func(c *trial) {
 				a, b := c.pair()
 				n := c.fill(1_001, a, b)
@@ -87,7 +87,7 @@ func many() []testCase {
 					c.wantOutage(last, "Keys")
 				}
 			}},
-		{"leases", must("Leases of many keys are held at one time, each alone: to release one frees no other."), lease,
+		{"leases", must("Leases of many keys can be held at the same time, each by itself: releasing one frees no other."), lease,
 			func(c *trial) {
 				a, b := c.pair()
 				var held [110]core.Lease
@@ -110,7 +110,7 @@ func many() []testCase {
 					}
 				})
 			}},
-		{"renewals", must("A lease is renewed as often as its holder needs it, and is exclusive all the time."), lease,
+		{"renewals", must("A lease can be renewed as often as its holder needs it, and is exclusive all the time."), lease,
 			func(c *trial) {
 				a, b := c.pair()
 				lease := c.acquire(a, key, holding)
@@ -126,7 +126,7 @@ func many() []testCase {
 				c.release(lease)
 				c.wantFree(b, key)
 			}},
-		{"acquires", must("The lease of one key is acquired and released as often as is asked."), lease,
+		{"acquires", must("The lease of one key can be acquired and released any number of times."), lease,
 			func(c *trial) {
 				a, b := c.pair()
 				c.often(20, 300, func(i int) {
@@ -138,7 +138,7 @@ func many() []testCase {
 				})
 				c.wantFree(a, key)
 			}},
-		{"versions", must("However many versions a record has had, each is another, and Save refuses all but the last."), detects,
+		{"versions", must("However many versions a record has had, all differ, and Save refuses all but the last."), detects,
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.replace(a, key, text(0), core.Absent)
@@ -157,7 +157,7 @@ func many() []testCase {
 					c.Errorf("%d records under one key had %d versions", len(had), distinct)
 				}
 			}},
-		{"refreshes", must("Records of many keys are refreshed at one time, none waits for another, and each once."), coordinates,
+		{"refreshes", must("Records of many keys are refreshed at the same time, each once, and none waits for another."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				n := c.crowd(a, 10, 50)
@@ -190,7 +190,7 @@ func many() []testCase {
 					}
 				})
 			}},
-		{"waiters", must("However many wait, all are woken, by a Save, a Delete and a released lease."), watches | lease,
+		{"waiters", must("However many wait, all are woken by a Save, a Delete and a released lease."), watches | lease,
 			func(c *trial) {
 				a, b := c.pair()
 				n := c.crowd(a, 10, 100)
@@ -217,7 +217,7 @@ func many() []testCase {
 					}
 				}
 			}},
-		{"waits", must("Who waits is woken as often as it waits."), watches | lease,
+		{"waits", must("A waiter that waits again and again is woken each time."), watches | lease,
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.save(a, key, text(0))
@@ -231,7 +231,7 @@ func many() []testCase {
 					c.wantWoken(waiting, fmt.Sprintf("the record was saved, for the time %d", i+2))
 				})
 			}},
-		{"handles", must("However many handles a store has, each sees what the others did, and keeps their leases."), 0,
+		{"handles", must("However many handles a store has, each sees the changes of the others, and respects their leases."), 0,
 			func(c *trial) {
 				handles := make([]core.TokenBackend, 12)
 				for i := range handles {
@@ -255,7 +255,7 @@ func many() []testCase {
 					c.wantUntouched(handle, v, text(len(handles)))
 				}
 			}},
-		{"callers", must("One handle serves many callers at one time, and goes on doing so."), 0,
+		{"callers", must("One handle serves many callers at the same time, and goes on doing so."), 0,
 			func(c *trial) {
 				a := c.open()
 				c.together(64, func(i int) {
@@ -280,7 +280,7 @@ func many() []testCase {
 
 func numbered(i int) string { return fmt.Sprintf("user-%d", i) }
 
-// either is one of two handles, in turns.
+// either returns the two handles in turns.
 func either(a, b core.TokenBackend, i int) core.TokenBackend {
 	if i%2 == 0 {
 		return a
@@ -288,8 +288,8 @@ func either(a, b core.TokenBackend, i int) core.TokenBackend {
 	return b
 }
 
-// fill saves up to n records, as many as the store takes in the time there is,
-// and returns how many they are.
+// fill saves up to n records, as many as the store accepts in the time there is, and
+// returns how many they are.
 func (c *trial) fill(n int, a, b core.TokenBackend) int {
 	filled := c.fillUp(0, n, c.enough(), a, b)
 	c.logged(filled, n, "records")
@@ -312,9 +312,9 @@ func (c *trial) release(lease core.Lease) {
 	}
 }
 
-// listed expects Keys to yield all of so many records. A store that can't be
-// given the first two counts in the time there is hasn't been tried. It gets more
-// time than other cases take: a page can't be turned with fewer records.
+// listed expects Keys to yield all of so many records. If a store can't be given the
+// first two counts of records in time, it isn't tried. It gets more time than other
+// cases, because with fewer records no page is turned.
 func listed(counts ...int) func(c *trial) {
 	return func(c *trial) {
 		a, b := c.pair()
@@ -339,7 +339,7 @@ func listed(counts ...int) func(c *trial) {
 	}
 }
 
-// gathering is where so many come together.
+// gathering is a meeting of a fixed number of goroutines.
 type gathering struct {
 	mu       sync.Mutex
 	missing  int
@@ -351,7 +351,7 @@ func newGathering(n int) *gathering {
 	return &gathering{missing: n, n: n, complete: make(chan struct{})}
 }
 
-// wait returns how many have come once all have, or ctx ends.
+// wait returns how many have come once all have, or when ctx ends.
 func (g *gathering) wait(ctx context.Context) int {
 	g.mu.Lock()
 	if g.missing--; g.missing == 0 {

@@ -14,7 +14,7 @@ import (
 
 func model() []testCase {
 	return []testCase{
-		{"sequence", must("Whatever the order of operations, through two handles, each answers what the contract says of the ones before."), 0,
+		{"sequence", must("In whatever order operations are called, through two handles, each returns what the contract says after those before it."), 0,
 			func(c *trial) {
 				random := rand.New(rand.NewPCG(3, 1))
 				m := c.newModel()
@@ -29,9 +29,9 @@ func model() []testCase {
 	}
 }
 
-// Fuzz has the fuzzer look for a sequence of operations, through two handles,
-// that the harness's backend answers otherwise than the contract says. It
-// begins with a few sequences that tell common mistakes.
+// Fuzz lets the fuzzer look for a sequence of operations, through two handles, that the
+// harness's backend doesn't answer as the contract says. It begins with a few sequences
+// that find common mistakes.
 func Fuzz(f *testing.F, h Harness) {
 	f.Helper()
 	if err := h.prepare(defaultTimeout); err != nil {
@@ -46,7 +46,7 @@ func Fuzz(f *testing.F, h Harness) {
 	} {
 		f.Add([]byte(seed))
 	}
-	play := testCase{name: "fuzz", must: must("Whatever the order of operations, each answers what the contract says of the ones before.")}
+	play := testCase{name: "fuzz", must: must("In whatever order operations are called, each returns what the contract says after those before it.")}
 	f.Fuzz(func(t *testing.T, script []byte) {
 		play.run = func(c *trial) { c.newModel().play(script[:min(len(script), 200)]) }
 		if r := h.try(t.Context(), t, "model", play); r.Outcome == Failed {
@@ -55,7 +55,7 @@ func Fuzz(f *testing.F, h Harness) {
 	})
 }
 
-// expected is what the contract says that the store holds.
+// expected is what, by the contract, the store has.
 type expected struct {
 	c       *trial
 	handles []core.TokenBackend
@@ -70,8 +70,7 @@ func (c *trial) newModel() *expected {
 	return &expected{c: c, handles: []core.TokenBackend{a, b}, records: map[string]core.Record{}, former: map[string][]core.Version{}}
 }
 
-// play does what the bytes of the script say: each is a handle, a key and an
-// operation.
+// play does what the bytes of the script say: each is a handle, a key and an operation.
 func (m *expected) play(script []byte) {
 	keys := []string{"ana", "Ana", "ana/1"}
 	for _, step := range script {
@@ -105,7 +104,7 @@ func (m *expected) play(script []byte) {
 	}
 }
 
-// version is the stored one, or Absent, where versions are heeded.
+// version is the stored one, or Absent, if versions are compared.
 func (m *expected) version(key string) core.Version {
 	rec, ok := m.records[key]
 	switch {
@@ -119,7 +118,7 @@ func (m *expected) version(key string) core.Version {
 
 func (m *expected) absent() core.Version { return m.c.absent() }
 
-// old is a version the key had, or Absent where it has one now.
+// old is a version that the key had, or Absent if it has one now.
 func (m *expected) old(key string, n int) core.Version {
 	if m.c.want.CAS == CASNone {
 		return core.AnyVersion

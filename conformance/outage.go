@@ -10,12 +10,12 @@ import (
 
 func outage() []testCase {
 	return []testCase{
-		{"error", must("While the store can't be reached, every method answers an error that says so: never absent, never a conflict, never success."), fails,
+		{"error", must("While the store can't be reached, every method returns an error that says so: never absent, never a conflict, never success."), fails,
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.save(a, key, text(1))
 				for _, handle := range []core.TokenBackend{a, b} {
-					c.wantRecord(handle, key, text(1)) // what may be remembered is
+					c.wantRecord(handle, key, text(1)) // the backend may remember this
 					c.wantNone(handle, "absent")
 				}
 				c.fail(-1)
@@ -34,7 +34,7 @@ func outage() []testCase {
 				}
 				c.fail(0)
 			}},
-		{"recovery", must("When the outage is over, the handles go on working without having been opened again, and everything is as it was before."), fails,
+		{"recovery", must("When the outage is over, the handles work again without being opened anew, and everything is as it was before."), fails,
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.save(a, key, text(1))
@@ -53,12 +53,12 @@ func outage() []testCase {
 				c.save(a, key, text(3))
 				c.wantRecord(b, key, text(3))
 			}},
-		{"blip", must("A single operation that fails makes a method fail, or is tried again; it never makes it answer something else."), fails,
+		{"blip", must("If a single operation of the store fails, the method fails or tries again; it never returns a wrong answer."), fails,
 			func(c *trial) {
 				a, b := c.pair()
 				c.save(a, key, text(1))
 				for n := 1; n <= 3; n++ {
-					// n operations fail, and a method may take several.
+					// n operations fail, and a method may need several.
 					c.fail(n)
 					if rec, err := a.Load(c.soon(), key); err == nil && string(rec.Data) != string(text(1)) {
 						c.Errorf("Load = %s, want an error or the record", brief(rec.Data))
@@ -88,8 +88,8 @@ func outage() []testCase {
 					if err != nil {
 						c.wantOutage(err, "Save")
 					}
-					// An error may come after the deed: who notified others, or
-					// cleaned up, was cut off there.
+					// The error may come after the effect: a notification or a cleanup
+					// failed.
 					if rec, absent := b.Load(c.ctx, "new"); err == nil || !errors.Is(absent, core.ErrNotFound) {
 						if string(rec.Data) != string(text(2)) {
 							c.Errorf("Save = %v, and then Load = %s, %v", err, brief(rec.Data), absent)
@@ -99,7 +99,7 @@ func outage() []testCase {
 					c.wantRecord(b, key, text(1))
 				}
 			}},
-		{"refresh", must("While the store can't be reached, ShouldRefresh answers an error and Refresh doesn't run: what it obtained couldn't be saved. Afterwards it runs."), fails | coordinates,
+		{"refresh", must("While the store can't be reached, ShouldRefresh returns an error and doesn't call Refresh, whose tokens couldn't be saved. Afterwards it calls Refresh."), fails | coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
@@ -114,7 +114,7 @@ func outage() []testCase {
 				c.wantRefresh(b, seen, text(2))
 				c.wantFreed(a)
 			}},
-		{"refresh-unsaved", must("An outage in the middle of a refresh, over before it ends, leaves the old record and a free lease."), fails | coordinates,
+		{"refresh-unsaved", must("After an outage in the middle of a refresh, which is over before the refresh ends, the old record is there and the lease is free."), fails | coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
@@ -130,12 +130,12 @@ func outage() []testCase {
 				c.wantRefresh(b, seen, text(3))
 				c.wantFreed(a)
 			}},
-		{"lease", must("An outage is neither ErrLeaseHeld nor ErrLeaseLost, nor a success of Renew or Release, and a lease that was held before is held after it."), fails | lease,
+		{"lease", must("During an outage no method returns ErrLeaseHeld or ErrLeaseLost, and Renew and Release return no success; a lease that was held before is held afterwards."), fails | lease,
 			func(c *trial) {
 				a, b := c.pair()
 				held, released := c.acquire(a, key, holding), c.acquire(a, "released", holding)
 				c.fail(-1)
-				// The leases may be kept elsewhere, where there is no outage.
+				// The leases may be kept elsewhere, without an outage.
 				lease, err := c.leaser(b).Acquire(c.soon(), "other", holding)
 				elsewhere := err == nil
 				if elsewhere {
@@ -159,7 +159,7 @@ func outage() []testCase {
 				}
 				c.wantFree(b, key)
 			}},
-		{"wait", must("An outage wakes nobody: Wait returns nil only for a changed record or a free lease."), fails | watches | lease,
+		{"wait", must("An outage wakes no waiter: Wait returns nil only for a changed record or a free lease."), fails | watches | lease,
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.save(a, key, text(1))
@@ -171,7 +171,7 @@ func outage() []testCase {
 					c.Errorf("Wait = nil while the store can't be reached")
 				}
 				c.fail(0)
-				// And those who waited before it began.
+				// Waiters that began before the outage are not woken either.
 				waiting := []<-chan error{c.waiting(a, v), c.waiting(b, v)}
 				c.wantAsleep(waiting)
 				c.fail(-1)
@@ -200,7 +200,7 @@ func outage() []testCase {
 				c.fail(0)
 				c.wantKeys(a, key)
 			}},
-		{"ping", must("While the store can't be reached, Ping answers an error, and afterwards none."), fails | pings,
+		{"ping", must("While the store can't be reached, Ping returns an error, and afterwards none."), fails | pings,
 			func(c *trial) {
 				p, ok := core.As[core.Pinger](c.open())
 				if !ok {
@@ -213,13 +213,13 @@ func outage() []testCase {
 					c.Errorf("Ping after the outage: %v", err)
 				}
 			}},
-		{"corrupt", must("A damaged record is there, and is neither absent nor a record: Load answers ErrCorrupt or what is left, Check doesn't answer false, and Save and Delete mend it."), corrupts,
+		{"corrupt", must("A damaged record is neither absent nor a valid record: Load returns ErrCorrupt or the bytes that are left, Check doesn't return false, and Save and Delete repair it."), corrupts,
 			func(c *trial) { c.wantDamageNamed(text) }},
 	}
 }
 
-// wantDamageNamed damages records, and expects that they are neither absent nor
-// records, and can be mended.
+// wantDamageNamed damages records, and expects that they are neither absent nor valid
+// records, and can be repaired.
 func (c *trial) wantDamageNamed(record func(n int) []byte) {
 	a, b := c.pair()
 	for round, mend := range []func(){
@@ -252,7 +252,7 @@ func (c *trial) wantDamageNamed(record func(n int) []byte) {
 	}
 }
 
-// wantOutage expects an error that isn't one of those that mean something else.
+// wantOutage expects an error that has no other meaning.
 func (c *trial) wantOutage(err error, format string, args ...any) {
 	if err == nil {
 		c.Errorf(format+" = nil while the store can't be reached, want an error", args...)

@@ -37,7 +37,7 @@ func payload() []testCase {
 					c.wantRecord(b, key, data)
 				}
 			}},
-		{"empty", must("Empty data are refused with ErrCorrupt, and what was stored stays."), 0,
+		{"empty", must("Empty data are refused with ErrCorrupt, and the stored record stays."), 0,
 			func(c *trial) {
 				a := c.open()
 				for _, empty := range [][]byte{nil, {}} {
@@ -66,9 +66,9 @@ func payload() []testCase {
 				c.wantSize(c.want.MaxSize)
 				c.wantSize(c.want.MaxSize + 1)
 			}},
-		{"whole", must("A reader beside a writer sees whole records, the one before or the one after."), 0,
+		{"whole", must("A reader beside a writer gets whole records: the old one or the new one."), 0,
 			func(c *trial) { c.wantWhole(20_000) }},
-		{"deleted", must("A reader beside one who deletes and saves sees a whole record or none, and neither is an error but ErrNotFound."), 0,
+		{"deleted", must("A reader beside a process that deletes and saves gets a whole record or none; the only error is ErrNotFound."), 0,
 			func(c *trial) {
 				a, b := c.pair()
 				record, whole := c.uniform(20_000)
@@ -107,8 +107,8 @@ func payload() []testCase {
 				c.rounds(func(round int) {
 					ctx, cancel := context.WithTimeout(c.ctx, rand.N(2*time.Millisecond))
 					defer cancel()
-					// An interrupted Save may take effect later, when its
-					// request arrives: any of the records may be there.
+					// An interrupted Save may take effect later, when its request
+					// arrives. So any of the records may be there.
 					_, _ = a.Save(ctx, key, core.Record{Data: record(round + 1), Version: core.AnyVersion})
 					if data := c.load(b, key).Data; !whole(data) {
 						c.Errorf("Load after an interrupted Save = %s: neither the old record nor the new one", brief(data))
@@ -118,8 +118,7 @@ func payload() []testCase {
 	}
 }
 
-// wantWhole expects that readers beside a writer of records of that size see
-// whole ones.
+// wantWhole expects that readers beside a writer of records of that size get whole ones.
 func (c *trial) wantWhole(size int) {
 	a, b := c.pair()
 	record, whole := c.uniform(size)
@@ -147,8 +146,8 @@ func (c *trial) wantWhole(size int) {
 	})
 }
 
-// uniform makes records that tell a torn one: each is one letter over and
-// over, and its length goes with the letter.
+// uniform makes records by which a torn one is recognized: each is one letter again and
+// again, and its length depends on the letter.
 func (c *trial) uniform(size int) (record func(i int) []byte, whole func([]byte) bool) {
 	if c.want.MaxSize > 0 {
 		size = min(size, c.want.MaxSize)
@@ -163,12 +162,12 @@ func (c *trial) uniform(size int) (record func(i int) []byte, whole func([]byte)
 	return record, whole
 }
 
-// wantSize expects that size bytes survive, or are refused where the claimed
-// limit is smaller; never anything in between.
+// wantSize expects that size bytes survive, or are refused if the claimed limit is
+// smaller, and never anything else.
 func (c *trial) wantSize(size int) {
 	a, b := c.pair()
-	// Letters, since a limit may be counted after an encoding that other bytes
-	// make longer; and no two stretches alike, so that a missing one shows.
+	// Letters, because a limit may be counted after an encoding that makes other bytes
+	// longer. No two parts are alike, so that a missing one is noticed.
 	data := make([]byte, size)
 	random := rand.New(rand.NewPCG(1, uint64(size)))
 	for i := range data {

@@ -16,8 +16,8 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// canary is the secret in the records of these cases. It is long enough to
-// show in base64 whatever stands before it.
+// canary is the secret in the records of these cases. It is long enough to be recognized
+// in base64, whatever is before it.
 const canary = "CANARY0refresh0token0that0nobody0may0print0CANARY"
 
 func redaction() []testCase {
@@ -49,8 +49,8 @@ func secret(n int) []byte {
 	return fmt.Appendf(nil, `{"RefreshToken":{"%d":{"secret":"%s"}}}`, n, canary)
 }
 
-// provoke does with secret records what can be done, well and badly, and hands
-// every error to seen.
+// provoke does everything with secret records that succeeds or fails, and passes every
+// error to seen.
 func (c *trial) provoke(secret func(n int) []byte, seen func(what string, err error)) {
 	a, b := c.pair()
 	save := func(what string, ctx context.Context, key string, rec core.Record) {
@@ -95,9 +95,9 @@ func (c *trial) provoke(secret func(n int) []byte, seen func(what string, err er
 	seen("a Load of a deleted record", err)
 }
 
-// wantNoSecret looks for the canary in every way a value is printed. Bytes
-// printed as numbers count in messages, which are written to be read; a handle
-// that is no message may have them in its fields.
+// wantNoSecret looks for the canary in every way in which a value is printed. Bytes that
+// are printed as numbers count in messages, which people read. A handle, which is no
+// message, may have them in its fields.
 func (c *trial) wantNoSecret(what string, value any, numbers bool) {
 	for _, verb := range []string{"%v", "%+v", "%#v"} {
 		if form := printed(fmt.Sprintf(verb, value), numbers); form != "" {
@@ -107,10 +107,10 @@ func (c *trial) wantNoSecret(what string, value any, numbers bool) {
 	}
 }
 
-// printed says in which form the canary stands in text, or "".
+// printed returns the form in which the canary is in text, or "".
 func printed(text string, numbers bool) string { return shown(text, canary, numbers) }
 
-// shown says in which form secret stands in text, or "".
+// shown returns the form in which secret is in text, or "".
 func shown(text, secret string, numbers bool) string {
 	if strings.Contains(text, secret) {
 		return "in plain"
@@ -119,7 +119,7 @@ func shown(text, secret string, numbers bool) string {
 		return "in hexadecimal"
 	}
 	for shift := range 3 {
-		// The groups of three bytes that hold nothing but the secret.
+		// The groups of three bytes that consist of the secret alone.
 		inner := secret[shift:]
 		inner = inner[:len(inner)/3*3]
 		for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
@@ -138,8 +138,7 @@ func shown(text, secret string, numbers bool) string {
 	return ""
 }
 
-// captured is what is written to the default loggers of log and slog until
-// stop, instead of where they write otherwise.
+// captured collects what is written to the default loggers of log and slog until stop.
 type captured struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -154,7 +153,7 @@ func captureLogs() *captured {
 		slog.SetDefault(logger)
 		log.SetOutput(writer)
 		log.SetFlags(flags)
-		_, _ = io.WriteString(writer, l.String()) // others may have logged meanwhile
+		_, _ = io.WriteString(writer, l.String()) // other code may have logged meanwhile
 	})
 	return l
 }

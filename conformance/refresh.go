@@ -14,7 +14,7 @@ import (
 
 func refresh() []testCase {
 	return []testCase{
-		{"here", must("Where the record is the one seen, Refresh runs once, under the lease, with that record, and the answer is RefreshedHere."), coordinates,
+		{"here", must("If the record is still the one seen, Refresh runs once, under the lease, with that record, and the answer is RefreshedHere."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
@@ -32,7 +32,7 @@ func refresh() []testCase {
 				c.wantRecord(b, key, text(2))
 				c.wantFreed(b)
 			}},
-		{"elsewhere", must("Where the record changed since it was seen, Refresh doesn't run, and the answer is RefreshedElsewhere."), coordinates,
+		{"elsewhere", must("If the record has changed since it was seen, Refresh doesn't run, and the answer is RefreshedElsewhere."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
@@ -44,7 +44,7 @@ func refresh() []testCase {
 				c.wantRecord(a, key, text(2))
 				c.wantFreed(b)
 			}},
-		{"question", must("A nil Refresh asks only: RefreshNow where the record is the one seen, RefreshedElsewhere where it changed; no lease is kept."), coordinates,
+		{"question", must("A nil Refresh only asks: the answer is RefreshNow if the record is still the one seen, RefreshedElsewhere if it changed, and no lease is kept."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
@@ -65,7 +65,7 @@ func refresh() []testCase {
 				c.wantRecord(a, key, text(2))
 				c.wantFreed(b)
 			}},
-		{"any", must("Seen as AnyVersion refreshes whatever is stored."), coordinates,
+		{"any", must("If Seen is AnyVersion, whatever is stored is refreshed."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
@@ -83,7 +83,7 @@ func refresh() []testCase {
 				}
 				c.wantFreed(b)
 			}},
-		{"absent", must("Nothing stored is a state like others: Seen as Absent refreshes it, with an empty record whose version is Absent, and any other Seen finds it changed."), coordinates,
+		{"absent", must("An absent record can be refreshed like any other: if Seen is Absent, Refresh gets an empty record with the version Absent; with any other Seen, the record counts as changed."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				for _, seen := range []core.Version{core.Absent, core.AnyVersion} {
@@ -120,7 +120,7 @@ func refresh() []testCase {
 				}
 				c.wantRecord(b, key, text(1))
 			}},
-		{"failure", must("An error from Refresh is returned, whichever it is, and Refresh isn't run again; the lease falls free: the next refresh runs at once."), coordinates,
+		{"failure", must("An error of Refresh is returned unchanged, and Refresh isn't run again; the lease becomes free, so that the next refresh runs at once."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
@@ -142,7 +142,7 @@ func refresh() []testCase {
 				c.wantRefresh(a, seen, text(2))
 				c.wantFreed(b)
 			}},
-		{"panic", must("A Refresh that panics is no success and frees the lease too: the next refresh runs at once."), coordinates,
+		{"panic", must("A Refresh that panics counts as failed and frees the lease too: the next refresh runs at once."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
@@ -156,19 +156,19 @@ func refresh() []testCase {
 				c.wantRefresh(b, seen, text(2))
 				c.wantFreed(a)
 			}},
-		{"once", must("However many ask at one time, through however many handles, Refresh runs once for one version: one is answered RefreshedHere, the others RefreshedElsewhere."), coordinates,
+		{"once", must("However many ask at the same time, through however many handles, Refresh runs once per version: one caller gets RefreshedHere, the others RefreshedElsewhere."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				for i := range 2 {
 					c.wantOnce(a, b, i, 100, 20*time.Millisecond)
 				}
 			}},
-		{"once-quick", must("Refresh runs once for one version also when it is over in no time: who gets the lease then finds the record changed."), coordinates,
+		{"once-quick", must("Refresh runs once per version also if it is very quick: the next holder of the lease finds the record changed."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				c.rounds(func(round int) { c.wantOnce(a, b, round, 6, 50*time.Microsecond) })
 			}},
-		{"waiters", must("Who waits for another's refresh returns promptly once it is saved, even before its Refresh has returned."), coordinates,
+		{"waiters", must("A waiter for another's refresh returns promptly once it is saved, even before its Refresh has returned."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
@@ -182,7 +182,7 @@ func refresh() []testCase {
 							c.wantDecision(d, err, core.RefreshedElsewhere, "another's refresh was saved")
 						})
 					})
-					select { // most of them wait by then; those that don't find the record changed
+					select { // most of them wait by then; the others find the record changed
 					case <-returned:
 						c.Errorf("those who wait returned before anything was saved")
 					case <-time.After(50 * time.Millisecond):
@@ -203,7 +203,7 @@ func refresh() []testCase {
 				case <-c.ctx.Done():
 				}
 			}},
-		{"waiter-takes-over", must("Who waits for a refresh that fails runs its own Refresh next."), coordinates,
+		{"waiter-takes-over", must("If a refresh fails, a waiter for it runs its own Refresh next."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
@@ -227,7 +227,7 @@ func refresh() []testCase {
 				c.wantRecord(a, key, text(2))
 				c.wantFreed(b)
 			}},
-		{"keys-apart", must("A refresh of one key keeps no other key waiting, not even one that looks like it."), coordinates,
+		{"keys-apart", must("A refresh of one key makes no other key wait, not even one that looks like it."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
@@ -245,7 +245,7 @@ func refresh() []testCase {
 				}
 				stop()
 			}},
-		{"detached", must("Once Refresh runs, cancelling the caller's context cancels neither it nor its Save: the provider's answer is not thrown away."), coordinates,
+		{"detached", must("Once Refresh runs, cancelling the caller's context cancels neither Refresh nor its Save: the provider's answer is not lost."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
@@ -276,7 +276,7 @@ func refresh() []testCase {
 				c.wantRecord(b, key, text(2))
 				c.wantFreed(b)
 			}},
-		{"values", must("Refresh's context carries the values of its caller's: a trace, a tenant."), coordinates,
+		{"values", must("The context of Refresh has the values of its caller's context: a trace, a tenant."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				type mark struct{}
@@ -293,7 +293,7 @@ func refresh() []testCase {
 					seen = c.load(handle, key).Version
 				}
 			}},
-		{"again", must("Refresh never runs twice for one version: whoever comes later with the same Seen finds the record changed."), coordinates,
+		{"again", must("Refresh never runs twice for one version: a later caller with the same Seen finds the record changed."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
@@ -303,11 +303,11 @@ func refresh() []testCase {
 					c.wantDecision(d, err, core.RefreshedElsewhere, "it was refreshed before")
 				}
 				c.wantRecord(b, key, text(2))
-				// And the version that came of it is refreshed in its turn.
+				// The new version is refreshed in its turn.
 				c.wantRefresh(b, c.load(b, key).Version, text(3))
 				c.wantRecord(a, key, text(3))
 			}},
-		{"current-slice", must("The record Refresh is given belongs to it: what is written into its data reaches no store."), coordinates,
+		{"current-slice", must("The record that Refresh gets belongs to it: changes to its data reach no store."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
@@ -320,7 +320,7 @@ func refresh() []testCase {
 				c.wantRecord(a, key, text(1))
 				c.wantRecord(b, key, text(1))
 			}},
-		{"current", must("Refresh is given the record as it is under the lease, not as it was before the wait for it."), coordinates,
+		{"current", must("Refresh gets the record as it is under the lease, not as it was before the wait for the lease."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
@@ -348,7 +348,7 @@ func refresh() []testCase {
 				case <-c.ctx.Done():
 				}
 			}},
-		{"lease-ttl", must("The lease of a Refresh lasts LeaseTTL: when that has passed without a Renew, another takes over; the Refresh that lost it still saves, and has succeeded."), coordinates | lease | expires,
+		{"lease-ttl", must("The lease of a Refresh lasts for LeaseTTL: when that has passed without a Renew, another process takes over; the Refresh that lost the lease still saves, and has succeeded."), coordinates | lease | expires,
 			func(c *trial) {
 				a, b := c.pair()
 				if c.advance == nil {
@@ -364,7 +364,7 @@ func refresh() []testCase {
 				c.wantDecision(d, err, core.RefreshedHere, "Refresh saved, though it had lost the lease")
 				c.wantRecord(b, key, text(2))
 			}},
-		{"default-ttl", must("A LeaseTTL of zero means a default that is longer than the provider's time-out, and not a lease that is over at once."), coordinates,
+		{"default-ttl", must("A LeaseTTL of zero means a default that is longer than the provider's time-out, and not a lease that ends at once."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
@@ -380,7 +380,7 @@ func refresh() []testCase {
 				c.wantDecision(d, err, core.RefreshedHere, "the record is the one seen")
 				c.wantFreed(b)
 			}},
-		{"vanished", must("A holder that vanishes is taken over when its lease expires: who waits runs its own Refresh."), coordinates | lease | expires,
+		{"vanished", must("If a holder vanishes, another takes over when the lease expires: a waiter runs its own Refresh."), coordinates | lease | expires,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
@@ -389,12 +389,12 @@ func refresh() []testCase {
 				c.wantRefresh(b, seen, text(2))
 				c.wantRecord(a, key, text(2))
 			}},
-		{"renewed", must("A Refresh that takes longer than its lease's ttl keeps the lease: it is renewed meanwhile."), coordinates | lease | expires,
+		{"renewed", must("A Refresh that takes longer than its lease's ttl keeps the lease, which is renewed meanwhile."), coordinates | lease | expires,
 			func(c *trial) {
 				a, b := c.pair()
 				c.save(a, key, text(0))
-				// A process or a store that is held up may lose a lease in
-				// good faith: then a longer one is tried.
+				// A process or a store that is held up may lose a lease without a fault:
+				// then a longer lease is tried.
 				for ttl := c.leaseTTL; ; ttl *= 2 {
 					kept, steady := c.refreshLongerThan(ttl, a, b)
 					if kept {
@@ -406,7 +406,7 @@ func refresh() []testCase {
 					}
 				}
 			}},
-		{"lease-held", must("ShouldRefresh honours the lease: while somebody holds it, Refresh doesn't run, and once the holder saved, the answer is RefreshedElsewhere."), coordinates | lease,
+		{"lease-held", must("ShouldRefresh respects the lease: while another holds it, Refresh doesn't run, and once the holder has saved, the answer is RefreshedElsewhere."), coordinates | lease,
 			func(c *trial) {
 				a, b := c.pair()
 				seen := c.save(a, key, text(1))
@@ -429,7 +429,7 @@ func refresh() []testCase {
 					c.Errorf("Release: %v", err)
 				}
 			}},
-		{"uncoordinated", must("A backend that doesn't coordinate answers RefreshNow, and leaves Refresh to its caller."), 0,
+		{"uncoordinated", must("A backend that doesn't coordinate answers RefreshNow, and leaves the refresh to its caller."), 0,
 			func(c *trial) {
 				if c.want.Coordinates {
 					c.Logf("not tried: the backend claims Coordinates")
@@ -450,8 +450,8 @@ func refresh() []testCase {
 	}
 }
 
-// refreshLongerThan runs a Refresh that outlasts two ttls, and says whether its
-// lease was kept all the time, and whether nothing was held up meanwhile.
+// refreshLongerThan runs a Refresh that takes longer than two ttls. It returns whether
+// the lease was kept all the time, and whether nothing was held up meanwhile.
 func (c *trial) refreshLongerThan(ttl time.Duration, a, b core.TokenBackend) (kept, steady bool) {
 	kept, steady = true, true
 	_, err := a.ShouldRefresh(c.ctx, key, core.RefreshRequest{Seen: core.AnyVersion, LeaseTTL: ttl, Refresh: func(context.Context, core.Record) error {
@@ -460,7 +460,7 @@ func (c *trial) refreshLongerThan(ttl time.Duration, a, b core.TokenBackend) (ke
 			begun := time.Now()
 			time.Sleep(ttl / 10)
 			if c.advance != nil {
-				c.advance(ttl / 20) // little by little, so that it can be renewed in time
+				c.advance(ttl / 20) // in small steps, so that the lease can be renewed in time
 			}
 			lease, err := c.leaser(b).Acquire(c.ctx, key, ttl)
 			if time.Since(begun) > ttl/4 {
@@ -483,7 +483,7 @@ func (c *trial) refreshLongerThan(ttl time.Duration, a, b core.TokenBackend) (ke
 	return kept, steady
 }
 
-// saveNext is what a Refresh does when the provider has answered.
+// saveNext is what a Refresh does after the provider's answer.
 func saveNext(ctx context.Context, b core.TokenBackend, current core.Record, next []byte) error {
 	_, err := b.Save(unsteady{ctx}, key, core.Record{Data: next, Version: current.Version})
 	return err
@@ -501,7 +501,7 @@ func (c *trial) wantRefresh(b core.TokenBackend, seen core.Version, next []byte)
 	c.wantRecord(b, key, next)
 }
 
-// wantOnce has many ask for the refresh of one version at one time.
+// wantOnce lets many callers ask for the refresh of one version at the same time.
 func (c *trial) wantOnce(a, b core.TokenBackend, round, many int, provider time.Duration) {
 	seen := c.save(a, key, text(2*round))
 	var runs, here, elsewhere atomic.Int32
@@ -552,7 +552,7 @@ func (c *trial) wantCurrent(current core.Record, data []byte, v core.Version) {
 	}
 }
 
-// wantFreed expects that no lease is left of the refreshes before.
+// wantFreed expects that no lease of the earlier refreshes is left.
 func (c *trial) wantFreed(b core.TokenBackend) {
 	if c.want.Lease {
 		c.wantFree(b, key)
@@ -566,8 +566,8 @@ func (c *trial) mustNotRun() func(context.Context, core.Record) error {
 	}
 }
 
-// refreshing begins a refresh, and returns when its Refresh runs. stop lets it
-// come to its end and waits for that.
+// refreshing begins a refresh, and returns when its Refresh runs. stop ends it and waits
+// for its end.
 func (c *trial) refreshing(b core.TokenBackend, key string, seen core.Version) (stop func()) {
 	begun, release, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go c.guard(func() {

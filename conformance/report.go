@@ -5,12 +5,11 @@ import (
 	"strings"
 )
 
-// Version names the suite in reports: which cases there are, and the report's
-// own form.
+// Version names the suite in reports: its set of cases, and the report's own form.
 const Version = "v0.1.0"
 
-// Report is what Check found. As JSON it is one object with the keys version,
-// backend, capabilities, profiles and cases.
+// Report is the result of Check. As JSON it is one object with the keys version, backend,
+// capabilities, profiles and cases.
 type Report struct {
 	Version      string       `json:"version"`      // the suite's
 	Backend      string       `json:"backend"`      // Harness.Name, or the backend's Go type
@@ -24,7 +23,7 @@ type Case struct {
 	Name        string  `json:"name"`        // group/case
 	Requirement string  `json:"requirement"` // what must hold, in a sentence
 	Outcome     Outcome `json:"outcome"`
-	Detail      string  `json:"detail"` // what was seen instead, or why it was skipped
+	Detail      string  `json:"detail"` // what was seen instead, or why the case was skipped
 }
 
 // Outcome is how a case ended.
@@ -37,20 +36,20 @@ const (
 	Skipped Outcome = "skipped"
 )
 
-// Profile is a promise that is made by name.
+// Profile is a promise with a name.
 type Profile struct {
-	// Name is "core", which every backend must keep, or "coordinated", which
-	// adds what several processes need to share a token: enforced versions,
-	// and expiring leases that ShouldRefresh uses.
+	// Name is "core", which every backend must keep, or "coordinated". The second adds
+	// what several processes need to share a token: versions that are enforced, and
+	// leases that expire and that ShouldRefresh uses.
 	Name string `json:"name"`
-	// Holds says that every case of the profile passed, save those that need
-	// a capability that is not claimed or what the Env can't do.
+	// Holds is true if every case of the profile passed, except cases that need a
+	// capability that isn't claimed, or something that the Env can't do.
 	Holds bool `json:"holds"`
-	// Detail names what is in the way.
+	// Detail names the obstacle.
 	Detail string `json:"detail"`
 }
 
-// profiles draws both profiles from the results of a whole run.
+// profiles computes both profiles from the results of a whole run.
 func (w Capabilities) profiles(results []result) []Profile {
 	core, coordinated := []string(nil), []string(nil)
 	if missing := w.lacks(ofCoordination); missing != "" {
@@ -72,7 +71,7 @@ func (w Capabilities) profiles(results []result) []Profile {
 	return []Profile{profile("core", core), profile("coordinated", coordinated)}
 }
 
-// typeName is a backend's name when the harness gives it none.
+// typeName is a backend's name if the harness gives it none.
 func typeName(backend any) string {
 	return strings.TrimPrefix(fmt.Sprintf("%T", backend), "*")
 }

@@ -19,11 +19,11 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// What applications see: a core.Store on the backend, and token caches instead
-// of bytes.
+// The view of applications: a core.Store on the backend, and token caches instead of
+// bytes.
 func store() []testCase {
 	return []testCase{
-		{"plain", must("A record saved without encryption is MSAL's JSON, and stands in the store as it is, for other programs to read."), 0,
+		{"plain", must("A record saved without encryption is MSAL's JSON, unchanged in the store, so that other programs can read it."), 0,
 			func(c *trial) {
 				a, b := c.pair()
 				c.storeSave(core.NewStore(a), key, c.tokens(1))
@@ -39,7 +39,7 @@ func store() []testCase {
 				}
 				c.wantToken(core.NewStore(b), key, 1)
 			}},
-		{"encrypted", must("What is saved encrypted is read with the key through another handle, and can't be read in the store."), 0,
+		{"encrypted", must("A record saved with encryption is read with the key through another handle, and can't be read in the store."), 0,
 			func(c *trial) {
 				a, b := c.pair()
 				sealed := core.WithCryptography(c.newSeal())
@@ -71,7 +71,7 @@ func store() []testCase {
 				_, _, err := core.NewStore(b, core.WithCryptography(c.newSeal())).Load(c.ctx, key)
 				c.wantErr(err, core.ErrDecrypt, "Load of a plain record")
 			}},
-		{"unknown-fields", must("What other programs keep in the record survives an Update."), 0,
+		{"unknown-fields", must("Fields that other programs wrote survive an Update."), 0,
 			func(c *trial) {
 				a, b := c.pair()
 				c.save(a, key, []byte(`{"AccessToken":{},"SomebodysSection":{"x":[1,{"y":null}]},"RefreshToken":{}}`))
@@ -85,7 +85,7 @@ func store() []testCase {
 				}
 				c.wantToken(core.NewStore(b), key, 1)
 			}},
-		{"legacy", must("A token that python-o365 wrote before 2.1 is named as such, ErrLegacyToken, and what is no token cache is ErrCorrupt."), 0,
+		{"legacy", must("A token that python-o365 wrote before 2.1 is ErrLegacyToken, and data that are no token cache are ErrCorrupt."), 0,
 			func(c *trial) {
 				a, b := c.pair()
 				for data, want := range map[string]error{
@@ -102,7 +102,7 @@ func store() []testCase {
 				_, _, err := core.NewStore(b).Load(c.ctx, "absent")
 				c.wantErr(err, core.ErrNotFound, "Load of an absent record")
 			}},
-		{"damaged", must("A damaged record is ErrCorrupt to a store, or ErrDecrypt where it was encrypted, and never an empty token cache."), corrupts,
+		{"damaged", must("A damaged record is ErrCorrupt for a store, or ErrDecrypt if it was encrypted, and never an empty token cache."), corrupts,
 			func(c *trial) {
 				a, b := c.pair()
 				for _, opts := range [][]core.StoreOption{nil, {core.WithCryptography(c.newSeal())}} {
@@ -114,7 +114,7 @@ func store() []testCase {
 					}
 				}
 			}},
-		{"updates", must("Updates of one record at one time, by several processes, are all there afterwards."), enforced,
+		{"updates", must("When several processes update one record at the same time, no update is lost."), enforced,
 			func(c *trial) {
 				a, b := c.pair()
 				const users = 6
@@ -131,7 +131,7 @@ func store() []testCase {
 					c.wantToken(stores[1], key, i)
 				}
 			}},
-		{"refresh-once", must("When a token has expired and many ask for it, in several processes, one refresh is made, and all get the token that came of it."), coordinates,
+		{"refresh-once", must("When a token has expired and many callers in several processes ask for it, one refresh is made, and all get the new token."), coordinates,
 			func(c *trial) {
 				a, b := c.pair()
 				expired := tokencache.New()
@@ -171,7 +171,7 @@ func store() []testCase {
 					}
 				}
 			}},
-		{"redaction", must("Neither a store's errors nor its log nor its events show a token, when all goes well and when nothing does."), 0,
+		{"redaction", must("A store's errors, its log and its events show no token, neither when all goes well nor when everything fails."), 0,
 			func(c *trial) {
 				a, b := c.pair()
 				logged := new(captured)
@@ -261,7 +261,7 @@ func (c *trial) rawOr(key string, none []byte) []byte {
 	return c.raw(key)
 }
 
-// seal is AES-256-GCM, with nothing but what the cases need.
+// seal is AES-256-GCM, and has only what the cases need.
 type seal struct{ aead cipher.AEAD }
 
 func (c *trial) newSeal() seal {

@@ -21,8 +21,8 @@ type testCase struct {
 	run   func(c *trial)
 }
 
-// suite lists the groups in the order in which they run: what a later one
-// takes for granted, an earlier one has tried.
+// suite lists the groups in the order in which they run: a later group relies on what an
+// earlier one has tried.
 func suite() []group {
 	return []group{
 		{"claims", claims()},
@@ -47,13 +47,13 @@ func suite() []group {
 // requirement is a sentence and the line it stands on.
 type requirement struct{ sentence, source string }
 
-// must is called on the line the requirement is to be found by.
+// must is called on the line by which the requirement is found.
 func must(sentence string) requirement {
 	return requirement{sentence, caller(1)}
 }
 
-// caller is the source line skip frames above its caller's, short enough to
-// read and long enough to open.
+// caller returns the source line skip frames above its caller, in a short form that an
+// editor can open.
 func caller(skip int) string {
 	_, file, line, _ := runtime.Caller(skip + 1)
 	return source(file, line)
@@ -63,7 +63,7 @@ func source(file string, line int) string {
 	return fmt.Sprintf("%s/%s:%d", path.Base(path.Dir(file)), path.Base(file), line)
 }
 
-// need is what a case can't be tried without.
+// need is a condition without which a case can't be tried.
 type need uint
 
 const (
@@ -84,7 +84,7 @@ const (
 	ofCoordination = enforced | coordinates | lease | expires
 )
 
-// lacks says what a case needs that the backend doesn't claim, or "".
+// lacks returns what a case needs and the backend doesn't claim, or "".
 func (w Capabilities) lacks(n need) string {
 	var missing []string
 	for _, c := range []struct {
@@ -112,7 +112,7 @@ func (w Capabilities) lacks(n need) string {
 	return "the backend does not claim " + strings.Join(missing, ", ")
 }
 
-// lacks says what a case needs that the Env can't do, or "".
+// lacks returns what a case needs and the Env can't do, or "".
 func (k tools) lacks(n need) string {
 	switch {
 	case n&corrupts != 0 && k.corrupt == nil:

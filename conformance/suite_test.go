@@ -173,7 +173,7 @@ func TestAFailureQuotesTheRequirementAndWhereItStands(t *testing.T) {
 	if err == nil {
 		t.Fatal("it passes")
 	}
-	for _, want := range []string{"versions/stale: Save with a version that is no longer stored answers ErrConflict", "conformance/versions.go:"} {
+	for _, want := range []string{"versions/stale: Save with a version that is no longer stored returns ErrConflict", "conformance/versions.go:"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in\n%v", want, err)
 		}

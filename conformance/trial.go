@@ -23,14 +23,14 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// trial is one case being tried. It is the T of that case; the harness sees
-// the *testing.T instead where there is one.
+// trial is one case that is tried. It is the T of that case; the harness gets the
+// *testing.T instead, if there is one.
 type trial struct {
 	ctx      context.Context
 	name     string
 	want     Capabilities
 	leaseTTL time.Duration
-	patience time.Duration // what "promptly" means
+	patience time.Duration // the time for events that should happen promptly
 	label    string        // marks the goroutines that the case started
 
 	host T
@@ -38,7 +38,7 @@ type trial struct {
 	tools
 
 	mu       sync.Mutex
-	over     bool // nothing that is said any more counts
+	over     bool // later reports no longer count
 	failures []string
 	logs     []string
 	skipped  string
@@ -47,20 +47,19 @@ type trial struct {
 	cleanups []func()          // by the harness, where it has no *testing.T
 }
 
-// result is a Case, and what only the suite wants to know of it.
+// result is a Case, and facts that only the suite needs.
 type result struct {
 	Case
 	needs   need
 	backend core.TokenBackend
-	// excused: skipped because of what isn't claimed or can't be done here,
-	// not because somebody said so.
+	// excused: skipped because something isn't claimed or can't be done here, not because
+	// Skip names it.
 	excused bool
 }
 
 var trials atomic.Int64
 
-// try runs one case to its end, or until its time is up. t is nil in a
-// program.
+// try runs one case until it ends or its time is over. In a program, t is nil.
 func (h *Harness) try(ctx context.Context, t *testing.T, g string, k testCase) result {
 	r := result{Case: Case{Name: g + "/" + k.name, Requirement: k.must.sentence, Outcome: Skipped}, needs: k.needs}
 	for _, name := range []string{r.Name, g} {
@@ -103,7 +102,7 @@ func (h *Harness) try(ctx context.Context, t *testing.T, g string, k testCase) r
 	return r
 }
 
-// newTrial returns the trial of the case called name. t is nil in a program.
+// newTrial returns the trial of the case called name. In a program, t is nil.
 func newTrial(t *testing.T, name string, timeout time.Duration) *trial {
 	c := &trial{
 		name:     name,
@@ -117,8 +116,8 @@ func newTrial(t *testing.T, name string, timeout time.Duration) *trial {
 	return c
 }
 
-// run runs body to its end, or until its time is up, and says how it ended. A
-// case that is skipped is excused: by what isn't claimed or can't be done here.
+// run runs body until it ends or its time is over, and returns how it ended. A case that
+// is skipped is excused: something isn't claimed, or can't be done here.
 func (c *trial) run(ctx context.Context, timeout time.Duration, body func()) (o Outcome, detail string, excused bool) {
 	caseCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -138,11 +137,11 @@ func (c *trial) run(ctx context.Context, timeout time.Duration, body func()) (o 
 	return Passed, strings.Join(c.logs, "\n"), false
 }
 
-// grace is what a case gets to come to its end once its context is cancelled.
+// grace is how long a case may take after its context is cancelled.
 const grace = time.Second
 
-// within runs body and what it left to be undone. A body that hangs is left
-// behind: its goroutine can't be stopped, but what it says no longer counts.
+// within runs body, and then its undo functions. A body that hangs is abandoned: its
+// goroutine can't be stopped, but its reports no longer count.
 func (c *trial) within(timeout time.Duration, cancel context.CancelCauseFunc, body func()) {
 	done := make(chan struct{})
 	go pprof.Do(c.ctx, pprof.Labels("conformance", c.label), func(context.Context) {
@@ -172,8 +171,8 @@ func (c *trial) within(timeout time.Duration, cancel context.CancelCauseFunc, bo
 	}
 }
 
-// guard runs f, and makes a panic in it a failure of the case. Every goroutine
-// a case starts is guarded.
+// guard runs f, and makes a panic in it a failure of the case. Every goroutine that a
+// case starts is guarded.
 func (c *trial) guard(f func()) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -183,8 +182,8 @@ func (c *trial) guard(f func()) {
 	f()
 }
 
-// cleanUp undoes what the case did, and closes what the harness opened where
-// no *testing.T does it.
+// cleanUp undoes what the case did, and closes what the harness opened if no *testing.T
+// does that.
 func (c *trial) cleanUp() {
 	for _, list := range []*[]func(){&c.undo, &c.cleanups} {
 		for {
@@ -202,7 +201,7 @@ func (c *trial) cleanUp() {
 	}
 }
 
-// later has f run when the case is over, before the harness closes its store.
+// later calls f when the case is over, before the harness closes its store.
 func (c *trial) later(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -232,9 +231,9 @@ func (c *trial) open() core.TokenBackend {
 // pair opens two handles, as two processes would have.
 func (c *trial) pair() (a, b core.TokenBackend) { return c.open(), c.open() }
 
-// together runs f in n goroutines and waits for them. They begin as nearly at
-// once as can be: each spins until all of them have come, since goroutines that
-// are woken one after the other would be done one after the other.
+// together runs f in n goroutines and waits for them. They begin as nearly at the same
+// time as possible: each spins until all have come. Goroutines that are woken one after
+// the other would be done one after the other.
 func (c *trial) together(n int, f func(i int)) {
 	var running sync.WaitGroup
 	var missing atomic.Int64
@@ -251,9 +250,9 @@ func (c *trial) together(n int, f func(i int)) {
 	running.Wait()
 }
 
-// unsteady holds up whoever asks whether it is done, a little and now and then.
-// A backend asks when it begins something: between the steps of one that should
-// be a single step, another gets its turn.
+// unsteady is a context that delays its caller a little, now and then, when asked whether
+// it is done. A backend asks that when it begins a step. So if an operation has two steps
+// that should be one, another operation gets its turn between them.
 type unsteady struct{ context.Context }
 
 func (u unsteady) Err() error {
@@ -266,8 +265,8 @@ func (u unsteady) Err() error {
 	return u.Context.Err()
 }
 
-// rounds runs f a few times, and on a fast store many times: what goes wrong
-// between two steps of a backend goes wrong now and then.
+// rounds calls f a few times, and many times on a fast store: a fault between two steps
+// of a backend shows only now and then.
 func (c *trial) rounds(f func(round int)) {
 	begun := time.Now()
 	for round := 0; round < 3 || round < 500 && time.Since(begun) < 150*time.Millisecond; round++ {
@@ -277,12 +276,12 @@ func (c *trial) rounds(f func(round int)) {
 	}
 }
 
-// enough bounds what a case spends on numbers alone. A store that takes long
-// for each call is tried with less, and the case says so.
+// enough limits the time that a case spends on numbers alone. A slow store is tried with
+// smaller numbers, and the case says so.
 func (c *trial) enough() time.Duration { return min(c.patience/5, time.Second) }
 
-// often runs f most times, one after the other. It stops early once it has run
-// least times and had enough time, and returns how often it ran.
+// often calls f most times, one after the other. Once it has called it least times and
+// had enough time, it stops early. It returns the number of calls.
 func (c *trial) often(least, most int, f func(i int)) int {
 	begun := time.Now()
 	for i := range most {
@@ -297,15 +296,15 @@ func (c *trial) often(least, most int, f func(i int)) int {
 	return most
 }
 
-// spread runs f for each number from first up to before end, in a few goroutines.
-// It stops early once so much time has passed; it has run f for all numbers
+// spread calls f for each number from first up to, but not including, end, in a few
+// goroutines. When its time is over, it stops early. It has called f for all numbers
 // below the one that it returns.
 func (c *trial) spread(first, end int, within time.Duration, f func(i int)) int {
 	begun := time.Now()
 	return c.share(first, end, func() bool { return time.Since(begun) < within }, f)
 }
 
-// all is spread that takes the time it needs. What failed ends the case.
+// all is spread without a limit of time. A failure ends the case.
 func (c *trial) all(n int, f func(i int)) {
 	c.share(0, n, func() bool { return true }, f)
 }
@@ -336,8 +335,8 @@ func (c *trial) share(first, end int, goOn func() bool, f func(i int)) int {
 	return next
 }
 
-// crowd is most on a store that answers at once, and least on one that takes
-// longer: there so many callers would be a burden to others.
+// crowd is most on a fast store, and least on a slow one, where so many callers would be
+// a burden to other programs.
 func (c *trial) crowd(b core.TokenBackend, least, most int) int {
 	const looks, quick = 5, 5 * time.Millisecond
 	begun := time.Now()
@@ -385,7 +384,7 @@ func (c *trial) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// skip ends the case as one that can't be tried here.
+// skip ends the case because it can't be tried here.
 func (c *trial) skip(format string, args ...any) {
 	c.mu.Lock()
 	c.skipped = fmt.Sprintf(format, args...)
@@ -393,14 +392,14 @@ func (c *trial) skip(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// Failed says whether the case failed already.
+// Failed reports whether the case has failed already.
 func (c *trial) Failed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.failures) > 0
 }
 
-// note keeps the first few of what may be said a thousand times.
+// note keeps the first few of messages that may come a thousand times.
 func (c *trial) note(list *[]string, text string) {
 	const most = 5
 	c.mu.Lock()
@@ -410,8 +409,8 @@ func (c *trial) note(list *[]string, text string) {
 	}
 }
 
-// where is the line of the case that is reporting: the first one that is
-// neither here nor in the vocabulary that cases share.
+// where returns the line of the case that reports: the first line outside of this file
+// and of the functions that cases share.
 func where() string {
 	pcs := make([]uintptr, 16)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)])
@@ -428,8 +427,8 @@ func where() string {
 	}
 }
 
-// goroutines describes those that carry the label: the ones a case started,
-// and the ones these started.
+// goroutines describes the goroutines with the label: those that a case started, and
+// those that these started.
 func goroutines(label string) string {
 	var all, found bytes.Buffer
 	if err := pprof.Lookup("goroutine").WriteTo(&all, 1); err != nil {
@@ -443,7 +442,7 @@ func goroutines(label string) string {
 	return strings.TrimSpace(found.String())
 }
 
-// countGoroutines is how many carry the label.
+// countGoroutines returns how many goroutines have the label.
 func countGoroutines(label string) int {
 	total := 0
 	lines := bufio.NewScanner(strings.NewReader(goroutines(label)))

@@ -22,7 +22,7 @@ func versions() []testCase {
 					}
 				}
 			}},
-		{"agree", must("The version Save returns is the one Load answers next, through every handle."), 0,
+		{"agree", must("The version that Save returns is the one that Load returns next, through every handle."), 0,
 			func(c *trial) {
 				a, b := c.pair()
 				for i := range 3 {
@@ -34,7 +34,7 @@ func versions() []testCase {
 					}
 				}
 			}},
-		{"change", must("Other data have another version, than the one before and than any earlier one of the key."), detects,
+		{"change", must("Other data have another version than the record before, and than any earlier record of the key."), detects,
 			func(c *trial) {
 				a := c.open()
 				seen := map[core.Version]int{}
@@ -49,7 +49,7 @@ func versions() []testCase {
 					seen[v] = i
 				}
 			}},
-		{"create-only", must("Save with Absent stores where nothing is stored, and answers ErrConflict and changes nothing elsewhere."), detects,
+		{"create-only", must("Save with Absent stores if nothing is stored; otherwise it returns ErrConflict and changes nothing."), detects,
 			func(c *trial) {
 				a, b := c.pair()
 				first := c.replace(a, key, text(1), core.Absent)
@@ -62,7 +62,7 @@ func versions() []testCase {
 				c.replace(a, key, text(3), core.Absent)
 				c.wantRecord(b, key, text(3))
 			}},
-		{"zero", must("The zero Version is Absent: Save of a Record that names no version creates, and never overwrites."), detects,
+		{"zero", must("The zero Version is Absent: Save of a Record without a version creates, and never overwrites."), detects,
 			func(c *trial) {
 				a, b := c.pair()
 				saved, err := a.Save(c.ctx, key, core.Record{Data: text(1)})
@@ -83,7 +83,7 @@ func versions() []testCase {
 				}
 				c.wantRecord(a, key, text(3))
 			}},
-		{"replace", must("Save with the stored version replaces it, through whichever handle it was loaded."), detects,
+		{"replace", must("Save with the stored version replaces the record, through whichever handle it was loaded."), detects,
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.save(a, key, text(0))
@@ -95,7 +95,7 @@ func versions() []testCase {
 				c.replace(b, key, text(9), c.load(a, key).Version)
 				c.wantRecord(a, key, text(9))
 			}},
-		{"same-data", must("Save with the stored version succeeds also where it changes nothing, and returns the version that Load answers next."), detects,
+		{"same-data", must("Save with the stored version succeeds also if it changes nothing, and returns the version that Load returns next."), detects,
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.save(a, key, text(1))
@@ -106,7 +106,7 @@ func versions() []testCase {
 				c.replace(a, key, text(2), v)
 				c.wantRecord(b, key, text(2))
 			}},
-		{"another-key", must("The version of another key's record is none of this one's: Save with it answers ErrConflict."), detects,
+		{"another-key", must("Save with the version of another key's record returns ErrConflict."), detects,
 			func(c *trial) {
 				a, b := c.pair()
 				others := c.save(a, "other", text(1))
@@ -118,7 +118,7 @@ func versions() []testCase {
 					c.wantUntouched(handle, v, text(2))
 				}
 			}},
-		{"stale", must("Save with a version that is no longer stored answers ErrConflict and changes nothing, neither data nor version."), detects,
+		{"stale", must("Save with a version that is no longer stored returns ErrConflict and changes nothing, neither data nor version."), detects,
 			func(c *trial) {
 				a, b := c.pair()
 				first := c.save(a, key, text(1))
@@ -129,13 +129,13 @@ func versions() []testCase {
 					c.wantConflict(handle, loaded, "the version before")
 					c.wantUntouched(handle, second, text(2))
 				}
-				// Not only the last one is stale.
+				// Older versions are stale, too, not only the last one.
 				third := c.save(b, key, text(3))
 				c.wantConflict(a, first, "the version before the last")
 				c.wantConflict(a, second, "the version before, since overwritten,")
 				c.wantUntouched(a, third, text(3))
 			}},
-		{"unknown", must("Save with a version the backend never made up answers ErrConflict and changes nothing."), detects,
+		{"unknown", must("Save with a version that the backend never made returns ErrConflict and changes nothing."), detects,
 			func(c *trial) {
 				a := c.open()
 				unknown := []core.Version{"no-such-version", "0", "999999999", core.Version(strings.Repeat("9", 40))}
@@ -144,7 +144,7 @@ func versions() []testCase {
 					c.wantNone(a, key)
 				}
 				saved := c.save(a, key, text(1))
-				// What begins like the stored version isn't it.
+				// A longer or shorter form of the stored version is another version.
 				for _, v := range append(unknown, saved+"0", saved+"x") {
 					if v != saved { // somebody counts from 0
 						c.wantConflict(a, v, "a version nobody made up")
@@ -152,7 +152,7 @@ func versions() []testCase {
 					}
 				}
 			}},
-		{"deleted", must("Save with the version of a record that was deleted answers ErrConflict and doesn't bring it back, nor replace its successor."), detects,
+		{"deleted", must("Save with the version of a deleted record returns ErrConflict; it neither brings the record back nor replaces its successor."), detects,
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.save(a, key, text(1))
@@ -164,7 +164,7 @@ func versions() []testCase {
 				c.wantConflict(a, v, "the version of a deleted record, over its successor,")
 				c.wantUntouched(a, next, text(2))
 			}},
-		{"any", must("Save with AnyVersion stores whatever was there, and never answers ErrConflict."), 0,
+		{"any", must("Save with AnyVersion stores whatever was there before, and never returns ErrConflict."), 0,
 			func(c *trial) {
 				a, b := c.pair()
 				c.save(a, key, text(1))
@@ -174,7 +174,7 @@ func versions() []testCase {
 				c.save(b, key, text(3))
 				c.wantRecord(a, key, text(3))
 			}},
-		{"any-concurrent", must("Writers with AnyVersion at one time all succeed, each with a version of its own, and the record that stays has the version its Save returned."), enforced,
+		{"any-concurrent", must("Writers with AnyVersion at the same time all succeed, each with a version of its own, and the record that stays has the version that its Save returned."), enforced,
 			func(c *trial) {
 				a, b := c.pair()
 				c.rounds(func(round int) {
@@ -196,16 +196,16 @@ func versions() []testCase {
 					}
 				})
 			}},
-		{"read-concurrent", must("Load answers data and version that belong together, also beside writers."), enforced,
+		{"read-concurrent", must("Load returns data and version that belong together, also while others write."), enforced,
 			func(c *trial) { c.readBesideWriters(text) }},
-		{"concurrent-create", must("Of many that save with Absent at one time one succeeds and its record stays; the others get ErrConflict."), enforced,
+		{"concurrent-create", must("When many save with Absent at the same time, one succeeds and its record stays; the others get ErrConflict."), enforced,
 			func(c *trial) {
 				a, b := c.pair()
 				c.rounds(func(round int) {
 					c.oneWinner([]core.TokenBackend{a, b}, fmt.Sprintf("new-%d", round), core.Absent, func(i int) []byte { return text(100*round + i) })
 				})
 			}},
-		{"concurrent-replace", must("Of N that replace one version at one time one succeeds and its record stays; N-1 get ErrConflict."), enforced,
+		{"concurrent-replace", must("When N replace one version at the same time, one succeeds and its record stays; N-1 get ErrConflict."), enforced,
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.save(a, key, text(-1))
@@ -213,7 +213,7 @@ func versions() []testCase {
 					v = c.oneWinner([]core.TokenBackend{a, b}, key, v, func(i int) []byte { return text(100*round + i) })
 				})
 			}},
-		{"no-lost-update", must("Writers that load, edit, save with the version and start over on ErrConflict lose none of their edits."), enforced,
+		{"no-lost-update", must("Writers that load, edit, save with the version and begin again on ErrConflict lose none of their edits."), enforced,
 			func(c *trial) {
 				a, b := c.pair()
 				const writers, edits = 4, 3
@@ -229,7 +229,7 @@ func versions() []testCase {
 					}
 				})
 			}},
-		{"delete-beside-save", must("A Delete beside a Save with the stored version leaves nothing, whichever comes first: the Save is deleted, or answers ErrConflict."), enforced,
+		{"delete-beside-save", must("After a Delete beside a Save with the stored version nothing is stored, whichever comes first: the saved record is deleted, or Save returns ErrConflict."), enforced,
 			func(c *trial) {
 				a, b := c.pair()
 				c.rounds(func(round int) {
@@ -261,8 +261,8 @@ func (c *trial) wantUntouched(b core.TokenBackend, v core.Version, data []byte) 
 	}
 }
 
-// readBesideWriters expects that the data and the version of a Load belong
-// together. Records are told apart by their number.
+// readBesideWriters expects that the data and the version of a Load belong together.
+// Records are told apart by their number.
 func (c *trial) readBesideWriters(record func(n int) []byte) {
 	a, b := c.pair()
 	c.save(a, key, record(-1))
@@ -291,8 +291,8 @@ func (c *trial) readBesideWriters(record func(n int) []byte) {
 	})
 }
 
-// oneWinner has many save over v at one time, and returns the winner's version.
-// No record may have been stored before: a digest couldn't tell them apart.
+// oneWinner lets many save over v at the same time, and returns the winner's version. No
+// record may have been stored before: a digest couldn't tell them apart.
 func (c *trial) oneWinner(handles []core.TokenBackend, key string, v core.Version, record func(i int) []byte) core.Version {
 	got := make([]core.Version, 8)
 	errs := make([]error, len(got))

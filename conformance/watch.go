@@ -10,7 +10,7 @@ import (
 func watch() []testCase {
 	const needs = watches
 	return []testCase{
-		{"changed", must("Wait returns nil at once where the stored version is another than the one seen, even if the lease is held."), needs,
+		{"changed", must("Wait returns nil at once if the stored version differs from the one seen, even if the lease is held."), needs,
 			func(c *trial) {
 				a, b := c.pair()
 				old := c.save(a, key, text(1))
@@ -23,7 +23,7 @@ func watch() []testCase {
 				c.delete(a, key)
 				c.wantWoken(c.waiting(b, v), "the record is deleted")
 			}},
-		{"free", must("Wait returns nil at once where the lease is free."), needs,
+		{"free", must("Wait returns nil at once if the lease is free."), needs,
 			func(c *trial) {
 				a, b := c.pair()
 				c.wantWoken(c.waiting(b, core.Absent), "the lease is free")
@@ -58,7 +58,7 @@ func watch() []testCase {
 					}
 				}
 			}},
-		{"save", must("A Save wakes those who wait."), needs | lease,
+		{"save", must("A Save wakes the waiters."), needs | lease,
 			func(c *trial) {
 				a, b := c.pair()
 				c.acquire(a, key, holding)
@@ -73,7 +73,7 @@ func watch() []testCase {
 				c.wantWoken(waiting[0], "the record was saved")
 				c.wantWoken(waiting[1], "the record was saved")
 			}},
-		{"save-version", must("A Save with a version wakes those who wait, as one with AnyVersion does; one that is refused doesn't."), needs | lease | detects,
+		{"save-version", must("A Save with a version wakes the waiters, as one with AnyVersion does; a Save that is refused doesn't."), needs | lease | detects,
 			func(c *trial) {
 				a, b := c.pair()
 				c.acquire(a, key, holding)
@@ -92,7 +92,7 @@ func watch() []testCase {
 				c.wantWoken(waiting[0], "the record was replaced")
 				c.wantWoken(waiting[1], "the record was replaced")
 			}},
-		{"renew", must("A renewed lease wakes nobody: it is held, and the version is the one seen."), needs | lease,
+		{"renew", must("A renewed lease wakes no waiter, because the lease is held and the version is the one seen."), needs | lease,
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.save(a, key, text(1))
@@ -111,7 +111,7 @@ func watch() []testCase {
 				c.wantWoken(waiting[0], "the lease was released")
 				c.wantWoken(waiting[1], "the lease was released")
 			}},
-		{"delete", must("A Delete wakes those who wait."), needs | lease,
+		{"delete", must("A Delete wakes the waiters."), needs | lease,
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.save(a, key, text(1))
@@ -122,7 +122,7 @@ func watch() []testCase {
 				c.wantWoken(waiting[0], "the record was deleted")
 				c.wantWoken(waiting[1], "the record was deleted")
 			}},
-		{"release", must("A released lease wakes those who wait."), needs | lease,
+		{"release", must("A released lease wakes the waiters."), needs | lease,
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.save(a, key, text(1))
@@ -135,7 +135,7 @@ func watch() []testCase {
 				c.wantWoken(waiting[0], "the lease was released")
 				c.wantWoken(waiting[1], "the lease was released")
 			}},
-		{"expiry", must("An expired lease wakes those who wait."), needs | lease | expires,
+		{"expiry", must("An expired lease wakes the waiters."), needs | lease | expires,
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.save(a, key, text(1))
@@ -145,7 +145,7 @@ func watch() []testCase {
 				c.wantWoken(waiting[0], "the lease expired")
 				c.wantWoken(waiting[1], "the lease expired")
 			}},
-		{"other-keys", must("Nobody is woken by what happens to another key."), needs | lease,
+		{"other-keys", must("A change to another key wakes no waiter."), needs | lease,
 			func(c *trial) {
 				a, b := c.pair()
 				v := c.save(a, key, text(1))
@@ -171,7 +171,7 @@ func (c *trial) watcher(b core.TokenBackend) core.Watcher {
 	return w
 }
 
-// waiting begins to Wait on key, and hands over what came of it.
+// waiting begins to Wait on key, and returns the result through a channel.
 func (c *trial) waiting(b core.TokenBackend, seen core.Version) <-chan error {
 	w := c.watcher(b)
 	ctx, cancel := context.WithCancel(c.ctx)
@@ -200,8 +200,8 @@ func (c *trial) wantWoken(waiting <-chan error, because string) {
 	}
 }
 
-// wantAsleep expects that nobody has been woken yet, and gives them the time
-// to fall asleep.
+// wantAsleep expects that no waiter has been woken yet, and gives them the time to fall
+// asleep.
 func (c *trial) wantAsleep(waiting []<-chan error) {
 	time.Sleep(20 * time.Millisecond)
 	for _, w := range waiting {

@@ -1,8 +1,8 @@
-// Package linearizability checks that what several clients of a store see at
-// one time fits an order: that every operation of a backend seems to take
-// effect at one moment between its call and its return. It does by search what
-// the cases of package conformance do by name, and is a module of its own for
-// the sake of its checker, porcupine.
+// Package linearizability checks that a backend is linearizable: when several clients use
+// a store at the same time, every operation seems to take effect at one moment between
+// its call and its return. The cases of package conformance check that by name; this
+// package checks it by search. It is a module of its own because of its checker,
+// porcupine.
 //
 //	func TestLinearizable(t *testing.T) {
 //		linearizability.Run(t, harness)
@@ -12,7 +12,8 @@
 //		linearizability.Fuzz(f, harness)
 //	}
 //
-// It is for backends that claim conformance.CASEnforced: no others promise it.
+// It is for backends that claim conformance.CASEnforced. Others don't promise
+// linearizability.
 package linearizability
 
 import (
@@ -32,7 +33,7 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// The clients of a run, on two handles, and the keys they quarrel over.
+// The clients of a run, on two handles, and the keys that they use together.
 const clients = 4
 
 var keys = []string{"ana", "Ana"}
@@ -55,7 +56,7 @@ func Run(t *testing.T, h conformance.Harness) {
 	}
 }
 
-// Fuzz has the fuzzer write the scripts.
+// Fuzz lets the fuzzer write the scripts.
 func Fuzz(f *testing.F, h conformance.Harness) {
 	f.Helper()
 	claims(f, h)
@@ -76,8 +77,7 @@ func claims(t testing.TB, h conformance.Harness) {
 	}
 }
 
-// play deals the script out to the clients, a byte to each in turn, and checks
-// the history that comes of it.
+// play gives the script to the clients, a byte to each in turn, and checks the history.
 func play(t *testing.T, h conformance.Harness, script []byte) error {
 	t.Helper()
 	env := h.New(t)
@@ -140,8 +140,8 @@ type output struct {
 	conflict bool         // save's
 }
 
-// client is one of those that quarrel. It saves with the versions it has seen,
-// which others may have replaced.
+// client is one of the clients. It saves with the versions that it has seen, which others
+// may have replaced.
 type client struct {
 	backend core.TokenBackend
 	id      int
@@ -170,7 +170,7 @@ func (c *client) choose(step byte, i int) input {
 	return in
 }
 
-// do returns an error only for what the contract doesn't allow here.
+// do returns an error only for a result that the contract doesn't allow here.
 func (c *client) do(ctx context.Context, in input) (out output, err error) {
 	switch in.op {
 	case load:
@@ -260,8 +260,8 @@ func listing(history []porcupine.Operation) string {
 	return text
 }
 
-// unsteady holds up who asks whether it is done, now and then, so that other
-// clients get their turn between the steps of an operation.
+// unsteady is a context that delays its caller now and then when asked whether it is
+// done, so that other clients get their turn between the steps of an operation.
 type unsteady struct{ context.Context }
 
 func (u unsteady) Err() error {

@@ -1,5 +1,5 @@
-// Package reference is a correct backend in memory, with everything a backend
-// can have. The suite's own tests run against it and break it in many ways.
+// Package reference is a correct backend in memory, with every capability. The suite's
+// own tests run with it, and with copies that are broken in many ways.
 package reference
 
 import (
@@ -17,13 +17,13 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// ErrOutage is what operations answer after Fail.
+// ErrOutage is the error of operations after Fail.
 var ErrOutage = errors.New("the store can't be reached")
 
-// ErrClosed is what a closed handle answers.
+// ErrClosed is the error of a closed handle.
 var ErrClosed = errors.New("the handle is closed")
 
-// Store is what the handles share, as a server is shared by its clients.
+// Store is shared by its handles, as a server is shared by its clients.
 type Store struct {
 	MaxSize int // 0: no limit
 
@@ -72,14 +72,14 @@ func (s *Store) Advance(d time.Duration) {
 	s.wake()
 }
 
-// Fail has the next n operations fail; all, if n is negative.
+// Fail makes the next n operations fail; all, if n is negative.
 func (s *Store) Fail(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failing = n
 }
 
-// Below, s.mu is held.
+// The caller of the functions below holds s.mu.
 
 func (s *Store) put(key string, rec core.Record) core.Version {
 	s.counter++
@@ -117,14 +117,13 @@ type Backend struct {
 	closed bool // guarded by store.mu
 }
 
-// String keeps the records out of what is printed.
+// String prints the backend without its records.
 func (b *Backend) String() string { return "reference.Backend" }
 
 // GoString is String, for %#v.
 func (b *Backend) GoString() string { return b.String() }
 
-// begin is what every operation on a key begins with; it returns with the
-// store locked.
+// begin is the first step of every operation on a key. It returns with the store locked.
 func (b *Backend) begin(ctx context.Context, op, key string) (end func(), err error) {
 	fail := func(err error) (func(), error) {
 		return nil, &core.Error{Op: op, Backend: "reference", Key: key, Err: err}
