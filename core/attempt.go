@@ -150,8 +150,12 @@ func (a *attempt) pass(ctx context.Context) (*heldToken, error) {
 		return nil, err
 	}
 	defer a.passage.leave()
-	if t, err := a.prepare(a.table.store.now()); t != nil || err != nil {
-		return t, err
+	switch t, err := a.prepare(a.table.store.now()); {
+	case err != nil:
+		a.table.store.observed(ctx, EventBackoff, a.record.key, 0, err)
+		return nil, err
+	case t != nil:
+		return t, nil
 	}
 	return a.obtain(ctx)
 }

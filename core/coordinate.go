@@ -42,7 +42,7 @@ func Coordinate(ctx context.Context, b TokenBackend, l Leaser, key string, req R
 		// the record; a comparison before the lease would have to be repeated under it.
 		h, err := hold(ctx, l, key, req.LeaseTTL)
 		if err == nil {
-			decision, err := h.refresh(ctx, b, key, req)
+			decision, err := h.refresh(ctx, b, key, req, waiter.over(ctx, req))
 			if !errors.Is(err, ErrLeaseLost) || h.clock.held() || ctx.Err() != nil {
 				return decision, err
 			}
@@ -60,9 +60,11 @@ func Coordinate(ctx context.Context, b TokenBackend, l Leaser, key string, req R
 		// nothing.
 		changed, err := waiter.wait(ctx, req)
 		if err != nil {
+			waiter.over(ctx, req)
 			return 0, err
 		}
 		if changed {
+			waiter.over(ctx, req)
 			return RefreshedElsewhere, nil
 		}
 	}
@@ -72,7 +74,7 @@ func Coordinate(ctx context.Context, b TokenBackend, l Leaser, key string, req R
 const maxLost = 10
 
 // refresh does what is done under the lease, and releases it.
-func (h *holding) refresh(ctx context.Context, b TokenBackend, key string, req RefreshRequest) (RefreshDecision, error) {
+func (h *holding) refresh(ctx context.Context, b TokenBackend, key string, req RefreshRequest, waited bool) (RefreshDecision, error) {
 	detached := context.WithoutCancel(ctx)
 	defer h.release(detached)
 	defer h.keepRenewed(detached, req.Timeout)()
@@ -93,6 +95,9 @@ func (h *holding) refresh(ctx context.Context, b TokenBackend, key string, req R
 	if !h.clock.held() {
 		return 0, ErrLeaseLost
 	}
+	if waited {
+		req.observe(ctx, EventTakeover, 0)
+	}
 	switch err := req.Refresh(withLeaseClock(detached, h.clock), current); {
 	case errors.Is(err, ErrNotNeeded):
 		return RefreshedElsewhere, nil
@@ -100,6 +105,12 @@ func (h *holding) refresh(ctx context.Context, b TokenBackend, key string, req R
 		return 0, err
 	}
 	return RefreshedHere, nil
+}
+
+func (r RefreshRequest) observe(ctx context.Context, name EventName, d time.Duration) {
+	if r.observed != nil {
+		r.observed(ctx, name, d)
+	}
 }
 
 // changed reports whether current differs from what the caller has seen, and if
@@ -131,8 +142,9 @@ type waiter struct {
 	borrowed bool    // it is the leaser's, which doesn't see the record
 	wakes    int     // by a borrowed one
 	pause    time.Duration
-	stored   Version // when this looked last; AnyVersion: it has not looked yet
-	idle     bool    // as it was when this looked before
+	stored   Version   // when this looked last; AnyVersion: it has not looked yet
+	idle     bool      // as it was when this looked before
+	since    time.Time // when the wait began; zero if it did not
 }
 
 // Polls begin quickly, for providers answer within a second, and slow down for
@@ -163,6 +175,16 @@ func (l leaseWatcher) Wait(ctx context.Context, key string, _ Version) error {
 	return l.Watcher.Wait(ctx, key, Absent)
 }
 
+// over tells the observer of a wait, and reports whether there was one.
+func (w *waiter) over(ctx context.Context, req RefreshRequest) (waited bool) {
+	if w.since.IsZero() {
+		return false
+	}
+	req.observe(ctx, EventWait, time.Since(w.since))
+	w.since = time.Time{}
+	return true
+}
+
 // spare is how often a borrowed watcher may wake a waiter for nothing. Once or
 // twice it is that a refresh failed, and another waiter was quicker to the lease.
 const spare = 2
@@ -170,6 +192,9 @@ const spare = 2
 // wait returns when it is worth trying for the lease again, or once the record
 // has changed since the request was made.
 func (w *waiter) wait(ctx context.Context, req RefreshRequest) (changed bool, err error) {
+	if w.since.IsZero() {
+		w.since = time.Now()
+	}
 	if w.stored == AnyVersion && w.watcher != nil && !w.borrowed {
 		w.stored = req.Seen // the watcher looks, and a load would only come before that
 	}

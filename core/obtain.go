@@ -49,6 +49,7 @@ func (a *attempt) obtain(ctx context.Context) (*heldToken, error) {
 			return nil, store.fail("refresh", key, ErrConflict)
 		}
 		if err := a.remembered(); err != nil {
+			store.observed(ctx, EventBackoff, key, 0, err)
 			return nil, err
 		}
 		next, ofProvider, err := a.refreshRecord(ctx, found, round)

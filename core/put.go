@@ -22,6 +22,13 @@ func (s *Store) Put(ctx context.Context, key string, r tokencache.TokenResponse)
 	}
 	s.work.begin()
 	defer s.work.end()
+	start := s.now()
+	c, err := s.put(ctx, key, r)
+	s.observe(ctx, EventSignIn, key, start, err)
+	return c, err
+}
+
+func (s *Store) put(ctx context.Context, key string, r tokencache.TokenResponse) (*tokencache.Cache, error) {
 	defer s.unsaved.begin(key)()
 	defer s.tokens.forget(key)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)

@@ -35,7 +35,8 @@ type RefreshRequest struct {
 	// DefaultHoldTime.
 	Timeout time.Duration
 
-	found func(Record) // told what was found, with RefreshedElsewhere
+	found    func(Record)                                               // told what was found, with RefreshedElsewhere
+	observed func(ctx context.Context, name EventName, d time.Duration) // told of waits and takeovers
 }
 
 // DefaultHoldTime limits how long a lease is renewed for a RefreshRequest without a

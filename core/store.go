@@ -279,6 +279,7 @@ func (s *Store) commit(ctx context.Context, key string, from contents, mine *tok
 			return contents{}, err
 		}
 		mine, from = tokencache.Merge(from.cache, mine, now.cache), now
+		s.observed(ctx, EventMerge, key, 0, nil)
 	}
 }
 

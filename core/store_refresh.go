@@ -75,6 +75,7 @@ func (s *Store) refresh(ctx context.Context, key string, seen Version, fn func(c
 		LeaseTTL: s.leaseTTL,
 		Timeout:  s.refreshTimeout + overdue + saveTimeout,
 		found:    run.find,
+		observed: func(ctx context.Context, name EventName, d time.Duration) { s.observed(ctx, name, key, d, nil) },
 	})
 	if err == nil && decision == RefreshNow {
 		decision, err = run.uncoordinated(ctx, stored)

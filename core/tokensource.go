@@ -130,6 +130,7 @@ func (ts *TokenSource) Token(ctx context.Context, opts ...TokenOption) (tokencac
 func (ts *TokenSource) Shared(ctx context.Context, opts ...TokenOption) (*tokencache.AccessToken, error) {
 	t := ts.held()
 	if t != nil && len(opts) == 0 && ts.store.now().UnixNano() < t.until {
+		ts.store.observeHit(ctx, ts.key)
 		return &t.token, nil
 	}
 	var r requirements
@@ -180,6 +181,7 @@ func (ts *TokenSource) find(ctx context.Context, t *heldToken, r *requirements) 
 	allowed := t != nil && !r.force && r.allow(t, now)
 	if allowed && r.met(t, begun, now) && !isDue(t.staleAt, now) || t != nil && r.stands(t, now) {
 		table.maintain(ctx, ts, t, now)
+		ts.store.observeHit(ctx, ts.key)
 		return t, nil
 	}
 	got, err := table.await(ctx, ts, r, begun)
