@@ -15,13 +15,16 @@ require (
 	github.com/graphtoken/graphtoken/backends/filesystem v0.1.0
 	github.com/graphtoken/graphtoken/backends/firestore v0.1.0
 	github.com/graphtoken/graphtoken/backends/redis v0.1.0
+	github.com/graphtoken/graphtoken/backends/sql v0.1.0
 	github.com/graphtoken/graphtoken/conformance v0.1.0
 	github.com/graphtoken/graphtoken/core v0.1.0
 	github.com/graphtoken/graphtoken/crypto v0.1.0
 	github.com/graphtoken/graphtoken/internal/testkit v0.1.0
 	github.com/graphtoken/graphtoken/internal/testkit/firestoretest v0.1.0
 	github.com/graphtoken/graphtoken/internal/testkit/s3test v0.1.0
+	github.com/libtnb/sqlite v1.0.1
 	github.com/redis/go-redis/v9 v9.23.0
+	gorm.io/gorm v1.31.2
 )
 
 require (
@@ -42,6 +45,7 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/s3 v1.114.8 // indirect
 	github.com/aws/smithy-go v1.28.8 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/felixge/httpsnoop v1.1.0 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect
@@ -50,11 +54,16 @@ require (
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/googleapis/enterprise-certificate-proxy v0.3.23 // indirect
 	github.com/googleapis/gax-go/v2 v2.27.0 // indirect
+	github.com/jinzhu/inflection v1.0.0 // indirect
+	github.com/jinzhu/now v1.1.5 // indirect
 	github.com/joho/godotenv v1.5.1 // indirect
 	github.com/kylelemons/godebug v1.1.0 // indirect
+	github.com/mattn/go-isatty v0.0.20 // indirect
 	github.com/minio/xxml v0.0.3 // indirect
+	github.com/ncruces/go-strftime v1.0.0 // indirect
 	github.com/pkg/browser v0.0.0-20210911075715-681adbf594b8 // indirect
 	github.com/rclone/gofakes3 v0.0.12 // indirect
+	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/ryszard/goskiplist v0.0.0-20150312221310-2dfbae5fcf46 // indirect
 	github.com/shabbyrobe/gocovmerge v0.0.0-20230507112040-c3350d9342df // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
@@ -79,6 +88,10 @@ require (
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261012220534-4341edf3f941 // indirect
 	google.golang.org/grpc v1.84.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
+	modernc.org/libc v1.70.0 // indirect
+	modernc.org/mathutil v1.7.1 // indirect
+	modernc.org/memory v1.11.0 // indirect
+	modernc.org/sqlite v1.47.0 // indirect
 )
 
 replace (
@@ -91,6 +104,7 @@ replace (
 	github.com/graphtoken/graphtoken/backends/firestore => ../../backends/firestore
 	github.com/graphtoken/graphtoken/backends/memory => ../../backends/memory
 	github.com/graphtoken/graphtoken/backends/redis => ../../backends/redis
+	github.com/graphtoken/graphtoken/backends/sql => ../../backends/sql
 	github.com/graphtoken/graphtoken/conformance => ../../conformance
 	github.com/graphtoken/graphtoken/core => ../../core
 	github.com/graphtoken/graphtoken/crypto => ../../crypto

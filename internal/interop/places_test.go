@@ -14,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/libtnb/sqlite"
+	"gorm.io/gorm"
 
 	"github.com/graphtoken/graphtoken/backends/awss3"
 	"github.com/graphtoken/graphtoken/backends/awssecrets"
@@ -21,6 +23,7 @@ import (
 	"github.com/graphtoken/graphtoken/backends/env"
 	"github.com/graphtoken/graphtoken/backends/filesystem"
 	"github.com/graphtoken/graphtoken/backends/firestore"
+	"github.com/graphtoken/graphtoken/backends/sql"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 	"github.com/graphtoken/graphtoken/internal/interop/peers/msalgo"
@@ -125,6 +128,30 @@ var homes = []struct {
 			env: []string{"SSL_CERT_FILE=" + cert},
 		}
 	}},
+	{"Django", func(t *testing.T) home {
+		const table = "myapp_tokenmodel"
+		file := filepath.Join(t.TempDir(), "db.sqlite3")
+		db, err := gorm.Open(sqlite.Open("file:"+file+"?_pragma=busy_timeout(5000)"), &gorm.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if pool, err := db.DB(); err == nil {
+				_ = pool.Close()
+			}
+		})
+		return home{
+			backend: func() (core.TokenBackend, error) {
+				b, err := sql.NewDjango(db, table, sql.DjangoOptions{})
+				if err == nil {
+					err = b.Migrate(t.Context())
+				}
+				return b, err
+			},
+			key:   table,
+			place: map[string]string{"kind": "django", "database": file, "name": table},
+		}
+	}},
 }
 
 // awsEnv is where boto3 finds an imitation of AWS.
@@ -226,6 +253,19 @@ func TestPythonO365AndThisCollectionTakeTurnsInEveryPlaceOfPythons(t *testing.T)
 						t.Fatalf("turn %d: %c doesn't find the token that the turn before it left", n, who)
 					}
 					last = obtained
+				}
+				if _, found, err := python.do(t, "look"); err != nil || found != last {
+					t.Errorf("python-o365 doesn't find the token of the last turn (%v)", err)
+				}
+				if err := us.store.Delete(t.Context(), us.key); err != nil {
+					t.Fatal(err)
+				}
+				_, found, err := python.do(t, "look")
+				if at.name == "Bitwarden" { // whose client raises where there is no secret
+					err = nil
+				}
+				if err != nil || found != "" {
+					t.Errorf("after Delete python-o365 finds the token %.20q (%v)", found, err)
 				}
 				g := p.idp.Grants()
 				if g.RefreshesSucceeded != len(rounds) || g.Total.Received != len(rounds)+1 || g.ReuseDetected != 0 {

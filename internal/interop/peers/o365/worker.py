@@ -89,6 +89,36 @@ def bitwarden():
     return backend
 
 
+@functools.cache
+def token_model():
+    """The model of python-o365's documentation, in the table that Django makes of it."""
+    import django
+    from django.conf import settings
+    settings.configure(
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": PLACE["database"]}},
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField", USE_TZ=True)
+    django.setup()
+    from django.db import connection, models
+
+    class TokenModel(models.Model):
+        token = models.JSONField()
+        created_at = models.DateTimeField(auto_now_add=True)
+        updated_at = models.DateTimeField(auto_now=True)
+
+        class Meta:
+            app_label = "myapp"
+
+    assert TokenModel._meta.db_table == PLACE["name"]
+    with connection.schema_editor() as editor:
+        editor.create_model(TokenModel)
+    return TokenModel
+
+
+def django():
+    from O365.utils.token import DjangoTokenBackend
+    return DjangoTokenBackend(token_model())
+
+
 class Manager:
     """A cryptography manager as users of python-o365 write it. It is handed text, but what was stored in S3 is bytes."""
 
@@ -106,7 +136,7 @@ class Manager:
 
 class Worker:
     def __init__(self):
-        self.backend = {b.__name__: b for b in (file, env, firestore, s3, secrets_manager, bitwarden)}[PLACE["kind"]]
+        self.backend = {b.__name__: b for b in (file, env, firestore, s3, secrets_manager, bitwarden, django)}[PLACE["kind"]]
         self.restart()
 
     def restart(self):
@@ -138,6 +168,11 @@ class Worker:
         assert self.connection.refresh_token()
         return {"found": found, **self.token()}
 
+    def look(self):
+        """Says which token is there for a program that starts; none if nobody is signed in."""
+        self.restart()
+        return self.token() if self.account.is_authenticated else {}
+
     def token(self):
         return {"token": self.connection.token_backend.get_access_token(username=PEER["user"])["secret"]}
 
@@ -148,6 +183,8 @@ for line in sys.stdin:
     variable = command.pop("variable", None)
     if variable:
         os.environ[PLACE["name"]] = variable
+    elif PLACE["kind"] == "env":
+        os.environ.pop(PLACE["name"], None)
     try:
         answer = getattr(worker, command.pop("do").replace(" ", "_"))(**command)
     except Exception as e:
