@@ -56,7 +56,7 @@ type T interface {
 type Env interface {
 	// Open returns one more independent handle on the store, as another process would
 	// have. A store that exists in one process only may return the same backend again.
-	// Whatever has to be closed is closed by t.Cleanup.
+	// A handle that has to be closed is closed by t.Cleanup.
 	Open(t T) core.TokenBackend
 }
 

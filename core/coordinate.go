@@ -199,7 +199,7 @@ func (w *waiter) wait(ctx context.Context, req RefreshRequest) (changed bool, er
 		w.stored = req.Seen // the watcher looks, and a load would only come before that
 	}
 	if w.stored == AnyVersion {
-		// Whoever holds the lease may have saved by now, or died since.
+		// The holder of the lease may have saved by now, or died.
 		if changed, err := w.look(ctx, req); changed || err != nil {
 			return changed, err
 		}

@@ -143,8 +143,8 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 		if err := s.remove(ctx, key); err != nil {
 			return err
 		}
-		// What was unsaved may have been saved in the meantime, after the backend
-		// had looked: then it is deleted, too.
+		// The unsaved tokens may have been saved meanwhile, after the backend had
+		// looked. Then they are deleted, too.
 		if u == nil || s.unsaved.settle(key, u) {
 			s.changed(key, tokencache.New())
 			return nil
@@ -202,8 +202,8 @@ func (s *Store) open(ctx context.Context, key string, rec Record) (contents, err
 		return c, nil
 	}
 	c.cache = c.unsaved.over(stored)
-	// A save whose answer was lost may have happened. What is stored is unsaved no
-	// longer: later it would be laid over what others make of it.
+	// A save whose answer was lost may have happened. Tokens that are stored no longer
+	// count as unsaved: otherwise they would be laid over later changes of others.
 	if same, err := sameDocument(c.cache, stored); same && err == nil && s.unsaved.settle(key, c.unsaved) {
 		c.cache, c.unsaved = stored, nil
 	}
@@ -233,8 +233,8 @@ func (s *Store) remove(ctx context.Context, key string) error {
 }
 
 // replaced saves mine, which was made of from.cache, over from, and returns the new
-// version. What was unsaved of from is part of mine, or was removed from it, and is
-// unsaved no longer.
+// version. The unsaved tokens of from are part of mine, or were removed from it, and no
+// longer count as unsaved.
 func (s *Store) replaced(ctx context.Context, key string, from contents, mine *tokencache.Cache) (Version, error) {
 	if from.version == Absent && mine.IsEmpty() { // there is nothing to create
 		if from.unsaved != nil && !s.unsaved.settle(key, from.unsaved) {

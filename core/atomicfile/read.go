@@ -27,9 +27,9 @@ func Read(f *os.File, info fs.FileInfo) ([]byte, fs.FileInfo, error) {
 		if now.Size() == info.Size() && now.ModTime().Equal(info.ModTime()) && int64(len(raw)) == now.Size() && atRest(now.ModTime()) {
 			break
 		}
-		// It changed, or may have within one tick of the file system's clock. What
-		// is read twice alike isn't half of one content and half of another: by
-		// the second time, the other one has its mark or is there as a whole.
+		// The file changed, or may have within one tick of the file system's clock.
+		// Two readings that agree aren't half of one content and half of another:
+		// by the second reading, the other content has its mark or is whole.
 		again, err := readAt(f, now.Size())
 		if err != nil {
 			return nil, nil, err

@@ -8,9 +8,9 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// Op is one operation of a backend: a call of one of its methods. Origin makes it;
-// a backend that needs more for all of its operations sets the fields below in a
-// function of its own:
+// Op is one operation of a backend: a call of one of its methods. Origin makes it. A
+// backend that needs more for all of its operations sets the fields below in a function
+// of its own:
 //
 //	func (b *Backend) op(name, key string) backend.Op {
 //		op := origin.Op(name, key)
@@ -22,35 +22,32 @@ type Op struct {
 	Name   string // "load", "save", …: Op of core.Error
 	Key    string
 
-	// CheckKey refuses keys that [core.ValidateKey] takes and the store doesn't, with
-	// an error that wraps core.ErrInvalidKey. It may be nil.
+	// CheckKey refuses keys that [core.ValidateKey] accepts and the store doesn't. Its
+	// error wraps core.ErrInvalidKey. It may be nil.
 	CheckKey func(key string) error
 
-	// Classify says what an error of the store's client means: it returns the error
-	// wrapped in core.ErrNotFound where nothing is stored (absent), in
-	// core.ErrCorrupt where what is stored is no record (broken), in
-	// core.ErrReadOnly, core.ErrTooLarge or core.ErrConflict where that is what the
-	// store says; and any other as it is: the store can't be reached, or is at
-	// fault. It may be nil.
+	// Classify tells what an error of the store's client means. It returns the error
+	// wrapped in core.ErrNotFound if nothing is stored (absent), in core.ErrCorrupt if
+	// the stored value is no record (broken), and in core.ErrReadOnly, core.ErrTooLarge
+	// or core.ErrConflict if the store says that. It returns any other error unchanged:
+	// the store can't be reached, or has a fault. It may be nil.
 	Classify func(error) error
 
-	store       bool // the operation is on no key
-	saved       bool // it stores a record of size bytes, where limit of them may be stored
+	store       bool // the operation concerns no key
+	saved       bool // it saves a record of size bytes; the limit is limit
 	size, limit int
 }
 
-// Do is the one way an operation of a backend runs. It returns an error, and doesn't
-// call run, if
+// Do runs an operation of a backend. It returns an error, and doesn't call run, if
 //
-//   - the key is none (core.ErrInvalidKey),
+//   - the key is invalid (core.ErrInvalidKey),
 //   - ctx is done (its error),
-//   - the operation would save a record without data (core.ErrCorrupt), or one of
-//     more bytes than the store takes (core.ErrTooLarge).
+//   - the operation would save a record without data (core.ErrCorrupt), or a larger one
+//     than the store can hold (core.ErrTooLarge).
 //
-// An error of run is told as the backend's: a [*core.Error] that has the operation
-// and the key, around what the store's client said, of the class that op.Classify
-// tells; one that is a *core.Error already stays as it is. Where the client says that it was interrupted without saying that ctx was
-// the reason, ctx's error is wrapped too.
+// An error of run becomes a [*core.Error] with the backend's name, the operation and the
+// key, classified by op.Classify. A *core.Error stays as it is. If the client says that
+// it was interrupted, without the reason, and ctx is done, ctx's error is wrapped too.
 func Do(ctx context.Context, op Op, run func() error) error {
 	if err := op.admit(ctx); err != nil {
 		return op.fail(err)
@@ -68,9 +65,8 @@ func Do(ctx context.Context, op Op, run func() error) error {
 	return op.fail(err)
 }
 
-// DoValue is [Do] for an operation that returns a value, which is zero with an
-// error. A record without data or without a version, as Load returned it, is
-// core.ErrCorrupt.
+// DoValue is [Do] for an operation that returns a value. With an error, the value is
+// zero. A record from Load without data or without a version is core.ErrCorrupt.
 func DoValue[T any](ctx context.Context, op Op, run func() (T, error)) (T, error) {
 	var value, none T
 	err := Do(ctx, op, func() (err error) {
@@ -85,7 +81,7 @@ func DoValue[T any](ctx context.Context, op Op, run func() (T, error)) (T, error
 	return value, nil
 }
 
-// checkLoaded refuses what is no whole record.
+// checkLoaded refuses an incomplete record.
 func checkLoaded(value any) error {
 	rec, ok := value.(*core.Record)
 	switch {
@@ -125,8 +121,8 @@ func (o Op) admit(ctx context.Context) error {
 
 func (o Op) fail(err error) error { return o.Origin.Fail(o.Name, o.Key, err) }
 
-// classes are the errors that say what is the matter, and not that the store
-// couldn't be asked.
+// classes are the errors that tell what is wrong. Without one of them, the store couldn't
+// be asked.
 var classes = []error{
 	core.ErrNotFound, core.ErrCorrupt, core.ErrDecrypt, core.ErrConflict, core.ErrLeaseHeld, core.ErrLeaseLost,
 	core.ErrTooLarge, core.ErrReadOnly, core.ErrUnsafeDirectory, core.ErrInvalidKey, core.ErrRefreshedNotSaved, core.ErrReauthRequired,

@@ -1,7 +1,6 @@
-// Package backend is for those who write backends: what every backend would
-// otherwise write for itself.
+// Package backend has what every backend needs, so that nobody writes it again.
 //
-// A backend gives its name once, and each of its methods is one operation:
+// A backend names itself once, and each of its methods is one operation:
 //
 //	const origin backend.Origin = "mystore"
 //
@@ -12,15 +11,19 @@
 //		})
 //	}
 //
-// [Do] and [DoValue] refuse what must have no effect (an invalid key, a context that is
-// done, a record without data or larger than the store takes), and make a [core.Error]
-// of what went wrong. So load only asks the store.
+// [Do] and [DoValue] refuse calls that must have no effect: an invalid key, a context
+// that is done, a record without data or larger than the store can hold. They also turn
+// every error into a [core.Error]. So load only asks the store.
 //
-// The other parts are there for those who need them: [Naming] names keys in a store
-// that doesn't take all bytes; [Acquire] leaves no lease to a caller who is gone, and
-// [Origin.Coordinate] is the whole of ShouldRefresh; [Wait] is the loop of those who
-// wait for another's refresh, and [Wakes] wakes them; [Keys] lists; [LocalLeases] are
-// the leases of a store that is the process itself.
+// A backend uses the other parts if it needs them:
 //
-// docs/writing-a-backend.md shows the way, and examples/bbolt is a whole backend.
+//   - [Naming] makes names of keys, for a store that doesn't accept all bytes.
+//   - [Acquire] is a Leaser's Acquire, and [Origin.Coordinate] a ShouldRefresh.
+//   - [Wait] is a Watcher's Wait: the loop of a process that waits for another's refresh.
+//     [Wakes] ends the wait as soon as the store tells of a change.
+//   - [Keys] is a Lister's Keys.
+//   - [LocalLeases] are leases inside a process.
+//
+// docs/writing-a-backend.md shows how a backend is written, and examples/bbolt is a whole
+// one.
 package backend

@@ -5,9 +5,9 @@ import (
 	"iter"
 )
 
-// Keys is the whole of a Lister's Keys: list calls yield for each key, and returns
-// nil when yield returns false, or what went wrong. Nothing that the loop's body may
-// need, such as a lock or the only connection, is held while yield runs.
+// Keys is the whole of a Lister's Keys: list calls yield for each key, and returns nil
+// when yield returns false, or the error that ended the listing. While yield runs, list
+// holds nothing that the caller's loop may need, such as a lock or the only connection.
 //
 //	func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 //		return backend.Keys(ctx, origin.StoreOp("keys"), func(yield func(key string) bool) error {

@@ -9,13 +9,12 @@ import (
 	"github.com/graphtoken/graphtoken/core/internal/late"
 )
 
-// releaseTimeout bounds the release of a lease that nobody waits for any more.
+// releaseTimeout limits the release of a lease for which no caller waits any more.
 const releaseTimeout = 5 * time.Second
 
-// Acquire is the whole of a Leaser's Acquire: take asks the store for the lease of
-// op.Key. What take and the lease return as errors is told as the backend's, as [Do]
-// does; a lease whose Renew or Release is called with a context that is done isn't
-// asked.
+// Acquire is the whole of a Leaser's Acquire; take asks the store for the lease of
+// op.Key. Errors of take and of the lease become the backend's, as in [Do]. If the
+// context of a Renew or Release is done, the store isn't asked.
 //
 //	func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
 //		return backend.Acquire(ctx, origin.Op("acquire", key), func(ctx context.Context) (core.Lease, error) {
@@ -23,10 +22,10 @@ const releaseTimeout = 5 * time.Second
 //		})
 //	}
 //
-// A store may grant a lease whose caller has left before the answer came, and
-// nobody would release it until its ttl is over. So take runs with a context of its
-// own that ends after 30 seconds. Acquire returns ctx's error as soon as ctx is
-// done, and a lease that comes after that is released in the background.
+// A store may grant a lease after the caller has left. Nobody would release it until its
+// ttl is over. So take runs with a context of its own, which ends after 30 seconds.
+// Acquire returns ctx's error as soon as ctx is done, and a lease that comes later is
+// released in the background.
 func Acquire(ctx context.Context, op Op, take func(ctx context.Context) (core.Lease, error)) (core.Lease, error) {
 	return AcquireLocal(ctx, op, func(ctx context.Context) (core.Lease, error) {
 		return late.Take(ctx, take, func(ctx context.Context, lease core.Lease) {
@@ -40,8 +39,8 @@ func Acquire(ctx context.Context, op Op, take func(ctx context.Context) (core.Le
 	})
 }
 
-// AcquireLocal is [Acquire] for a store that is no network away, and grants nothing
-// to a caller who has left: take runs with ctx, and Acquire waits for it.
+// AcquireLocal is [Acquire] for a store without a network, which grants nothing to a
+// caller who has left: take runs with ctx, and Acquire waits for it.
 func AcquireLocal(ctx context.Context, op Op, take func(ctx context.Context) (core.Lease, error)) (core.Lease, error) {
 	return DoValue(ctx, op, func() (core.Lease, error) {
 		lease, err := take(ctx)
@@ -55,7 +54,7 @@ func AcquireLocal(ctx context.Context, op Op, take func(ctx context.Context) (co
 	})
 }
 
-// namedLease is a lease whose errors say whose it is.
+// namedLease is a lease whose errors name the backend and the key.
 type namedLease struct {
 	lease core.Lease
 	op    Op

@@ -9,10 +9,10 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// LocalLeases is a [core.Leaser] for the goroutines of one process: what a backend
-// needs whose store is the process itself. The zero value is ready for use.
-// It frees no lease of another process and knows of none. A lease that has expired
-// is forgotten when another one is acquired, whatever its key.
+// LocalLeases is a [core.Leaser] for the goroutines of one process, for a backend whose
+// store is the process itself. The zero value is ready for use. It knows no lease of
+// another process. An expired lease is removed when another one is acquired, whatever its
+// key.
 //
 //	func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
 //		return backend.AcquireLocal(ctx, origin.Op("acquire", key), func(ctx context.Context) (core.Lease, error) {
@@ -80,14 +80,14 @@ func (l *LocalLeases) Acquire(ctx context.Context, key string, ttl time.Duration
 	return lease, nil
 }
 
-// removeExpired forgets the leases that nobody came back to.
+// removeExpired removes expired leases.
 func (l *LocalLeases) removeExpired(now time.Time) {
 	for len(l.order) > 0 && !now.Before(l.order[0].expires) {
 		l.remove(l.order[0])
 	}
 }
 
-// remove forgets a lease that is held or has expired.
+// remove removes a lease that is held or has expired.
 func (l *LocalLeases) remove(lease *localLease) {
 	delete(l.leases, lease.key)
 	heap.Remove(&l.order, lease.index)
@@ -127,13 +127,13 @@ func (l *localLease) held() bool {
 	return l.of.leases[l.key] == l && time.Now().Before(l.expires)
 }
 
-// Touch wakes those who Wait on key, to look again. A backend calls it after
-// every Save and Delete.
+// Touch tells the waiters for key to look again. A backend calls it after every Save and
+// Delete.
 func (l *LocalLeases) Touch(key string) { l.wakes.Wake(key) }
 
-// Watch has [Wait] look at the lease of key, and at what version returns: the version
-// that is stored, or core.Absent. It looks at once, when Touch is called, when the
-// lease is released, and when it expires.
+// Watch makes [Wait] look at the lease of key, and at the result of version: the stored
+// version, or core.Absent. Wait looks at once, when Touch is called, when the lease is
+// released, and when it expires.
 func (l *LocalLeases) Watch(key string, version func() (core.Version, error)) Watch {
 	return Watch{Place: l, Name: key, Wakes: &l.wakes, Look: func(context.Context, string) (core.Version, time.Duration, error) {
 		left := l.left(key)
@@ -142,7 +142,7 @@ func (l *LocalLeases) Watch(key string, version func() (core.Version, error)) Wa
 	}}
 }
 
-// left is how long the lease of key lasts yet.
+// left returns how much longer the lease of key lasts.
 func (l *LocalLeases) left(key string) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()

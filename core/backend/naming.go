@@ -7,29 +7,29 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// Naming maps keys to the names of one kind of store, reversibly and without
-// collisions. Every backend that names things uses one.
+// Naming turns keys into the names of one kind of store, reversibly and without
+// collisions.
 //
-// A key of [A-Za-z0-9._-] is its own name wherever the store can hold it, so
-// that what python-o365 wrote is read in place. In any other, the bytes
-// outside of that set become Escape and two upper-case hexadecimal digits.
-// Where that name would be too long or is reserved, the whole key becomes
-// Escape, Escape and its lower-case base32.
+// A key of [A-Za-z0-9._-] is its own name wherever the store can hold it, so that a place
+// that python-o365 wrote can be used as it is. In any other key, the bytes outside of
+// that set become Escape and two upper-case hexadecimal digits. If that name would be too
+// long or is reserved, the name is Escape, Escape and the lower-case base32 of the whole
+// key.
 type Naming struct {
-	// Prefix begins every name, as it is.
+	// Prefix begins every name, without escaping.
 	Prefix string
-	// Escape begins an escape sequence. It is a byte the store can hold,
-	// outside of [A-Za-z0-9._-].
+	// Escape begins an escape sequence. It is a byte that the store can hold, outside of
+	// [A-Za-z0-9._-].
 	Escape byte
-	// FoldsCase says that the store takes names that differ in case for one:
-	// then upper case is escaped too.
+	// FoldsCase says that the store doesn't tell names apart that differ only in case.
+	// Then upper case is escaped too.
 	FoldsCase bool
-	// Limit is the longest name in bytes, with the prefix, which leaves at least
-	// 242 of them (what 150 bytes take in base32); zero means that the store sets
-	// none that a key could meet.
+	// Limit is the longest name in bytes, with the prefix. It leaves at least 242 bytes
+	// for the key (150 bytes in base32). Zero means that the store has no limit that a
+	// key could exceed.
 	Limit int
-	// Reserved reports names, with the prefix, that the store, or the backend's own
-	// helper objects, keep for themselves. It may be nil.
+	// Reserved reports names, with the prefix, that the store needs for itself, or the
+	// backend for its helper objects. It may be nil.
 	Reserved func(name string) bool
 }
 
@@ -44,8 +44,8 @@ func (n Naming) Name(key string) string {
 	return name
 }
 
-// Key returns the key whose name this is; ok is false for a name that no key
-// has, such as a stranger's.
+// Key returns the key that has this name. ok is false for a name that no key has, such as
+// another program's.
 func (n Naming) Key(name string) (key string, ok bool) {
 	rest, ours := strings.CutPrefix(name, n.Prefix)
 	if !ours {
@@ -72,8 +72,8 @@ func (n Naming) Key(name string) (key string, ok bool) {
 		}
 		key = b.String()
 	}
-	// Only the name that Name makes is the key's: any other spelling, such as
-	// lower-case digits or an escaped letter, is not ours.
+	// Only the name that Name makes belongs to the key. Any other spelling, such as
+	// lower-case digits or an escaped letter, isn't ours.
 	return key, core.ValidateKey(key) == nil && n.Name(key) == name
 }
 

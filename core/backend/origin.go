@@ -15,17 +15,17 @@ type Origin string
 // name is written in lower case.
 func (o Origin) Op(name, key string) Op { return Op{Origin: o, Name: name, Key: key} }
 
-// StoreOp is an operation on no key: a call of Keys or Ping.
+// StoreOp is an operation that concerns no key: a call of Keys or Ping.
 func (o Origin) StoreOp(name string) Op { return Op{Origin: o, Name: name, store: true} }
 
-// SaveOp is a call of Save. limit is how many bytes a record may have; zero means
-// that the store sets no limit.
+// SaveOp is a call of Save. limit is the largest number of bytes of a record; zero means
+// that the store has no limit.
 func (o Origin) SaveOp(key string, rec core.Record, limit int) Op {
 	return Op{Origin: o, Name: "save", Key: key, saved: true, size: len(rec.Data), limit: limit}
 }
 
-// Fail makes a [*core.Error] of err, unless err is nil or one already. It is for what
-// is no operation, such as New:
+// Fail makes a [*core.Error] of err, unless err is nil or already one. It is for calls
+// that aren't operations, such as New:
 //
 //	b, err := newBackend(client, o)
 //	return b, origin.Fail("new", "", err)
@@ -39,8 +39,8 @@ func (o Origin) Fail(op, key string, err error) error {
 	return &core.Error{Op: op, Backend: string(o), Key: key, Err: err}
 }
 
-// Require returns an error for a client that is nil, or an interface that holds a nil
-// pointer, such as a variable that was declared and never set. New calls it.
+// Require returns an error if client is nil, or an interface with a nil pointer in it,
+// such as a variable that was declared and never set. New calls it.
 func (o Origin) Require(client any) error {
 	if v := reflect.ValueOf(client); v.IsValid() && (v.Kind() != reflect.Pointer || !v.IsNil()) {
 		return nil
@@ -49,14 +49,14 @@ func (o Origin) Require(client any) error {
 }
 
 // Coordinate is the whole of ShouldRefresh for a backend with leases: [core.Coordinate]
-// on b and the leases of l, which is b itself or what b leases by.
+// with b and the leases of l, which is b itself or the backend's leaser.
 //
 //	func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
 //		return origin.Coordinate(ctx, b, b, key, req)
 //	}
 //
-// The error of req.Refresh stays as it is: what the provider says isn't the store's
-// error.
+// The error of req.Refresh stays unchanged, because it comes from the provider and not
+// from the store.
 func (o Origin) Coordinate(ctx context.Context, b core.TokenBackend, l core.Leaser, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
 	var refused error // by req.Refresh
 	if refresh := req.Refresh; refresh != nil {

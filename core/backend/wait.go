@@ -10,47 +10,47 @@ import (
 	"github.com/graphtoken/graphtoken/core/internal/jitter"
 )
 
-// Watch says how those who wait for another's refresh look at the store.
+// Watch says how [Wait] looks at the store.
 type Watch struct {
-	// Place is which store this is, as [core.Locator] tells it: all who wait in this
-	// process for a key of equal places share one loop, and so one look. A place that
-	// can't be compared, or nil, is nobody else's.
+	// Place identifies the store, as [core.Locator] does. All waiters of this process for
+	// one key of equal places share one loop, and so one look. A place that can't be
+	// compared, or nil, is equal to no other.
 	Place any
 
-	// Name is what Place and Wakes know the key by. Empty means the key itself.
+	// Name is the name of the key for Place and Wakes. Empty means the key itself.
 	Name string
 
-	// Look returns the version that is stored, core.Absent where nothing is, and how
-	// long the key's lease lasts yet: zero or less where it is free, and [Held] where
-	// the store doesn't tell how long. It is one cheap question to the store. Its
-	// context ends after 10 seconds, and not with that of anybody who waits.
+	// Look returns the stored version (core.Absent if nothing is stored), and how much
+	// longer the key's lease lasts: zero or less if it is free, and [Held] if the store
+	// doesn't tell how long. It should be one cheap request. Its context ends after 10
+	// seconds, and not with a waiter's context.
 	Look func(ctx context.Context, key string) (stored core.Version, left time.Duration, err error)
 
-	// First is how long after somebody began to wait there is a look, and Last how
-	// long there is none at most: from First on, each pause is 8/5 of the one before.
-	// Where Last is zero, nobody looks without being woken, but when the lease ends.
+	// First is the pause before the first look, and Last the longest pause: each pause is
+	// 8/5 of the one before. If Last is zero, Wait looks only when it is woken and when
+	// the lease ends.
 	First, Last time.Duration
 
-	// MostLooks bounds the looks a second at all records of Place together. Zero
-	// sets no bound.
+	// MostLooks limits the looks per second at all records of Place together. Zero means
+	// no limit.
 	MostLooks int
 
-	// Wakes wakes those who wait as soon as the store tells of a change. It may be
-	// nil. Changes can get lost on the way: while it hears of changes, there is a look
-	// after Heard at the latest, and where Heard is zero, after Last.
+	// Wakes wakes the waiters as soon as the store tells of a change. It may be nil. The
+	// message of a change can be lost. So while Wakes receives messages, Wait looks after
+	// Heard at the latest, or after Last if Heard is zero.
 	Wakes *Wakes
 	Heard time.Duration
 }
 
-// Held is how long a lease lasts that is held, nobody knows for how long.
+// Held means that a lease is held, and that the store doesn't tell for how long.
 const Held = time.Duration(1<<63 - 1)
 
 // lookTimeout ends a look at a store that doesn't answer.
 const lookTimeout = 10 * time.Second
 
-// Wait is the whole of a Watcher's Wait: it returns nil once another version than
-// seen is stored, or the lease of op.Key is free; ctx's error when ctx is done; and
-// the error of a look.
+// Wait is the whole of a Watcher's Wait. It returns nil once the stored version differs
+// from seen, or the lease of op.Key is free; ctx's error if ctx is done; and the error of
+// a look.
 //
 //	func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
 //		return backend.Wait(ctx, origin.Op("wait", key), seen, backend.Watch{
@@ -61,7 +61,7 @@ const lookTimeout = 10 * time.Second
 //		})
 //	}
 //
-// However many wait for a record in this process, one of them looks.
+// However many callers wait for a record in this process, one loop looks for all of them.
 func Wait(ctx context.Context, op Op, seen core.Version, w Watch) error {
 	return Do(ctx, op, func() error {
 		if w.Name == "" {
@@ -79,7 +79,7 @@ func Wait(ctx context.Context, op Op, seen core.Version, w Watch) error {
 	})
 }
 
-// watches are the records that somebody waits for in this process.
+// watches are the records for which callers of this process wait.
 var watches = watchSet{of: make(map[watchID]*watch), places: make(map[any]int)}
 
 type watchSet struct {
@@ -93,14 +93,14 @@ type watchID struct {
 	name  string
 }
 
-// watch is one record, at which one goroutine looks for all who wait.
+// watch is one record, with one goroutine that looks for all waiters.
 type watch struct {
 	Watch
 	id      watchID
 	key     string
 	waiters map[*waiter]struct{} // guarded by watchSet.mu
 	joined  chan struct{}        // receives when a waiter came
-	over    chan struct{}        // closed when nobody waits
+	over    chan struct{}        // closed when the last waiter leaves
 }
 
 type waiter struct {
@@ -134,7 +134,7 @@ func (s *watchSet) leave(k *watch, one *waiter) {
 	s.remove(k, one)
 }
 
-// remove takes away one who waits no longer. The mu is held.
+// remove removes a waiter that has left. The caller holds the mu.
 func (s *watchSet) remove(k *watch, one *waiter) {
 	if _, waits := k.waiters[one]; !waits {
 		return
@@ -150,7 +150,7 @@ func (s *watchSet) remove(k *watch, one *waiter) {
 	close(k.over)
 }
 
-// answer ends the wait of those whom due names.
+// answer ends the wait of the waiters for which due is true.
 func (s *watchSet) answer(k *watch, err error, due func(*waiter) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,14 +162,14 @@ func (s *watchSet) answer(k *watch, err error, due func(*waiter) bool) {
 	}
 }
 
-// watched is how many records of a place are watched.
+// watched returns how many records of a place are watched.
 func (s *watchSet) watched(place any) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.places[place]
 }
 
-// run looks until nobody waits.
+// run looks until the last waiter leaves.
 func (k *watch) run(ctx context.Context) {
 	heard := k.Wakes.join(k.Name)
 	defer heard.leave()
@@ -181,7 +181,7 @@ func (k *watch) run(ctx context.Context) {
 		case <-k.over:
 			return
 		case <-k.joined:
-			// Somebody who came later may have seen an older version.
+			// A waiter that came later may have seen an older version.
 			pause = k.First
 			if soon := time.Now().Add(k.First); soon.Before(next) {
 				next = soon
@@ -192,12 +192,12 @@ func (k *watch) run(ctx context.Context) {
 			if change.saved != core.Absent {
 				watches.answer(k, nil, func(one *waiter) bool { return one.seen != change.saved })
 			} else if change.first && !looked {
-				continue // the first look comes soon, and misses nothing
+				continue // the first look comes soon, and finds every change
 			}
 		case <-timer.C:
 		}
 		select {
-		case <-k.over: // a look would be for nobody
+		case <-k.over: // no waiter needs the look
 			return
 		default:
 		}
@@ -212,7 +212,7 @@ func (k *watch) run(ctx context.Context) {
 	}
 }
 
-// look looks once, and returns how long the lease lasts yet.
+// look looks once, and returns how much longer the lease lasts.
 func (k *watch) look(ctx context.Context) (left time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
@@ -221,10 +221,10 @@ func (k *watch) look(ctx context.Context) (left time.Duration) {
 	return max(left, 0)
 }
 
-// never is a pause that somebody ends.
+// never is a pause that only an event ends.
 const never = 24 * time.Hour
 
-// rest is the next pause, and makes pause the one after that.
+// rest returns the next pause, and sets pause to the one after it.
 func (k *watch) rest(pause *time.Duration, live bool) time.Duration {
 	last := k.Last
 	if last == 0 {

@@ -8,34 +8,34 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// Wakes wakes those who wait for records of one store when the store tells of a
-// change, and listens for that while somebody waits: one connection, or whatever it
-// takes, for all of them, and nothing that anybody would have to close.
+// Wakes wakes the waiters for records of one store when the store tells of a change. It
+// listens as long as there are waiters, with one connection (or another resource) for all
+// of them. Nobody has to close anything.
 //
-// The zero value listens to nothing. It is for a store that is changed by this
-// process alone, which calls [Wakes.Wake].
+// The zero value listens to nothing. It is for a store that only this process changes,
+// and this process calls [Wakes.Wake].
 type Wakes struct {
-	// Listen listens to the store until ctx is done, when nobody waits any more, and
-	// says to n what it hears. When it returns earlier, because the connection is
-	// lost, say, it is called again a second later; those who wait look by themselves
-	// meanwhile. Its errors are its own to report.
+	// Listen listens to the store and reports to n what it hears, until ctx is done,
+	// which happens when the last waiter leaves. If it returns earlier, for example
+	// because the connection was lost, it is called again a second later; meanwhile the
+	// waiters look by themselves. It has to report its errors itself.
 	Listen func(ctx context.Context, n *News)
 
-	// Linger is how long Listen goes on when nobody waits any more: those who wait
-	// stop in between.
+	// Linger is how long Listen goes on after the last waiter has left, because waiters
+	// often come again soon.
 	Linger time.Duration
 
 	mu    sync.Mutex
-	names map[string]*name // that somebody waits for
-	news  *News            // of the Listen under way; nil if nobody listens
+	names map[string]*name // for which there are waiters
+	news  *News            // of the Listen under way; nil if there is none
 }
 
-// relisten is how long after Listen returned it is called again.
+// relisten is the pause after Listen returned, before it is called again.
 const relisten = time.Second
 
-// name is what is waited for under one name.
+// name has the waiters for one name.
 type name struct {
-	heard bool // of each change from now on somebody tells
+	heard bool // Listen reports each change from now on
 	loops map[*hearing]struct{}
 }
 
@@ -46,23 +46,23 @@ type hearing struct {
 	changes chan change
 }
 
-// change is what wakes a loop.
+// change is an event that wakes a loop.
 type change struct {
-	saved core.Version // that is stored now; empty if that isn't known
-	first bool         // nothing is known to have changed: changes are heard from now on
+	saved core.Version // the version that is stored now; empty if it isn't known
+	first bool         // no change is known: from now on, changes are reported
 }
 
-// News is what the store tells those who wait, during one call of Listen.
+// News is how one call of Listen reports changes.
 type News struct {
 	wakes   *Wakes
 	changed chan struct{}
-	touched map[string]struct{} // that came or went since Names was called
-	told    map[string]bool     // the names that Listen knows of, and whether it hears of them
+	touched map[string]struct{} // names that were added or removed since the last call of Names
+	told    map[string]bool     // the names that Listen knows, and whether it hears of their changes
 	all     bool                // it hears of all names
 	cancel  context.CancelFunc
 }
 
-// Wake has those who wait for name look at the store.
+// Wake tells the waiters for name to look at the store.
 func (w *Wakes) Wake(name string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -77,7 +77,8 @@ func (w *Wakes) wake(name string, c change) {
 	}
 }
 
-// wake hands a change over. Of several that lie there unseen, a look settles all.
+// wake passes a change to the loop. If several changes wait there, one look is enough for
+// all.
 func (h *hearing) wake(c change) {
 	select {
 	case h.changes <- c:
@@ -91,7 +92,7 @@ func (h *hearing) wake(c change) {
 	signal(h.changes, change{})
 }
 
-// join has a loop be woken. A nil Wakes wakes nobody.
+// join registers a loop to be woken. A nil Wakes wakes nothing.
 func (w *Wakes) join(named string) *hearing {
 	h := &hearing{wakes: w, name: named, changes: make(chan change, 1)}
 	if w == nil {
@@ -112,7 +113,7 @@ func (w *Wakes) join(named string) *hearing {
 		return h
 	}
 	if w.news == nil {
-		ctx, cancel := context.WithCancel(context.Background()) // not of one who waits: others wait on
+		ctx, cancel := context.WithCancel(context.Background()) // not a waiter's context, because other waiters stay
 		w.news = &News{wakes: w, changed: make(chan struct{}, 1), touched: make(map[string]struct{}), told: make(map[string]bool), cancel: cancel}
 		go w.listen(ctx, w.news)
 	}
@@ -158,8 +159,8 @@ func (h *hearing) live() bool {
 	return n != nil && n.heard
 }
 
-// stopIdle ends the listening if nobody waits. That somebody did in between, and it
-// ends early, does no harm.
+// stopIdle ends the listening if there is no waiter. It does no harm if there was one in
+// between, and the listening ends early.
 func (w *Wakes) stopIdle() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -175,7 +176,7 @@ func (w *Wakes) stop() {
 	}
 }
 
-// listen calls Listen until nobody waits.
+// listen calls Listen until the last waiter leaves.
 func (w *Wakes) listen(ctx context.Context, n *News) {
 	for {
 		w.Listen(ctx, n)
@@ -186,18 +187,17 @@ func (w *Wakes) listen(ctx context.Context, n *News) {
 	}
 }
 
-// touch has Listen look at a name. The mu is held.
+// touch tells Listen to look at a name again. The caller holds the mu.
 func (n *News) touch(name string) {
 	n.touched[name] = struct{}{}
 	signal(n.changed, struct{}{})
 }
 
-// Changed receives when the names that somebody waits for are others than when Names
-// was called last.
+// Changed receives a value if names were added or removed since the last call of Names.
 func (n *News) Changed() <-chan struct{} { return n.changed }
 
-// Names returns the names that came and went since it was called last. A Listen that
-// hears of all names anyway need not call it.
+// Names returns the names that were added and removed since the last call. A Listen that
+// hears of all names need not call it.
 func (n *News) Names() (come, gone []string) {
 	w := n.wakes
 	w.mu.Lock()
@@ -214,7 +214,7 @@ func (n *News) Names() (come, gone []string) {
 		case waited == nil && told:
 			delete(n.told, name)
 			gone = append(gone, name)
-		case waited != nil && heard: // it went and came
+		case waited != nil && heard: // the name was removed and added again
 			waited.hear()
 		}
 	}
@@ -222,8 +222,8 @@ func (n *News) Names() (come, gone []string) {
 	return come, gone
 }
 
-// Heard says that n is told of each change of name from now on. Those who wait look
-// once, unless they are about to: there may have been changes before.
+// Heard says that n is told of each change of name from now on. The waiters look once,
+// because there may have been changes before, unless they are about to look.
 func (n *News) Heard(name string) {
 	n.whileCurrent(func(w *Wakes) {
 		if _, told := n.told[name]; told {
@@ -235,7 +235,7 @@ func (n *News) Heard(name string) {
 	})
 }
 
-// HeardAll is Heard for every name that somebody waits for, now or later.
+// HeardAll is Heard for every name, now or later.
 func (n *News) HeardAll() {
 	n.whileCurrent(func(w *Wakes) {
 		n.all = true
@@ -245,16 +245,16 @@ func (n *News) HeardAll() {
 	})
 }
 
-// Wake has those who wait for name look at the store.
+// Wake tells the waiters for name to look at the store.
 func (n *News) Wake(name string) { n.whileCurrent(func(w *Wakes) { w.wake(name, change{}) }) }
 
-// Saved is Wake where the store told which version is stored now: those who have seen
-// another one need not look.
+// Saved is Wake for a store that told which version is stored now: waiters that have seen
+// another version need not look.
 func (n *News) Saved(name string, v core.Version) {
 	n.whileCurrent(func(w *Wakes) { w.wake(name, change{saved: v}) })
 }
 
-// deaf has all look by themselves.
+// deaf makes all waiters look by themselves.
 func (n *News) deaf() {
 	n.whileCurrent(func(w *Wakes) {
 		n.all = false
@@ -267,7 +267,7 @@ func (n *News) deaf() {
 	})
 }
 
-// whileCurrent does what a Listen may do that hasn't been told to end.
+// whileCurrent calls do, unless this Listen has been told to end.
 func (n *News) whileCurrent(do func(*Wakes)) {
 	n.wakes.mu.Lock()
 	defer n.wakes.mu.Unlock()
@@ -276,7 +276,7 @@ func (n *News) whileCurrent(do func(*Wakes)) {
 	}
 }
 
-// hear notes that changes are told from now on. The mu is held.
+// hear notes that changes are reported from now on. The caller holds the mu.
 func (n *name) hear() {
 	if n.heard {
 		return
@@ -287,7 +287,7 @@ func (n *name) hear() {
 	}
 }
 
-// signal sends unless a signal lies there already.
+// signal sends a value, unless one waits in the channel already.
 func signal[T any](c chan T, v T) {
 	select {
 	case c <- v:

@@ -242,7 +242,7 @@ func (r *run) checkWait(a *asked, err error) {
 	token := r.provider.tokenIn(cache, a.caller.user)
 	good := token != nil && token.good()
 	r.provider.mu.Unlock()
-	// Who waits with others gets what the first of them found, but for a sign-in here.
+	// Callers that wait together get what the first of them found, except after a sign-in in this process.
 	last := r.ledger.last(a.caller.user)
 	if good && last != nil && last.in && (last.to+bound < a.from || last.process == a.caller.process && r.conditions.calm()) && last.to < a.from {
 		r.violated(notStarved, a.caller.name, "got", err.Error(), "although", token.secret, "is good")

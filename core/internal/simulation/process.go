@@ -121,7 +121,7 @@ func (p *process) awake(purpose ...string) {
 		if left <= 0 || p.dead() {
 			return
 		}
-		// What waited goes on one after the other.
+		// The calls that waited go on one after the other.
 		p.pause(context.Background(), left+time.Duration(hash(purpose...)%uint64(time.Millisecond)))
 	}
 }

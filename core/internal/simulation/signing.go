@@ -39,7 +39,7 @@ func (l *ledger) begin(p *process, user string, in bool) *signing {
 	return s
 }
 
-// end notes how it ended. What failed may have its effect yet, or have had it.
+// end notes how the signing ended. One that failed may still have its effect, or have had it.
 func (l *ledger) end(s *signing, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
