@@ -1,0 +1,202 @@
+package account
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+// Lifetimes of refresh tokens that nobody uses.
+// https://learn.microsoft.com/entra/identity-platform/refresh-tokens#token-lifetime
+const (
+	RefreshTokenLifetime = 90 * 24 * time.Hour
+	// SPARefreshTokenLifetime is that of a single-page application. It counts from the
+	// sign-in: a renewed token has what is left of it, and no more.
+	SPARefreshTokenLifetime = 24 * time.Hour
+)
+
+// KeepAliveOptions changes how KeepAlive goes about it. The zero value will do.
+type KeepAliveOptions struct {
+	// Lifetime of a refresh token that isn't used: RefreshTokenLifetime by default.
+	// One that is older than half of it is renewed, so that a program that runs
+	// KeepAlive every day has many days to try again.
+	Lifetime time.Duration
+	// PerSecond bounds the requests to the provider: 5 by default.
+	PerSecond float64
+	// Keys are the records to look at; by default all that the store lists.
+	Keys []string
+}
+
+// KeepAliveReport is what a run of KeepAlive came to.
+type KeepAliveReport struct {
+	Renewed int             // users whose refresh token was renewed
+	Fresh   int             // users whose refresh token is young enough
+	SignIn  []KeepAliveUser // who must sign in again
+	Failed  []KeepAliveUser // what failed, and is tried again by the next run; a record that can't be read is one without a user
+}
+
+// KeepAliveUser is a user whose refresh token could not be renewed.
+type KeepAliveUser struct {
+	Key     string // of the record
+	Account tokencache.Account
+	Err     error
+}
+
+// Format prints the report in words, whatever the verb.
+func (r KeepAliveReport) Format(s fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(s, "%d refresh tokens renewed, %d young enough, %d users must sign in again, %d failures", r.Renewed, r.Fresh, len(r.SignIn), len(r.Failed))
+}
+
+// String prints the user and the reason.
+func (u KeepAliveUser) String() string {
+	return core.Printable(cmp.Or(u.Account.Username, u.Account.HomeAccountID, u.Key)) + ": " + u.Err.Error()
+}
+
+// Format prints String, whatever the verb.
+func (u KeepAliveUser) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, u.String()) }
+
+// KeepAlive renews the refresh tokens of the application's users that would expire
+// unused, in all records of the store, one at a time. A program runs it every day, or
+// every hour for a single-page application; several processes may, since each looks at
+// a record right before it renews.
+//
+// The error is ctx's, or the store's where it can't list its records; a user's failure
+// is in the report.
+func (p *App) KeepAlive(ctx context.Context, o KeepAliveOptions) (KeepAliveReport, error) {
+	r := keepAlive{app: p, lifetime: cmp.Or(max(o.Lifetime, 0), RefreshTokenLifetime), pause: pauseFor(o.PerSecond)}
+	for key, err := range p.keys(ctx, o.Keys) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err == nil {
+			err = r.record(ctx, key)
+		}
+		if err != nil {
+			return r.report, fmt.Errorf("account: keep alive: %w", err)
+		}
+	}
+	return r.report, nil
+}
+
+func (p *App) keys(ctx context.Context, named []string) iter.Seq2[string, error] {
+	if named == nil {
+		return p.store.Keys(ctx)
+	}
+	return func(yield func(string, error) bool) {
+		for _, key := range named {
+			if !yield(key, nil) {
+				return
+			}
+		}
+	}
+}
+
+const defaultKeepAlivesPerSecond = 5
+
+func pauseFor(perSecond float64) time.Duration {
+	if !(perSecond > 0) {
+		perSecond = defaultKeepAlivesPerSecond
+	}
+	return time.Duration(float64(time.Second) / perSecond)
+}
+
+// keepAlive is one run.
+type keepAlive struct {
+	app             *App
+	lifetime, pause time.Duration
+	begun           bool // a request was sent
+	report          KeepAliveReport
+}
+
+// record renews what is due in one record. Its error ends the run.
+func (r *keepAlive) record(ctx context.Context, key string) error {
+	c, _, err := r.app.store.Load(ctx, key)
+	switch {
+	case errors.Is(err, core.ErrNotFound): // signed out meanwhile
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		r.report.Failed = append(r.report.Failed, KeepAliveUser{Key: key, Err: err})
+		return nil
+	}
+	seen := make(map[string]bool) // a guest has an account for each tenant
+	for _, who := range c.Accounts() {
+		if id := strings.ToLower(who.HomeAccountID); !seen[id] {
+			seen[id] = true
+			if err := r.user(ctx, KeepAliveUser{Key: key, Account: who}, c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// user renews a user's refresh token if it is due. Its error ends the run.
+func (r *keepAlive) user(ctx context.Context, u KeepAliveUser, c *tokencache.Cache) error {
+	q := tokencache.Query{HomeAccountID: u.Account.HomeAccountID, ClientID: r.app.client.ID(), Environment: r.app.client.Environment()}
+	token, found := c.RefreshToken(q)
+	if !found {
+		if _, isOurs := c.IDToken(q); isOurs {
+			u.Err = fmt.Errorf("%w: there is no refresh token", core.ErrReauthRequired)
+			r.report.SignIn = append(r.report.SignIn, u)
+		}
+		return nil // another application's user, or another provider's
+	}
+	if !token.LastModified.IsZero() && time.Since(token.LastModified) < r.lifetime/2 {
+		r.report.Fresh++
+		return nil
+	}
+	if r.begun {
+		if err := r.wait(ctx); err != nil {
+			return err
+		}
+	}
+	r.begun = true
+	return r.renew(ctx, u, q, token)
+}
+
+// renew asks the provider, unless another process was quicker. Its error ends the run.
+func (r *keepAlive) renew(ctx context.Context, u KeepAliveUser, q tokencache.Query, was tokencache.RefreshToken) error {
+	now, _, err := r.app.store.Load(ctx, u.Key)
+	if err == nil {
+		if is, found := now.RefreshToken(q); !found || is.Secret != was.Secret {
+			r.report.Fresh++
+			return nil
+		}
+		_, err = r.app.client.TokenSource(r.app.store, u.Key, q).Refresh(ctx)
+	}
+	switch u.Err = err; {
+	case err == nil:
+		r.report.Renewed++
+	case errors.Is(err, core.ErrReauthRequired):
+		r.report.SignIn = append(r.report.SignIn, u)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	default:
+		r.report.Failed = append(r.report.Failed, u)
+	}
+	return nil
+}
+
+// wait spreads the requests: the pause, half of it more or less.
+func (r *keepAlive) wait(ctx context.Context) error {
+	timer := time.NewTimer(r.pause/2 + rand.N(r.pause+1))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
