@@ -14,12 +14,14 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/graphtoken/graphtoken/internal/testkit/graph"
 )
 
 // hosts are the names the server's certificate is good for.
 var hosts = []string{
 	"login.microsoftonline.com", "login.microsoft.com", "login.windows.net", "sts.windows.net",
-	"graph.microsoft.com", "localhost", B2CHost, CustomersHost, ADFSHost,
+	"graph.microsoft.com", graph.FilesHost, "localhost", B2CHost, CustomersHost, ADFSHost,
 }
 
 // certificates are a CA made for one server, and the server's own.

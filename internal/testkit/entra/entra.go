@@ -276,7 +276,7 @@ func (s *Server) routes() http.Handler {
 
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case strings.HasPrefix(r.URL.Path, "/v1.0/"):
+		case strings.HasPrefix(r.URL.Path, "/v1.0/"), r.Host == graph.FilesHost:
 			s.graph.ServeHTTP(w, r)
 		case strings.HasPrefix(r.URL.Path, "/testkit/"):
 			control.ServeHTTP(w, r)

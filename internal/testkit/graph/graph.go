@@ -1,5 +1,5 @@
-// Package graph stands in for Microsoft Graph: a few resources behind a bearer token
-// that is really judged. It answers 401 as Graph does, claims challenges included, and
+// Package graph stands in for Microsoft Graph: a few resources (a user, messages, files)
+// behind a bearer token that is really judged. It answers 401 as Graph does, claims challenges included, and
 // counts what it said.
 //
 // Package entra serves it under /v1.0 of its own address, and so under
@@ -7,13 +7,13 @@
 package graph
 
 import (
+	"compress/gzip"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -53,23 +53,41 @@ type Calls struct {
 	Expired   int `json:"expired"`   // … it was too old
 	Revoked   int `json:"revoked"`   // … it was revoked
 	Challenge int `json:"challenge"` // … it lacked the demanded claims
+
+	Busy int `json:"busy"` // as Busy ordered
 }
 
 // Server is the stand-in. Safe for concurrent use.
 type Server struct {
 	verifier Verifier
 	mux      *http.ServeMux
+	files    *http.ServeMux // of FilesHost
 
-	mu     sync.Mutex
-	calls  Calls
-	demand string         // as given to Demand
-	needed map[string]any // and parsed
+	mu       sync.Mutex
+	calls    Calls
+	demand   string         // as given to Demand
+	needed   map[string]any // and parsed
+	busy     []answer
+	messages map[string][]map[string]any // by user name
+	stored   map[string][]byte           // files, by name
+	uploads  map[string]*upload          // sessions, by id
+}
+
+// answer is what Graph says while it has no time.
+type answer struct {
+	status     int
+	retryAfter string
 }
 
 // New makes a Graph that accepts what the verifier does.
 func New(v Verifier) *Server {
-	g := &Server{verifier: v, mux: http.NewServeMux()}
+	g := &Server{
+		verifier: v, mux: http.NewServeMux(), files: http.NewServeMux(),
+		messages: map[string][]map[string]any{}, stored: map[string][]byte{}, uploads: map[string]*upload{},
+	}
+	g.fileRoutes()
 	g.mux.HandleFunc("GET /v1.0/me", g.me)
+	g.mux.HandleFunc("GET /v1.0/me/messages", g.listMessages)
 	g.mux.HandleFunc("POST /v1.0/me/messages", g.createMessage)
 	g.mux.HandleFunc("GET /v1.0/users/{id}", g.user)
 	g.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -113,11 +131,48 @@ func (g *Server) Demand(claims string) error {
 	return nil
 }
 
+// Busy has the next answers be of one status, such as 429 or 503, with a Retry-After
+// header unless retryAfter is empty.
+// Source: https://learn.microsoft.com/graph/throttling.
+func (g *Server) Busy(answers, status int, retryAfter string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for range answers {
+		g.busy = append(g.busy, answer{status, retryAfter})
+	}
+}
+
+// isBusy gives the next answer that Busy ordered.
+func (g *Server) isBusy(w http.ResponseWriter) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.busy) == 0 {
+		return false
+	}
+	next := g.busy[0]
+	g.busy = g.busy[1:]
+	g.calls.Busy++
+	if next.retryAfter != "" {
+		w.Header().Set("Retry-After", next.retryAfter)
+	}
+	fail(w, next.status, "TooManyRequests", "Please retry after.")
+	return true
+}
+
 // tokenKey is where ServeHTTP leaves the token for the resources.
 type tokenKey struct{}
 
-// ServeHTTP judges the bearer token, then lets the resource answer.
+// ServeHTTP judges the bearer token, then lets the resource answer. At FilesHost there
+// must be none.
 func (g *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Host == FilesHost {
+		if r.Header.Get("Authorization") != "" {
+			fail(w, http.StatusUnauthorized, "unauthenticated", "The address is an authorization by itself.")
+			return
+		}
+		g.files.ServeHTTP(w, r)
+		return
+	}
 	// The body is left alone until the token is good: a client that sends one with a
 	// stale token must be able to send it again.
 	scheme, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -149,6 +204,17 @@ func (g *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"error", "insufficient_claims", "claims", base64.StdEncoding.EncodeToString([]byte(demand)))
 		return
 	}
+	if g.isBusy(w) {
+		return
+	}
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		body, err := gzip.NewReader(r.Body)
+		if err != nil {
+			fail(w, http.StatusBadRequest, "BadRequest", err.Error())
+			return
+		}
+		r.Body = body
+	}
 	g.mux.ServeHTTP(w, r.WithContext(withToken(r.Context(), token)))
 }
 
@@ -170,23 +236,6 @@ func (g *Server) user(w http.ResponseWriter, r *http.Request) {
 		"@odata.context": "https://graph.microsoft.com/v1.0/$metadata#users/$entity",
 		"id":             r.PathValue("id"), "userPrincipalName": r.PathValue("id"),
 	})
-}
-
-// createMessage echoes the draft with an id, so that a test sees whether a body
-// survived being sent twice.
-func (g *Server) createMessage(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 4<<20)) // Graph's own limit
-	if err != nil {
-		fail(w, http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", err.Error())
-		return
-	}
-	var message map[string]any
-	if err := json.Unmarshal(body, &message); err != nil || message == nil {
-		fail(w, http.StatusBadRequest, "BadRequest", "Unable to read JSON request payload. Please ensure Content-Type header is set and payload is of valid JSON format.")
-		return
-	}
-	message["id"], message["isDraft"] = requestID(), true
-	g.reply(w, http.StatusCreated, message)
 }
 
 func (g *Server) reply(w http.ResponseWriter, status int, body any) {

@@ -148,3 +148,85 @@ func TestABodyIsLeftUnreadWhileTheTokenIsBad(t *testing.T) {
 		t.Errorf("%d bytes are left of 19", body.Len())
 	}
 }
+
+func TestMessagesComePageByPage(t *testing.T) {
+	g := graph.New(tokens{"ana": {Username: "ana@contoso.com"}, "bo": {Username: "bo@contoso.com"}})
+	for _, subject := range []string{"1", "2", "3", "4", "5"} {
+		call(g, http.MethodPost, "/v1.0/me/messages", "Bearer ana", `{"subject":"`+subject+`"}`)
+	}
+	var got []string
+	pages := 0
+	for next := "/v1.0/me/messages?$top=2"; next != ""; pages++ {
+		var page struct {
+			Value []struct{ Subject string }
+			Next  string `json:"@odata.nextLink"`
+		}
+		if err := json.Unmarshal(call(g, http.MethodGet, next, "Bearer ana", "").Body.Bytes(), &page); err != nil {
+			t.Fatal(err)
+		}
+		for _, message := range page.Value {
+			got = append(got, message.Subject)
+		}
+		next = page.Next
+	}
+	if strings.Join(got, "") != "12345" || pages != 3 {
+		t.Errorf("messages %v on %d pages", got, pages)
+	}
+	if text := call(g, http.MethodGet, "/v1.0/me/messages", "Bearer bo", "").Body.String(); !strings.Contains(text, `"value":[]`) {
+		t.Errorf("another user has %s", text)
+	}
+}
+
+func TestFilesAreElsewhereAndWantNoToken(t *testing.T) {
+	g := graph.New(tokens{"good": {Username: "ana@contoso.com"}})
+	var session struct{ UploadURL string }
+	if err := json.Unmarshal(call(g, http.MethodPost, "/v1.0/me/drive/root:/notes.txt:/createUploadSession", "Bearer good", "{}").Body.Bytes(), &session); err != nil {
+		t.Fatal(err)
+	}
+	part := func(content, where, authorization string) int {
+		r := httptest.NewRequest(http.MethodPut, session.UploadURL, strings.NewReader(content))
+		r.Header.Set("Content-Range", where)
+		r.Header.Set("Authorization", authorization)
+		if authorization == "" {
+			r.Header.Del("Authorization")
+		}
+		w := httptest.NewRecorder()
+		g.ServeHTTP(w, r)
+		return w.Code
+	}
+	for _, step := range []struct {
+		content, where, authorization string
+		status                        int
+	}{
+		{"hel", "bytes 0-2/5", "Bearer good", 401},
+		{"hel", "bytes 0-2/5", "", 202},
+		{"hel", "bytes 0-2/5", "", 416},
+		{"lo", "bytes 3-4/5", "", 201},
+	} {
+		if status := part(step.content, step.where, step.authorization); status != step.status {
+			t.Errorf("%s with %q: %d, want %d", step.where, step.authorization, status, step.status)
+		}
+	}
+	moved := call(g, http.MethodGet, "/v1.0/drives/d/items/root:%2Fnotes.txt:/content", "Bearer good", "")
+	got := call(g, http.MethodGet, moved.Header().Get("Location"), "", "")
+	if moved.Code != http.StatusFound || got.Body.String() != "hello" {
+		t.Errorf("%d, then %d %s", moved.Code, got.Code, got.Body)
+	}
+	if content, ok := g.File("notes.txt"); !ok || string(content) != "hello" {
+		t.Errorf("stored is %q", content)
+	}
+}
+
+func TestABusyGraphSaysForHowLong(t *testing.T) {
+	g := graph.New(tokens{"good": {Username: "ana@contoso.com"}})
+	g.Busy(2, http.StatusServiceUnavailable, "7")
+	for _, want := range []int{503, 503, 200} {
+		w := call(g, http.MethodGet, "/v1.0/me", "Bearer good", "")
+		if w.Code != want || (w.Header().Get("Retry-After") == "7") != (want == 503) {
+			t.Errorf("%d with Retry-After %q, want %d", w.Code, w.Header().Get("Retry-After"), want)
+		}
+	}
+	if calls := g.Calls(); calls.Busy != 2 || calls.OK != 1 {
+		t.Errorf("counted were %+v", calls)
+	}
+}
