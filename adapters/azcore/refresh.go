@@ -37,8 +37,8 @@ const unknownID = "azcore-credential"
 // user's token replaces the last one's: give a credential a record of its own.
 // A query with App files the token as the application's.
 //
-// A credential may answer from a cache of its own. What it answers is stored all the
-// same, unless it has expired.
+// A credential may answer from a cache of its own. The token is stored all the same,
+// unless it has expired.
 //
 // Where the lease was lost before c could be asked, the function returns
 // [core.ErrLeaseLost]. It says core.ErrReauthRequired where azidentity says

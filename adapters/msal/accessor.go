@@ -23,7 +23,7 @@ import (
 // MSAL Go asks its accessor for the whole cache before each call, and parses what it
 // gets. An Accessor hands a record over once, and again when it has changed: a change by
 // this process is seen by the next call, another process's within
-// [AccessorOptions.MaxAge]. What MSAL exports is merged with what others stored
+// [AccessorOptions.MaxAge]. An export of MSAL is merged with what others stored
 // meanwhile; tokens that can't be saved stay in the store, which saves them later (see
 // [core.Store.Flush]).
 //
@@ -196,8 +196,8 @@ func (a *Accessor) lookAhead(ctx context.Context, c *msalCache, last *snapshot) 
 	}()
 }
 
-// Export implements [cache.ExportReplace]. What MSAL added since its last Replace is
-// added to the record, and what it removed is removed from it. Its error is nil if the
+// Export implements [cache.ExportReplace]. Tokens that MSAL added since its last Replace
+// are added to the record, and those that it removed are removed. Its error is nil if the
 // tokens could not be saved and the store keeps them; a sign-out that could not be saved
 // is an error. Where ctx ends first, Export returns its error and the tokens are saved
 // all the same.

@@ -55,8 +55,8 @@ type message struct {
 	CorrelationID string          `json:"correlation_id"`
 }
 
-// parseMessage reads the JSON object that body begins with. What stands behind
-// the object is passed over, as MSAL Go does.
+// parseMessage reads the JSON object that body begins with. Bytes after the
+// object are passed over, as MSAL Go does.
 func parseMessage(body []byte) (message, bool) {
 	var m message
 	err := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, []byte("\ufeff")))).Decode(&m)
@@ -79,7 +79,7 @@ func (m message) answer(sent time.Time) *answer {
 		ExpiresIn: secondsOf(m.ExpiresIn), ExpiresOn: timeOf(m.ExpiresOn), ExtExpiresIn: secondsOf(m.ExtExpiresIn), RefreshIn: secondsOf(m.RefreshIn),
 		sent: sent,
 	}
-	// What can't be read must not cost the tokens beside it.
+	// An unreadable part must not cost the tokens beside it.
 	if _, err := tokencache.HomeAccountID(a.ClientInfo); err != nil {
 		a.ClientInfo = ""
 	}

@@ -69,8 +69,8 @@ func (x *exchange) Do(req *http.Request) (*http.Response, error) {
 	if x.leaseHeld != nil && !x.leaseHeld() {
 		return nil, core.ErrLeaseLost // another process may have spent the refresh token
 	}
-	// A token's life counts from here. What is counted from the arrival of the
-	// answer is too late by as long as the answer, or this process, took.
+	// A token's life counts from here. Counted from the arrival of the answer, it
+	// would end too late by as long as the answer, or this process, took.
 	sent := time.Now()
 	resp, body, err := x.send(req)
 	if resp == nil {
@@ -287,7 +287,7 @@ func (x *exchange) conceal(secrets ...string) {
 }
 
 // shown is a text of the provider's, or with parts of it, as it may be shown.
-// What Printable takes away may have been put into a secret, to hide it.
+// The characters that Printable takes away may have been put into a secret, to hide it.
 func (x *exchange) shown(text string) string { return x.redact(core.Printable(x.redact(text))) }
 
 func (x *exchange) redact(text string) string {

@@ -138,8 +138,8 @@ type AppRequest struct {
 // AppToken asks for an access token of the application itself (the client
 // credentials grant, RFC 6749 section 4.4). Only a confidential client can.
 //
-// What makes the answer look like a user's (client_info, an id token, a refresh
-// token, which RFC 6749 section 4.4.3 tells providers to leave out) is ignored.
+// Parts that make the answer look like a user's are ignored: client_info, an id token, a
+// refresh token (which RFC 6749 section 4.4.3 tells providers to leave out).
 func (c *Client) AppToken(ctx context.Context, r AppRequest) (tokencache.TokenResponse, error) {
 	return c.appToken(ctx, r, nil)
 }

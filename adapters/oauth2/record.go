@@ -12,7 +12,7 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// What a record has of a client is one access token, one refresh token, one id token and
+// A record has of a client one access token, one refresh token, one id token and
 // one account, whatever the provider answers: each takes the place of the one before.
 // So all that would tell tokens apart is the same for all. The scopes and the token type
 // of the answer are in the access token's Extra, and restored from there.

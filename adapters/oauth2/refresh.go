@@ -180,8 +180,8 @@ func secretsOf(secrets ...string) (all []string) {
 	return all
 }
 
-// shown is a text of the provider's, or with parts of it, as it may be shown. What
-// Printable takes away may have been put into a secret, to hide it.
+// shown is a text of the provider's, or with parts of it, as it may be shown.
+// The characters that Printable takes away may have been put into a secret, to hide it.
 func (x *exchange) shown(text string) string { return x.redact(core.Printable(x.redact(text))) }
 
 func (x *exchange) redact(text string) string {
