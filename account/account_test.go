@@ -152,7 +152,7 @@ func TestASignInUsesTheKeysOfTheLibraryThatTheConfigNames(t *testing.T) {
 	}
 }
 
-func TestOneSignsOutAndTheOtherStays(t *testing.T) {
+func TestASignOutOfOneUserLeavesTheOther(t *testing.T) {
 	idp, b := start(t), newBackend(t)
 	signIn(t, idp, newAccount(t, idp, b, account.Config{}), ana)
 	signIn(t, idp, newAccount(t, idp, b, account.Config{}), bo)
@@ -270,7 +270,7 @@ func TestAFlowShowsNoSecrets(t *testing.T) {
 	}
 }
 
-func TestARedirectThatIsNotTheFlowsOwn(t *testing.T) {
+func TestARedirectOfAnotherFlowIsRefused(t *testing.T) {
 	idp := start(t)
 	a := newAccount(t, idp, newBackend(t), account.Config{})
 	address, flow, err := a.AuthURL(t.Context(), account.AuthOptions{})
@@ -323,7 +323,7 @@ func TestARedirectThatIsNotTheFlowsOwn(t *testing.T) {
 	}
 }
 
-func TestAUserWhoDeclines(t *testing.T) {
+func TestAUserWhoDeclinesIsAnError(t *testing.T) {
 	idp := start(t)
 	a := newAccount(t, idp, newBackend(t), account.Config{})
 	address, flow, err := a.AuthURL(t.Context(), account.AuthOptions{})
@@ -341,7 +341,7 @@ func TestAUserWhoDeclines(t *testing.T) {
 	}
 }
 
-func TestLoopback(t *testing.T) {
+func TestALoopbackSignInReturnsTheUserAndStoresTheTokens(t *testing.T) {
 	idp, b := start(t), newBackend(t)
 	a := newAccount(t, idp, b, account.Config{})
 	done := make(chan error, 1)
@@ -462,7 +462,7 @@ func (l *leaving) Save(ctx context.Context, key string, rec core.Record) (core.V
 	return l.TokenBackend.Save(ctx, key, rec)
 }
 
-func TestTheAuthorityAndTheTenant(t *testing.T) {
+func TestTheAuthorityAndTheTenantMakeOneAddress(t *testing.T) {
 	for name, row := range map[string]struct {
 		cfg  account.Config
 		want string // "" for an error

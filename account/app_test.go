@@ -125,7 +125,7 @@ func TestAnHTTPClientCallsGraphAsTheUser(t *testing.T) {
 	}
 }
 
-func TestOneWhoHasNotSignedInIsNotAuthenticated(t *testing.T) {
+func TestAUserWhoHasNotSignedInIsNotAuthenticated(t *testing.T) {
 	idp := start(t)
 	a := newApp(t, idp, newBackend(t), account.Config{}).Account("uid.utid")
 	if ok, err := a.IsAuthenticated(t.Context()); ok || err != nil {
@@ -253,7 +253,7 @@ func homeOf(idp *entra.Server, username string) string {
 }
 
 // The record of New is one for all: the account means whoever signed in last.
-func TestAnAccountMeansWhoeverSignedIn(t *testing.T) {
+func TestAnAccountMeansTheUserWhoSignedInLast(t *testing.T) {
 	idp, b := start(t), newBackend(t)
 	a := newAccount(t, idp, b, account.Config{})
 	for _, username := range []string{ana, bo, ana} {

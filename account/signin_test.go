@@ -327,7 +327,7 @@ func TestScopesInOneTextCostOneRefresh(t *testing.T) {
 	}
 }
 
-func TestWhoWantsNoMoreThanToSignInCan(t *testing.T) {
+func TestASignInWithoutScopesOfAResourceNeedsNoRefresh(t *testing.T) {
 	idp, b := start(t), newBackend(t)
 	a := newAccount(t, idp, b, account.Config{Scopes: []string{"openid profile"}})
 	signIn(t, idp, a, ana)

@@ -812,7 +812,7 @@ func TestTheReportOfACorrectManager(t *testing.T) {
 	}
 }
 
-func TestWhatAManagerCantDoIsSkippedWithTheReason(t *testing.T) {
+func TestACaseThatAManagerCannotServeIsSkippedWithTheReason(t *testing.T) {
 	report, err := CheckCryptography(t.Context(), CryptographyHarness{
 		New: func(T) core.CryptographyManager { return newGCM(cryptoKey) }, Skip: map[string]string{"sizes": "for the sake of brevity"},
 	})
@@ -844,7 +844,7 @@ type misshapen struct{ *gcm }
 
 func (misshapen) OtherKey() core.CryptographyManager { return nil }
 
-func TestAManagersMethodOfTheWrongShapeIsNotPassedOver(t *testing.T) {
+func TestAManagersMethodOfTheWrongShapeIsNotIgnored(t *testing.T) {
 	report, err := CheckCryptography(t.Context(), CryptographyHarness{New: func(T) core.CryptographyManager { return misshapen{newGCM(cryptoKey)} }})
 	if err == nil || !strings.Contains(report.Cases[0].Detail, "a method OtherKey that the suite can't call") {
 		t.Errorf("%+v, %v", report.Cases[0], err)

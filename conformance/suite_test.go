@@ -185,7 +185,7 @@ func TestAFailureQuotesTheRequirementAndWhereItStands(t *testing.T) {
 	}
 }
 
-func TestWhatIsSkippedIsReported(t *testing.T) {
+func TestSkippedCasesAreReported(t *testing.T) {
 	h := Harness{New: func(T) Env { return bare{reference.New()} }, Want: Capabilities{CAS: CASEnforced}, Skip: map[string]string{}}
 	for _, g := range suite() {
 		h.Skip[g.name] = "for the sake of brevity"
@@ -220,7 +220,7 @@ func TestWhatIsSkippedIsReported(t *testing.T) {
 	}
 }
 
-func TestACaseThatHangsIsLeftBehind(t *testing.T) {
+func TestACaseThatHangsIsAbandoned(t *testing.T) {
 	stop := make(chan struct{})
 	defer close(stop)
 	h := Harness{Timeout: 200 * time.Millisecond, Want: everything, New: func(T) Env {
@@ -296,7 +296,7 @@ type ofAnotherShape struct{ full }
 
 func (ofAnotherShape) Fail(n int, why string) {}
 
-func TestWhatAnEnvCanDoIsFoundInEveryShape(t *testing.T) {
+func TestTheMethodsOfAnEnvAreFoundInEveryShape(t *testing.T) {
 	for _, e := range []Env{full{reference.New()}, withT{full{reference.New()}}, withErrors{full{reference.New()}}} {
 		c := &trial{ctx: t.Context()}
 		if k := toolsOf(c, e); k.corrupt == nil || k.raw == nil || k.advance == nil || k.fail == nil {
@@ -309,7 +309,7 @@ func TestWhatAnEnvCanDoIsFoundInEveryShape(t *testing.T) {
 	}
 }
 
-func TestTheHarnessHasItsOwnSay(t *testing.T) {
+func TestTheHarnessCanUseItsTAndItsMessagesAreReported(t *testing.T) {
 	closed := 0
 	report, err := Check(t.Context(), Harness{Name: "mine", Want: Capabilities{}, New: func(t T) Env {
 		dir := t.TempDir()

@@ -21,7 +21,7 @@ func save(t testing.TB, b core.TokenBackend, data string) core.Version {
 	return v
 }
 
-func TestTheThreeAnswersAreReached(t *testing.T) {
+func TestEachOfTheThreeDecisionsIsReached(t *testing.T) {
 	ctx := context.Background()
 	b := newBackend()
 	old := save(t, b, "old")
@@ -319,7 +319,7 @@ func TestAWatchThatNeverWakesCostsSecondsNotTheToken(t *testing.T) {
 
 // Whoever held the lease may have died after it saved: what is stored counts,
 // at once.
-func TestWhoMeetsALeaseLooksAtTheRecordBeforeWaiting(t *testing.T) {
+func TestACallerThatMeetsAHeldLeaseLoadsTheRecordBeforeWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()
 		seen := save(t, b, "stale")
@@ -339,7 +339,7 @@ func TestWhoMeetsALeaseLooksAtTheRecordBeforeWaiting(t *testing.T) {
 }
 
 // Most who waited find what they waited for, and a lease costs two writes.
-func TestWhoWaitedLooksAtTheRecordBeforeTryingForTheLease(t *testing.T) {
+func TestAWaiterLoadsTheRecordBeforeItAsksForTheLeaseAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := newBackend()
 		seen := save(t, shared, "stale")
@@ -477,7 +477,7 @@ type wrapped struct{ core.TokenBackend }
 func (w wrapped) Unwrap() core.TokenBackend { return w.TokenBackend }
 
 // The outermost leases count, and no others are taken.
-func TestWithLeaserInWithLeaser(t *testing.T) {
+func TestOfNestedLeasersTheOuterLeasesCount(t *testing.T) {
 	inner, outer := newBackend(), newBackend()
 	b := core.WithLeaser(core.WithLeaser(alone{backend: newBackend()}, inner), outer)
 	if d, err := b.ShouldRefresh(context.Background(), "k", core.RefreshRequest{Seen: core.Absent}); d != core.RefreshNow || err != nil {
@@ -490,7 +490,7 @@ func TestWithLeaserInWithLeaser(t *testing.T) {
 
 // Each time that a refresh fails, another waiter is quicker to the lease. This
 // one goes on to be woken, for a while.
-func TestAWaiterOfTheLeaserBearsThatOthersAreQuicker(t *testing.T) {
+func TestAWaiterWokenByTheLeaserGoesOnWhenOthersAreQuicker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
 		storing, leasing := newBackend(), newBackend()
@@ -579,7 +579,7 @@ func TestWaitersAreWokenByTheLeaser(t *testing.T) {
 	}
 }
 
-func TestLocalLeases(t *testing.T) {
+func TestLocalLeasesAreExclusiveAndExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
 		var l core.LocalLeases

@@ -133,7 +133,7 @@ func TestARecordDeletedWhileItsTokensAreUnsavedStaysDeleted(t *testing.T) {
 	})
 }
 
-func TestFlushSaysWhatIsNotSavedWhenItsTimeIsUp(t *testing.T) {
+func TestFlushReturnsTheUnsavedRecordsWhenItsTimeIsOver(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p, b := newIDP(), newBackend()
 	s := core.NewStore(b)
@@ -161,7 +161,7 @@ func TestASourceThatCannotRefreshRefusesNobodyElse(t *testing.T) {
 	})
 }
 
-func TestTheUnexpiredTokenServesWhenTheStoreHangsLongerThanTheCallerWaits(t *testing.T) {
+func TestAnUnexpiredTokenIsReturnedWhenTheStoreHangsLongerThanTheCallerWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, b := newIDP(), newBackend()
 		s := core.NewStore(b, core.WithMaxStale(time.Minute))
@@ -180,7 +180,7 @@ func TestTheUnexpiredTokenServesWhenTheStoreHangsLongerThanTheCallerWaits(t *tes
 	})
 }
 
-func TestARefreshThatBringsOtherTokensServesNoExpiredOne(t *testing.T) {
+func TestAnExpiredTokenIsNotReturnedAfterARefreshThatObtainsOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newIDP()
 		s := core.NewStore(newBackend())

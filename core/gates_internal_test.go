@@ -9,7 +9,7 @@ type called int
 
 func (c *called) recordSaved() { *c++ }
 
-func TestASaveCallsThoseWhoHaveNotEnteredTheGateYet(t *testing.T) {
+func TestASaveStartsAttemptsThatHaveNotEnteredTheGate(t *testing.T) {
 	g, id := gates{open: make(map[gateID]*gate)}, gateID{key: "k"}
 	var who [3]called
 	var passages [3]passage

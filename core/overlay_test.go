@@ -185,7 +185,7 @@ func TestUnsavedTokensMakeAnotherVersion(t *testing.T) {
 	})
 }
 
-func TestWhatOthersStoreAndWhatIsUnsavedAreMerged(t *testing.T) {
+func TestStoredAndUnsavedTokensAreMerged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
 		p, b := newIDP(), newBackend()
@@ -214,7 +214,7 @@ func TestWhatOthersStoreAndWhatIsUnsavedAreMerged(t *testing.T) {
 	})
 }
 
-func TestWhatASignInBringsIsKept(t *testing.T) {
+func TestTheTokensOfASignInAreKept(t *testing.T) {
 	ctx := context.Background()
 	t.Run("when the store stumbles", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -366,7 +366,7 @@ func (s *stumbling) Save(ctx context.Context, key string, rec core.Record) (core
 
 // The simulation found what happens otherwise: laid over what others made of the
 // record since, by machines whose clocks differ, a spent refresh token came back.
-func TestWhatIsStoredIsNotUnsavedThoughTheAnswerWasLost(t *testing.T) {
+func TestTokensThatAreStoredDoNotCountAsUnsavedThoughTheAnswerWasLost(t *testing.T) {
 	ctx := context.Background()
 	p, b := newIDP(), &mute{backend: newBackend()}
 	s := core.NewStore(b, calm())

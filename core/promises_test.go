@@ -140,7 +140,7 @@ func TestPromise2_InAProcessOnABackendThatCantCoordinate(t *testing.T) {
 	})
 }
 
-func TestPromise2_OtherQueriesOfTheRecordQueueBehind(t *testing.T) {
+func TestPromise2_AttemptsForOtherQueriesOfTheRecordWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newIDP()
 		s := core.NewStore(newBackend())
@@ -275,7 +275,7 @@ func TestPromise3_TheProvidersAnswerIsSavedAfterTheCallerLeft(t *testing.T) {
 	})
 }
 
-func TestPromise3_ARefreshNobodyWaitsForIsCalledOffBeforeItIsSent(t *testing.T) {
+func TestPromise3_ARefreshWithoutWaitersIsCancelledBeforeItIsSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, b := newIDP(), newBackend()
 		s := core.NewStore(b)
@@ -356,7 +356,7 @@ func TestPromise3_TokensThatCannotBeSavedAreKeptAndServed(t *testing.T) {
 	})
 }
 
-func TestPromise3_UnsavedTokensAreSavedBehindOnceTheStoreIsBack(t *testing.T) {
+func TestPromise3_UnsavedTokensAreSavedInTheBackgroundOnceTheStoreIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, b := newIDP(), newBackend()
 		s := core.NewStore(b, calm())
@@ -559,7 +559,7 @@ func TestPromise5_AnAbsentRecordIsAnEmptyCacheToTheRefreshFunction(t *testing.T)
 }
 
 // 6. During an outage the unexpired token goes on serving.
-func TestPromise6_InTheWindowATokenIsServedAtOnceAndRefreshedBehind(t *testing.T) {
+func TestPromise6_InTheWindowATokenIsReturnedAtOnceAndRefreshedInTheBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, b := newIDP(), newBackend()
 		s := core.NewStore(b, calm())
@@ -895,7 +895,7 @@ func TestPromise11_TheCopiesAreBounded(t *testing.T) {
 	}
 }
 
-func TestASourceWithoutARefreshFunctionLivesOnOthersRefreshes(t *testing.T) {
+func TestASourceWithoutARefreshFunctionUsesTheRefreshesOfOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, b := newIDP(), newBackend()
 		s, other := core.NewStore(b), core.NewStore(handle(b.store))

@@ -149,7 +149,7 @@ func TestAProviderMayGiveTheRefusedTokenAgain(t *testing.T) {
 
 // Another library may have filed a token that lives a second longer, under another
 // name of the tenant.
-func TestWhatARefreshBringsIsServedThoughAnotherTokenLivesLonger(t *testing.T) {
+func TestTheNewTokenIsReturnedThoughAnotherTokenLivesLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newIDP()
 		p.lifetime = 240 * time.Second
@@ -246,7 +246,7 @@ func TestATokenObtainedMomentsAgoThatIsRefusedStands(t *testing.T) {
 	})
 }
 
-func TestTokensOfMachinesWhoseClocksDiffer(t *testing.T) {
+func TestMachinesWhoseClocksDifferUseEachOthersTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
 		p, b := newIDP(), newBackend()

@@ -140,7 +140,7 @@ func TestStoresOfOneProcessAskForARecordOnce(t *testing.T) {
 }
 
 // What a waiter is handed is no older than its question.
-func TestAWaiterIsHandedNothingOlderThanItsQuestion(t *testing.T) {
+func TestAWaiterGetsNoRecordOlderThanItsRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, b := newIDP(), newBackend()
 		p.signIn(t, core.NewStore(b), "k", "ana")

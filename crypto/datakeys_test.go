@@ -232,7 +232,7 @@ func TestAServiceThatIsDownServesWhatIsKnown(t *testing.T) {
 
 // A process begins, reads a record, and refreshes its token while the service is down: what
 // the provider gave must be saved, although this process never had a data key wrapped.
-func TestWhatWasObtainedIsSavedUnderTheDataKeyThatTheRecordWasReadWith(t *testing.T) {
+func TestTokensAreSavedUnderTheDataKeyWithWhichTheRecordWasRead(t *testing.T) {
 	for _, uses := range []int64{0, 1} {
 		t.Run(fmt.Sprintf("Uses %d", uses), func(t *testing.T) {
 			s := newService("mine")
@@ -401,7 +401,7 @@ func TestNoMoreDataKeysAreKeptThanAllowed(t *testing.T) {
 	}
 }
 
-func TestDataKeysRefuseWhatCantBeMeant(t *testing.T) {
+func TestDataKeysRefuseOptionsThatCannotWork(t *testing.T) {
 	for name, make := range map[string]func() (*crypto.DataKeys, error){
 		"no service": func() (*crypto.DataKeys, error) { return crypto.NewDataKeys(nil, crypto.DataKeyOptions{}) },
 		"negative uses": func() (*crypto.DataKeys, error) {

@@ -44,7 +44,7 @@ func encrypt(t testing.TB, k *crypto.Keyring, plaintext, ad string) []byte {
 	return envelope
 }
 
-func TestWhatIsEncryptedDecrypts(t *testing.T) {
+func TestAnEncryptedRecordDecrypts(t *testing.T) {
 	k := ring(t, crypto.NewKey())
 	for _, plaintext := range []string{"", "{}", "\x00\xff", strings.Repeat("long ", 50_000)} {
 		for _, ad := range []string{"", "ana@contoso.com", "\x00"} {

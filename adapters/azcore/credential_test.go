@@ -131,7 +131,7 @@ func TestChooseDecidesByTenantAndCAE(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeServedIsAnErrorAndNoPanic(t *testing.T) {
+func TestARequestThatCannotBeServedIsAnErrorAndNoPanic(t *testing.T) {
 	none := azcore.SourceFunc(func(...string) *core.TokenSource { return nil })
 	for that, try := range map[string]func() error{
 		"no sources": func() error {

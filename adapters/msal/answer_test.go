@@ -39,7 +39,7 @@ func text(t *testing.T, resp *http.Response) string {
 
 // The refresh token is spent when the answer comes: what MSAL Go or MSAL Python
 // would take must not be thrown away.
-func TestWhatMSALTakesIsTaken(t *testing.T) {
+func TestAnAnswerThatMSALAcceptsIsAccepted(t *testing.T) {
 	for what, edit := range map[string]func(*testing.T, *http.Response) error{
 		"status 201": func(_ *testing.T, resp *http.Response) error {
 			resp.StatusCode = http.StatusCreated

@@ -243,7 +243,7 @@ func TestAQueryWithoutScopesAsksForTheSameAgain(t *testing.T) {
 	}
 }
 
-func TestWhoHasNoRefreshTokenMustSignIn(t *testing.T) {
+func TestAUserWithoutARefreshTokenMustSignIn(t *testing.T) {
 	idp := start(t, entra.Options{})
 	c := public(t, newWire(idp), common)
 	err := c.Refresh(t.Context(), tokencache.New(), core.Refresh{Query: query(ana)})
@@ -427,7 +427,7 @@ func TestDiscoveryIsAskedOnce(t *testing.T) {
 	}
 }
 
-func TestAHostThatIsNotMicrosofts(t *testing.T) {
+func TestAHostThatIsNotMicrosoftsCanBeUsed(t *testing.T) {
 	idp := start(t, entra.Options{})
 	c, err := msal.NewPublic(entra.PublicClient,
 		msal.WithAuthority(idp.Authority("common")),
@@ -445,7 +445,7 @@ func TestAHostThatIsNotMicrosofts(t *testing.T) {
 
 // MSAL .NET files what it gets from login.microsoftonline.com under
 // login.windows.net.
-func TestARecordUnderAnotherNameOfTheSameHost(t *testing.T) {
+func TestARecordUnderAnotherNameOfTheSameHostIsRefreshed(t *testing.T) {
 	idp := start(t, entra.Options{})
 	c, cache := public(t, newWire(idp), common), tokencache.New()
 	signIn(t, idp, c, cache, ana)
@@ -485,7 +485,7 @@ func TestATokenOfAnotherHostIsNotSent(t *testing.T) {
 }
 
 // With one MSAL client for all, one user's refresh could spend another's token.
-func TestManyRecordsAtOnce(t *testing.T) {
+func TestManyRecordsAreRefreshedAtOnceByOneClient(t *testing.T) {
 	const n = 16
 	users := make([]entra.User, n)
 	for i := range users {

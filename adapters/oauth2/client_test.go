@@ -409,7 +409,7 @@ func TestRefreshesGoOverTheContextsHTTPClient(t *testing.T) {
 	}
 }
 
-func TestNewRefusesWhatCannotWork(t *testing.T) {
+func TestNewRefusesOptionsThatCannotWork(t *testing.T) {
 	store := core.NewStore(newBackend(t))
 	cfg := func(id, tokenURL string) *xoauth2.Config {
 		return &xoauth2.Config{ClientID: id, Endpoint: xoauth2.Endpoint{TokenURL: tokenURL}}

@@ -167,7 +167,7 @@ func TestTheRefreshTokenIsSentUnderTheLease(t *testing.T) {
 	}
 }
 
-func TestWhatIsUnsavedIsNotSpentTwice(t *testing.T) {
+func TestAnUnsavedRefreshTokenIsNotSentTwice(t *testing.T) {
 	p := start(t, strict)
 	cache := tokencache.New()
 	store := core.NewStore(newBackend(t))

@@ -18,7 +18,7 @@ import (
 	"github.com/graphtoken/graphtoken/internal/testkit/s3test"
 )
 
-func TestNewRefusesWhatCantWork(t *testing.T) {
+func TestNewRefusesOptionsThatCannotWork(t *testing.T) {
 	client := s3.New(s3.Options{})
 	for name, k := range map[string]struct {
 		client *s3.Client
@@ -75,7 +75,7 @@ func keys(t *testing.T, b *awss3.Backend) []string {
 	return all
 }
 
-func TestNames(t *testing.T) {
+func TestKeysBecomeNamesThatTheStoreAccepts(t *testing.T) {
 	at := inProcess(t)
 	b := at.open(t, awss3.Options{Prefix: "p/"})
 	for key, name := range map[string]string{
@@ -244,7 +244,7 @@ func TestALeaseThatIsReleasedWhenItIsLookedAtIsFree(t *testing.T) {
 	f.wantDone(t)
 }
 
-func TestATTLThatIsNone(t *testing.T) {
+func TestALeaseOfNoTimeIsStillALease(t *testing.T) {
 	at := inProcess(t)
 	b := at.open(t, awss3.Options{})
 	at.double.Stop(time.Now())
@@ -293,7 +293,7 @@ func (p place) keepVersions(t *testing.T) {
 	}
 }
 
-func TestABucketThatKeepsVersions(t *testing.T) {
+func TestABucketThatKeepsVersionsWorksLikeAnyOther(t *testing.T) {
 	t.Parallel()
 	at := onMoto(t)
 	at.keepVersions(t)

@@ -216,7 +216,7 @@ func loseReplies(t *testing.T, at place) {
 	f.wantDone(t)
 }
 
-func TestWhatPassesIsTriedAgain(t *testing.T) {
+func TestAPassingFaultIsTriedAgain(t *testing.T) {
 	at := inProcess(t)
 	f := new(faults)
 	b := at.faulty(t, f)
@@ -352,7 +352,7 @@ func TestHalfARecordIsNone(t *testing.T) {
 	wantRecord(t, b, "k", strings.Repeat("x", 6<<10), v)
 }
 
-func TestWhatIsRefusedIsNeitherAbsentNorAConflict(t *testing.T) {
+func TestARefusalIsNeitherAbsentNorAConflict(t *testing.T) {
 	f := new(faults)
 	b := inProcess(t).faulty(t, f)
 	ctx := t.Context()
@@ -489,7 +489,7 @@ func TestAMissingBucketIsNoMissingRecord(t *testing.T) {
 
 // The clocks of client and store needn't agree: the SDK signs by the store's
 // as soon as it has been told, and leases go by the store's alone.
-func TestAClockThatIsWrong(t *testing.T) {
+func TestAWrongClockOfTheClientDoesNoHarm(t *testing.T) {
 	for _, off := range []time.Duration{-time.Hour, -5 * time.Minute, 5 * time.Minute, time.Hour} {
 		t.Run(off.String(), func(t *testing.T) {
 			at := inProcess(t)
@@ -555,7 +555,7 @@ func TestPingNamesTheConditionThatAStoreIgnores(t *testing.T) {
 }
 
 // A store that refuses the ETag it gave: neither a lost lease nor an endless loop.
-func TestAnETagThatIsRefused(t *testing.T) {
+func TestARefusedETagLosesNoLeaseAndMakesNoEndlessLoop(t *testing.T) {
 	f := new(faults)
 	b := inProcess(t).faulty(t, f)
 	held := acquire(t, b, "k")

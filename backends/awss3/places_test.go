@@ -37,7 +37,7 @@ var onAll = []struct {
 	{"conformance", conform},
 }
 
-func TestOnEveryStore(t *testing.T) {
+func TestEveryStoreWithConditionsIsAPlaceForRecords(t *testing.T) {
 	t.Parallel() // and beside the other tests that are
 	for name, start := range map[string]func(testing.TB) place{
 		"in process": inProcess,

@@ -52,7 +52,7 @@ func TestNewRefusesWhatTheServiceWould(t *testing.T) {
 	}
 }
 
-func TestNames(t *testing.T) {
+func TestKeysBecomeNamesThatTheStoreAccepts(t *testing.T) {
 	long := strings.Repeat("p", 263)
 	for key, name := range map[string]string{
 		"o365_token.txt":         "o365_token.txt",
@@ -146,7 +146,7 @@ func calls(double *secretstest.Server, f func()) map[string]int {
 	return after
 }
 
-func TestCalls(t *testing.T) {
+func TestEachOperationMakesTheCallsThatTheReadmeLists(t *testing.T) {
 	b, double := open(t, secretstest.Options{}, awssecrets.Options{})
 	ctx := t.Context()
 	var v core.Version
@@ -297,7 +297,7 @@ func TestTextStaysTextForThoseWhoReadItInPlace(t *testing.T) {
 	}
 }
 
-func TestWhatSecretsAreCreatedWith(t *testing.T) {
+func TestSecretsAreCreatedWithTheOptions(t *testing.T) {
 	b, double := open(t, secretstest.Options{}, awssecrets.Options{
 		KMSKeyID:    "alias/tokens",
 		Description: "tokens of the mailer",
@@ -442,7 +442,7 @@ func TestLeasesAskNoClockButTheServices(t *testing.T) {
 	}
 }
 
-func TestLeasesOfAnyLength(t *testing.T) {
+func TestALeaseEndsWhateverItsLength(t *testing.T) {
 	b, double := open(t, secretstest.Options{}, awssecrets.Options{})
 	for _, ttl := range []time.Duration{-time.Hour, 0, 1, time.Second, 100 * 24 * time.Hour} {
 		l, err := b.Acquire(t.Context(), "k", ttl)

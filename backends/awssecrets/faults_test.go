@@ -121,7 +121,7 @@ func TestARecordThatIsCreatedWhileItsAnswerIsLostIsAConflict(t *testing.T) {
 	wantRecord(t, b, "1", next)
 }
 
-func TestLeasesWhoseAnswersAreLost(t *testing.T) {
+func TestALeaseWhoseAnswerIsLostIsFoundAgain(t *testing.T) {
 	b, double := open(t, secretstest.Options{}, awssecrets.Options{})
 	double.Inject("CreateSecret", lost)
 	l, err := b.Acquire(t.Context(), "k", time.Minute)
@@ -192,7 +192,7 @@ func everyMethod(t *testing.T, b *awssecrets.Backend, l core.Lease, v core.Versi
 	return failed
 }
 
-func TestWhatTheServiceSaysStaysReadable(t *testing.T) {
+func TestAnErrorOfTheServiceStaysReachable(t *testing.T) {
 	for _, fault := range []secretstest.Fault{
 		secretstest.Throttled, secretstest.Internal, secretstest.Expired, secretstest.Denied,
 		{Status: http.StatusServiceUnavailable, Code: "ServiceUnavailable"},
@@ -226,7 +226,7 @@ func TestWhatTheServiceSaysStaysReadable(t *testing.T) {
 	}
 }
 
-func TestWhatPassesIsTriedAgain(t *testing.T) {
+func TestAPassingFaultIsTriedAgain(t *testing.T) {
 	for _, fault := range []secretstest.Fault{secretstest.Throttled, secretstest.Internal, {Drop: true}} {
 		for _, operation := range []string{
 			"CreateSecret", "GetSecretValue", "DescribeSecret", "PutSecretValue", "UpdateSecretVersionStage", "DeleteSecret", "ListSecrets",
@@ -361,7 +361,7 @@ func TestWithARecoveryWindowASecretIsGoneAndCanComeBack(t *testing.T) {
 }
 
 // The service deletes behind, and keeps the name for some seconds.
-func TestSigningInAtOnceAfterSigningOut(t *testing.T) {
+func TestAUserCanSignInRightAfterASignOut(t *testing.T) {
 	for _, window := range []int{0, 30} {
 		b, double := open(t, secretstest.Options{PurgeTime: time.Hour}, awssecrets.Options{RecoveryDays: window})
 		for _, known := range []core.Version{core.Absent, core.AnyVersion} {

@@ -56,7 +56,7 @@ func mustLoad(t *testing.T, b core.TokenBackend, key, want string) core.Version 
 	return rec.Version
 }
 
-func TestRequests(t *testing.T) {
+func TestEachOperationMakesTheFewestRequests(t *testing.T) {
 	const (
 		list, get, create, update, remove = bitwardentest.List, bitwardentest.Get, bitwardentest.Create, bitwardentest.Update, bitwardentest.Delete
 	)
@@ -232,7 +232,7 @@ func twoSecretsOfOneNameAreAnError(t *testing.T) {
 
 // What a backend remembers of a name is out of date once somebody else made
 // the secret anew, renamed it or moved it.
-func TestANameWhoseSecretIsAnother(t *testing.T) {
+func TestANameThatBelongsToAnotherSecretIsLookedUpAgain(t *testing.T) {
 	for what, change := range map[string]func(t *testing.T, s *bitwardentest.Server, secrets bitwarden.Secrets, was bitwarden.Secret){
 		"deleted and created": func(t *testing.T, s *bitwardentest.Server, secrets bitwarden.Secrets, was bitwarden.Secret) {
 			if err := secrets.Delete(t.Context(), was.ID); err != nil {
@@ -297,7 +297,7 @@ func TestANameWhoseSecretIsAnother(t *testing.T) {
 	}
 }
 
-func TestASecretThatIsGoneOnceItIsListed(t *testing.T) {
+func TestASecretThatIsDeletedAfterTheListIsAbsent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := bitwardentest.New(bitwardentest.Options{})
 		s.Add(bitwardentest.Secret{Key: "ana", Value: `"1"`})
@@ -311,7 +311,7 @@ func TestASecretThatIsGoneOnceItIsListed(t *testing.T) {
 	})
 }
 
-func TestASaveToASecretThatWasDeleted(t *testing.T) {
+func TestASaveToADeletedSecretIsAConflictOrCreatesIt(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	b, other := openFirst(t, s), openFirst(t, s)
 	v := mustSave(t, b, "ana", `"1"`, core.Absent)
@@ -353,7 +353,7 @@ func TestASaveToASecretThatWasDeleted(t *testing.T) {
 	mustLoad(t, b, "ana", `"4"`)
 }
 
-func TestASaveToASecretThatBecameAnother(t *testing.T) {
+func TestASaveToASecretThatBecameAnotherIsAConflict(t *testing.T) {
 	for _, over := range []core.Version{"its version", core.AnyVersion} {
 		s := bitwardentest.New(bitwardentest.Options{})
 		other, b := openFirst(t, s), openFirst(t, s) // b has to look, whatever the version
@@ -392,7 +392,7 @@ func openWith(t *testing.T, b *bitwarden.Backend, key, data string) *bitwarden.B
 	return b
 }
 
-func TestAnAccountThatMayOnlyRead(t *testing.T) {
+func TestAnAccountThatMayOnlyReadIsErrReadOnly(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	mustSave(t, openFirst(t, s), "ana", `"1"`, core.Absent)
 	b := open(t, s, s.NewAccount(bitwardentest.Account{ReadOnly: true}), bitwarden.Options{ProjectID: s.Project()})
@@ -414,7 +414,7 @@ func TestAnAccountThatMayOnlyRead(t *testing.T) {
 	}
 }
 
-func TestWhatIsTooLarge(t *testing.T) {
+func TestARecordThatIsTooLargeIsErrTooLarge(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	b := openFirst(t, s)
 	for what, c := range map[string]struct {
@@ -443,7 +443,7 @@ func TestWhatIsTooLarge(t *testing.T) {
 	}
 }
 
-func TestValues(t *testing.T) {
+func TestTextIsStoredAsItIsAndOtherBytesInBase64(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	b := openFirst(t, s)
 	v := mustSave(t, b, "ana", "{}", core.Absent)
@@ -469,7 +469,7 @@ func TestValues(t *testing.T) {
 	}
 }
 
-func TestNotesStay(t *testing.T) {
+func TestASaveKeepsTheNoteOfASecret(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	b := openFirst(t, s)
 	s.Add(bitwardentest.Secret{Key: "ana", Value: `"0"`, Note: "owned by team X"})
@@ -489,7 +489,7 @@ func (c curt) Update(ctx context.Context, s bitwarden.Secret) (bitwarden.Secret,
 	return bitwarden.Secret{RevisionDate: updated.RevisionDate}, err
 }
 
-func TestAClientOfAStrangers(t *testing.T) {
+func TestAClientOfAnotherAuthorIsABackend(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	b, err := bitwarden.New(curt{logIn(t, s, inProcess(s))}, bitwarden.Options{ProjectID: s.Project()})
 	if err != nil {
@@ -608,7 +608,7 @@ func TestVersionsAgreeWhateverTheDatabaseKeeps(t *testing.T) {
 // neverSet is a client that a program declares and doesn't make.
 type neverSet struct{ bitwarden.Secrets }
 
-func TestWhatNewRefuses(t *testing.T) {
+func TestNewRefusesOptionsThatCannotWork(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	secrets := logIn(t, s, inProcess(s))
 	for _, unset := range []bitwarden.Secrets{nil, (*neverSet)(nil)} {
@@ -639,7 +639,7 @@ func TestWhatNewRefuses(t *testing.T) {
 }
 
 // Absent is what a 404 says of a secret, and nothing else.
-func TestWhatIsNotAbsent(t *testing.T) {
+func TestOnlyA404IsAbsent(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	id := s.Add(bitwardentest.Secret{Key: "ana", Value: `"1"`})
 	for _, code := range []int{302, 400, 403, 405, 410, 500, 502, 503, 504} {
@@ -675,7 +675,7 @@ func TestWhatIsNotAbsent(t *testing.T) {
 	}
 }
 
-func TestPingTellsWhoMayNotSee(t *testing.T) {
+func TestPingTellsThatTheAccountMayNotSeeTheProject(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	if err := openFirst(t, s).Ping(t.Context()); err != nil {
 		t.Errorf("Ping = %v", err)

@@ -110,7 +110,7 @@ func late(ctx context.Context, t *testing.T, s *bitwardentest.Server, over core.
 	return <-done
 }
 
-func TestWhoCreatesTooLateWithdraws(t *testing.T) {
+func TestTheLaterOfTwoCreatorsWithdraws(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 10 {
 			s := bitwardentest.New(bitwardentest.Options{})
@@ -129,7 +129,7 @@ func TestWhoCreatesTooLateWithdraws(t *testing.T) {
 }
 
 // What can't be told or undone is an error, and what was written stays.
-func TestACreationThatCantBeSettled(t *testing.T) {
+func TestACreationThatCannotBeSettledIsAnErrorAndKeepsTheSecret(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := bitwardentest.New(bitwardentest.Options{})
 		err := late(t.Context(), t, s, core.Absent, func() { s.Inject(bitwardentest.Delete, bitwardentest.Unavailable()) })

@@ -21,7 +21,7 @@ const (
 	publishedName    = "2.pMS6/icTQABtulw52pq2lg==|XXbxKxDTh+mWiN1HjH2N1w==|Q6PkuT+KX/axrgN9ubD5Ajk2YNwxQkgs3WJM0S0wtG8="
 )
 
-func TestPublishedVectors(t *testing.T) {
+func TestBitwardensPublishedVectorsAreRead(t *testing.T) {
 	token, err := parseAccessToken(publishedToken + "\n")
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ func TestPublishedVectors(t *testing.T) {
 	}
 }
 
-func TestAccessTokensThatAreNone(t *testing.T) {
+func TestABrokenAccessTokenIsRefused(t *testing.T) {
 	if _, err := parseAccessToken(strings.TrimRight(publishedToken, "=")); err != nil {
 		t.Errorf("without padding: %v", err)
 	}
@@ -92,7 +92,7 @@ func newTestKey(t testing.TB, first byte) *symmetricKey {
 	return &key
 }
 
-func TestWhatIsEncryptedComesBack(t *testing.T) {
+func TestAnEncryptedTextDecryptsToItself(t *testing.T) {
 	key := newTestKey(t, 0)
 	for n := range 50 {
 		plain := bytes.Repeat([]byte{byte(n)}, n)
@@ -106,7 +106,7 @@ func TestWhatIsEncryptedComesBack(t *testing.T) {
 	}
 }
 
-func TestWhatWasTamperedWithIsErrDecrypt(t *testing.T) {
+func TestAChangedEncStringIsErrDecrypt(t *testing.T) {
 	key, other := newTestKey(t, 0), newTestKey(t, 1)
 	whole := key.encrypt([]byte("a token cache, of more than one block"))
 	broken := map[string]string{
@@ -157,7 +157,7 @@ func TestWhatWasTamperedWithIsErrDecrypt(t *testing.T) {
 	}
 }
 
-func TestTheMACIsLookedAtFirst(t *testing.T) {
+func TestTheMACIsCheckedBeforeThePadding(t *testing.T) {
 	key := newTestKey(t, 0)
 	// Of the last block's predecessor, every change of the last byte but a few
 	// breaks the padding; whoever changes it must not learn which.

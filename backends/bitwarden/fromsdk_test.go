@@ -224,7 +224,7 @@ func TestTheSDKsSecretsAreABackend(t *testing.T) {
 	}
 }
 
-func TestTheSDKsErrors(t *testing.T) {
+func TestTheSDKsErrorsAreClassified(t *testing.T) {
 	sdk, secrets := fromSDK()
 	missing := "77777777-0000-4000-8000-000000000000"
 	for what, call := range map[string]func() error{
@@ -270,7 +270,7 @@ func TestTheSDKsErrors(t *testing.T) {
 	}
 }
 
-func TestLeavingACallOfTheSDK(t *testing.T) { synctest.Test(t, leavingACallOfTheSDK) }
+func TestACallerMayLeaveACallOfTheSDK(t *testing.T) { synctest.Test(t, leavingACallOfTheSDK) }
 
 func leavingACallOfTheSDK(t *testing.T) {
 	sdk, secrets := fromSDK()

@@ -61,7 +61,7 @@ func wantLogins(t *testing.T, s *bitwardentest.Server, want int) {
 	}
 }
 
-func TestTheFiveCalls(t *testing.T) {
+func TestTheFiveCallsDoWhatTheirNamesSay(t *testing.T) {
 	ctx := t.Context()
 	s := bitwardentest.New(bitwardentest.Options{})
 	secrets := logIn(t, s, inProcess(s))
@@ -176,7 +176,7 @@ func TestOneLoginInTheLifeOfAState(t *testing.T) {
 	})
 }
 
-func TestAStateFileThatIsNoGoodCostsALogin(t *testing.T) {
+func TestABrokenStateFileCostsOneLogin(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	o := inProcess(s)
 	o.StateFile = filepath.Join(t.TempDir(), "state")
@@ -220,7 +220,7 @@ func TestAStateFileThatIsNoGoodCostsALogin(t *testing.T) {
 
 }
 
-func TestAStateFileThatCantBeWritten(t *testing.T) {
+func TestAStateFileThatCannotBeWrittenIsAnError(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	o := inProcess(s)
 	o.StateFile = filepath.Join(t.TempDir(), "no directory", "state")
@@ -272,7 +272,7 @@ func TestAShortLoginIsRenewedAtNineTenths(t *testing.T) {
 	})
 }
 
-func TestALoginThatIsRefusedEachTime(t *testing.T) {
+func TestALoginThatIsRefusedAgainAndAgainEndsInAnError(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	secrets := logIn(t, s, inProcess(s))
 	s.OnRequest(func(r bitwardentest.Route) bitwardentest.Fault {
@@ -290,7 +290,7 @@ func TestALoginThatIsRefusedEachTime(t *testing.T) {
 }
 
 // How long a login lasts is known; when it ends, by whose clock, is not.
-func TestAServerWhoseClockIsWrong(t *testing.T) {
+func TestALoginLastsAsLongAsTheServerSaysWhateverItsClock(t *testing.T) {
 	for _, ahead := range []time.Duration{-2 * time.Hour, 2 * time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			s := bitwardentest.New(bitwardentest.Options{Clock: func() time.Time { return time.Now().Add(ahead) }})
@@ -306,7 +306,7 @@ func TestAServerWhoseClockIsWrong(t *testing.T) {
 	}
 }
 
-func TestALoginThatIsOverAsItBegins(t *testing.T) {
+func TestALoginThatHasExpiredAtOnceIsAnError(t *testing.T) {
 	for _, lifetime := range []time.Duration{time.Second / 2, -time.Hour} {
 		s := bitwardentest.New(bitwardentest.Options{Lifetime: lifetime})
 		if secrets, err := bitwarden.Login(t.Context(), s.AccessToken(), inProcess(s)); err == nil || secrets != nil {
@@ -386,7 +386,7 @@ func TestALoginThatCantBeRenewedServesUntilItsEnd(t *testing.T) {
 	})
 }
 
-func TestARenewalWhoseCallerLeavesIsAnothers(t *testing.T) {
+func TestARenewalGoesOnWhenItsCallerLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := bitwardentest.New(bitwardentest.Options{})
 		secrets := logIn(t, s, inProcess(s))
@@ -420,7 +420,7 @@ func TestARenewalWhoseCallerLeavesIsAnothers(t *testing.T) {
 	})
 }
 
-func TestWaitingAsTold(t *testing.T) {
+func TestARequestWaitsAsLongAsTheServerAsks(t *testing.T) {
 	const s1, s2 = time.Second, 2 * time.Second
 	throttled, list := bitwardentest.Throttled, bitwardentest.List
 	unavailable := func(after string) bitwardentest.Fault {
@@ -490,7 +490,7 @@ func TestADateToRetryAfter(t *testing.T) {
 	})
 }
 
-func TestAllWaitTogether(t *testing.T) {
+func TestAllRequestsWaitWhenTheServerAsksOneToWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := bitwardentest.New(bitwardentest.Options{RequestsPerSecond: 5})
 		secrets := logIn(t, s, inProcess(s))
@@ -589,7 +589,7 @@ func TestCredentialsStayOnTheirServer(t *testing.T) {
 	}
 }
 
-func TestLoginsThatFail(t *testing.T) {
+func TestEachKindOfFailedLoginHasItsError(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	o := inProcess(s)
 	token := s.AccessToken()
@@ -639,7 +639,7 @@ func is(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
 }
 
-func TestWhatCantBeDecryptedIsErrDecrypt(t *testing.T) {
+func TestASecretThatCannotBeDecryptedIsErrDecrypt(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	other := bitwardentest.New(bitwardentest.Options{})
 	secrets := logIn(t, s, inProcess(s))
@@ -663,7 +663,7 @@ func TestWhatCantBeDecryptedIsErrDecrypt(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoAnswer(t *testing.T) {
+func TestABrokenAnswerIsAnError(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	secrets := logIn(t, s, inProcess(s))
 	id := s.Add(bitwardentest.Secret{Key: "ana", Value: "x"})
@@ -704,7 +704,7 @@ func TestWhatIsNoAnswer(t *testing.T) {
 	}
 }
 
-func TestAnAnswerWithoutEnd(t *testing.T) {
+func TestAnEndlessAnswerIsCutOff(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	o := inProcess(s)
 	inner := o.HTTPClient.Transport

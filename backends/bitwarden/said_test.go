@@ -36,7 +36,7 @@ func wantClean(t *testing.T, what string, err error, secrets ...string) {
 	}
 }
 
-func TestWhatAServerRepeatsOfARequestIsNotShown(t *testing.T) {
+func TestSecretsThatAServerRepeatsAreNotShown(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	o := inProcess(s)
 	token := s.AccessToken()
@@ -103,7 +103,7 @@ func TestWhatAServerRepeatsOfARequestIsNotShown(t *testing.T) {
 	wantClean(t, "ids of duplicates", &bitwarden.DuplicateError{Name: "ana", IDs: []string{"a" + escapes, "b"}})
 }
 
-func TestWhatTheSDKRepeatsIsNotShown(t *testing.T) {
+func TestSecretsThatTheSDKRepeatsAreNotShown(t *testing.T) {
 	sdk, secrets := fromSDK()
 	const jwt = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbmEifQ.c2ln"
 	sdk.err = errors.New(`API error: Received error message from server: [400 Bad Request] {"message":"Bearer ` + jwt + ` client_secret=4711abc"}` + escapes)
@@ -120,7 +120,7 @@ func TestWhatTheSDKRepeatsIsNotShown(t *testing.T) {
 	}
 }
 
-func TestAnAnswerAboutAnotherSecretIsNone(t *testing.T) {
+func TestAnAnswerAboutAnotherSecretIsRefused(t *testing.T) {
 	s := bitwardentest.New(bitwardentest.Options{})
 	secrets := logIn(t, s, inProcess(s))
 	b, err := bitwarden.New(secrets, bitwarden.Options{ProjectID: s.Project()})

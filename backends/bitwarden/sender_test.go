@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestWhoseHTTPClient(t *testing.T) {
+func TestTheUsersHTTPClientIsUsedAndNotChanged(t *testing.T) {
 	if got := newSender(nil).http.Timeout; got != 30*time.Second {
 		t.Errorf("without a client of the user's a request has %v, want 30 seconds", got)
 	}

@@ -90,7 +90,7 @@ var awkward = []string{
 	"#", " # comment", "a=b", "export A=b", "$", "${", "%%",
 }
 
-func TestWhateverIsSavedIsLoaded(t *testing.T) {
+func TestEverySavedRecordIsLoaded(t *testing.T) {
 	everywhere(t, func(t *testing.T, o env.Options) {
 		b := open(t, o)
 		keep := save(t, b, "neighbour", "stays", core.Absent)
@@ -183,7 +183,7 @@ func TestAllBackendsOfOnePlaceAreOneStore(t *testing.T) {
 	})
 }
 
-func TestARelativePathMeansTheDirectoryOfItsDay(t *testing.T) {
+func TestARelativePathMeansTheDirectoryAtTheTimeOfNew(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	relative := open(t, env.Options{DotEnv: ".env"})
@@ -195,7 +195,7 @@ func TestARelativePathMeansTheDirectoryOfItsDay(t *testing.T) {
 	}
 }
 
-func TestVersionsFollowSavesAndStrangers(t *testing.T) {
+func TestAChangeByAnotherProgramChangesTheVersion(t *testing.T) {
 	p := prefix(t)
 	b := open(t, env.Options{Prefix: p})
 	seen := []core.Version{save(t, b, "k", "same", core.Absent)}
@@ -238,7 +238,7 @@ func TestAnEmptyVariableIsCorruptNotAbsent(t *testing.T) {
 	}
 }
 
-func TestWhatIsTooLargeSaysBothNumbers(t *testing.T) {
+func TestAnErrorOfSizeTellsTheSizeAndTheLimit(t *testing.T) {
 	everywhere(t, func(t *testing.T, o env.Options) {
 		b := open(t, o)
 		longest := strings.Repeat("/", core.MaxKeyLen)
@@ -308,7 +308,7 @@ func TestReadOnlyReadsOnly(t *testing.T) {
 	})
 }
 
-func TestKeysNeedsAPrefixAndPassesStrangersBy(t *testing.T) {
+func TestKeysNeedsAPrefixAndSkipsOtherVariables(t *testing.T) {
 	everywhere(t, func(t *testing.T, o env.Options) {
 		b := open(t, o)
 		want := []string{"O365TOKEN", "__reserved", "a/../b", "ana@contoso.com", "o365token", "x%41", strings.Repeat("é", 75)}
@@ -354,7 +354,7 @@ func TestNewRefusesPrefixesNoNameCanBeginWith(t *testing.T) {
 	}
 }
 
-func TestACallerWhoIsGoneChangesNothing(t *testing.T) {
+func TestACallWithAContextThatIsDoneChangesNothing(t *testing.T) {
 	everywhere(t, func(t *testing.T, o env.Options) {
 		b := open(t, o)
 		save(t, b, "k", "1", core.Absent)
@@ -379,7 +379,7 @@ func TestACallerWhoIsGoneChangesNothing(t *testing.T) {
 	})
 }
 
-func TestEveryMethodRefusesWhatIsNoKey(t *testing.T) {
+func TestEveryMethodRefusesAnInvalidKey(t *testing.T) {
 	b := open(t, env.Options{Prefix: prefix(t)})
 	for _, key := range []string{"", "a\x00b", "\xff", strings.Repeat("k", 151)} {
 		for name, call := range calls(t.Context(), b, key) {

@@ -7,7 +7,7 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-func TestNamesAreWhatOthersWrote(t *testing.T) {
+func TestNamesAreThoseThatPythonO365Wrote(t *testing.T) {
 	for _, c := range []struct {
 		where, key, name string
 		naming           naming

@@ -156,7 +156,7 @@ func TestALongPrefixRefusesOnlyTheKeysItLeavesNoRoomFor(t *testing.T) {
 	}
 }
 
-func TestStrangersFilesAreNoKeys(t *testing.T) {
+func TestFilesOfOtherProgramsAreNoKeys(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, dir, Options{Prefix: "app-"})
 	save(t, b, "mine", record(1, 0), core.Absent)
@@ -236,7 +236,7 @@ func TestLoadWaitsOutAWriterInPlace(t *testing.T) {
 	})
 }
 
-func TestWhatIsNoFileIsAnErrorOfItsOwn(t *testing.T) {
+func TestARecordThatIsNoFileIsAnErrorOfItsOwn(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "k"), 0o700); err != nil {
 		t.Fatal(err)
@@ -253,7 +253,7 @@ func TestWhatIsNoFileIsAnErrorOfItsOwn(t *testing.T) {
 	wantFiles(t, dir)
 }
 
-func TestADirectoryThatIsALinkToNowhere(t *testing.T) {
+func TestADirectoryThatIsALinkToNowhereIsNamedInTheError(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "tokens")
 	if err := os.Symlink("unmounted", dir); err != nil {
 		t.Skip(err)
@@ -361,7 +361,7 @@ func TestASaveGoesOnWhereItsTemporaryWasRemoved(t *testing.T) {
 	}
 }
 
-func TestASaveClearsAwayWhatStandsWhereItsTemporaryGoes(t *testing.T) {
+func TestASaveRemovesAFileInThePlaceOfItsTemporary(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, dir, Options{})
 	save(t, b, "k", record(1, 0), core.Absent)
@@ -445,7 +445,7 @@ func TestPingLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestAStuckSaverIsWaitedForOnlySoLong(t *testing.T) {
+func TestAWaitForAStuckSaveHasALimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		b := open(t, dir, Options{})
@@ -476,7 +476,7 @@ func TestAStuckSaverIsWaitedForOnlySoLong(t *testing.T) {
 	})
 }
 
-func TestALockOfExistenceIsBrokenOnce(t *testing.T) {
+func TestAnAbandonedLockFileIsBrokenByOneProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		b := open(t, dir, Options{NoFileLocks: true})
@@ -568,7 +568,7 @@ func TestAFreeLeaseIsTakenWithoutTheLock(t *testing.T) {
 }
 
 // A dead holder's lease is taken over under the lock, and a free one without it.
-func TestOfManyWhoWantADeadHoldersLeaseOneGetsIt(t *testing.T) {
+func TestOfManyThatWantADeadHoldersLeaseOneGetsIt(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, dir, Options{})
 	save(t, b, "k", record(1, 0), core.Absent)

@@ -22,7 +22,7 @@ import (
 	"github.com/graphtoken/graphtoken/internal/testkit/peer"
 )
 
-func TestARemovedLockFileLetsNobodyIn(t *testing.T) {
+func TestARemovedLockFileLetsNoSecondProcessIn(t *testing.T) {
 	dir := t.TempDir()
 	a, b := open(t, dir, Options{}), open(t, dir, Options{})
 	save(t, a, "k", record(0, 0), core.Absent)
@@ -265,7 +265,7 @@ func TestPingNamesADirectoryThatOthersCanWrite(t *testing.T) {
 	}
 }
 
-func TestWhatRootDoesLocksNobodyOut(t *testing.T) {
+func TestFilesThatRootCreatesStayUsableByTheOwner(t *testing.T) {
 	if os.Geteuid() != 0 {
 		peer.Wanted(t, "root", "run the tests as root")
 	}

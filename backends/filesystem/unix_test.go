@@ -25,7 +25,7 @@ func wantMode(t *testing.T, path string, want fs.FileMode) {
 }
 
 // Not parallel: the umask is the process's.
-func TestModes(t *testing.T) {
+func TestNewFilesAndDirectoriesArePrivateWhateverTheUmask(t *testing.T) {
 	for _, umask := range []int{0, 0o022, 0o077} {
 		func() {
 			defer syscall.Umask(syscall.Umask(umask))
@@ -48,7 +48,7 @@ func TestModes(t *testing.T) {
 	}
 }
 
-func TestModesOfWhatWasThere(t *testing.T) {
+func TestExistingFilesAndDirectoriesKeepTheirModes(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -106,7 +106,7 @@ func TestALinkIsWrittenThrough(t *testing.T) {
 	}
 }
 
-func TestALinkInACircle(t *testing.T) {
+func TestALinkInACircleIsAnErrorAndNotAbsent(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Symlink("k", filepath.Join(dir, "k")); err != nil {
 		t.Fatal(err)

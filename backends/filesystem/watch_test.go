@@ -11,7 +11,7 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-func TestAllWhoWaitForARecordAreWokenByItsSave(t *testing.T) {
+func TestASaveWakesAllWaitersForItsRecord(t *testing.T) {
 	const backends, each = 4, 25
 	dir := t.TempDir()
 	b := open(t, dir, Options{})

@@ -69,7 +69,7 @@ func TestASaveThatIsLostIsAnError(t *testing.T) {
 	})
 }
 
-func TestLeasesWhoseAnswersAreLost(t *testing.T) {
+func TestALeaseWhoseAnswerIsLostIsFoundAgain(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *firestoretest.Server) {
 		b, _, w := open(t, s, firestore.Options{})
 		for _, code := range lostAnswers {
@@ -109,7 +109,7 @@ func TestLeasesWhoseAnswersAreLost(t *testing.T) {
 	})
 }
 
-func TestADeleteWhoseAnswerIsLost(t *testing.T) {
+func TestADeleteWhoseAnswerIsLostSucceeds(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *firestoretest.Server) {
 		for _, whole := range []bool{false, true} {
 			b, _, w := open(t, s, firestore.Options{DeleteDocuments: whole})
@@ -152,7 +152,7 @@ func TestContentionIsTriedAgain(t *testing.T) {
 
 // Not even a database that isn't there (NotFound) or is in Datastore mode
 // (FailedPrecondition) is taken for an absent record, a conflict or a held lease.
-func TestWhatAServerSaysStaysReadable(t *testing.T) {
+func TestAnErrorOfTheServerStaysReachable(t *testing.T) {
 	server := firestoretest.Double(t)
 	for _, code := range []codes.Code{
 		codes.PermissionDenied, codes.Unauthenticated, codes.NotFound, codes.FailedPrecondition, codes.AlreadyExists, codes.Aborted, codes.InvalidArgument,

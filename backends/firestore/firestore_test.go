@@ -30,7 +30,7 @@ func collection(t testing.TB) string {
 
 var collections sync.Map // by test
 
-func TestNewRefusesWhatCantBe(t *testing.T) {
+func TestNewRefusesOptionsThatCannotWork(t *testing.T) {
 	client := firestoretest.Double(t).Client(t, "")
 	for name, c := range map[string]struct {
 		client     *gcp.Client
@@ -238,7 +238,7 @@ func TestWholeDocumentsAreDeletedWhenAsked(t *testing.T) {
 	})
 }
 
-func TestWhatAFieldHolds(t *testing.T) {
+func TestAFieldIsARecordOrAnErrorThatSaysWhyNot(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *firestoretest.Server) {
 		b, documents, _ := open(t, s, firestore.Options{})
 		for _, c := range []struct {
@@ -374,7 +374,7 @@ func TestKeysComeByTheHundred(t *testing.T) {
 	})
 }
 
-func TestCallsThatAreMade(t *testing.T) {
+func TestEachOperationMakesTheCallsThatTheReadmeLists(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *firestoretest.Server) {
 		b, _, w := open(t, s, firestore.Options{})
 		ctx := t.Context()

@@ -35,7 +35,7 @@ func save(t *testing.T, b *memory.Backend, key, data string, known core.Version)
 	return v
 }
 
-func TestNothingAliasesTheCallersSlices(t *testing.T) {
+func TestNoSliceIsSharedWithTheCaller(t *testing.T) {
 	b := open(t)
 	mine := []byte("saved")
 	if _, err := b.Save(t.Context(), "k", core.Record{Data: mine, Version: core.AnyVersion}); err != nil {
@@ -95,7 +95,7 @@ func TestSaveReplacesOnlyTheVersionItIsGiven(t *testing.T) {
 	}
 }
 
-func TestModifiedIsWhenItWasSaved(t *testing.T) {
+func TestModifiedIsTheTimeOfTheSave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := open(t)
 		save(t, b, "k", "1", core.Absent)
@@ -108,7 +108,7 @@ func TestModifiedIsWhenItWasSaved(t *testing.T) {
 	})
 }
 
-func TestACallerWhoIsGoneChangesNothing(t *testing.T) {
+func TestACallWithAContextThatIsDoneChangesNothing(t *testing.T) {
 	b := open(t)
 	save(t, b, "k", "1", core.Absent)
 	gone, cancel := context.WithCancel(t.Context())
@@ -131,7 +131,7 @@ func TestACallerWhoIsGoneChangesNothing(t *testing.T) {
 	}
 }
 
-func TestEveryMethodRefusesWhatIsNoKey(t *testing.T) {
+func TestEveryMethodRefusesAnInvalidKey(t *testing.T) {
 	b := open(t)
 	for _, key := range []string{"", "a\x00b", "\xff", strings.Repeat("k", 151)} {
 		for name, call := range calls(t.Context(), b, key) {
@@ -259,7 +259,7 @@ func TestARefreshThatFailsKeepsItsError(t *testing.T) {
 	}
 }
 
-func TestKeysListsWhatIsStoredAndLetsTheLoopDelete(t *testing.T) {
+func TestKeysListsStoredRecordsAndLetsTheLoopDelete(t *testing.T) {
 	b := open(t)
 	want := []string{"a", "ana@contoso.com", "Ü/../x"}
 	for _, key := range want {

@@ -118,7 +118,7 @@ func amid(t *testing.T, connect func() goredis.UniversalClient, happen func(work
 }
 
 // What a replica reads may be behind; that it can't be written to must show.
-func TestAReplicaIsNoStore(t *testing.T) {
+func TestAClientThatReadsFromAReplicaIsRefused(t *testing.T) {
 	master := redistest.Start(t)
 	host, port, _ := strings.Cut(master.Addr, ":")
 	replica := redistest.Start(t, "--replicaof", host+" "+port)
@@ -137,7 +137,7 @@ func TestAReplicaIsNoStore(t *testing.T) {
 	}
 }
 
-func TestAServerThatLoadsIsNotEmpty(t *testing.T) {
+func TestAServerThatIsLoadingIsNotTakenForEmpty(t *testing.T) {
 	// It reads a file that it wrote when it was stopped, key by key, and answers in between.
 	server := redistest.Start(t, "--appendonly", "no", "--save", "3600 1",
 		"--key-load-delay", "5000", "--loading-process-events-interval-bytes", "1024")

@@ -52,7 +52,7 @@ func save(t testing.TB, b *redis.Backend, key, data string, known core.Version) 
 	return v
 }
 
-func TestNewRefusesWhatWouldAnswerWrongly(t *testing.T) {
+func TestNewRefusesClientsThatWouldAnswerWrongly(t *testing.T) {
 	one := goredis.NewClient(&goredis.Options{})
 	for name, k := range map[string]struct {
 		client goredis.UniversalClient
@@ -168,7 +168,7 @@ func TestModifiedIsTheServersClock(t *testing.T) {
 	}
 }
 
-func TestAStrangersKeyIsCorruptRatherThanAbsent(t *testing.T) {
+func TestAKeyOfAnotherProgramIsCorruptAndNotAbsent(t *testing.T) {
 	b, client := open(t, redistest.Start(t).Addr)
 	for kind, make := range map[string]*goredis.Cmd{
 		"a string":          client.Do(t.Context(), "SET", "{a string}", "x"),
@@ -193,7 +193,7 @@ func TestAStrangersKeyIsCorruptRatherThanAbsent(t *testing.T) {
 	}
 }
 
-func TestOneRoundTripEach(t *testing.T) {
+func TestEachOperationIsOneRoundTrip(t *testing.T) {
 	trips := new(counter)
 	b, _ := open(t, redistest.Start(t).Addr, trips)
 	v := save(t, b, "k", "1", core.Absent)
@@ -252,7 +252,7 @@ func TestOneRoundTripEach(t *testing.T) {
 // large is a record too large to go through a script.
 func large(data string) string { return strings.Repeat(data, 100<<10/len(data)) }
 
-func TestALargeSaveLeavesNothingBehind(t *testing.T) {
+func TestALargeSaveLeavesNoOtherField(t *testing.T) {
 	b, client := open(t, redistest.Start(t).Addr)
 	fields := func(key string) int64 {
 		n, err := client.HLen(t.Context(), "{"+key+"}").Result()
@@ -367,7 +367,7 @@ func TestASaveWhoseAnswerIsLostIsNoConflictWithItself(t *testing.T) {
 	}
 }
 
-func TestWhatAServerSaysStaysReadable(t *testing.T) {
+func TestAnErrorOfTheServerStaysReachable(t *testing.T) {
 	server := miniredis.RunT(t)
 	client := goredis.NewClient(&goredis.Options{Addr: server.Addr(), MaxRetries: -1})
 	defer client.Close()
@@ -420,7 +420,7 @@ func TestAServerWithoutScriptsDoesntQuoteTheRecord(t *testing.T) {
 	}
 }
 
-func TestAFullServerKeepsWhatItHas(t *testing.T) {
+func TestAFullServerKeepsItsRecords(t *testing.T) {
 	b, client := open(t, redistest.Start(t).Addr)
 	versions := map[string]core.Version{}
 	for _, key := range []string{"small", "large"} {
@@ -445,7 +445,7 @@ func TestAFullServerKeepsWhatItHas(t *testing.T) {
 	}
 }
 
-func TestASaveThatIsForbiddenLeavesNothing(t *testing.T) {
+func TestAForbiddenSaveStoresNothing(t *testing.T) {
 	server := redistest.Start(t)
 	server.CLI(t, "acl", "setuser", "timeless", "on", ">secret", "allkeys", "allchannels", "+@all", "-time")
 	client := goredis.NewClient(&goredis.Options{Addr: server.Addr, Username: "timeless", Password: "secret"})

@@ -18,7 +18,7 @@ import (
 
 // Programs of the time before frameworks, and some drivers' defaults, switch
 // autocommit off.
-func TestWhatASessionWithoutAutocommitSavesIsThere(t *testing.T) {
+func TestASaveInASessionWithoutAutocommitIsCommitted(t *testing.T) {
 	d := startMariaDB(t)
 	root := d.connect(t)
 	for _, s := range []string{
@@ -166,7 +166,7 @@ func wantAbsent(t *testing.T, b *Backend, key string) {
 // poolOnly is a pool that can't begin a transaction.
 type poolOnly struct{ gorm.ConnPool }
 
-func TestAPoolThatCantCommitSaysSo(t *testing.T) {
+func TestAPoolThatCannotCommitIsAnError(t *testing.T) {
 	d := starters["mariadb"](t)
 	d.dsn += "?autocommit=0"
 	o := Options{Table: newTable()}

@@ -18,7 +18,7 @@ import (
 // The grants that README asks for are enough, and none is too many. The table
 // is in a schema of its own, since everybody may do everything in MariaDB's
 // database test.
-func TestGrants(t *testing.T) {
+func TestTheGrantsOfTheReadmeAreEnoughAndNotTooMany(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"postgres", "mariadb"} {
 		t.Run(name, func(t *testing.T) {
@@ -132,7 +132,7 @@ func (u user) backend(t *testing.T, table string) *Backend {
 
 // The grants that README asks for on Django's table are enough, and none is too
 // many.
-func TestGrantsOnDjangosTable(t *testing.T) {
+func TestTheGrantsOnDjangosTableAreEnoughAndNotTooMany(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"postgres", "mariadb"} {
 		t.Run(name, func(t *testing.T) {

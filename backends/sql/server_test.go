@@ -51,7 +51,7 @@ func TestConformanceWhereWaitersListen(t *testing.T) {
 	conform(t, d, Options{Prefix: "équipe/", Listen: ListenWithPgx(d.dsn)})
 }
 
-func TestOtherConnections(t *testing.T) {
+func TestConnectionsWithOtherSettingsWork(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ database, suffix string }{
 		"pgbouncer's":    {"postgres", " default_query_exec_mode=simple_protocol"},

@@ -105,7 +105,7 @@ func TestEveryOperationIsOneStatement(t *testing.T) {
 }
 
 // A connection can break after the database has done what it was told.
-func TestAnAnswerThatIsLostIsFoundAgain(t *testing.T) {
+func TestASaveWhoseAnswerIsLostIsFoundAgain(t *testing.T) {
 	everyDatabase(t, func(t *testing.T, d database) {
 		b, w := d.openWired(t, Options{Table: newTable()})
 		deafly := func(data string, v core.Version) core.Version {
@@ -151,7 +151,7 @@ func TestAnAnswerThatIsLostIsFoundAgain(t *testing.T) {
 	})
 }
 
-func TestNothingStaysOfARecordOrALease(t *testing.T) {
+func TestADeletedRecordAndAReleasedLeaseLeaveNoRow(t *testing.T) {
 	everyDatabase(t, func(t *testing.T, d database) {
 		table, db := newTable(), d.connect(t)
 		b := d.open(t, Options{Table: table})
@@ -208,7 +208,7 @@ func TestModifiedIsTheDatabasesTime(t *testing.T) {
 	})
 }
 
-func TestPrefixesSeeOnlyTheirOwn(t *testing.T) {
+func TestABackendSeesOnlyTheRecordsOfItsPrefix(t *testing.T) {
 	everyDatabase(t, func(t *testing.T, d database) {
 		table := newTable()
 		a, b := d.open(t, Options{Table: table, Prefix: "a:"}), d.open(t, Options{Table: table, Prefix: "b:"})
@@ -236,7 +236,7 @@ func TestPrefixesSeeOnlyTheirOwn(t *testing.T) {
 
 // What the files in ddl make is what Migrate makes, column by column as the
 // database tells it.
-func TestMigrateMakesWhatTheFilesMake(t *testing.T) {
+func TestMigrateMakesTheTableOfTheDDLFiles(t *testing.T) {
 	everyDatabase(t, func(t *testing.T, d database) {
 		db := d.connect(t)
 		file, err := os.ReadFile(dialects[d.name].ddl)
@@ -313,7 +313,7 @@ func TestWithoutATableThereIsAnError(t *testing.T) {
 }
 
 // Databases quote what a column of another type doesn't take.
-func TestAStrangersValueIsNotQuoted(t *testing.T) {
+func TestAValueOfAnotherProgramIsNotQuotedInErrors(t *testing.T) {
 	d, o := startSQLite(t), Options{Table: newTable()}
 	b := d.open(t, o)
 	save(t, b, "k", "1", core.AnyVersion)
@@ -323,7 +323,7 @@ func TestAStrangersValueIsNotQuoted(t *testing.T) {
 	}
 }
 
-func TestAStrangersTableDoesntQuoteTheRecord(t *testing.T) {
+func TestAnErrorOfAnotherTableDoesNotQuoteTheRecord(t *testing.T) {
 	everyDatabase(t, func(t *testing.T, d database) {
 		if d.name == "sqlite" {
 			return // any column takes anything
@@ -394,7 +394,7 @@ func TestAReadOnlyDatabaseSaysSo(t *testing.T) {
 	})
 }
 
-func TestNewRefusesWhatCantWork(t *testing.T) {
+func TestNewRefusesOptionsThatCannotWork(t *testing.T) {
 	db := startSQLite(t).connect(t)
 	if err := db.Transaction(func(tx *gorm.DB) error {
 		if _, err := New(tx, Options{}); err == nil {
@@ -441,7 +441,7 @@ func (p *preparer) PrepareContext(ctx context.Context, query string) (*stdsql.St
 	return p.ConnPool.PrepareContext(ctx, query)
 }
 
-func TestAnothersContextIsNoneOfOurs(t *testing.T) {
+func TestAContextErrorOfTheDatabaseIsNotTheCallers(t *testing.T) {
 	everyDatabase(t, func(t *testing.T, d database) {
 		table := newTable()
 		d.open(t, Options{Table: table})
@@ -463,7 +463,7 @@ func TestAnothersContextIsNoneOfOurs(t *testing.T) {
 
 // MySQL and MariaDB are one dialect, with what both have: no RETURNING, which
 // MySQL lacks, and no name for an inserted row, which MariaDB lacks.
-func TestMySQLIsToldWhatMariaDBHasToo(t *testing.T) {
+func TestMySQLGetsOnlyStatementsThatMariaDBAcceptsToo(t *testing.T) {
 	said := fmt.Sprint(dialects["mysql"].statements("t", false))
 	if found := regexp.MustCompile(`(?i)returning|as new|on conflict|\$1|[^@]@[^@]`).FindString(said); found != "" {
 		t.Errorf("there is %q in\n%s", found, said)

@@ -48,7 +48,7 @@ func isWoken(woken <-chan struct{}) bool {
 	}
 }
 
-func TestAllWhoWaitShareOneLine(t *testing.T) {
+func TestAllWaitersShareOneListeningConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, w := newLine()
 		a, leaveA := w.join("a")
@@ -103,7 +103,7 @@ func TestAllWhoWaitShareOneLine(t *testing.T) {
 	})
 }
 
-func TestALineThatBreaksIsDialledAgain(t *testing.T) {
+func TestAListeningConnectionThatBreaksIsOpenedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, w := newLine()
 		woken, leave := w.join("a")
@@ -135,7 +135,7 @@ func TestALineThatBreaksIsDialledAgain(t *testing.T) {
 	})
 }
 
-func TestALineThatNeverHoldsIsntDialledInALoop(t *testing.T) {
+func TestAListeningConnectionThatAlwaysBreaksIsNotOpenedInALoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
 		w := &wakes{listen: func(context.Context, string, func(string)) error { calls.Add(1); return nil }}
@@ -164,7 +164,7 @@ func (m *mute) QueryContext(ctx context.Context, _ string, _ ...any) (*stdsql.Ro
 	return nil, ctx.Err()
 }
 
-func TestAWaiterNeedntStayWithADatabaseThatDoesntAnswer(t *testing.T) {
+func TestAWaiterCanLeaveADatabaseThatDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(mute)
 		b := &Backend{pool: m, sql: dialects["sqlite"].statements("t", false)}

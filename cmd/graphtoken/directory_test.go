@@ -88,7 +88,7 @@ func TestAStoreWhereOthersCanWriteIsRefused(t *testing.T) {
 	}
 }
 
-func TestADirectoryIsNotRefusedForWhatIsAboveIt(t *testing.T) {
+func TestADirectoryIsNotRefusedBecauseOfItsParents(t *testing.T) {
 	w := newWorld(t)
 	above := w.mkdir("above", 0o777|os.ModeSticky)
 	w.set("GRAPHTOKEN_STORE=file://" + above + "/own/tokens")
@@ -101,7 +101,7 @@ func TestADirectoryIsNotRefusedForWhatIsAboveIt(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeSavedIsNotAskedFor(t *testing.T) {
+func TestTokensThatCannotBeSavedAreNotAskedFor(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		block func(t *testing.T, w *world)

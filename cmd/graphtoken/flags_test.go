@@ -212,7 +212,7 @@ func TestEveryApplicationAndProviderIsInTheStatus(t *testing.T) {
 	w.fails(3, "status", "--user", ana, "--client-id", "app-1")
 }
 
-func TestLogoutPassesNoApplicationOver(t *testing.T) {
+func TestLogoutSignsOutOfEveryApplication(t *testing.T) {
 	w := newWorld(t)
 	w.set("GRAPHTOKEN_AUTHORITY=")
 	w.hold(entry{ana, microsoft, "common", "app-1", "a"}, entry{ana, microsoft, "common", "app-2", "b"}, entry{bo, microsoft, "common", "app-1", "c"})

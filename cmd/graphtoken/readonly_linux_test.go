@@ -9,7 +9,7 @@ import (
 
 // A secret that Kubernetes mounts: the directory is for everybody by its mode, and
 // nobody can write there.
-func TestAReadOnlyFileSystemIsNobodysToWrite(t *testing.T) {
+func TestARecordOnAReadOnlyFileSystemNeedsNoSafeDirectory(t *testing.T) {
 	w := newWorld(t)
 	w.login(ana)
 	token := w.ok("token")

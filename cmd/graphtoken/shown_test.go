@@ -208,7 +208,7 @@ func nothingUnfit(t *testing.T, r result) {
 	}
 }
 
-func TestWhatOthersWroteReachesNoTerminalRaw(t *testing.T) {
+func TestTextOfOthersReachesTheTerminalCleaned(t *testing.T) {
 	w := newWorld(t)
 	w.set("GRAPHTOKEN_AUTHORITY=")
 	ours := entry{hostile + "1", microsoft, "realm" + hostile, "client" + hostile, "a"}
@@ -231,7 +231,7 @@ func TestWhatOthersWroteReachesNoTerminalRaw(t *testing.T) {
 	}
 }
 
-func TestWhatAProviderAnswersReachesNoTerminalRaw(t *testing.T) {
+func TestTheProvidersTextReachesTheTerminalCleaned(t *testing.T) {
 	w := newWorld(t)
 	signedIn(w)
 	text, err := json.Marshal(map[string]string{"error": "invalid_request", "error_description": hostile})

@@ -52,7 +52,7 @@ var asking = []struct {
 	}, func(_ *testing.T, w *world) *process { return w.start("login", "--client-credentials") }, tokencache.Query{App: true}},
 }
 
-func TestNoSignalLosesWhatTheProviderAnswered(t *testing.T) {
+func TestNoSignalLosesTheProvidersAnswer(t *testing.T) {
 	for _, signal := range []struct {
 		name string
 		sent []syscall.Signal
@@ -132,7 +132,7 @@ func TestTheSecondInterruptEndsTheCommandAtOnce(t *testing.T) {
 	}
 }
 
-func TestWhatTheProcessWasStartedToIgnoreStaysIgnored(t *testing.T) {
+func TestASignalThatWasIgnoredAtTheStartStaysIgnored(t *testing.T) {
 	w := newWorld(t)
 	w.login(ana)
 	gate := w.idp.HoldReply(entra.Refresh)
@@ -157,7 +157,7 @@ func TestWhatTheProcessWasStartedToIgnoreStaysIgnored(t *testing.T) {
 }
 
 // `refresh -v 2>&1 | head -1`: the reader has gone by the time the answer is there.
-func TestAReaderThatWentAwayLosesNoTokens(t *testing.T) {
+func TestAClosedPipeLosesNoTokens(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		args []string

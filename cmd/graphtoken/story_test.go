@@ -18,7 +18,7 @@ import (
 	"github.com/graphtoken/graphtoken/internal/testkit/entra"
 )
 
-func TestFromLoginToLogout(t *testing.T) {
+func TestAUserLogsInGetsTokensAndLogsOut(t *testing.T) {
 	w := newWorld(t)
 	if r := w.login(ana); r.code != 0 || !strings.Contains(r.err, "Signed in as "+ana) {
 		t.Fatalf("login: exit code %d\n%s", r.code, r.err)
@@ -72,7 +72,7 @@ func TestFromLoginToLogout(t *testing.T) {
 	w.fails(3, "logout")
 }
 
-func TestStatusAsJSON(t *testing.T) {
+func TestStatusIsPrintedAsJSON(t *testing.T) {
 	w := newWorld(t)
 	w.login(ana)
 	var report struct {
@@ -98,7 +98,7 @@ func TestStatusAsJSON(t *testing.T) {
 	}
 }
 
-func TestTwoUsersInOneRecord(t *testing.T) {
+func TestTwoUsersShareARecord(t *testing.T) {
 	w := newWorld(t)
 	w.login(ana)
 	anas := w.ok("token")
@@ -127,7 +127,7 @@ func TestTwoUsersInOneRecord(t *testing.T) {
 	}
 }
 
-func TestAnEncryptedRecord(t *testing.T) {
+func TestARecordIsEncryptedAndReadWithItsKey(t *testing.T) {
 	w := newWorld(t)
 	keyFile, manager := newKeyFile(t, w)
 	if info, err := os.Stat(keyFile); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
@@ -225,7 +225,7 @@ func TestLoginThroughALoopbackListener(t *testing.T) {
 	w.ok("token", "--user", bo)
 }
 
-func TestTheApplicationItself(t *testing.T) {
+func TestAnApplicationLogsItselfIn(t *testing.T) {
 	w := newWorld(t)
 	w.set("GRAPHTOKEN_AUTHORITY="+w.idp.Authority(entra.Tenant), "GRAPHTOKEN_CLIENT_ID="+entra.ConfidentialClient)
 	w.fails(2, "login", "--client-credentials") // without a secret
@@ -255,7 +255,7 @@ func TestTheApplicationItself(t *testing.T) {
 	w.fails(6, "login", "--client-credentials")
 }
 
-func TestAVariableAsTheStore(t *testing.T) {
+func TestAVariableIsAStoreThatIsReadOnly(t *testing.T) {
 	w := newWorld(t)
 	w.login(ana)
 	token := w.ok("token")
@@ -284,7 +284,7 @@ func TestAVariableAsTheStore(t *testing.T) {
 	}
 }
 
-func TestADotenvFileAsTheStore(t *testing.T) {
+func TestADotenvFileIsAStore(t *testing.T) {
 	w := newWorld(t)
 	dotenv := filepath.Join(w.dir, "settings.env")
 	if err := os.WriteFile(dotenv, []byte("OTHER=1\n"), 0o600); err != nil {
@@ -305,7 +305,7 @@ func TestADotenvFileAsTheStore(t *testing.T) {
 	}
 }
 
-func TestFormsOfFileStores(t *testing.T) {
+func TestAFileStoreCanBeNamedInSeveralForms(t *testing.T) {
 	w := newWorld(t)
 	w.login(ana)
 	token := w.ok("token")
@@ -352,7 +352,7 @@ func TestTheDefaultStoreIsTheUsersOwn(t *testing.T) {
 	}
 }
 
-func TestExitCodes(t *testing.T) {
+func TestEachKindOfFailureHasItsExitCode(t *testing.T) {
 	w := newWorld(t)
 	w.fails(2)
 	w.fails(2, "tokne")
@@ -392,7 +392,7 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-func TestALoginThatComesToNothing(t *testing.T) {
+func TestAFailedLoginShowsNoSecretAndStoresNothing(t *testing.T) {
 	w := newWorld(t)
 	paste := func(text string) func(string, io.Writer) error {
 		return func(_ string, stdin io.Writer) error {

@@ -67,7 +67,7 @@ func TestAFileKeepsItsOwnerAndMode(t *testing.T) {
 	}
 }
 
-func TestWhatRootMakesBelongsToTheDirectorysOwner(t *testing.T) {
+func TestFilesThatRootCreatesBelongToTheDirectorysOwner(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
 	}

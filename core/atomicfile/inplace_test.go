@@ -111,7 +111,7 @@ func TestARefusedWriteInPlaceChangesNothing(t *testing.T) {
 	}
 }
 
-func TestADamagedCopyIsTornAndNoContent(t *testing.T) {
+func TestADamagedCopyIsErrTorn(t *testing.T) {
 	f := &dying{data: []byte("old"), steps: 2} // the mark, and its sync
 	if err := change(f, []byte("new"), nil); !errors.Is(err, errKilled) {
 		t.Fatal(err)

@@ -89,7 +89,7 @@ func TestAnOperationThatTheCallerInterruptedSaysSo(t *testing.T) {
 	}
 }
 
-func TestWhatIsLoadedIsAWholeRecord(t *testing.T) {
+func TestAnIncompleteRecordIsNotLoaded(t *testing.T) {
 	for what, rec := range map[string]core.Record{
 		"no data":    {Version: "1"},
 		"no version": {Data: []byte("{}")},

@@ -10,7 +10,7 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-func TestLocalLeasesForgetKeysThatNobodyComesBackTo(t *testing.T) {
+func TestLocalLeasesForgetKeysThatAreNoLongerUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l LocalLeases
 		const alive = 200

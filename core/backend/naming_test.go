@@ -60,7 +60,7 @@ func TestPlainKeysAreTheirOwnNames(t *testing.T) {
 	}
 }
 
-func TestStrangersNamesHaveNoKey(t *testing.T) {
+func TestNamesOfOtherProgramsHaveNoKey(t *testing.T) {
 	n := backend.Naming{Escape: '%', Limit: 255}
 	for _, name := range []string{"", "%", "%4", "%41", "%2f", "%zz", "a b", "%%", "%%zz", "%%00", "%%2F", strings.Repeat("x", 151)} {
 		if key, ok := n.Key(name); ok {
@@ -98,7 +98,7 @@ func FuzzNaming(f *testing.F) {
 	})
 }
 
-func TestInvalidKeysAreNamedAsSuch(t *testing.T) {
+func TestAnInvalidKeyIsErrInvalidKey(t *testing.T) {
 	for what, key := range map[string]string{
 		"the empty key":     "",
 		"151 bytes":         strings.Repeat("x", 151),

@@ -53,7 +53,7 @@ func TestOriginNamesErrorsOfTheStoreAlone(t *testing.T) {
 	}
 }
 
-func TestRequireRefusesWhatIsNil(t *testing.T) {
+func TestRequireRefusesNilClients(t *testing.T) {
 	const origin backend.Origin = "there"
 	type client struct{}
 	for _, given := range []any{nil, (*client)(nil), (core.TokenBackend)(nil)} {

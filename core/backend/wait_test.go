@@ -76,7 +76,7 @@ func wantWaiting(t *testing.T, over <-chan error) {
 	}
 }
 
-func TestHoweverManyWaitForARecordOneOfThemLooks(t *testing.T) {
+func TestOneLoopLooksForAllWaitersOfARecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := held()
 		// As several Backends on one client have it.
@@ -103,7 +103,7 @@ func TestHoweverManyWaitForARecordOneOfThemLooks(t *testing.T) {
 	})
 }
 
-func TestAWaitEndsForThoseWhoHaveSeenAnotherVersion(t *testing.T) {
+func TestAWaitEndsIfTheStoredVersionDiffersFromTheOneSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := held()
 		w := backend.Watch{Place: s, Look: s.look, First: time.Second, Last: time.Minute}
@@ -180,7 +180,7 @@ func TestALookThatFailsEndsTheWaitWithItsError(t *testing.T) {
 	})
 }
 
-func TestAStoreThatDoesntAnswerKeepsNobodyFromLeaving(t *testing.T) {
+func TestAWaiterCanLeaveAStoreThatDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hung := func(ctx context.Context, _ string) (core.Version, time.Duration, error) {
 			<-ctx.Done()
@@ -199,7 +199,7 @@ func TestAStoreThatDoesntAnswerKeepsNobodyFromLeaving(t *testing.T) {
 	})
 }
 
-func TestAWaitOnNoKeyOrForACallerWhoIsGoneLooksAtNothing(t *testing.T) {
+func TestAWaitWithAnInvalidKeyOrADoneContextLooksAtNothing(t *testing.T) {
 	s := held()
 	gone, leave := context.WithCancel(t.Context())
 	leave()

@@ -121,7 +121,7 @@ func TestWhileChangesAreHeardThereAreFewLooks(t *testing.T) {
 	})
 }
 
-func TestTheStoreIsListenedToWhileSomebodyWaits(t *testing.T) {
+func TestTheStoreIsListenedToAsLongAsThereAreWaiters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := held(), newRadio()
 		wakes := &backend.Wakes{Listen: r.listen, Linger: time.Minute}

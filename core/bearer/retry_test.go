@@ -165,7 +165,7 @@ func seconds(n ...float64) []time.Duration {
 	return all
 }
 
-func TestNobodyWaitsInVain(t *testing.T) {
+func TestARetryThatCannotSucceedIsNotWaitedFor(t *testing.T) {
 	for what, row := range map[string]struct {
 		retryAfter string
 		timeout    time.Duration

@@ -10,7 +10,7 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-func TestACloneAndItsOriginGoTheirOwnWays(t *testing.T) {
+func TestACloneAndItsOriginAreIndependent(t *testing.T) {
 	origin := parse(t, python(t, "o365_token.txt"))
 	want := marshal(t, origin)
 	clones := []*tokencache.Cache{origin.Clone(), origin.Clone(), origin.Clone().Clone(), tokencache.New()}

@@ -22,7 +22,7 @@ func entries(t *testing.T, c *tokencache.Cache, section string) map[string]map[s
 	return document[section]
 }
 
-func TestARefreshKeepsWhatItDoesNotKnow(t *testing.T) {
+func TestARefreshKeepsMembersThatItDoesNotKnow(t *testing.T) {
 	c := parse(t, `{
 		"RefreshToken": {"u.t-login.microsoftonline.com-refreshtoken-app--user.read": {"credential_type": "RefreshToken", "secret": "old",
 			"home_account_id": "u.t", "environment": "login.microsoftonline.com", "client_id": "app", "target": "User.Read",

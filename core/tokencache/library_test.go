@@ -153,7 +153,7 @@ func TestAFamilysTokenStandsUnderTheFamilysKey(t *testing.T) {
 
 // Without a turn of ours in between, a library that doesn't replace our refresh
 // token leaves it beside its own. Ours is the spent one, whatever the clock says.
-func TestWhatStandsBesideOursCameLater(t *testing.T) {
+func TestAnEntryBesideOursCountsAsLater(t *testing.T) {
 	for _, p := range peers {
 		for _, environment := range []string{cloud, "login.windows.net"} { // keys have an order, which must not matter
 			for i, after := range []time.Duration{0, time.Second, time.Hour, 0} {

@@ -59,7 +59,7 @@ func asMSALSignsOut(t testing.TB, c *tokencache.Cache) {
 	c.Replace(tokencache.Merge(tokencache.New(), parse(t, left), c))
 }
 
-func TestMerge(t *testing.T) {
+func TestMergeDecidesEachConflict(t *testing.T) {
 	for _, c := range []struct {
 		sentence        string
 		mine, theirs    change
@@ -457,7 +457,7 @@ func (w writings) document() string {
 	return "{" + strings.Join(sections, ",") + "}"
 }
 
-func TestMergeKeepsItsLawsWhateverStandsInTheRecord(t *testing.T) {
+func TestMergeKeepsItsLawsForRandomRecords(t *testing.T) {
 	for seed := range uint64(1500) {
 		w := writings{rand.New(rand.NewPCG(seed, 26))}
 		changes := &world{Rand: w.Rand}
@@ -532,7 +532,7 @@ func TestANewSignInsRefreshTokenWinsOverARefreshOfTheSessionBefore(t *testing.T)
 }
 
 // A save whose answer was lost is merged again, with what it stored itself.
-func TestWhatWasMergedIsMergedAgainWithoutAChange(t *testing.T) {
+func TestMergingAgainChangesNothing(t *testing.T) {
 	base := tokencache.New()
 	session := func(name string, signedIn, refreshedAt int) *tokencache.Cache {
 		c := base.Clone()

@@ -52,7 +52,7 @@ func isBound(e map[string]any) bool {
 	return false
 }
 
-func TestWhatAnotherMSALWroteIsFound(t *testing.T) {
+func TestTokensThatAnotherMSALWroteAreFound(t *testing.T) {
 	for library, record := range msals(t) {
 		t.Run(library, func(t *testing.T) {
 			c := parse(t, record)

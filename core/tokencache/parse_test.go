@@ -64,7 +64,7 @@ func TestPythonO365sApplicationTokenBelongsToNoUser(t *testing.T) {
 	}
 }
 
-func TestParseRefusesWhatIsNoTokenCache(t *testing.T) {
+func TestParseRefusesTextThatIsNoTokenCache(t *testing.T) {
 	const canary = "canary-4711"
 	for _, c := range []struct{ sentence, data string }{
 		{"it is empty", ""},
@@ -147,7 +147,7 @@ func TestALegacyTokenIsNamedAsOne(t *testing.T) {
 	}
 }
 
-func TestParseAcceptsWhatOtherWritersWrite(t *testing.T) {
+func TestParseAcceptsTheFormsOfOtherWriters(t *testing.T) {
 	for _, c := range []struct{ sentence, data, access string }{
 		{"an empty object is an empty cache", `{}`, ""},
 		{"white space may be anywhere", " \r\n\t{ \"AccessToken\" : { } } \n", ""},
@@ -210,7 +210,7 @@ const unknown = `{
 	"AppMetadata": {"null one": null, "appmetadata-` + cloud + `-` + clientA + `": {"client_id": "` + clientA + `", "vendor": 1}}
 }`
 
-func TestWhatIsUnknownSurvives(t *testing.T) {
+func TestUnknownContentSurvives(t *testing.T) {
 	want := read(t, `{"AccessToken":`+section(t, unknown, "AccessToken")+`,"RefreshToken":`+section(t, unknown, "RefreshToken")+`}`)
 	check := func(t *testing.T, c *tokencache.Cache) {
 		t.Helper()

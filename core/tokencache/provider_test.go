@@ -191,7 +191,7 @@ func TestWithoutATenantTheHomeTenantGoesFirst(t *testing.T) {
 	}
 }
 
-func TestWhatIsFiledUnderAnotherNameOfTheHomeTenantIsFound(t *testing.T) {
+func TestTokensUnderAnotherNameOfTheHomeTenantAreFound(t *testing.T) {
 	// MSAL Node and .NET file tokens under the tenant's ID, whatever was asked.
 	c := parse(t, documentOf(anasAccount, entry{"AccessToken", "k", `"secret":"at","realm":"` + tenant + `","expires_on":"9"`}))
 	wantAccess(t, c, ana, "at")

@@ -118,7 +118,7 @@ func TestPutKnowsWhoseTokensTheyAre(t *testing.T) {
 	}
 }
 
-func TestPutReplacesWhatStoodForTheSame(t *testing.T) {
+func TestPutReplacesEntriesForTheSameToken(t *testing.T) {
 	later := noon.Add(10 * time.Minute)
 	for _, c := range []struct {
 		sentence        string

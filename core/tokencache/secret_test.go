@@ -124,7 +124,7 @@ func TestNoPanicPrintsASecret(t *testing.T) {
 	}
 }
 
-func TestWhatIsPrintedInsteadIsOfUse(t *testing.T) {
+func TestThePrintedFormTellsWhatKindOfValueItIs(t *testing.T) {
 	s := tokencache.Secret(canary)
 	if s.Reveal() != canary || fmt.Sprintf("%q %d %v", s, s, &s) != strings.Repeat("[secret, 11 bytes] ", 2)+"[secret, 11 bytes]" {
 		t.Errorf("a secret is printed as %q %v", s, &s)

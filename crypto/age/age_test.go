@@ -234,7 +234,7 @@ func TestARecordOfMoreWorkThanAllowedIsRefusedAtOnce(t *testing.T) {
 	}
 }
 
-func TestWhatCantBeMeantIsRefused(t *testing.T) {
+func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 	scrypt, err := age.NewScryptRecipient("of today")
 	if err != nil {
 		t.Fatal(err)

@@ -244,7 +244,7 @@ func TestAKeyPrintsItsNameAlone(t *testing.T) {
 	}
 }
 
-func TestNewRefusesWhatCantBeMeant(t *testing.T) {
+func TestNewRefusesOptionsThatCannotWork(t *testing.T) {
 	if k, err := awskms.New(nil, "alias/tokens", awskms.Options{}); err == nil || k != nil {
 		t.Errorf("no client: %v, %v", k, err)
 	}

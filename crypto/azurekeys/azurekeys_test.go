@@ -188,7 +188,7 @@ func TestARotatedKeyUnwrapsWhatItsFormerVersionWrapped(t *testing.T) {
 	}
 }
 
-func TestNewRefusesWhatCantBeMeant(t *testing.T) {
+func TestNewRefusesOptionsThatCannotWork(t *testing.T) {
 	v := newVault()
 	defer v.Close()
 	if k, err := azurekeys.New(nil, "tokens", azurekeys.Options{}); err == nil || k != nil {

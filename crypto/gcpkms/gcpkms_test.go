@@ -196,7 +196,7 @@ func TestARotatedKeyUnwrapsWhatItsFormerVersionWrapped(t *testing.T) {
 	}
 }
 
-func TestNewRefusesWhatCantBeMeant(t *testing.T) {
+func TestNewRefusesOptionsThatCannotWork(t *testing.T) {
 	d := newDouble()
 	defer d.server.Stop()
 	client := d.client()

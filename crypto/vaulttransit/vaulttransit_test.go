@@ -226,7 +226,7 @@ func TestTheTokensFileIsReadForEachRequest(t *testing.T) {
 	}
 }
 
-func TestNewRefusesWhatCantBeMeant(t *testing.T) {
+func TestNewRefusesOptionsThatCannotWork(t *testing.T) {
 	for name, try := range map[string]func() (*vaulttransit.Key, error){
 		"an address without TLS": func() (*vaulttransit.Key, error) {
 			return vaulttransit.New("http://vault.example:8200", "k", vaulttransit.Options{})

@@ -184,7 +184,7 @@ func (p place) accessTokenFor(t *testing.T, username string) string {
 
 // What each library writes is recorded in core/tokencache/testdata/msals, which
 // core's tests read, and told in docs/other-msals.md.
-func TestWhatTheLibrariesWriteIsWhatIsRecordedAndDocumented(t *testing.T) {
+func TestTheRecordedFilesAndTheDocumentedTableAreWhatTheLibrariesWrite(t *testing.T) {
 	docs := string(readFile(t, "..", "..", "docs", "other-msals.md"))
 	for _, l := range libraries {
 		t.Run(l.name, func(t *testing.T) {

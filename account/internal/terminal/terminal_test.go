@@ -14,7 +14,7 @@ import (
 
 func silent(bool) error { return nil }
 
-func TestALineOfAnyReader(t *testing.T) {
+func TestALineEndsAtItsLineEndOrWithTheInput(t *testing.T) {
 	long := "https://localhost/?code=" + strings.Repeat("x", 6000)
 	for what, row := range map[string]struct {
 		in, want string
@@ -40,7 +40,7 @@ func TestALineOfAnyReader(t *testing.T) {
 	}
 }
 
-func TestWhatFollowsTheLineIsLeft(t *testing.T) {
+func TestTheBytesAfterTheLineAreNotRead(t *testing.T) {
 	in := strings.NewReader("address\nthe next question's answer\n")
 	if _, err := terminal.ReadLine(t.Context(), in, silent); err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func TestWhatFollowsTheLineIsLeft(t *testing.T) {
 	}
 }
 
-func TestAReaderThatFailsIsTold(t *testing.T) {
+func TestAnErrorOfTheReaderIsReturned(t *testing.T) {
 	broken := errors.New("broken")
 	for _, before := range []string{"", "half an addr"} {
 		in := io.MultiReader(strings.NewReader(before), iotest.ErrReader(broken))
@@ -63,7 +63,7 @@ func TestAReaderThatFailsIsTold(t *testing.T) {
 	}
 }
 
-func TestNobodyWaitsLongerThanTheContext(t *testing.T) {
+func TestAReadEndsWithItsContext(t *testing.T) {
 	in, theirs, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

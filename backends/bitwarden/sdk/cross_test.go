@@ -26,7 +26,7 @@ func bothWays(t *testing.T, s *bitwardentest.Server, test func(t *testing.T, wri
 	t.Run("pure to official", func(t *testing.T) { test(t, pure, official) })
 }
 
-func TestWhatOneClientWritesTheOtherReads(t *testing.T) {
+func TestOneClientReadsTheSecretsThatTheOtherWrote(t *testing.T) {
 	// PostgreSQL keeps less of a date than the answer to a write has.
 	s := bitwardentest.Start(t, bitwardentest.Options{DatePrecision: time.Microsecond})
 	values := map[string]tokencache.Secret{
@@ -127,7 +127,7 @@ func TestBothClientsListTheSame(t *testing.T) {
 	})
 }
 
-func TestBothRefuseWhatIsTooLong(t *testing.T) {
+func TestBothClientsRefuseAValueThatIsTooLong(t *testing.T) {
 	s := bitwardentest.Start(t, bitwardentest.Options{})
 	for who, secrets := range map[string]bitwarden.Secrets{"official": login(t, s, ""), "pure": pure(t, s, "")} {
 		b := newBackend(t, s, secrets)
@@ -142,7 +142,7 @@ func TestBothRefuseWhatIsTooLong(t *testing.T) {
 }
 
 // The backend over both clients, with what the clients alone don't have.
-func TestTheBackendOverBothClients(t *testing.T) {
+func TestTheBackendDoesTheSameOverBothClients(t *testing.T) {
 	s := bitwardentest.Start(t, bitwardentest.Options{DatePrecision: time.Microsecond})
 	records := map[string][]byte{
 		"o365_token.txt":  []byte(`{"AccessToken":{}}`),
@@ -228,7 +228,7 @@ func TestNamesBelongToAProject(t *testing.T) {
 	}
 }
 
-func TestAnAccountThatMayOnlyRead(t *testing.T) {
+func TestAnAccountThatMayOnlyReadIsErrReadOnly(t *testing.T) {
 	s := bitwardentest.Start(t, bitwardentest.Options{})
 	id := s.Add(bitwardentest.Secret{Key: "k", Value: "before"})
 	token := s.NewAccount(bitwardentest.Account{ReadOnly: true})
@@ -254,7 +254,7 @@ func TestAnAccountThatMayOnlyRead(t *testing.T) {
 	}
 }
 
-func TestRequestsOfTheBackend(t *testing.T) {
+func TestTheBackendMakesTheSameRequestsOverTheSDK(t *testing.T) {
 	s := bitwardentest.Start(t, bitwardentest.Options{})
 	file := stateFile(t)
 	first := newBackend(t, s, login(t, s, file))

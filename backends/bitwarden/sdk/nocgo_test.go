@@ -8,6 +8,6 @@ import (
 	"github.com/graphtoken/graphtoken/internal/testkit/peer"
 )
 
-func TestWithTheOfficialSDK(t *testing.T) {
+func TestTheOfficialSDKNeedsCgo(t *testing.T) {
 	peer.Missing(t, "cgo", "Bitwarden's SDK is linked by cgo: set CGO_ENABLED=1 and have a C compiler")
 }

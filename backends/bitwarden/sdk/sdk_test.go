@@ -110,7 +110,7 @@ func TestOneLoginPerLifeOfTheStateFile(t *testing.T) {
 	}
 }
 
-func TestTheStateFileOfTheClientInPureGo(t *testing.T) {
+func TestTheSDKAndThePureGoClientShareAStateFile(t *testing.T) {
 	s := bitwardentest.Start(t, bitwardentest.Options{LoginsPerMinute: 1})
 	id := s.Add(bitwardentest.Secret{Key: "name", Value: "value"})
 	file := stateFile(t)
@@ -138,7 +138,7 @@ func TestTheStateFileIsItsOwnersAlone(t *testing.T) {
 	wantLogins(t, s, 0)
 }
 
-func TestAStateFileThatIsNoGoodIsReplaced(t *testing.T) {
+func TestABrokenStateFileIsReplaced(t *testing.T) {
 	two := time.Now().Add(-2 * time.Hour)
 	past := bitwardentest.Start(t, bitwardentest.Options{Clock: func() time.Time { return two }})
 	expired := stateFile(t)
@@ -156,7 +156,7 @@ func TestAStateFileThatIsNoGoodIsReplaced(t *testing.T) {
 	wantLogins(t, s, 1)
 }
 
-func TestAWrongAccessToken(t *testing.T) {
+func TestAWrongAccessTokenIsAnError(t *testing.T) {
 	s := bitwardentest.Start(t, bitwardentest.Options{})
 	head, seed, _ := strings.Cut(s.AccessToken(), ":")
 	secret := head[strings.LastIndex(head, ".")+1:]
@@ -199,7 +199,7 @@ func TestALoginIsRenewedBeforeItsEnd(t *testing.T) {
 	}
 }
 
-func TestALoginThatIsRefusedBeforeItsEnd(t *testing.T) {
+func TestALoginThatTheServerEndsEarlyIsRenewed(t *testing.T) {
 	s := bitwardentest.Start(t, bitwardentest.Options{})
 	id := s.Add(bitwardentest.Secret{Key: "name", Value: "value"})
 	for what, file := range map[string]string{"with a state file": stateFile(t), "without": ""} {
@@ -237,7 +237,7 @@ func TestProcessesThatShareAStateFileLogInOnceMore(t *testing.T) {
 }
 
 // FromSDK takes what the SDK's own client has, for those who have one.
-func TestTheSDKsOwnClient(t *testing.T) {
+func TestTheSDKsOwnClientIsReachable(t *testing.T) {
 	s := bitwardentest.Start(t, bitwardentest.Options{})
 	apiURL, identityURL := s.APIURL(), s.IdentityURL()
 	client, err := official.NewBitwardenClient(&apiURL, &identityURL)
@@ -328,7 +328,7 @@ func TestCloseWhileACallIsUnderWay(t *testing.T) {
 	}
 }
 
-func TestManyAtOnce(t *testing.T) {
+func TestManyCallersMayUseOneClient(t *testing.T) {
 	s := bitwardentest.Start(t, bitwardentest.Options{})
 	client := login(t, s, "")
 	var wg sync.WaitGroup
@@ -352,7 +352,7 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
-func TestWhatTheServerAnswersReachesTheCaller(t *testing.T) {
+func TestTheServersErrorReachesTheCaller(t *testing.T) {
 	s := bitwardentest.Start(t, bitwardentest.Options{})
 	b := newBackend(t, s, login(t, s, ""))
 	if _, err := b.Save(t.Context(), "k", core.Record{Data: []byte("before"), Version: core.Absent}); err != nil {
@@ -412,7 +412,7 @@ func TestWhatTheServerAnswersReachesTheCaller(t *testing.T) {
 	}
 }
 
-func TestNeitherClientSaysWhatItKnows(t *testing.T) {
+func TestNeitherClientPrintsASecret(t *testing.T) {
 	s := bitwardentest.Start(t, bitwardentest.Options{})
 	id := s.Add(bitwardentest.Secret{Key: "name", Value: "hunter2", Note: "hunter3"})
 	client := login(t, s, "")

@@ -151,7 +151,7 @@ func (c *client) secretsPath() string {
 	return "/organizations/" + c.server.Organization() + "/secrets"
 }
 
-func TestASecretsLife(t *testing.T) {
+func TestASecretIsCreatedReadChangedAndDeleted(t *testing.T) {
 	s := Start(t, Options{})
 	c := login(t, s, s.AccessToken())
 	sent := c.sealed("name", "value", s.Project())
@@ -225,7 +225,7 @@ func TestSyncTellsWhetherAnythingChanged(t *testing.T) {
 	c.expect(400, "GET", c.secretsPath()+"/sync?lastSyncedDate=yesterday", nil)
 }
 
-func TestWhatTheServerRefuses(t *testing.T) {
+func TestTheServerRefusesWhatBitwardenRefuses(t *testing.T) {
 	s := Start(t, Options{})
 	c := login(t, s, s.AccessToken())
 	id := s.Add(Secret{Key: "name", Value: "value"})
@@ -306,7 +306,7 @@ func TestAccountsSeeTheirProjects(t *testing.T) {
 	c.expect(200, "GET", "/secrets/"+theirs, nil)
 }
 
-func TestTokensEnd(t *testing.T) {
+func TestALoginEndsAfterAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{})
 		token := s.NewAccount(Account{})
@@ -327,7 +327,7 @@ func TestTokensEnd(t *testing.T) {
 	})
 }
 
-func TestLimitsOfRate(t *testing.T) {
+func TestLoginsAndRequestsAreLimitedInTheirRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{LoginsPerMinute: 2, RequestsPerSecond: 3})
 		c := login(t, s, s.AccessToken())
@@ -366,7 +366,7 @@ func TestDatesAreCutByTheDatabase(t *testing.T) {
 	}
 }
 
-func TestFaults(t *testing.T) {
+func TestAnInjectedFaultMakesTheNextRequestsFail(t *testing.T) {
 	s := Start(t, Options{})
 	c := login(t, s, s.AccessToken())
 	id := s.Add(Secret{Key: "name", Value: "before"})
@@ -486,7 +486,7 @@ func TestRequestsAreCounted(t *testing.T) {
 	}
 }
 
-func TestHTTPS(t *testing.T) {
+func TestTheServerCanBeReachedByHTTPS(t *testing.T) {
 	s := Start(t, Options{TLS: true})
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(s.CertPEM()) {

@@ -134,7 +134,7 @@ func TestWithoutAHintAPersonChooses(t *testing.T) {
 	}
 }
 
-func TestWhatComesBackIsWhatWasAskedFor(t *testing.T) {
+func TestTheAnswerHasTheScopesOfTheRequest(t *testing.T) {
 	app := start(t, entra.Options{RefreshIn: 30 * time.Minute})
 	full := app.redeem(app.authorize("nonce", "n1").Get("code")).must(t)
 	for _, field := range []string{"access_token", "refresh_token", "id_token", "client_info", "expires_in", "ext_expires_in", "refresh_in"} {

@@ -12,7 +12,7 @@ import (
 	"github.com/graphtoken/graphtoken/internal/testkit/peer"
 )
 
-func TestMSALPythonAndO365(t *testing.T) {
+func TestMSALPythonAndPythonO365SignInAndRefresh(t *testing.T) {
 	python := peer.Python(t)
 	idp := entra.Start(t, entra.Options{Strict: true})
 	ca := filepath.Join(t.TempDir(), "ca.pem")

@@ -172,7 +172,7 @@ func get(t *testing.T, client *firestore.Client, doc *firestore.DocumentRef) *fi
 	return found[0]
 }
 
-func TestIDs(t *testing.T) {
+func TestBothRefuseTheSameDocumentIDs(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *firestoretest.Server) {
 		client := s.Client(t, "")
 		for id, want := range map[string]codes.Code{
@@ -191,7 +191,7 @@ func TestIDs(t *testing.T) {
 	})
 }
 
-func TestUpdateTimes(t *testing.T) {
+func TestAnUpdateTimeChangesOnlyWithTheDocument(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *firestoretest.Server) {
 		client := s.Client(t, "")
 		doc := client.Collection("times").Doc("a")
@@ -233,7 +233,7 @@ func TestUpdateTimes(t *testing.T) {
 	})
 }
 
-func TestLists(t *testing.T) {
+func TestBothListTheSameDocuments(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *firestoretest.Server) {
 		client := s.Client(t, "")
 		collection := client.Collection("lists")
@@ -273,7 +273,7 @@ func TestLists(t *testing.T) {
 	})
 }
 
-func TestListeners(t *testing.T) {
+func TestAListenerHearsOfEachChange(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *firestoretest.Server) {
 		client := s.Client(t, "")
 		doc := client.Collection("listeners").Doc("a")

@@ -9,7 +9,7 @@ import (
 	"github.com/graphtoken/graphtoken/internal/testkit/mototest"
 )
 
-func TestItKeepsWhatItIsToldUntilItIsReset(t *testing.T) {
+func TestMotoKeepsItsSecretsUntilItIsReset(t *testing.T) {
 	server := mototest.Start(t)
 	buckets := func() string {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)

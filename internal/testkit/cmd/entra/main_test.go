@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-func TestWhatIsPrintedIsEnoughToReachTheServer(t *testing.T) {
+func TestThePrintedLinesAreEnoughToReachTheServer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
