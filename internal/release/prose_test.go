@@ -46,7 +46,7 @@ func unplain(text string) []string {
 	return found
 }
 
-func TestWhatIsNotPlainEnglishIsFound(t *testing.T) {
+func TestTextThatIsNotPlainEnglishIsFound(t *testing.T) {
 	for text, want := range map[string]int{
 		"The waiter reads the record again.":                          0,
 		"What happens then? The waiter reads.":                        0,
@@ -118,6 +118,60 @@ func TestDocumentsAndCommentsAreInPlainEnglish(t *testing.T) {
 			return true
 		})
 	}
+}
+
+func TestTestNamesHaveASubject(t *testing.T) {
+	root, _ := readClone(t)
+	for name := range testNames(t, root) {
+		if regexp.MustCompile(`^Test(Who|Whoever|Whom|Whose|What|Whatever)[A-Z]`).MatchString(name) {
+			t.Errorf("%s begins with a clause: name the thing, as in TestASaveWhoseAnswerIsLostIsFoundAgain", name)
+		}
+	}
+}
+
+func TestEveryTestThatAScriptOrADocumentRunsExists(t *testing.T) {
+	root, _ := readClone(t)
+	files := documents(t, root)
+	scripts, err := output(t.Context(), command{dir: root}, "git", "ls-files", "--", "scripts", "Makefile", ".ci")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := testNames(t, root)
+	for _, name := range append(files, strings.Fields(scripts)...) {
+		for _, found := range regexp.MustCompile(`go test [^\n]*-run '?([A-Za-z]\w*)|soak [^\n]*-run (\w+)|-timeout \w+ -run (\w+)`).FindAllStringSubmatch(readText(t, root, name), -1) {
+			pattern := found[1] + found[2] + found[3]
+			exists := pattern == "xx" // runs no test, but benchmarks
+			for test := range all {
+				exists = exists || strings.Contains(test, pattern)
+			}
+			if !exists {
+				t.Errorf("%s runs %s, and no test has that in its name", name, pattern)
+			}
+		}
+	}
+}
+
+// testNames returns the names of all tests of the repository.
+func testNames(t *testing.T, root string) map[string]bool {
+	t.Helper()
+	listed, err := output(t.Context(), command{dir: root}, "git", "ls-files", "--", "*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, name := range strings.Fields(listed) {
+		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+		if os.IsNotExist(err) {
+			continue // removed, and not committed yet
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(string(text), -1) {
+			names[found[1]] = true
+		}
+	}
+	return names
 }
 
 // paragraphs keeps the running text of a Markdown file: no code, headings and
