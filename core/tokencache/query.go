@@ -106,8 +106,8 @@ func (c *Cache) Account(q Query) (Account, bool) {
 	return Account{}, false
 }
 
-// AccessToken returns the access token that has the wanted scopes and expires last,
-// whether or not it has expired. It is a bearer token: a token that is bound to a key, an
+// AccessToken returns the newest access token that has the wanted scopes, whether or
+// not it has expired. It is a bearer token: a token that is bound to a key, an
 // assertion or claims is never returned.
 func (c *Cache) AccessToken(q Query) (AccessToken, bool) {
 	_, g := c.find(q)

@@ -124,12 +124,18 @@ func (t *tenants) include(e *entry) bool {
 }
 
 // prefer reports whether token a comes before token b. If neither is of the home tenant,
-// the account's tenant comes first, and then the token that expires last.
+// the account's tenant comes first, and then the newest token: what the user agreed to
+// since an older one was issued is not in that one, whatever it is called and however
+// long it lives. Microsoft's lifetimes are random, from 60 to 90 minutes.
+// https://learn.microsoft.com/entra/identity-platform/access-tokens#token-lifetime
 func (t *tenants) prefer(a, b *entry) bool {
 	if t.rank == elsewhere && t.realm != "" {
 		if x, y := strings.EqualFold(a.field[realm], t.realm), strings.EqualFold(b.field[realm], t.realm); x != y {
 			return x
 		}
+	}
+	if x, y := a.number(cachedAt), b.number(cachedAt); x != y {
+		return x > y
 	}
 	return a.number(expiresOn) > b.number(expiresOn)
 }
