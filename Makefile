@@ -20,4 +20,4 @@ lint: ## gofmt, vet (Linux, macOS, Windows), staticcheck, govulncheck, tidy
 	@scripts/lint
 
 bench: ## the figures of docs/benchmarks.md
-	@cd internal/bench && GOWORK=off $(GO) test -run '^$$' -bench . -benchmem ./...
+	@scripts/bench

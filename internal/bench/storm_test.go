@@ -74,6 +74,12 @@ func BenchmarkStorm(b *testing.B) {
 	}
 }
 
+func BenchmarkStormOfProcesses(b *testing.B) {
+	for _, users := range []int{1000, 3000, 10_000} {
+		storm.BenchProcesses(b, storm.Options{Users: users, Stores: 8}, func(t testing.TB) string { return t.TempDir() }, openFiles)
+	}
+}
+
 // BenchmarkTokenBesideAStorm tells how long callers with a valid token wait while
 // thousands wait for new ones.
 func BenchmarkTokenBesideAStorm(b *testing.B) {

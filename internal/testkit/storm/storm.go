@@ -185,11 +185,21 @@ func (r Result) Want(t testing.TB, users int) {
 // longer they took than the provider needs, and what they cost. make opens an empty
 // store for each, and returns what Run wants.
 func Bench(b *testing.B, o Options, make func(testing.TB) func() core.TokenBackend) {
+	bench(b, o, func(b *testing.B, o Options) Result { return Run(b, o, make(b)) })
+}
+
+// BenchProcesses is Bench with a process for each store. make makes an empty store, and
+// returns where it is; open is what Work was given.
+func BenchProcesses[W any](b *testing.B, o Options, make func(testing.TB) W, open func(where W) (core.TokenBackend, error)) {
+	bench(b, o, func(b *testing.B, o Options) Result { return RunProcesses(b, o, make(b), open) })
+}
+
+func bench(b *testing.B, o Options, run func(*testing.B, Options) Result) {
 	for _, o.Shuffled = range []bool{false, true} {
 		b.Run(fmt.Sprintf("users=%d/shuffled=%t", o.Users, o.Shuffled), func(b *testing.B) {
 			var ratio, calls, processor, peak float64
 			for b.Loop() {
-				r := Run(b, o, make(b))
+				r := run(b, o)
 				r.Want(b, o.Users)
 				ratio += r.Ratio()
 				calls += r.PerRefresh()
