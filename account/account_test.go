@@ -345,13 +345,10 @@ func TestALoopbackSignInReturnsTheUserAndStoresTheTokens(t *testing.T) {
 	idp, b := start(t), newBackend(t)
 	a := newAccount(t, idp, b, account.Config{})
 	done := make(chan error, 1)
-	err := a.SignInLoopback(t.Context(), account.LoopbackOptions{
-		AuthOptions: account.AuthOptions{LoginHint: bo},
-		Open: func(address string) error {
-			go func() { done <- idp.Browse(address) }()
-			return nil
-		},
-	})
+	err := a.Authenticate(t.Context(), account.Loopback(func(address string) error {
+		go func() { done <- idp.Browse(address) }()
+		return nil
+	}), account.AuthOptions{LoginHint: bo})
 	if err != nil || a.User().Username != bo {
 		t.Fatalf("signed in as %q: %v", a.User().Username, err)
 	}
@@ -367,7 +364,7 @@ func TestLoopbackTurnsStrangersAway(t *testing.T) {
 	idp := start(t)
 	a := newAccount(t, idp, newBackend(t), account.Config{})
 	done := make(chan error, 1)
-	err := a.SignInLoopback(t.Context(), account.LoopbackOptions{Open: func(address string) error {
+	err := a.Authenticate(t.Context(), account.Loopback(func(address string) error {
 		u, err := url.Parse(address)
 		if err != nil {
 			return err
@@ -395,7 +392,7 @@ func TestLoopbackTurnsStrangersAway(t *testing.T) {
 			done <- idp.Browse(address)
 		}()
 		return nil
-	}})
+	}), account.AuthOptions{})
 	if err != nil {
 		t.Error(err)
 	}
@@ -408,12 +405,12 @@ func TestLoopbackEndsWithItsContext(t *testing.T) {
 	idp := start(t)
 	a := newAccount(t, idp, newBackend(t), account.Config{})
 	ctx, cancel := context.WithCancel(t.Context())
-	err := a.SignInLoopback(ctx, account.LoopbackOptions{Open: func(string) error { cancel(); return nil }})
+	err := a.Authenticate(ctx, account.Loopback(func(string) error { cancel(); return nil }), account.AuthOptions{})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("the error is %v, want context.Canceled", err)
 	}
 	failed := errors.New("no browser")
-	err = a.SignInLoopback(t.Context(), account.LoopbackOptions{Open: func(string) error { return failed }})
+	err = a.Authenticate(t.Context(), account.Loopback(func(string) error { return failed }), account.AuthOptions{})
 	if !errors.Is(err, failed) {
 		t.Errorf("the error is %v, want that of Open", err)
 	}

@@ -1,13 +1,18 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/graphtoken/graphtoken/core"
 )
 
 // loopbackAddresses are what "localhost" can mean. Browsers try them in an order
@@ -85,20 +90,48 @@ func closeAll(listeners []net.Listener) {
 	}
 }
 
-// onlyHost serves requests that are addressed to localhost at port, and refuses
-// others: a page of another name that resolves to this machine (DNS rebinding)
-// must not speak to the listener.
-func onlyHost(port int, h http.Handler) http.Handler {
-	host := "localhost:" + strconv.Itoa(port)
+// home is where the browser comes back to on this machine.
+type home struct {
+	host string // localhost, 127.0.0.1 or [::1]
+	port int    // 0 until it is known
+	path string
+}
+
+// parseLoopback reads a redirect URL; "" is any port of localhost.
+func parseLoopback(redirectURL string) (home, error) {
+	if redirectURL == "" {
+		return home{host: "localhost"}, nil
+	}
+	u, err := url.Parse(redirectURL)
+	if err != nil || u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Hostname() != "localhost" && !slices.Contains(loopbackAddresses, u.Hostname()) {
+		return home{}, fmt.Errorf("the redirect URL of a Loopback prompt is http://localhost with a port and a path or without, and not %s", core.Printable(redirectURL))
+	}
+	port := 0
+	if p := u.Port(); p != "" {
+		if port, err = strconv.Atoi(p); err != nil || port < 1 || port > 65535 {
+			return home{}, fmt.Errorf("%s is no port", core.Printable(p))
+		}
+	}
+	return home{host: strings.TrimSuffix(u.Host, ":"+u.Port()), port: port, path: u.EscapedPath()}, nil
+}
+
+func (h home) String() string { return "http://" + h.host + ":" + strconv.Itoa(h.port) + h.path }
+
+// only serves requests to home, and refuses others: a page of another name that
+// resolves to this machine (DNS rebinding) must not speak to the listener.
+func (h home) only(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		named := r.Host
-		if !strings.Contains(named, ":") {
+		if h.port == 80 && named == h.host {
 			named += ":80" // which browsers leave out
 		}
-		if !strings.EqualFold(named, host) {
-			page(w, http.StatusMisdirectedRequest, "This listener answers at http://"+host+" alone.")
-			return
+		switch {
+		case !strings.EqualFold(named, h.host+":"+strconv.Itoa(h.port)):
+			page(w, http.StatusMisdirectedRequest, "This listener answers at "+h.String()+" alone.")
+		case r.URL.EscapedPath() != cmp.Or(h.path, "/"):
+			page(w, http.StatusNotFound, "There is nothing here.")
+		default:
+			handler.ServeHTTP(w, r)
 		}
-		h.ServeHTTP(w, r)
 	})
 }

@@ -107,31 +107,71 @@ func TestAPortThatIsTakenOnOneAddressIsOpenOnNone(t *testing.T) {
 	closeAll([]net.Listener{again})
 }
 
-func TestTheListenerAnswersItsOwnHostAlone(t *testing.T) {
+func TestTheListenerAnswersItsOwnAddressAlone(t *testing.T) {
 	for _, row := range []struct {
-		host  string
-		port  int
-		serve bool
+		home   string
+		host   string
+		path   string
+		status int
 	}{
-		{"localhost:4711", 4711, true},
-		{"LOCALHOST:4711", 4711, true},
-		{"localhost", 80, true},
-		{"localhost:80", 80, true},
-		{"localhost", 4711, false},
-		{"localhost:4712", 4711, false},
-		{"127.0.0.1:4711", 4711, false},
-		{"[::1]:4711", 4711, false},
-		{"evil.example.com:4711", 4711, false},
-		{"localhost.evil.example.com:4711", 4711, false},
-		{"", 4711, false},
+		{"http://localhost:4711", "localhost:4711", "/", http.StatusOK},
+		{"http://localhost:4711", "LOCALHOST:4711", "/", http.StatusOK},
+		{"http://localhost:4711/callback", "localhost:4711", "/callback", http.StatusOK},
+		{"http://127.0.0.1:4711", "127.0.0.1:4711", "/", http.StatusOK},
+		{"http://[::1]:4711", "[::1]:4711", "/", http.StatusOK},
+		{"http://localhost:80", "localhost", "/", http.StatusOK},
+		{"http://localhost:80", "localhost:80", "/", http.StatusOK},
+		{"http://localhost:4711", "localhost:4711", "/favicon.ico", http.StatusNotFound},
+		{"http://localhost:4711/callback", "localhost:4711", "/", http.StatusNotFound},
+		{"http://localhost:4711", "localhost", "/", http.StatusMisdirectedRequest},
+		{"http://localhost:4711", "localhost:4712", "/", http.StatusMisdirectedRequest},
+		{"http://localhost:4711", "127.0.0.1:4711", "/", http.StatusMisdirectedRequest},
+		{"http://127.0.0.1:4711", "localhost:4711", "/", http.StatusMisdirectedRequest},
+		{"http://localhost:4711", "evil.example.com:4711", "/", http.StatusMisdirectedRequest},
+		{"http://localhost:4711", "localhost.evil.example.com:4711", "/", http.StatusMisdirectedRequest},
+		{"http://localhost:4711", "", "/", http.StatusMisdirectedRequest},
 	} {
-		w := httptest.NewRecorder()
-		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		h, err := parseLoopback(row.home)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, row.path, nil)
 		r.Host = row.host
-		served := false
-		onlyHost(row.port, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served = true })).ServeHTTP(w, r)
-		if served != row.serve || !served && w.Code != http.StatusMisdirectedRequest {
-			t.Errorf("a request to %q at port %d is served: %v, and answered %d", row.host, row.port, served, w.Code)
+		h.only(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
+		if w.Code != row.status {
+			t.Errorf("at %s, a request to %q for %s is answered %d, want %d", row.home, row.host, row.path, w.Code, row.status)
+		}
+	}
+}
+
+func TestARedirectURLSaysWhereToListen(t *testing.T) {
+	for redirectURL, want := range map[string]home{
+		"":                               {"localhost", 0, ""},
+		"http://localhost":               {"localhost", 0, ""},
+		"http://localhost/":              {"localhost", 0, "/"},
+		"http://localhost:8400":          {"localhost", 8400, ""},
+		"http://localhost:8400/callback": {"localhost", 8400, "/callback"},
+		"http://127.0.0.1:8400":          {"127.0.0.1", 8400, ""},
+		"http://[::1]":                   {"[::1]", 0, ""},
+	} {
+		if got, err := parseLoopback(redirectURL); got != want || err != nil {
+			t.Errorf("%q is %+v, want %+v; the error is %v", redirectURL, got, want, err)
+		}
+	}
+	for what, redirectURL := range map[string]string{
+		"another host":           "http://app.example.com:8400",
+		"a name that begins so":  "http://localhost.example.com",
+		"https":                  "https://localhost:8400",
+		"no scheme":              "localhost:8400",
+		"a user":                 "http://ana@localhost:8400",
+		"a query":                "http://localhost:8400/?next=1",
+		"a fragment":             "http://localhost:8400/#next",
+		"port 0":                 "http://localhost:0",
+		"a port beyond the last": "http://localhost:65536",
+		"no URL":                 "http://[::1",
+	} {
+		if got, err := parseLoopback(redirectURL); err == nil {
+			t.Errorf("%s: %q is %+v", what, redirectURL, got)
 		}
 	}
 }

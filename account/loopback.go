@@ -8,51 +8,45 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// LoopbackOptions changes how SignInLoopback goes about it.
-type LoopbackOptions struct {
-	AuthOptions
-
-	// Open shows the user the sign-in page: it starts a browser, or prints
-	// the address. It must not wait for the sign-in to end.
-	Open func(address string) error
-
-	// Port to listen on; any free one by default.
-	Port int
-}
-
-// SignInLoopback signs a user in with a browser on this machine: it listens on one
-// port of 127.0.0.1 and ::1, opens the sign-in page, and waits for the browser to
-// come back, or for ctx. The application's registration must list http://localhost
-// (platform "Mobile and desktop applications"); Entra doesn't compare the port
-// (RFC 8252 section 7.3).
+// Loopback returns a Prompt for a user with a browser on this machine. It listens on
+// one port of 127.0.0.1 and ::1, has open show the sign-in page, and waits for the
+// browser to come back, or for the context. Open starts a browser, or prints the
+// address; it must not wait for the sign-in to end.
 //
-// What SignIn says of its context and of core.ErrRefreshedNotSaved is true here too.
+// The application's registration must list http://localhost (platform "Mobile and
+// desktop applications"). Entra doesn't compare the port (RFC 8252 section 7.3), so
+// that any free one is taken. AuthOptions.RedirectURL can name the port, and a path
+// that is registered: "http://localhost:8400/callback". Config.RedirectURL is for
+// other prompts.
 //
 // The code comes back in a form rather than in an address, which browsers
 // remember. A visit that isn't the sign-in's own is turned away, and waiting
 // goes on.
-func (a *Account) SignInLoopback(ctx context.Context, o LoopbackOptions) error {
-	if o.Open == nil {
-		return errors.New("account: sign in: LoopbackOptions.Open is not set")
-	}
-	return a.Authenticate(ctx, o, o.AuthOptions)
-}
+func Loopback(open func(address string) error) Prompt { return loopback{open} }
+
+type loopback struct{ open func(address string) error }
 
 // SignIn implements [Prompt].
-func (o LoopbackOptions) SignIn(ctx context.Context, t *Attempt) error {
-	var lc net.ListenConfig
-	listeners, err := listen(lc.Listen).onLoopback(ctx, o.Port)
+func (l loopback) SignIn(ctx context.Context, t *Attempt) error {
+	if l.open == nil {
+		return errors.New("account: sign in: Loopback has no function that opens the sign-in page")
+	}
+	home, err := parseLoopback(t.Options.RedirectURL)
 	if err != nil {
 		return fmt.Errorf("account: sign in: %w", err)
 	}
-	port := portOf(listeners[0])
-	t.Options.RedirectURL, t.Options.FormPost = "http://localhost:"+strconv.Itoa(port), true
+	var lc net.ListenConfig
+	listeners, err := listen(lc.Listen).onLoopback(ctx, home.port)
+	if err != nil {
+		return fmt.Errorf("account: sign in: %w", err)
+	}
+	home.port = portOf(listeners[0])
+	t.Options.RedirectURL, t.Options.FormPost = home.String(), true
 	address, flow, err := t.AuthURL(ctx)
 	if err != nil {
 		closeAll(listeners)
@@ -61,10 +55,10 @@ func (o LoopbackOptions) SignIn(ctx context.Context, t *Attempt) error {
 
 	visits := make(chan visit)
 	gone := make(chan struct{}) // nobody waits for visits any more
-	server := &http.Server{Handler: onlyHost(port, receiver(flow, visits, gone)), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: home.only(receiver(flow, visits, gone)), ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, len(listeners))
-	for _, l := range listeners {
-		go func() { served <- server.Serve(l) }()
+	for _, listener := range listeners {
+		go func() { served <- server.Serve(listener) }()
 	}
 	defer func() {
 		close(gone)
@@ -76,7 +70,7 @@ func (o LoopbackOptions) SignIn(ctx context.Context, t *Attempt) error {
 		}
 	}()
 
-	if err := o.Open(address); err != nil {
+	if err := l.open(address); err != nil {
 		return fmt.Errorf("account: sign in: open the sign-in page: %w", err)
 	}
 	select {
@@ -98,8 +92,7 @@ type visit struct {
 }
 
 func receiver(flow Flow, visits chan<- visit, gone <-chan struct{}) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
 		if r.ParseForm() != nil {
 			page(w, http.StatusBadRequest, "That could not be read.")
@@ -127,7 +120,6 @@ func receiver(flow Flow, visits chan<- visit, gone <-chan struct{}) http.Handler
 			page(w, http.StatusOK, "You are signed in. This window can be closed.")
 		}
 	})
-	return mux
 }
 
 func page(w http.ResponseWriter, status int, text string) {

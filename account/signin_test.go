@@ -113,13 +113,10 @@ func TestACodeIsRedeemedAfterItsCallerLeft(t *testing.T) {
 			return a.SignIn(ctx, flow, redirect)
 		},
 		"on the loopback interface": func(t *testing.T, ctx context.Context, idp *entra.Server, a *account.Account) error {
-			return a.SignInLoopback(ctx, account.LoopbackOptions{
-				AuthOptions: account.AuthOptions{LoginHint: ana},
-				Open: func(address string) error {
-					go func() { _ = idp.Browse(address) }()
-					return nil
-				},
-			})
+			return a.Authenticate(ctx, account.Loopback(func(address string) error {
+				go func() { _ = idp.Browse(address) }()
+				return nil
+			}), account.AuthOptions{LoginHint: ana})
 		},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
-	"strings"
+	"strconv"
 
 	"github.com/graphtoken/graphtoken/account"
 	"github.com/graphtoken/graphtoken/core"
@@ -72,54 +70,15 @@ func (l *loginCommand) Run(ctx context.Context, s *session, c *console) (err err
 
 func (l *loginCommand) signIn(ctx context.Context, a *account.Account, c *console) error {
 	options := account.AuthOptions{Prompt: l.Prompt}
-	if l.Listen {
-		return a.SignInLoopback(ctx, account.LoopbackOptions{
-			AuthOptions: options,
-			Port:        l.Port,
-			Open: func(address string) error {
-				return c.showLink("Open this address in a browser on this machine:\n\n%s\n", address)
-			},
-		})
+	if !l.Listen {
+		return a.Authenticate(ctx, account.Console(c.in, c.err), options)
 	}
-	address, flow, err := a.AuthURL(ctx, options)
-	if err != nil {
-		return err
+	if l.Port != 0 {
+		options.RedirectURL = "http://localhost:" + strconv.Itoa(l.Port)
 	}
-	err = c.showLink("Open this address in a browser:\n\n%s\n\n"+
-		"When you have signed in, the browser ends at an address with a code in it.\nPaste that address here:", address)
-	if err != nil {
-		return err
-	}
-	redirect, err := readLine(ctx, c.in)
-	if err != nil {
-		return err
-	}
-	return a.SignIn(ctx, flow, redirect)
-}
-
-// readLine returns one line of r, or ctx's error.
-func readLine(ctx context.Context, r io.Reader) (string, error) {
-	type line struct {
-		text string
-		err  error
-	}
-	read := make(chan line, 1)
-	go func() { // a read can't be called off: it ends with the process
-		text, err := bufio.NewReader(r).ReadString('\n')
-		if errors.Is(err, io.EOF) && strings.TrimSpace(text) != "" {
-			err = nil
-		}
-		read <- line{text, err}
-	}()
-	select {
-	case l := <-read:
-		if errors.Is(l.err, io.EOF) {
-			return "", errors.New("the input ended before the address came")
-		}
-		return l.text, l.err
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
+	return a.Authenticate(ctx, account.Loopback(func(address string) error {
+		return c.showLink("Open this address in a browser on this machine:\n\n%s\n", address)
+	}), options)
 }
 
 // readable finds out, before anybody signs in, that the record is broken or

@@ -63,7 +63,7 @@ func run(ctx context.Context, clientID string) error {
 	}
 	if !signedIn {
 		show := func(address string) error { _, err := fmt.Println("Sign in at", address); return err }
-		if err := user.SignInLoopback(ctx, account.LoopbackOptions{Open: show}); err != nil {
+		if err := user.Authenticate(ctx, account.Loopback(show), account.AuthOptions{}); err != nil {
 			return err
 		}
 	}

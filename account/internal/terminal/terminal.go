@@ -26,7 +26,9 @@ import (
 // ReadLine calls ask, and returns the next line of in that isn't blank, without
 // its end. If in is a terminal, ask is told that what is typed isn't shown, and
 // the terminal is as it was before when ReadLine returns, or a signal ends the
-// program. It says io.ErrUnexpectedEOF where in ends before such a line.
+// program. It says io.ErrUnexpectedEOF where in ends before such a line, and ErrBlank
+// where nothing follows a blank line: a program that has written one waits for an
+// answer. At a terminal, there is a person who may take any time.
 //
 // Nothing beyond the line is read. A read can't be called off: after ctx has
 // ended, one byte of in may still be lost to it.
@@ -58,24 +60,39 @@ func ReadLine(ctx context.Context, in io.Reader, ask func(hidden bool) error) (l
 	return await(ctx, in, signals)
 }
 
+// ErrBlank: the line is blank.
+var ErrBlank = errors.New("the line is blank")
+
+// patience is for the rest of what was pasted at once, blank lines first.
+const patience = time.Second
+
 // await returns the line, ctx's error, or the signal.
 func await(ctx context.Context, in io.Reader, signals <-chan os.Signal) (string, error) {
 	type result struct {
 		line string
 		err  error
 	}
-	read := make(chan result, 1)
+	read, blank := make(chan result, 1), make(chan struct{}, 1)
 	go func() {
-		line, err := readLine(ctx, in, signals != nil)
+		line, err := readLine(ctx, in, signals != nil, blank)
 		read <- result{line, err}
 	}()
-	select {
-	case r := <-read:
-		return r.line, r.err
-	case sig := <-signals:
-		return "", &endedBy{sig}
-	case <-ctx.Done():
-		return "", ctx.Err()
+	var tooLate <-chan time.Time
+	for {
+		select {
+		case r := <-read:
+			return r.line, r.err
+		case sig := <-signals:
+			return "", &endedBy{sig}
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-blank:
+			if signals == nil && tooLate == nil {
+				tooLate = time.After(patience)
+			}
+		case <-tooLate:
+			return "", ErrBlank
+		}
 	}
 }
 
@@ -88,8 +105,9 @@ const (
 	erase      = 0x7f // the key named backspace
 )
 
-// readLine reads byte by byte, since what follows the line is for others to read.
-func readLine(ctx context.Context, in io.Reader, isTerminal bool) (string, error) {
+// readLine reads byte by byte, since what follows the line is for others to read. It
+// tells of blank lines, which it leaves out.
+func readLine(ctx context.Context, in io.Reader, isTerminal bool, blank chan<- struct{}) (string, error) {
 	var line []byte
 	var one [1]byte
 	for {
@@ -110,6 +128,10 @@ func readLine(ctx context.Context, in io.Reader, isTerminal bool) (string, error
 				return "", io.ErrUnexpectedEOF
 			}
 			line = line[:0]
+			select {
+			case blank <- struct{}{}:
+			default: // it is known
+			}
 		case isTerminal && one[0] == eraseLine:
 			line = line[:0]
 		case isTerminal && (one[0] == erase || one[0] == backspace):

@@ -40,6 +40,18 @@ func TestALineEndsAtItsLineEndOrWithTheInput(t *testing.T) {
 	}
 }
 
+func TestABlankLineWithoutASuccessorIsAnError(t *testing.T) {
+	in, theirs := io.Pipe()
+	defer func() { _ = theirs.Close() }()
+	_, err := terminal.ReadLine(t.Context(), in, func(bool) error {
+		go func() { _, _ = io.WriteString(theirs, " \r\n\n") }()
+		return nil
+	})
+	if !errors.Is(err, terminal.ErrBlank) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
 func TestTheBytesAfterTheLineAreNotRead(t *testing.T) {
 	in := strings.NewReader("address\nthe next question's answer\n")
 	if _, err := terminal.ReadLine(t.Context(), in, silent); err != nil {

@@ -1,0 +1,96 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+
+	"github.com/graphtoken/graphtoken/account/internal/terminal"
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// Console returns a Prompt for a user at a console: it shows the address of the sign-in
+// page on out, and reads the one at which the browser ends from in, such as os.Stdin.
+// The browser may run anywhere. The application's registration must list the redirect
+// URL, which is NativeClientURL unless the Config or the AuthOptions name another.
+//
+// In may be a terminal: it then takes an address of any length, which terminals by
+// themselves don't, and doesn't show it, because of the code in it. The terminal is as
+// it was before when the sign-in ends, also by a signal. A program that handles
+// signals ends its context by them. What comes along when an address is copied
+// (quotes, angle brackets, blanks, empty lines) is taken off. At a terminal, a user who
+// pastes something else is asked again.
+//
+// In must not be read by anybody else meanwhile. Nothing beyond the address is read.
+func Console(in io.Reader, out io.Writer) Prompt { return console{in, out} }
+
+type console struct {
+	in  io.Reader
+	out io.Writer
+}
+
+// SignIn implements [Prompt].
+func (c console) SignIn(ctx context.Context, t *Attempt) error {
+	address, flow, err := t.AuthURL(ctx)
+	if err != nil {
+		return err
+	}
+	if err := showable(address); err != nil {
+		return fmt.Errorf("account: sign in: %w", err)
+	}
+	question := "Open this address in a browser:\n\n" + address + "\n\n" +
+		"When you have signed in, the browser ends at an address with a code in it, on a page that may be blank.\n" +
+		"Paste that address here"
+	for {
+		redirect, atTerminal, err := c.ask(ctx, question)
+		if err != nil {
+			return fmt.Errorf("account: sign in: %w", err)
+		}
+		err = t.SignIn(ctx, flow, pasted(redirect))
+		switch {
+		case atTerminal && errors.Is(err, errNoCode):
+			question = "That address has no code in it.\nPaste the whole address at which the browser ended"
+		case atTerminal && errors.Is(err, ErrStateMismatch):
+			question = "That address is another sign-in's.\nPaste the one at which the browser ended this time"
+		default:
+			return err
+		}
+	}
+}
+
+// ask returns what the user pastes, and whether at a terminal.
+func (c console) ask(ctx context.Context, question string) (line string, atTerminal bool, err error) {
+	line, err = terminal.ReadLine(ctx, c.in, func(hidden bool) error {
+		atTerminal = hidden
+		note := ""
+		if hidden {
+			note = " (it isn't shown)"
+		}
+		_, err := fmt.Fprint(c.out, question+note+", and press Enter:\n")
+		return err
+	})
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("the input ended before the address came: %w", err)
+	}
+	return line, atTerminal, err
+}
+
+// pasted takes off what comes along when an address is copied from a mail, a chat or
+// a program's source.
+func pasted(text string) string {
+	return strings.TrimFunc(text, func(r rune) bool {
+		return unicode.IsSpace(r) || !unicode.IsPrint(r) || strings.ContainsRune("\"'`<>“”„‘’‚«»‹›", r)
+	})
+}
+
+// showable refuses an address that a terminal could obey: a URI is printable ASCII
+// (RFC 3986 section 2).
+func showable(address string) error {
+	if address == "" || strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return fmt.Errorf("the provider's address is not a URL: %s", core.Printable(address))
+	}
+	return nil
+}
