@@ -19,15 +19,15 @@ type conformanceCommand struct {
 	Timeout time.Duration `env:"-" default:"20s" help:"How long one case may take."`
 }
 
-// trial is a part of a store that nobody else uses: how to open a handle on
-// it, and how to remove what is left there.
+// trial is a part of a store that nobody else uses: how to open a handle on it, and how
+// to remove its records.
 type trial struct {
 	open   func() (core.TokenBackend, error)
 	remove func() error
 }
 
-// errNonconforming is the outcome of a suite in which cases failed; the report
-// has said which.
+// errNonconforming is the error of a suite in which cases failed. The report has named
+// them.
 var errNonconforming = errors.New("the store does not conform")
 
 func (cmd *conformanceCommand) Run(ctx context.Context, s *session, c *console) error {
@@ -36,7 +36,7 @@ func (cmd *conformanceCommand) Run(ctx context.Context, s *session, c *console) 
 		return err
 	}
 	claims := at.claims
-	// The limit may depend on the name of the trial, which is always as long.
+	// The limit may depend on the length of the trial's name, which is always the same.
 	if b, err := at.trialBackend(); err != nil {
 		return err
 	} else if limiter, ok := core.As[core.SizeLimiter](b); ok {
@@ -79,7 +79,7 @@ func (cmd *conformanceCommand) Run(ctx context.Context, s *session, c *console) 
 
 func trialName() string { return strings.ToLower(rand.Text()[:16]) }
 
-// trialBackend opens a trial without using it: nothing is stored.
+// trialBackend opens a trial without storing anything.
 func (p place) trialBackend() (core.TokenBackend, error) {
 	t, err := p.trial(trialName())
 	if err != nil {
@@ -130,8 +130,8 @@ func printReport(w io.Writer, r conformance.Report) error {
 	return nil
 }
 
-// deleteAll removes every record that a backend lists: what a trial with a
-// prefix of its own leaves.
+// deleteAll removes every record that a backend lists: the records of a trial with a
+// prefix of its own.
 func deleteAll(b core.TokenBackend) error {
 	lister, ok := core.As[core.Lister](b)
 	if !ok {

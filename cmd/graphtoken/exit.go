@@ -20,23 +20,23 @@ const (
 	exitStore       = 5
 	exitProvider    = 6
 	exitNotSaved    = 7
-	exitInterrupted = 130 // as shells have it for SIGINT
+	exitInterrupted = 130 // the code that shells use for SIGINT
 )
 
 const exitCodesHelp = `
 Exit codes:
   0    done
-  1    something else went wrong
+  1    any other failure
   2    the command line is wrong
-  3    nothing is stored, no such user is in it, or several are and no flag names one
-  4    somebody has to sign in (again)
-  5    the store is out of reach, can't be written, or can't be read: broken, or another key
-  6    the identity provider is out of reach, or refuses
-  7    the token is fresh and good, but could not be saved
+  3    nothing is stored, the user isn't in the record, or several users are and no flag names one
+  4    the user has to sign in (again)
+  5    the store can't be reached or written, or the record can't be read: it is broken, or was encrypted with another key
+  6    the identity provider can't be reached, or refuses
+  7    the token is new and good, but could not be saved
   130  interrupted, or ended by SIGTERM, SIGQUIT or SIGHUP
 `
 
-// usageError is a mistake in the command line that its grammar can't find.
+// usageError is a mistake in the command line that the grammar can't find.
 type usageError string
 
 func (e usageError) Error() string { return string(e) }
@@ -55,7 +55,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitUsage
 	case errors.Is(err, core.ErrRefreshedNotSaved):
 		return exitNotSaved
-	case ctx.Err() != nil: // also when all was done in the end: nobody must go on
+	case ctx.Err() != nil: // also if everything was done in the end: a script must not go on
 		return exitInterrupted
 	case errors.Is(err, core.ErrReauthRequired):
 		return exitSignIn
@@ -71,7 +71,7 @@ func exitCode(ctx context.Context, err error) int {
 	return exitFailure
 }
 
-// adviceOn says what the user can do about an error, where that isn't plain.
+// adviceOn tells what the user can do about an error, if that isn't obvious.
 func adviceOn(err error, s *session) string {
 	var choice *ambiguousError
 	switch {
@@ -95,8 +95,8 @@ func adviceOn(err error, s *session) string {
 	return ""
 }
 
-// foundByStore reports whether a record was whole to its backend, and only what
-// is in it can't be read: a backend finds the empty and the torn ones.
+// foundByStore reports whether the store found the fault in a record that was whole for
+// its backend. A backend finds records that are empty or cut off.
 func foundByStore(err error) bool {
 	var inStore *core.Error
 	return errors.As(err, &inStore) && !inStore.FromBackend()

@@ -47,12 +47,12 @@ func (l *loginCommand) Run(ctx context.Context, s *session, c *console) (err err
 	if err != nil {
 		return err
 	}
-	// What can't be saved must not be asked for: the code would be lost.
+	// If nothing can be saved, the user must not sign in: the code would be lost.
 	if err := o.writable(ctx); err != nil {
 		return err
 	}
 	if cfg.App {
-		// An interrupt doesn't throw away what was asked for, as with a user's sign-in.
+		// An interrupt doesn't lose the provider's answer, as in a user's sign-in.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), core.DefaultRefreshTimeout)
 		defer cancel()
 		err := a.Authenticate(ctx, nil, account.AuthOptions{})
@@ -81,8 +81,8 @@ func (l *loginCommand) signIn(ctx context.Context, a *account.Account, c *consol
 	}), options)
 }
 
-// readable finds out, before anybody signs in, that the record is broken or
-// encrypted with another key. An absent one is an empty cache.
+// readable finds out, before anybody signs in, whether the record is broken or encrypted
+// with another key. An absent one is an empty cache.
 func (o *opened) readable(ctx context.Context) (*tokencache.Cache, error) {
 	c, _, err := o.store.Load(ctx, o.key)
 	if errors.Is(err, core.ErrNotFound) {
@@ -91,8 +91,8 @@ func (o *opened) readable(ctx context.Context) (*tokencache.Cache, error) {
 	return c, err
 }
 
-// onlyClient is the application whose users' tokens of a provider a record holds, if
-// it is one: to another provider, the ID means nothing.
+// onlyClient returns the application whose users' tokens of one provider a record has, if
+// there is only one. For another provider, the ID means nothing.
 func onlyClient(c *tokencache.Cache, environment string) string {
 	users := fitting(c, tokencache.Query{Environment: environment})
 	its := slices.DeleteFunc(holders(c), func(h holder) bool { return !h.isOneOf(c, users) })
@@ -102,7 +102,7 @@ func onlyClient(c *tokencache.Cache, environment string) string {
 	return ""
 }
 
-// writable finds out, before the provider is asked, that nothing can be saved.
+// writable finds out, before the provider is asked, whether anything can be saved.
 func (o *opened) writable(ctx context.Context) error {
 	if o.readOnly {
 		return &core.Error{Op: "save", Backend: "env", Key: o.key, Err: fmt.Errorf("%w: a variable ends with this command; env://%s?file=.env outlasts it", core.ErrReadOnly, o.key)}
@@ -110,10 +110,10 @@ func (o *opened) writable(ctx context.Context) error {
 	if err := o.tryToSave(ctx); err != nil {
 		return err
 	}
-	return o.own() // again: where there was no directory, somebody else may have made it
+	return o.own() // again: if there was no directory, another user may have made it meanwhile
 }
 
-// tryToSave does what a save would do, short of the record.
+// tryToSave does everything that a save does, except storing the record.
 func (o *opened) tryToSave(ctx context.Context) error {
 	if p, ok := core.As[core.Prober](o.backend); ok {
 		return p.Probe(ctx, o.key)

@@ -47,9 +47,8 @@ func (logoutCommand) Run(ctx context.Context, s *session, c *console) (err error
 	return nil
 }
 
-// whole returns the query of the one user that q means. What is removed is the user,
-// with all tokens, and so a client or a tenant that q names must be all that there is
-// of the user's.
+// whole returns the query for the one user that q means. A logout removes the user with
+// all tokens. So if q names a client or a tenant, the user must have tokens of no other.
 func whole(c *tokencache.Cache, q tokencache.Query) (tokencache.Query, error) {
 	anyTenant := q
 	anyTenant.Tenant = ""

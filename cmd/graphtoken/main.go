@@ -1,10 +1,10 @@
-// Command graphtoken signs in to Microsoft Graph at the command line, keeps
-// the tokens where other programs find them, and hands out valid ones:
+// Command graphtoken signs in to Microsoft Graph at the command line, keeps the tokens
+// where other programs find them, and prints valid ones:
 //
 //	curl -H "Authorization: Bearer $(graphtoken token)" https://graph.microsoft.com/v1.0/me
 //
-// Any number of processes may share a store: a token that expires is refreshed
-// once. See graphtoken --help.
+// Any number of processes may share a store: a token that expires is refreshed once. See
+// graphtoken --help.
 package main
 
 import (
@@ -23,8 +23,8 @@ const description = `Sign in to Microsoft Graph, keep the tokens, hand out valid
 Every flag can come from the environment instead: --store from GRAPHTOKEN_STORE, and so on. Secrets never come from arguments, which other users of a machine can see: the client secret comes from GRAPHTOKEN_CLIENT_SECRET or --client-secret-file, encryption keys from GRAPHTOKEN_KEYS or --key-file.
 `
 
-// commands is the command line, in the terms of kong: one struct that is flags,
-// environment and help at once, from a library that brings nothing else along.
+// commands is the command line for kong: one struct describes flags, environment and
+// help. kong has no dependencies.
 type commands struct {
 	Login   loginCommand   `cmd:"" help:"Sign a user in, or the application itself, and store the tokens."`
 	Status  statusCommand  `cmd:"" help:"Show who is signed in, for what, and until when."`

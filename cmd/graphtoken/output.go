@@ -14,8 +14,8 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// console is where a command reads and writes. Secrets go nowhere but the
-// token command's out.
+// console is where a command reads and writes. Secrets are written by the token command
+// alone, to out.
 type console struct {
 	in       io.Reader
 	out, err io.Writer
@@ -31,13 +31,13 @@ func (c *console) beVerbose() {
 	c.log = slog.New(slog.NewTextHandler(redactor{c.err}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// say tells people something; programs read out. Texts and errors among args are
-// shown by printable.
+// say writes a message for people; out is for programs. Texts and errors among args go
+// through printable.
 func (c *console) say(format string, args ...any) {
-	_ = c.ask(format, args...) // nobody is left to tell
+	_ = c.ask(format, args...) // nobody is left who could read an error
 }
 
-// ask is say for what somebody has to read, or the command can't go on.
+// ask is say for a message that somebody has to read before the command can go on.
 func (c *console) ask(format string, args ...any) error {
 	shown := make([]any, len(args))
 	for i, a := range args {
@@ -54,9 +54,9 @@ func (c *console) ask(format string, args ...any) error {
 	return err
 }
 
-// showLink is ask for an address to open, which is shown whole, whatever its length.
-// It refuses one that a terminal could obey: a URI is printable ASCII (RFC 3986
-// section 2).
+// showLink is ask for an address to open. It shows the whole address, whatever its
+// length. It refuses an address that could control a terminal: a URI is printable ASCII
+// (RFC 3986 section 2).
 func (c *console) showLink(format, address string) error {
 	if address == "" || strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return fmt.Errorf("the address of the sign-in page is not a URL: %s", printable(address))
@@ -67,18 +67,18 @@ func (c *console) showLink(format, address string) error {
 // link is an address that showLink has checked.
 type link string
 
-// printable is how a command shows text that it didn't write itself: names and
-// scopes from records, errors of providers and stores, values of flags. It is one
-// line that a terminal has nothing to obey in, and has no key, no token and no
-// password of a URL in it.
+// printable makes text fit to be shown that the command didn't write itself: names and
+// scopes from records, errors of providers and stores, values of flags. It returns one
+// line without characters that control a terminal, and without a key, a token or a URL's
+// password.
 func printable(text string) string {
 	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ") // errors.Join's
 	return redact(core.Printable(text))
 }
 
-// What flags and variables may be given by mistake: a key, a token (a JWT, RFC 7519
-// section 3.1), and a URL with a password. None looks like anything that has to be
-// shown.
+// Secrets that flags and variables may contain by mistake: a key, a token (a JWT, RFC
+// 7519 section 3.1), and a URL with a password. No text that has to be shown looks like
+// one of them.
 var (
 	keyText  = regexp.MustCompile(`gtkey1_[A-Za-z0-9_-]*`)
 	jwt      = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}[A-Za-z0-9._-]*`)
@@ -91,8 +91,8 @@ func redact(text string) string {
 	return userInfo.ReplaceAllString(text, "://…@")
 }
 
-// redactor redacts what is written, which slog's handlers do a line at a time; the
-// handlers escape what a terminal would obey.
+// redactor removes secrets from the log, which slog's handlers write a line at a time.
+// The handlers escape characters that control a terminal.
 type redactor struct{ w io.Writer }
 
 func (r redactor) Write(line []byte) (int, error) {
@@ -102,9 +102,9 @@ func (r redactor) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// writeJSON writes v for programs. Texts stay what they are to a program, and are
-// escaped where a terminal would obey them: encoding/json does that for the
-// first 32 characters alone, and U+009B begins an escape sequence too.
+// writeJSON writes v for programs. Characters that control a terminal are escaped, which
+// changes nothing for a program. encoding/json escapes the first 32 characters alone, and
+// U+009B begins an escape sequence too.
 func writeJSON(w io.Writer, v any) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {

@@ -21,8 +21,8 @@ import (
 	"github.com/graphtoken/graphtoken/crypto"
 )
 
-// session is what the commands have in common: whose tokens, where they are,
-// and which provider gives them.
+// session has the flags that the commands share: whose tokens, where they are, and which
+// provider issues them.
 type session struct {
 	Store  string `placeholder:"URL" help:"Where the tokens are: ${stores}. By default a file of your own in the configuration directory."`
 	Record string `placeholder:"NAME" help:"The record in a --store of several: the file's name in a directory."`
@@ -40,11 +40,12 @@ type session struct {
 	SharedKeyFile  bool   `help:"Accept a --key-file that other users can read or write."`
 	PlaintextReads bool   `help:"With keys: accept a record that isn't encrypted yet."`
 
-	// Variables that no flag stands for, since a secret would be an argument.
+	// These come from variables and have no flag, because a secret must not be an
+	// argument.
 	clientSecret, keys string
 }
 
-// AfterApply is called by kong once the flags are read.
+// AfterApply is called by kong after it has read the flags.
 func (s *session) AfterApply() error {
 	s.clientSecret, s.keys = os.Getenv("GRAPHTOKEN_CLIENT_SECRET"), os.Getenv("GRAPHTOKEN_KEYS")
 	return nil
@@ -57,14 +58,14 @@ type opened struct {
 	*session
 	place
 	store  *core.Store
-	name   string // the store's, as it was named
+	name   string // of the store, as the user gave it
 	config account.Config
 
 	hasCredential bool
 }
 
-// open opens the store. It does no I/O but for the files the flags name, and a
-// look at the directory that the store is in.
+// open opens the store. It reads only the files that flags name, and looks at the store's
+// directory.
 func (s *session) open(c *console) (*opened, error) {
 	if s.User != "" && s.ClientCredentials {
 		return nil, usageError("--user names a user, and --client-credentials means the application itself: leave one of them out")
@@ -116,7 +117,7 @@ func (s *session) storeName() (string, error) {
 	return defaultStore()
 }
 
-// place opens the store without what is laid over it.
+// place opens the store without encryption.
 func (s *session) place() (place, error) {
 	name, err := s.storeName()
 	if err != nil {
@@ -129,13 +130,13 @@ func (s *session) place() (place, error) {
 	return at, at.own()
 }
 
-// closeTimeout is for what goes on after the answer or an interrupt: a refresh,
-// which has core.DefaultRefreshTimeout, and its save, which has as long again.
+// closeTimeout limits the work after the answer or an interrupt: a refresh, which takes
+// at most core.DefaultRefreshTimeout, and its save, which may take as long again.
 const closeTimeout = 2*core.DefaultRefreshTimeout + 15*time.Second
 
-// close waits for what is under way, whether or not the command was
-// interrupted, and tries once more to save what could not be saved; err becomes
-// what the command comes to.
+// close waits for refreshes and saves, whether or not the command was interrupted, and
+// tries once more to save what could not be saved. It returns the command's result; err
+// is the result so far.
 func (o *opened) close(ctx context.Context, err *error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
@@ -148,8 +149,8 @@ func (o *opened) close(ctx context.Context, err *error) {
 	}
 }
 
-// account returns the account meant, completed from what is stored about it:
-// its client, and the scopes of its newest token.
+// account returns the account that the flags mean. What they leave out comes from the
+// record: its client, and the scopes of its newest token.
 func (o *opened) account(ctx context.Context) (*account.Account, error) {
 	c, _, err := o.store.Load(ctx, o.key)
 	if errors.Is(err, core.ErrNotFound) {
@@ -159,7 +160,7 @@ func (o *opened) account(ctx context.Context) (*account.Account, error) {
 		return nil, err
 	}
 	cfg, q := o.config, o.query()
-	// A record without users is the application's own.
+	// A record without users belongs to the application itself.
 	app := q
 	app.App, app.Username = true, ""
 	_, itsOwn := c.AccessToken(app)
@@ -170,7 +171,7 @@ func (o *opened) account(ctx context.Context) (*account.Account, error) {
 		return nil, ambiguous(c, q)
 	}
 	token, known := c.AccessToken(q)
-	if !known { // nothing of this tenant yet: what the user's others are for, then
+	if !known { // nothing of this tenant yet: take the scopes of the user's other tokens
 		others := q
 		others.Tenant = ""
 		token, _ = c.AccessToken(others)
@@ -231,9 +232,9 @@ func readNamed(flag, path string) ([]byte, error) {
 	return data, nil
 }
 
-// unread says why the file that a flag names could not be read. It shows the name
-// only where something has it: a flag that wants a file of secrets is given the
-// secret itself now and then.
+// unread returns why the file that a flag names could not be read. It shows the name only
+// if there is such a file: some users give the secret itself to a flag that wants a file
+// of secrets.
 func unread(flag, path string, err error) error {
 	var cause *fs.PathError
 	isPath := errors.As(err, &cause)
@@ -249,7 +250,7 @@ func unread(flag, path string, err error) error {
 	return fmt.Errorf("%s: the file it names can't be opened (its name isn't shown, it may be a secret): %w", flag, err)
 }
 
-// keyring returns nil where no keys are named.
+// keyring returns nil if no keys are named.
 func (s *session) keyring() (*crypto.Keyring, error) {
 	var keys []crypto.Key
 	var err error
@@ -287,7 +288,7 @@ func (s *session) httpClient() (*http.Client, error) {
 	}
 	roots, err := x509.SystemCertPool()
 	if err != nil {
-		roots = x509.NewCertPool() // a system without one, where only these count
+		roots = x509.NewCertPool() // the system has none, so only these count
 	}
 	if !roots.AppendCertsFromPEM(pem) {
 		return nil, usageError("--ca " + s.CA + " has no certificate in it")
@@ -299,8 +300,8 @@ func (s *session) httpClient() (*http.Client, error) {
 	}}, nil
 }
 
-// microsofts reports whether an authority is Microsoft's, which can be asked
-// about itself. Whoever names another one vouches for it.
+// microsofts reports whether an authority is Microsoft's, which can be asked about
+// itself. A user who names another one is responsible for it.
 func microsofts(authority string) bool {
 	u, err := url.Parse(authority)
 	if authority == "" || err != nil {

@@ -8,15 +8,15 @@ import (
 )
 
 // untilInterrupted returns a context that ends with the first signal that asks the
-// process to end, and calls told then. Such a signal kills nothing by itself:
-// the provider may have answered already, and its answer must still be saved.
+// process to end, and calls told then. Such a signal doesn't end the process: the
+// provider may have answered already, and its answer must still be saved.
 //
 //   - SIGINT, SIGTERM, SIGQUIT (Ctrl-\) and SIGHUP (a closed terminal) end the context,
-//     however often they come: a terminal that closes sends SIGHUP twice. The second SIGINT alone, of
-//     somebody who doesn't want to wait, ends the process at once.
-//   - SIGPIPE, which a reader that went away sends, is an error of the write and no
-//     more. By default it kills a process that writes to its standard output or
-//     error (see os/signal).
+//     however often they come: a terminal that closes sends SIGHUP twice. Only a second
+//     SIGINT, from a user who doesn't want to wait, ends the process at once.
+//   - SIGPIPE, which is sent when the reader of the output is gone, is an error of the
+//     write and nothing more. By default it ends a process that writes to its standard
+//     output or error (see os/signal).
 //
 // A signal that the process was started to ignore, as nohup does with SIGHUP, stays
 // ignored.

@@ -25,8 +25,7 @@ type report struct {
 	Accounts []signIn `json:"accounts"`
 }
 
-// signIn is one user, or the application itself, in a record. It has no secret
-// in it.
+// signIn is one user, or the application itself, in a record. It contains no secret.
 type signIn struct {
 	Username      string     `json:"username,omitempty"`
 	HomeAccountID string     `json:"home_account_id,omitempty"`
@@ -71,7 +70,7 @@ func (cmd *statusCommand) Run(ctx context.Context, s *session, c *console) (err 
 	return err
 }
 
-// users describes the users that the flags leave.
+// users describes the users that the flags select.
 func users(c *tokencache.Cache, named tokencache.Query, now time.Time) []signIn {
 	var all []signIn
 	for _, a := range fitting(c, named) {
@@ -86,8 +85,7 @@ func users(c *tokencache.Cache, named tokencache.Query, now time.Time) []signIn 
 	return all
 }
 
-// applications describes the applications that have tokens of their own, as far as
-// the flags leave them.
+// applications describes the applications with tokens of their own that the flags select.
 func applications(c *tokencache.Cache, named tokencache.Query, now time.Time) []signIn {
 	var all []signIn
 	for _, h := range holders(c) {
@@ -105,10 +103,10 @@ func applications(c *tokencache.Cache, named tokencache.Query, now time.Time) []
 	return all
 }
 
-// fits compares what a flag names, if anything, with what there is.
+// fits compares the value of a flag, if it is set, with the actual one.
 func fits(want, have string) bool { return want == "" || strings.EqualFold(want, have) }
 
-// describe says what the record has for q.
+// describe describes what the record has for q.
 func describe(c *tokencache.Cache, q tokencache.Query, now time.Time) signIn {
 	in := signIn{Scopes: []string{}, Expired: c.Expired(q, now), Refreshable: c.LongLived(q)}
 	if token, ok := c.AccessToken(q); ok {

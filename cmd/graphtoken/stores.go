@@ -27,17 +27,17 @@ type place struct {
 	scheme   string
 	backend  core.TokenBackend
 	key      string
-	path     string // the file that holds the record; empty where none does
+	path     string // the file of the record; empty if there is none
 	readOnly bool
 
-	// What the conformance command needs: what the backend claims, and a part
-	// of the same store under a name of its own.
+	// The conformance command needs the backend's claims, and a part of the same store
+	// under a name of its own.
 	claims conformance.Capabilities
 	trial  func(name string) (trial, error)
 }
 
-// own refuses a record that lies where others can write, also behind links, which
-// the backends follow. A directory that isn't there is made by the first save, for
+// own refuses a record in a place where other users can write, also behind links, which
+// the backends follow. A directory that doesn't exist is created by the first save, for
 // its user alone.
 func (p place) own() error {
 	path := p.path
@@ -57,12 +57,12 @@ func (p place) own() error {
 	return nil
 }
 
-// coordinated is what a backend claims that several processes can share.
+// coordinated are the claims of a backend that several processes can share.
 var coordinated = conformance.Capabilities{
 	CAS: conformance.CASEnforced, Coordinates: true, Lease: true, LeaseExpires: true, Watch: true, List: true, Ping: true,
 }
 
-// schemes are the stores that --store can name: one line for each backend.
+// schemes are the stores that --store can name, with one line for each backend.
 var schemes = []scheme{
 	{"file", "file:///path/to/file, file:relative/file, or a directory with a slash at its end", openFile},
 	{"env", "env://NAME, read only, or env://NAME?file=.env", openEnv},
@@ -76,8 +76,8 @@ func storesHelp() string {
 	return strings.Join(forms, "; ")
 }
 
-// openStore opens what a --store names. A text without a scheme is the path of
-// a file.
+// openStore opens the store that --store names. A text without a scheme is the path of a
+// file.
 func openStore(store, key string) (place, error) {
 	name, rest, found := strings.Cut(store, ":")
 	if !found || strings.ContainsAny(name, `/\.`) || filepath.VolumeName(store) != "" {
@@ -98,7 +98,7 @@ func openStore(store, key string) (place, error) {
 		}
 		return s.open(rest, options, key)
 	}
-	// The rest isn't shown: in many a URL of a store it has a password.
+	// The rest isn't shown: it may contain a password.
 	return place{}, usageError(fmt.Sprintf("--store: there is no kind of store %q; there are: %s", name, storesHelp()))
 }
 
@@ -121,8 +121,8 @@ func openFile(rest string, options url.Values, key string) (place, error) {
 	return openPath(filepath.FromSlash(rest), key)
 }
 
-// openPath opens a file, or, where the path ends with a slash or is one, the
-// file key in a directory.
+// openPath opens a file. If the path ends with a slash or is a directory, it opens the
+// file key in it.
 func openPath(path, key string) (place, error) {
 	dir, file := filepath.Split(path)
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
@@ -155,8 +155,8 @@ func fileTrial(dir string) trial {
 	}
 }
 
-// openEnv opens a variable of this process, or of a dotenv file. The process's
-// own can only be read: what is written there ends with this command.
+// openEnv opens a variable of this process, or of a dotenv file. The process's own
+// variables can only be read: a change would end with this command.
 func openEnv(rest string, options url.Values, key string) (place, error) {
 	name := strings.TrimPrefix(rest, "//")
 	switch {

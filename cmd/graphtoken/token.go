@@ -18,9 +18,9 @@ func (tokenCommand) Run(ctx context.Context, s *session, c *console) error {
 		func(token tokencache.AccessToken) error { return c.reveal(token.Secret) })
 }
 
-// reveal prints a token, where it goes into headers and commands as it is: a line
-// break in it would begin a header of the record's making. The characters of a
-// token are RFC 6749's, appendix A.12.
+// reveal prints a token. It goes into headers and commands unchanged, so a line break in
+// it would begin another header. RFC 6749, appendix A.12, lists the characters of a
+// token.
 func (c *console) reveal(token tokencache.Secret) error {
 	if strings.ContainsFunc(token.Reveal(), func(r rune) bool { return r < ' ' || r > '~' }) {
 		return errMalformedToken
@@ -29,8 +29,8 @@ func (c *console) reveal(token tokencache.Secret) error {
 	return err
 }
 
-// errMalformedToken is about the record: a provider's answer with such a token is
-// refused before it gets there.
+// errMalformedToken is an error of the record. A provider's answer with such a token is
+// refused before it is stored.
 var errMalformedToken = errors.New("the stored access token has characters that no token has (RFC 6749 appendix A.12), and is not printed")
 
 type refreshCommand struct{}
@@ -43,10 +43,10 @@ func (refreshCommand) Run(ctx context.Context, s *session, c *console) error {
 		})
 }
 
-// obtain gets an access token for the account meant, and shows it. One that
-// could not be saved is good all the same: it is shown, and the error goes on
-// saying so. If stored is true, the token is wanted in the store and nowhere else:
-// where nothing can be saved, the provider isn't asked.
+// obtain gets an access token for the account, and shows it. A token that could not be
+// saved is good all the same: it is shown, and the error says that it isn't saved. If
+// stored is true, the token is wanted in the store alone: if nothing can be saved, the
+// provider isn't asked.
 func (s *session) obtain(ctx context.Context, c *console, stored bool, get func(*core.TokenSource) (tokencache.AccessToken, error), show func(tokencache.AccessToken) error) (err error) {
 	o, err := s.open(c)
 	if err != nil {
@@ -72,13 +72,13 @@ func (s *session) obtain(ctx context.Context, c *console, stored bool, get func(
 	return err
 }
 
-// blame tells a user who was never there from one who must sign in again.
+// blame tells an unknown user from a user who has to sign in again.
 func (o *opened) blame(ctx context.Context, err error) error {
 	if !errors.Is(err, core.ErrReauthRequired) {
 		return err
 	}
 	q := o.query()
-	q.Tenant = "" // a user of one tenant may be refreshed at another
+	q.Tenant = "" // a user of one tenant may be refreshed in another
 	c, _, failed := o.store.Load(ctx, o.key)
 	if failed != nil || q.App || len(c.Accounts()) == 0 || len(fitting(c, q)) > 0 {
 		return err

@@ -13,8 +13,8 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// query is whom the flags mean, in a token cache, to a command that asks the
-// provider: without --authority that is Microsoft's public cloud.
+// query returns whom the flags mean in a token cache, for a command that asks the
+// provider: without --authority, Microsoft's public cloud.
 func (s *session) query() tokencache.Query {
 	q := s.named()
 	if q.Environment == "" {
@@ -23,7 +23,7 @@ func (s *session) query() tokencache.Query {
 	return q
 }
 
-// named is what the flags name, and no more.
+// named returns what the flags name, without defaults.
 func (s *session) named() tokencache.Query {
 	q := tokencache.Query{Username: s.User, ClientID: s.ClientID, App: s.ClientCredentials}
 	q.Environment, q.Tenant = split(s.Authority)
@@ -34,7 +34,7 @@ func (s *session) named() tokencache.Query {
 	return q
 }
 
-// whom says who is meant by q.
+// whom describes the user that q means.
 func whom(q tokencache.Query) string {
 	who := cmp.Or(q.Username, "anybody")
 	if q.App {
@@ -54,19 +54,19 @@ func whom(q tokencache.Query) string {
 func split(authority string) (environment, tenant string) {
 	u, err := url.Parse(authority)
 	if err != nil {
-		return "", "" // account.New says so
+		return "", "" // account.New reports the error
 	}
 	tenant, _, _ = strings.Cut(strings.Trim(u.Path, "/"), "/")
 	return strings.ToLower(u.Host), tenant
 }
 
-// isAnyTenant reports whether a tenant is a word for whichever is the user's own.
+// isAnyTenant reports whether tenant is a word for the user's own tenant.
 func isAnyTenant(tenant string) bool {
 	return slices.Contains([]string{"common", "organizations", "consumers"}, strings.ToLower(tenant))
 }
 
-// fitting returns the users that are meant by q's name, provider and tenant; none
-// where q means an application.
+// fitting returns the users that q's name, provider and tenant mean; none if q means an
+// application.
 func fitting(c *tokencache.Cache, q tokencache.Query) []tokencache.Account {
 	if q.App {
 		return nil
@@ -78,15 +78,14 @@ func fitting(c *tokencache.Cache, q tokencache.Query) []tokencache.Account {
 	})
 }
 
-// inTenant reports whether the user's account is one in this tenant. Signed in
-// through "common" and the like, it is in its home tenant, which is
-// the second part of its ID.
+// inTenant reports whether the user's account is in this tenant. An account that signed
+// in through "common" and the like is in its home tenant, the second part of its ID.
 func inTenant(a tokencache.Account, tenant string) bool {
 	_, home, _ := strings.Cut(a.HomeAccountID, ".")
 	return tenant == "" || strings.EqualFold(tenant, a.Realm) || isAnyTenant(a.Realm) && strings.EqualFold(tenant, home)
 }
 
-// holder is whose a token is.
+// holder is the owner of a token.
 type holder struct {
 	HomeAccountID string `json:"home_account_id"` // empty: the application's own
 	ClientID      string `json:"client_id"`
@@ -94,7 +93,7 @@ type holder struct {
 	Realm         string `json:"realm"` // refresh tokens have none
 }
 
-// isOneOf reports whether the tokens are one of these users'. Tokens and account may
+// isOneOf reports whether the tokens belong to one of these users. Tokens and account may
 // name the provider by two of its aliases.
 func (h holder) isOneOf(c *tokencache.Cache, users []tokencache.Account) bool {
 	a, ok := c.Account(tokencache.Query{HomeAccountID: h.HomeAccountID, Environment: h.Environment})
@@ -103,7 +102,7 @@ func (h holder) isOneOf(c *tokencache.Cache, users []tokencache.Account) bool {
 	})
 }
 
-// holders returns whose tokens are in the record, each once and in order.
+// holders returns the owners of the tokens in the record, each once and in order.
 func holders(c *tokencache.Cache) []holder {
 	data, err := c.Marshal()
 	if err != nil {
@@ -114,7 +113,7 @@ func holders(c *tokencache.Cache) []holder {
 		IDToken                   map[string]json.RawMessage `json:"IdToken"`
 	}
 	if json.Unmarshal(data, &sections) != nil {
-		return nil // a section is null, or another's invention
+		return nil // a section is null, or has another form
 	}
 	var all []holder
 	for _, section := range []map[string]json.RawMessage{sections.AccessToken, sections.RefreshToken, sections.IDToken} {
@@ -131,7 +130,7 @@ func holders(c *tokencache.Cache) []holder {
 	return slices.Compact(all)
 }
 
-// distinct returns what get finds in the elements, each once, whatever its case.
+// distinct returns the results of get for the elements, each once, whatever its case.
 func distinct[E any](elements []E, get func(E) string) []string {
 	var found []string
 	for _, e := range elements {
@@ -146,8 +145,7 @@ func nameOf(a tokencache.Account) string        { return cmp.Or(a.Username, a.Ho
 func environmentOf(a tokencache.Account) string { return a.Environment }
 func clientOf(h holder) string                  { return h.ClientID }
 
-// ambiguousError is core.ErrAmbiguous, with what there is to choose from and by
-// which flags.
+// ambiguousError is core.ErrAmbiguous with the choices, and the flags that choose.
 type ambiguousError struct{ choices, flags []string }
 
 func (e *ambiguousError) Error() string {
@@ -156,7 +154,7 @@ func (e *ambiguousError) Error() string {
 
 func (e *ambiguousError) Unwrap() error { return core.ErrAmbiguous }
 
-// ambiguous says between whom q leaves the choice.
+// ambiguous returns the choices that q leaves open.
 func ambiguous(c *tokencache.Cache, q tokencache.Query) error {
 	var (
 		e         = &ambiguousError{}
@@ -179,7 +177,7 @@ func ambiguous(c *tokencache.Cache, q tokencache.Query) error {
 	return e
 }
 
-// nobody is why a record has nothing for q.
+// nobody returns why a record has nothing for q.
 func nobody(c *tokencache.Cache, q tokencache.Query) error {
 	users := c.Accounts()
 	anywhere := q
@@ -195,7 +193,7 @@ func nobody(c *tokencache.Cache, q tokencache.Query) error {
 	return fmt.Errorf("%w: %s", core.ErrReauthRequired, cmp.Or(q.Username, "no token for the application"))
 }
 
-// at reports whether the user's account is one at this provider.
+// at reports whether the user's account is at this provider.
 func at(c *tokencache.Cache, a tokencache.Account, environment string) bool {
 	return slices.Contains(fitting(c, tokencache.Query{Environment: environment}), a)
 }

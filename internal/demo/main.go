@@ -131,7 +131,7 @@ func share(idp *entra.Server, cli *cli, t task) error {
 			}
 		}
 		if expiry == expiries {
-			// Whatever is issued from now on outlives the demo.
+			// All tokens from now on live longer than the demo.
 			idp.SetLifetime(time.Hour)
 		}
 		if err := awaitRefreshes(idp, expiry); err != nil {
@@ -139,8 +139,8 @@ func share(idp *entra.Server, cli *cli, t task) error {
 		}
 		say("Expiry %d: one process refreshed, the others took its token.", expiry)
 	}
-	// The last token must have reached everybody, and a late second refresh
-	// would have to show itself by now.
+	// The last token must have reached all workers, and a late second refresh must be
+	// noticed.
 	if err := usedForALifetime(idp); err != nil {
 		return err
 	}
@@ -204,8 +204,8 @@ func killOne(idp *entra.Server, workers []*worker) error {
 	if err := victim.kill(); err != nil {
 		return err
 	}
-	// The gate stays shut until the provider has noticed: opened at once, it would
-	// let the dead process's request through, now and then, and its refresh token
+	// The gate stays shut until the provider has noticed the death. If it were opened at
+	// once, the dead process's request would sometimes get through, and its refresh token
 	// would be spent.
 	if err := idp.Wait(ctx, func(g entra.Grants) bool { return g.ByType[entra.Refresh].Dropped == 1 }); err != nil {
 		return fmt.Errorf("waiting for the provider to drop the request: %w", err)
@@ -216,8 +216,8 @@ func killOne(idp *entra.Server, workers []*worker) error {
 	return nil
 }
 
-// heardOfAll returns once the workers' lines about their refreshes have been
-// read, one for each that reached the provider: a busy machine may be late.
+// heardOfAll returns once the workers' lines about their refreshes have been read, one
+// for each refresh that reached the provider. A busy machine may be late.
 func heardOfAll(ctx context.Context, idp *entra.Server, workers []*worker) error {
 	poll := time.NewTicker(time.Millisecond)
 	defer poll.Stop()
@@ -242,7 +242,7 @@ func awaitRefreshes(idp *entra.Server, n int) error {
 	defer cancel()
 	revoked := false
 	if err := idp.Wait(ctx, func(g entra.Grants) bool {
-		revoked = g.FamiliesRevoked > 0 // nothing succeeds any more
+		revoked = g.FamiliesRevoked > 0 // no later refresh succeeds
 		return revoked || g.RefreshesSucceeded >= n
 	}); err != nil {
 		return fmt.Errorf("waiting for refresh %d: %w", n, err)
@@ -273,7 +273,7 @@ type cli struct {
 
 func buildCLI(dir string, t task) (*cli, error) {
 	c := &cli{path: filepath.Join(dir, "graphtoken"), task: t}
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", c.path, ".") // a checkout of another user has no readable history
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", c.path, ".") // git refuses a clone that belongs to another user
 	build.Dir = filepath.Join("..", "..", "cmd", "graphtoken")
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building graphtoken: %w\n%s", err, out)
@@ -286,7 +286,7 @@ func buildCLI(dir string, t task) (*cli, error) {
 
 func (c *cli) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.path, args...)
-	// What the user of this machine has set for the graphtoken of their own is not meant.
+	// The settings of this machine's user for graphtoken don't count here.
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GRAPHTOKEN_") })
 	cmd.Env = append(env,
 		"GRAPHTOKEN_STORE=file://"+filepath.ToSlash(filepath.Join(c.task.Dir, c.task.Key)),
@@ -311,8 +311,8 @@ func (c *cli) run(input string, args ...string) (string, error) {
 	return string(out), nil
 }
 
-// signIn does what a user at a console does: visit the printed address, sign
-// in, paste the address one ends up at.
+// signIn does what a user does at a console: visit the printed address, sign in, and
+// paste the address at which the browser ends.
 func (c *cli) signIn(idp *entra.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -357,8 +357,8 @@ func (c *cli) signIn(idp *entra.Server) error {
 	return nil
 }
 
-// lostTokens asks the provider once more: is the refresh token in the file the
-// one it takes, and was none ever spent twice?
+// lostTokens asks the provider: does it accept the refresh token in the file, and was
+// none sent twice?
 func (c *cli) lostTokens(idp *entra.Server) int {
 	lost := idp.Grants().FamiliesRevoked
 	if _, err := c.run("", "refresh"); err != nil {
@@ -444,7 +444,7 @@ func (w *worker) kill() error {
 		return err
 	}
 	<-w.ended
-	_ = w.cmd.Wait() // it was killed: there is nothing else to learn
+	_ = w.cmd.Wait() // it was killed, so its error tells nothing
 	return nil
 }
 

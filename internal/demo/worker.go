@@ -19,23 +19,23 @@ import (
 	"github.com/graphtoken/graphtoken/crypto"
 )
 
-// task is what a worker is told, as JSON on its first line of input.
+// task is a worker's task, as JSON on its first line of input.
 type task struct {
 	Dir, Key, KeyFile         string
 	ClientID, Authority, User string
 	CA, Graph                 string
 }
 
-// What a worker says, a word a line: that it is up, that it is about to ask the
-// provider for new tokens, and that a call of Graph failed.
+// The words that a worker prints, one per line: it is ready; it is about to ask the
+// provider for new tokens; a call of Graph failed.
 const (
 	saysReady   = "ready"
 	saysRefresh = "refreshing"
-	saysFailed  = "failed" // and why
+	saysFailed  = "failed" // followed by the reason
 )
 
-// work calls Graph every so often until stop is closed. It is what any program
-// does that shares a record: nothing in it knows of the others.
+// work calls Graph at intervals until stop is closed. It is a program like any other that
+// shares a record: it knows nothing of the other processes.
 func work(t task, stop <-chan struct{}) error {
 	client, err := trusting(t.CA)
 	if err != nil {
@@ -107,7 +107,7 @@ func openStore(t task) (*core.Store, error) {
 	return core.NewStore(backend, core.WithCryptography(keyring)), nil
 }
 
-// trusting returns a client that takes the imitation's certificate.
+// trusting returns a client that trusts the imitation's certificate.
 func trusting(caFile string) (*http.Client, error) {
 	pem, err := os.ReadFile(caFile)
 	if err != nil {

@@ -14,10 +14,9 @@ import (
 
 const apidiff = "golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4"
 
-// compare prints how the API of every supported module differs from the last
-// release before this one. What breaks users is an error unless the version
-// says so (https://go.dev/doc/modules/version-numbers): v0.1.4 to v0.2.0, v1.2.0
-// to v2.0.0.
+// compare prints how the API of every supported module differs from the last release
+// before this one. A change that breaks users is an error unless the version announces it
+// (https://go.dev/doc/modules/version-numbers): v0.1.4 to v0.2.0, v1.2.0 to v2.0.0.
 func (c *consumer) compare(ctx context.Context) error {
 	last, err := c.lastRelease(ctx)
 	if err != nil {

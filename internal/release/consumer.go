@@ -145,8 +145,8 @@ func (c *consumer) packages(ctx context.Context, m *module) ([]string, error) {
 	}), nil
 }
 
-// onlyNeeded says which modules came into go.mod though nothing of them is
-// compiled, on no system: another backend's SDK would be one.
+// onlyNeeded returns an error if go.mod has a module of which nothing is compiled, on any
+// system: another backend's SDK, for example.
 func (c *consumer) onlyNeeded(ctx context.Context, place string) error {
 	needed := map[string]bool{}
 	for _, system := range []string{"linux", "darwin", "windows"} {

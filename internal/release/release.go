@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// makeRelease makes the commit of a release, builds it, and says which tags it
-// gets. Where tag is true, it makes the tags in the repository at root, and
-// pushes nothing; otherwise the scratch clone stays, to be looked at.
+// makeRelease makes the commit of a release, builds it, and prints the tags that it gets.
+// If tag is true, it makes the tags in the repository at root, and pushes nothing.
+// Otherwise the scratch clone stays, so that somebody can look at it.
 func makeRelease(ctx context.Context, root, version string, tag bool) (err error) {
 	t, err := readTable(ctx, root)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 
 const tableName = "versions.txt"
 
-// Who may use a module, in the third column of the table.
+// The audience of a module, in the third column of the table.
 const (
 	forUsers = "yes"   // published and supported
 	forTests = "tests" // published because tests of published modules import it, without any promise

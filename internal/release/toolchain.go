@@ -34,8 +34,9 @@ func newToolchain(ctx context.Context, r *release, dir string) (*toolchain, erro
 		"GOPROXY=file://" + filepath.ToSlash(r.proxy) + ",file://" + filepath.ToSlash(downloads) + "," + host.GOPROXY,
 		"GOSUMDB=" + host.GOSUMDB,
 		"GOCACHE=" + host.GOCACHE,
-		// What `go env -w` wrote doesn't count. GONOPROXY has to be empty: where it names anything, the go command looks
-		// into its module cache first, and takes a module found there for the one that has its nested module's packages.
+		// Settings of `go env -w` don't count. GONOPROXY has to be empty: otherwise the
+		// go command looks into its module cache first, and takes a module that it finds
+		// there for the one that has its nested module's packages.
 		"GOENV=off", "GOPRIVATE=", "GONOPROXY=",
 		"GONOSUMDB=" + r.table.prefix + "*", // no checksum database knows what isn't published yet
 		// Without paths in it, what is built is found again by the next run, in another directory.
@@ -57,14 +58,14 @@ func (r *release) buildsAlone(ctx context.Context, m *module) error {
 	return err
 }
 
-// A job is something to be done, or to be proven where its name says what.
+// A job is something to be done or, if it has a name, to be proven.
 type job struct {
 	name string
 	do   func() error
 }
 
-// runAll does the jobs, as many at a time as there are processors, and says
-// which are proven and how long that took.
+// runAll does the jobs, as many at a time as there are processors, and prints which are
+// proven and how long that took.
 func runAll(jobs []job) error {
 	var (
 		mu       sync.Mutex

@@ -1,5 +1,5 @@
-// Package msalgo is MSAL Go as another program has it: it knows nothing but the
-// record, a file, and holds no lock.
+// Package msalgo uses MSAL Go as another program would: it knows only the record, which
+// is a file, and holds no lock.
 package msalgo
 
 import (
@@ -117,7 +117,7 @@ func (w *worker) do(ctx context.Context, c Command) (Answer, error) {
 	case "silent":
 		return w.silent(ctx)
 	case "refresh":
-		return w.silent(ctx, public.WithClaims("{}")) // MSAL Go has no other way to force one
+		return w.silent(ctx, public.WithClaims("{}")) // MSAL Go has no other way to force a refresh
 	case "accounts":
 		var answer Answer
 		accounts, err := w.app.Accounts(ctx)
@@ -179,7 +179,7 @@ func (w *worker) application(ctx context.Context) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	// Unlike the others, MSAL Go looks into the cache only when it is asked to.
+	// Unlike the other libraries, MSAL Go reads the cache only when it is asked to.
 	scopes := []string{"https://graph.microsoft.com/.default"}
 	if result, err := app.AcquireTokenSilent(ctx, scopes); err == nil {
 		return Answer{Token: result.AccessToken}, nil
