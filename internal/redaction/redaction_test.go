@@ -24,6 +24,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/assert"
 
+	"github.com/graphtoken/graphtoken/account"
 	"github.com/graphtoken/graphtoken/backends/env"
 	"github.com/graphtoken/graphtoken/backends/filesystem"
 	"github.com/graphtoken/graphtoken/backends/memory"
@@ -151,7 +152,21 @@ func build(ctx context.Context, t *testing.T) map[string]any {
 	if _, err := source.Token(ctx); err != nil {
 		t.Fatal(err)
 	}
+	config := account.Config{ClientID: "client", Credential: account.Secret(canary, canary), Tenant: "t"}
+	app, err := account.NewApp(store, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flow, err := account.ParseFlow([]byte(`{"state":"s","code_verifier":"` + canary + `","nonce":"n","redirect_url":"https://app.example","authority":"a","client_id":"c","expires":"2100-01-01T00:00:00Z"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, err := flow.Marshal(); err != nil || leak(string(data)) == "" {
+		t.Fatal("there is nothing to show in the flow")
+	}
 	return map[string]any{
+		"Credential": config.Credential, "Config": config, "App": app, "Account": app.Account("ana.tenant"), "Account in memory": app.Account("ana.tenant").NotStoring(),
+		"Flow": flow, "*Flow": &flow,
 		"Secret": access.Secret, "AccessToken": access, "*AccessToken": &access, "AccessTokens": []tokencache.AccessToken{access},
 		"map of AccessTokens": map[string]tokencache.AccessToken{"a": access}, "RefreshToken": refresh, "IDToken": id,
 		"TokenResponse": response, "*TokenResponse": &response, "Cache": *cache, "*Cache": cache,
