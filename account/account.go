@@ -212,9 +212,11 @@ func (a *Account) Usernames(ctx context.Context) ([]string, error) {
 
 // SignOut removes the tokens of the user, or the application, from the record;
 // those of others stay, and a record that is empty then is deleted. It says
-// core.ErrNotFound where there are none. The
-// provider is not told: tokens that were copied elsewhere go on working until
-// they expire.
+// core.ErrNotFound where there are none. The provider is not told: tokens that were
+// copied elsewhere go on working until they expire.
+//
+// Backends don't delete by version: a sign-in of the same user on another machine, in
+// the moment between the last look at the record and its deletion, is lost.
 func (a *Account) SignOut(ctx context.Context) error {
 	return SignOut(ctx, a.store, a.key, a.query())
 }
