@@ -6,16 +6,15 @@ import (
 	"cloud.google.com/go/firestore"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Delete implements [core.TokenBackend], with one call; where nothing is stored
 // it can take two. It leaves the document and its other fields, see
 // [Options.DeleteDocuments], and it leaves the lease, which is its holder's.
 func (b *Backend) Delete(ctx context.Context, key string) error {
-	if err := origin.Admit(ctx, "delete", key); err != nil {
-		return err
-	}
-	return origin.Fail("delete", key, b.delete(ctx, b.place(key).record))
+	return backend.Do(ctx, origin.Op("delete", key), func() error { return b.delete(ctx, b.place(key).record) })
 }
 
 func (b *Backend) delete(ctx context.Context, doc *firestore.DocumentRef) error {

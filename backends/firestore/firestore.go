@@ -38,6 +38,7 @@ import (
 	"cloud.google.com/go/firestore"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // DefaultField is the field of a Backend that is told no other: python-o365's.
@@ -69,11 +70,10 @@ type Options struct {
 type Backend struct {
 	client          *firestore.Client
 	collection      *firestore.CollectionRef
-	prefix          string
+	naming          backend.Naming // has the prefix
 	field, revision string
 	deleteDocuments bool
-	naming          core.Naming
-	wakes           wakes
+	wakes           backend.Wakes
 }
 
 var (
@@ -98,10 +98,7 @@ var fieldName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,99}$`)
 // close; it must not have been told to read at a time in the past.
 func New(client *firestore.Client, collection string, o Options) (*Backend, error) {
 	b, err := newBackend(client, collection, o)
-	if err != nil {
-		return nil, origin.Fail("new", "", err)
-	}
-	return b, nil
+	return b, origin.Fail("new", "", err)
 }
 
 func newBackend(client *firestore.Client, collection string, o Options) (*Backend, error) {
@@ -119,15 +116,16 @@ func newBackend(client *firestore.Client, collection string, o Options) (*Backen
 	if !utf8.ValidString(o.Prefix) || strings.ContainsAny(o.Prefix, "/\x00") || len(o.Prefix) > maxPrefix || isReserved(o.Prefix) {
 		return nil, fmt.Errorf("%w: %q can't be a prefix", core.ErrInvalidKey, o.Prefix)
 	}
-	return &Backend{
+	b := &Backend{
 		client:          client,
 		collection:      at,
-		prefix:          o.Prefix,
 		field:           field,
 		revision:        field + revisionSuffix,
 		deleteDocuments: o.DeleteDocuments,
 		naming:          namingAfter(o.Prefix),
-	}, nil
+	}
+	b.wakes.Listen = b.listen
+	return b, nil
 }
 
 // Place implements [core.Locator]: Backends are one place where they have the same
@@ -137,8 +135,8 @@ func (b *Backend) Place() any {
 		client                    *firestore.Client
 		collection, prefix, field string
 	}
-	return place{b.client, b.collection.Path, b.prefix, b.field}
+	return place{b.client, b.collection.Path, b.naming.Prefix, b.field}
 }
 
 // origin names the backend in its errors.
-const origin core.Origin = "firestore"
+const origin backend.Origin = "firestore"

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"cloud.google.com/go/firestore"
+
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // pageSize is how many documents are read at a time: they come with the record,
@@ -16,39 +18,26 @@ const pageSize = 100
 // reads the records, and of the documents nothing else. What is saved or deleted
 // meanwhile may be listed or not.
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
+	return backend.Keys(ctx, origin.StoreOp("keys"), func(yield func(string) bool) error {
 		// Ids sort by their bytes: those with the prefix stand together.
 		query := b.collection.SelectPaths(firestore.FieldPath{b.field}).OrderBy(firestore.DocumentID, firestore.Asc).Limit(pageSize)
-		if b.prefix != "" {
-			query = query.StartAt(b.prefix)
+		if prefix := b.naming.Prefix; prefix != "" {
+			query = query.StartAt(prefix)
 		}
 		for {
-			page, err := documents(ctx, query)
-			if err != nil {
-				yield("", origin.Fail("keys", "", err))
-				return
-			}
+			page, err := query.Documents(ctx).GetAll()
 			for _, found := range page {
-				name, ours := strings.CutPrefix(found.Ref.ID, b.prefix)
-				if !ours {
-					return
+				if !strings.HasPrefix(found.Ref.ID, b.naming.Prefix) {
+					return nil
 				}
-				if key, ok := b.naming.Key(name); ok && b.valueIn(found) != nil && !yield(key, nil) {
-					return
+				if key, ok := b.naming.Key(found.Ref.ID); ok && b.valueIn(found) != nil && !yield(key) {
+					return nil
 				}
 			}
-			if len(page) < pageSize {
-				return
+			if err != nil || len(page) < pageSize {
+				return err
 			}
 			query = query.StartAfter(page[pageSize-1].Ref.ID)
 		}
-	}
-}
-
-func documents(ctx context.Context, query firestore.Query) ([]*firestore.DocumentSnapshot, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	found, err := query.Documents(ctx).GetAll()
-	return found, because(ctx, err)
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"cloud.google.com/go/firestore"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Fields of a lease's document. Its expiry is its update time and the ttl, and
@@ -22,7 +23,7 @@ const (
 // replaced and deleted by conditions. It expires by the server's clock. Taking it
 // is one call, taking over an expired one three, and core.ErrLeaseHeld two.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
-	return origin.Acquire(ctx, key, func(ctx context.Context) (core.Lease, error) {
+	return backend.Acquire(ctx, origin.Op("acquire", key), func(ctx context.Context) (core.Lease, error) {
 		return b.acquire(ctx, b.place(key), ttl)
 	})
 }
@@ -53,7 +54,7 @@ type lease struct {
 // be revived, even where nobody took it over.
 func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
 	for {
-		found, err := l.get(ctx)
+		found, err := l.b.get(ctx, l.doc)
 		if err != nil {
 			return err
 		}
@@ -73,7 +74,7 @@ func (l *lease) Release(ctx context.Context) error {
 	var refusal error
 	var tried core.Version
 	for {
-		found, err := l.get(ctx)
+		found, err := l.b.get(ctx, l.doc)
 		switch {
 		case err != nil:
 			return err
@@ -92,13 +93,6 @@ func (l *lease) Release(ctx context.Context) error {
 		}
 		tried = stateOf(found)
 	}
-}
-
-func (l *lease) get(ctx context.Context) (*firestore.DocumentSnapshot, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	return l.b.get(ctx, l.doc)
 }
 
 func (l *lease) put(ctx context.Context, ttl time.Duration, known core.Version) (instead *firestore.DocumentSnapshot, err error) {

@@ -9,54 +9,39 @@ import (
 	"cloud.google.com/go/firestore"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Load implements [core.TokenBackend], with one call. An empty field, and one of
 // another type than string or bytes, is core.ErrCorrupt.
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
-	if err := origin.Admit(ctx, "load", key); err != nil {
-		return core.Record{}, err
-	}
-	rec, err := b.load(ctx, b.place(key).record)
-	if err != nil {
-		return core.Record{}, origin.Fail("load", key, err)
-	}
-	return rec, nil
-}
-
-func (b *Backend) load(ctx context.Context, doc *firestore.DocumentRef) (core.Record, error) {
-	found, err := b.get(ctx, doc)
-	if err != nil {
-		return core.Record{}, err
-	}
-	rec := core.Record{Version: stateOf(found), Modified: found.UpdateTime}
-	switch value := b.valueIn(found).(type) {
-	case nil:
-		return core.Record{}, core.ErrNotFound
-	case string:
-		rec.Data = []byte(value)
-	case []byte:
-		rec.Data = value
-	default:
-		return core.Record{}, fmt.Errorf("%w: the field %s is neither a string nor bytes", core.ErrCorrupt, b.field)
-	}
-	if len(rec.Data) == 0 {
-		return core.Record{}, fmt.Errorf("%w: the field %s is empty", core.ErrCorrupt, b.field)
-	}
-	return rec, nil
+	return backend.DoValue(ctx, origin.Op("load", key), func() (core.Record, error) {
+		found, err := b.get(ctx, b.place(key).record)
+		if err != nil {
+			return core.Record{}, err
+		}
+		rec := core.Record{Version: stateOf(found), Modified: found.UpdateTime}
+		switch value := b.valueIn(found).(type) {
+		case nil:
+			return core.Record{}, core.ErrNotFound
+		case string:
+			rec.Data = []byte(value)
+		case []byte:
+			rec.Data = value
+		default:
+			return core.Record{}, fmt.Errorf("%w: the field %s is neither a string nor bytes", core.ErrCorrupt, b.field)
+		}
+		return rec, nil
+	})
 }
 
 // Check implements [core.TokenBackend], with one call. A damaged record is one,
 // too.
 func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
-	if err := origin.Admit(ctx, "check", key); err != nil {
-		return false, err
-	}
-	found, err := b.get(ctx, b.place(key).record)
-	if err != nil {
-		return false, origin.Fail("check", key, err)
-	}
-	return b.valueIn(found) != nil, nil
+	return backend.DoValue(ctx, origin.Op("check", key), func() (bool, error) {
+		found, err := b.get(ctx, b.place(key).record)
+		return err == nil && b.valueIn(found) != nil, err
+	})
 }
 
 // get reads a document that may not exist. It isn't DocumentRef.Get, whose
@@ -64,7 +49,7 @@ func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 func (b *Backend) get(ctx context.Context, doc *firestore.DocumentRef) (*firestore.DocumentSnapshot, error) {
 	found, err := b.client.GetAll(ctx, []*firestore.DocumentRef{doc})
 	if err != nil {
-		return nil, because(ctx, err)
+		return nil, err
 	}
 	return found[0], nil
 }
@@ -106,13 +91,4 @@ func versionOf(updated time.Time) core.Version {
 func timeOf(v core.Version) (updated time.Time, ok bool) {
 	updated, err := time.Parse(time.RFC3339Nano, string(v))
 	return updated, err == nil && versionOf(updated) == v
-}
-
-// because adds the context's error to one that came of it: the client says it by
-// a status alone.
-func because(ctx context.Context, err error) error {
-	if done := ctx.Err(); err != nil && done != nil && !errors.Is(err, done) {
-		return fmt.Errorf("%w: %w", done, err)
-	}
-	return err
 }

@@ -5,7 +5,7 @@ import (
 
 	"cloud.google.com/go/firestore"
 
-	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // leases is the collection, below a record's document, of its lease. No key
@@ -13,9 +13,9 @@ import (
 // doesn't meet it.
 const leases = "graphtoken_leases"
 
-// namingAfter is how keys become what follows the prefix in a document's id.
-func namingAfter(prefix string) core.Naming {
-	return core.Naming{Escape: '%', Reserved: func(name string) bool { return isReserved(prefix + name) }}
+// namingAfter is how keys become ids of documents.
+func namingAfter(prefix string) backend.Naming {
+	return backend.Naming{Prefix: prefix, Escape: '%', Reserved: isReserved}
 }
 
 // isReserved reports names that Firestore keeps for itself; others are UTF-8
@@ -32,7 +32,7 @@ type place struct {
 func (b *Backend) place(key string) place { return b.placeOf(b.naming.Name(key)) }
 
 func (b *Backend) placeOf(name string) place {
-	record := b.collection.Doc(b.prefix + name)
+	record := b.collection.Doc(name)
 	// Those who keep another field of the same document lease that one.
 	return place{record: record, lease: record.Collection(leases).Doc(b.field)}
 }

@@ -7,6 +7,7 @@ import (
 	"cloud.google.com/go/firestore"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] over the
@@ -16,45 +17,26 @@ func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.Refres
 	return origin.Coordinate(ctx, b, b, key, req)
 }
 
-// How long Wait goes without looking when nobody wakes it: shortly at first,
-// while the listeners come about, and then long enough to cost little.
-const (
-	untilListening       = 500 * time.Millisecond
-	firstPause, maxPause = time.Second, 8 * time.Second
-)
-
 // Wait implements [core.Watcher]. It is woken by listeners on the record and the
-// lease, which all waiters of the Backend share, by the expiry of the lease, and
-// every few seconds; all of them only make it look again, with one call.
+// lease, which all who wait share, by the expiry of the lease, and every few seconds;
+// all of them only make it look again, with one call.
 func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
-	if err := origin.Admit(ctx, "wait", key); err != nil {
-		return err
-	}
-	at := b.place(key)
-	woken, leave := b.wakes.join(at)
-	defer leave()
-	timer := time.NewTimer(untilListening)
-	defer timer.Stop()
-	for pause := firstPause; ; pause = min(2*pause, maxPause) {
-		select {
-		case <-woken:
-		case <-timer.C:
-		case <-ctx.Done():
-			return origin.Fail("wait", key, ctx.Err())
-		}
-		version, left, err := b.look(ctx, at)
-		if err != nil || version != seen || left <= 0 {
-			return origin.Fail("wait", key, err)
-		}
-		timer.Reset(min(pause, left) + time.Millisecond)
-	}
+	return backend.Wait(ctx, origin.Op("wait", key), seen, backend.Watch{
+		Place: b.Place(),
+		Look:  b.look,
+		First: 500 * time.Millisecond, // until then the listeners have come about
+		Last:  8 * time.Second,
+		Wakes: &b.wakes,
+		Heard: 8 * time.Second,
+	})
 }
 
 // look returns the stored version of a record and how long its lease lasts.
-func (b *Backend) look(ctx context.Context, at place) (core.Version, time.Duration, error) {
+func (b *Backend) look(ctx context.Context, key string) (core.Version, time.Duration, error) {
+	at := b.place(key)
 	found, err := b.client.GetAll(ctx, []*firestore.DocumentRef{at.record, at.lease})
 	if err != nil {
-		return "", 0, because(ctx, err)
+		return "", 0, err
 	}
 	version := core.Absent
 	if b.valueIn(found[0]) != nil {

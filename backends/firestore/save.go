@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // maxSize is what fits whatever the key: a document has at most 1 MiB, of which
@@ -20,32 +21,19 @@ import (
 // than the 1,048,487 bytes of a single value.
 const maxSize = 1<<20 - 8<<10
 
-// MaxSize implements [core.SizeLimiter]. Other fields of a document leave less.
-func (b *Backend) MaxSize() int { return maxSize }
-
 // Save implements [core.TokenBackend], with one call. It takes two to answer
 // core.ErrConflict, and three to create a record in a document that is there
 // for the sake of other fields.
 //
 // A change of another field is another version of the record, too.
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
-	if err := origin.Admit(ctx, "save", key); err != nil {
-		return "", err
-	}
-	version, err := b.save(ctx, key, rec)
-	if err != nil {
-		return "", origin.Fail("save", key, err)
-	}
-	return version, nil
+	return backend.DoValue(ctx, origin.SaveOp(key, rec, maxSize), func() (core.Version, error) { return b.save(ctx, key, rec) })
 }
 
+// MaxSize implements [core.SizeLimiter]. Other fields of a document leave less.
+func (b *Backend) MaxSize() int { return maxSize }
+
 func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
-	switch n := len(rec.Data); {
-	case n == 0:
-		return "", fmt.Errorf("%w: no data", core.ErrCorrupt)
-	case n > maxSize:
-		return "", fmt.Errorf("%w: %d bytes, the limit is %d", core.ErrTooLarge, n, maxSize)
-	}
 	doc, known := b.place(key).record, rec.Version
 	fields := map[string]any{b.field: valueOf(rec.Data), b.revision: rand.Text()}
 	for {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // put writes fields of a document that is in the state known: whatever it is
@@ -87,20 +88,13 @@ const tries = 5
 // server gave up: that is Aborted, which the client returns, while Unavailable
 // and ResourceExhausted are tried again by itself.
 func patiently(ctx context.Context, w write) (updated time.Time, err error) {
-	pause := 20 * time.Millisecond
-	for n := 1; ; n++ {
+	for n, pause := 1, 20*time.Millisecond; ; n, pause = n+1, 2*pause {
 		result, err := w(ctx)
 		if err == nil {
 			return result.UpdateTime, nil
 		}
-		if status.Code(err) != codes.Aborted || n == tries {
-			return time.Time{}, because(ctx, err)
-		}
-		select {
-		case <-time.After(pause/2 + rand.N(pause)):
-			pause *= 2
-		case <-ctx.Done():
-			return time.Time{}, because(ctx, err)
+		if status.Code(err) != codes.Aborted || n == tries || backend.Sleep(ctx, pause/2+rand.N(pause)) != nil {
+			return time.Time{}, err
 		}
 	}
 }

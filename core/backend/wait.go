@@ -101,6 +101,10 @@ type watch struct {
 	waiters map[*waiter]struct{} // guarded by watchSet.mu
 	joined  chan struct{}        // receives when a waiter came
 	over    chan struct{}        // closed when the last waiter leaves
+
+	// What follows is for the goroutine that looks.
+	stored core.Version // at the last look
+	hears  bool         // of changes since the last look
 }
 
 type waiter struct {
@@ -162,6 +166,19 @@ func (s *watchSet) answer(k *watch, err error, due func(*waiter) bool) {
 	}
 }
 
+// anyHasSeenAnother reports whether a waiter has seen another version than the last
+// look found.
+func (s *watchSet) anyHasSeenAnother(k *watch) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for one := range k.waiters {
+		if one.seen != k.stored {
+			return true
+		}
+	}
+	return false
+}
+
 // watched returns how many records of a place are watched.
 func (s *watchSet) watched(place any) int {
 	s.mu.Lock()
@@ -173,26 +190,33 @@ func (s *watchSet) watched(place any) int {
 func (k *watch) run(ctx context.Context) {
 	heard := k.Wakes.join(k.Name)
 	defer heard.leave()
-	timer := time.NewTimer(k.First)
+	pause, next := k.First, time.Now().Add(k.First)
+	if heard.live() {
+		next = time.Now()
+	}
+	timer := time.NewTimer(time.Until(next))
 	defer timer.Stop()
-	next, pause, looked := time.Now().Add(k.First), k.First, false
 	for {
 		select {
 		case <-k.over:
 			return
 		case <-k.joined:
 			// A waiter that came later may have seen an older version.
-			pause = k.First
-			if soon := time.Now().Add(k.First); soon.Before(next) {
+			soon := time.Now()
+			switch {
+			case k.hears && !watches.anyHasSeenAnother(k):
+				continue
+			case !k.hears:
+				pause, soon = k.First, soon.Add(k.First)
+			}
+			if soon.Before(next) {
 				next = soon
-				timer.Reset(k.First)
+				timer.Reset(time.Until(next))
 			}
 			continue
 		case change := <-heard.changes:
 			if change.saved != core.Absent {
 				watches.answer(k, nil, func(one *waiter) bool { return one.seen != change.saved })
-			} else if change.first && !looked {
-				continue // the first look comes soon, and finds every change
 			}
 		case <-timer.C:
 		}
@@ -201,9 +225,9 @@ func (k *watch) run(ctx context.Context) {
 			return
 		default:
 		}
+		k.hears = heard.live()
 		left := k.look(ctx)
-		looked = true
-		rest := k.rest(&pause, heard.live())
+		rest := k.rest(&pause)
 		if left != Held {
 			rest = min(rest, left+time.Millisecond)
 		}
@@ -217,6 +241,7 @@ func (k *watch) look(ctx context.Context) (left time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	stored, left, err := k.Look(ctx, k.key)
+	k.stored = stored
 	watches.answer(k, err, func(one *waiter) bool { return err != nil || left <= 0 || one.seen != stored })
 	return max(left, 0)
 }
@@ -225,7 +250,7 @@ func (k *watch) look(ctx context.Context) (left time.Duration) {
 const never = 24 * time.Hour
 
 // rest returns the next pause, and sets pause to the one after it.
-func (k *watch) rest(pause *time.Duration, live bool) time.Duration {
+func (k *watch) rest(pause *time.Duration) time.Duration {
 	last := k.Last
 	if last == 0 {
 		last = never
@@ -234,7 +259,7 @@ func (k *watch) rest(pause *time.Duration, live bool) time.Duration {
 	*pause = max(*pause, time.Millisecond)
 	rest := min(*pause, last)
 	*pause = min(*pause*8/5, last)
-	if live {
+	if k.hears {
 		rest = last
 		if k.Heard > 0 {
 			rest = k.Heard

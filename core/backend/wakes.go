@@ -49,7 +49,6 @@ type hearing struct {
 // change is an event that wakes a loop.
 type change struct {
 	saved core.Version // the version that is stored now; empty if it isn't known
-	first bool         // no change is known: from now on, changes are reported
 }
 
 // News is how one call of Listen reports changes.
@@ -223,7 +222,7 @@ func (n *News) Names() (come, gone []string) {
 }
 
 // Heard says that n is told of each change of name from now on. The waiters look once,
-// because there may have been changes before, unless they are about to look.
+// because there may have been changes before.
 func (n *News) Heard(name string) {
 	n.whileCurrent(func(w *Wakes) {
 		if _, told := n.told[name]; told {
@@ -283,7 +282,7 @@ func (n *name) hear() {
 	}
 	n.heard = true
 	for loop := range n.loops {
-		loop.wake(change{first: true})
+		loop.wake(change{})
 	}
 }
 

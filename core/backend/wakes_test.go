@@ -61,11 +61,13 @@ func TestASaveThatIsToldEndsTheWaitWithoutALook(t *testing.T) {
 		over := waiting(t, "ana", "1", backend.Watch{Place: s, Look: s.look, First: time.Second, Last: time.Minute, Wakes: wakes})
 		other := waiting(t, "bob", "1", backend.Watch{Place: s, Look: s.look, First: time.Second, Last: time.Minute, Wakes: wakes})
 		r.news.Heard("ana")
+		synctest.Wait()
+		n := s.count()
 		r.news.Saved("ana", "2")
 		wantOver(t, over, nil)
 		wantWaiting(t, other)
-		if s.count() != 0 {
-			t.Errorf("there were %d looks", s.count())
+		if n != 1 || s.count() != n {
+			t.Errorf("there were %d looks before the save, and %d after", n, s.count()-n)
 		}
 	})
 }
@@ -99,6 +101,29 @@ func TestThereIsALookOnceChangesAreHeard(t *testing.T) {
 		s.change(func(s *shop) { s.version = "2" })
 		r.news.Heard("ana")
 		wantOver(t, over, nil)
+	})
+}
+
+// A thousand who join must not look a thousand times.
+func TestThoseWhoJoinWhileChangesAreHeardDontLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r := held(), newRadio()
+		w := backend.Watch{Place: s, Look: s.look, First: time.Second, Last: time.Minute, Wakes: &backend.Wakes{Listen: r.listen}}
+		waiting(t, "ana", "1", w)
+		r.news.Heard("ana")
+		synctest.Wait()
+		n := s.count()
+		for range 1000 {
+			waiting(t, "ana", "1", w)
+		}
+		time.Sleep(10 * time.Second)
+		if s.count() != n {
+			t.Errorf("there were %d looks", s.count()-n)
+		}
+		wantOver(t, waiting(t, "ana", "0", w), nil)
+		if s.count() != n+1 {
+			t.Errorf("for who has seen an older version there were %d looks", s.count()-n)
+		}
 	})
 }
 
