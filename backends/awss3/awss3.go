@@ -36,6 +36,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Options configures a [Backend]. The zero value is ready for use.
@@ -69,6 +70,8 @@ type Backend struct {
 	client *s3.Client
 	bucket string
 	o      Options
+
+	records, leases backend.Naming
 }
 
 var (
@@ -85,10 +88,23 @@ var (
 // whether it is fit. The client's region, credentials, endpoint and retries are
 // the caller's to configure.
 func New(client *s3.Client, bucket string, o Options) (*Backend, error) {
-	if err := check(client, bucket, o); err != nil {
-		return nil, origin.Fail("new", "", err)
+	b, err := newBackend(client, bucket, o)
+	return b, origin.Fail("new", "", err)
+}
+
+func newBackend(client *s3.Client, bucket string, o Options) (*Backend, error) {
+	if err := origin.Require(client); err != nil {
+		return nil, err
 	}
-	return &Backend{client: client, bucket: bucket, o: o}, nil
+	switch {
+	case bucket == "":
+		return nil, errors.New("no bucket")
+	case !utf8.ValidString(o.Prefix) || strings.ContainsRune(o.Prefix, 0) || len(o.Prefix) > maxPrefix:
+		return nil, fmt.Errorf("%w: %q can't be a prefix", core.ErrInvalidKey, o.Prefix)
+	case o.KMSKeyID != "" && !strings.HasPrefix(string(o.ServerSideEncryption), "aws:kms"):
+		return nil, fmt.Errorf("a KMS key, and the encryption is %q", o.ServerSideEncryption)
+	}
+	return &Backend{client: client, bucket: bucket, o: o, records: named(o.Prefix), leases: named(o.Prefix + leases)}, nil
 }
 
 // Place implements [core.Locator]: Backends are one place where they have the same
@@ -101,20 +117,5 @@ func (b *Backend) Place() any {
 	return place{b.client, b.bucket, b.o.Prefix}
 }
 
-func check(client *s3.Client, bucket string, o Options) error {
-	if err := origin.Require(client); err != nil {
-		return err
-	}
-	switch {
-	case bucket == "":
-		return errors.New("no bucket")
-	case !utf8.ValidString(o.Prefix) || strings.ContainsRune(o.Prefix, 0) || len(o.Prefix) > maxPrefix:
-		return fmt.Errorf("%w: %q can't be a prefix", core.ErrInvalidKey, o.Prefix)
-	case o.KMSKeyID != "" && !strings.HasPrefix(string(o.ServerSideEncryption), "aws:kms"):
-		return fmt.Errorf("a KMS key, and the encryption is %q", o.ServerSideEncryption)
-	}
-	return nil
-}
-
 // origin names the backend in its errors.
-const origin core.Origin = "awss3"
+const origin backend.Origin = "awss3"

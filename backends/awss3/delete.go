@@ -8,17 +8,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Delete implements [core.TokenBackend], with one DeleteObject. It leaves the
 // lease, which is its holder's. A bucket that keeps versions keeps the deleted
 // record too.
 func (b *Backend) Delete(ctx context.Context, key string) error {
-	if err := origin.Admit(ctx, "delete", key); err != nil {
+	return backend.Do(ctx, origin.Op("delete", key), func() error {
+		_, err := b.remove(ctx, b.records.Name(key), core.AnyVersion)
 		return err
-	}
-	_, err := b.remove(ctx, b.record(key), core.AnyVersion)
-	return origin.Fail("delete", key, err)
+	})
 }
 
 // remove deletes an object where what is stored has the version known, and

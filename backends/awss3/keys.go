@@ -6,16 +6,14 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Keys implements [core.Lister], with one ListObjectsV2 for a thousand objects.
 // What is saved or deleted meanwhile may be listed or not.
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		if err := ctx.Err(); err != nil {
-			yield("", origin.Fail("keys", "", err))
-			return
-		}
+	return backend.Keys(ctx, origin.StoreOp("keys"), func(yield func(string) bool) error {
 		pages := s3.NewListObjectsV2Paginator(b.client, &s3.ListObjectsV2Input{
 			Bucket: &b.bucket,
 			Prefix: &b.o.Prefix,
@@ -26,14 +24,14 @@ func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
 			if err != nil {
-				yield("", origin.Fail("keys", "", err))
-				return
+				return err
 			}
 			for _, object := range page.Contents {
-				if key, ok := b.key(aws.ToString(object.Key)); ok && !yield(key, nil) {
-					return
+				if key, ok := b.records.Key(aws.ToString(object.Key)); ok && !yield(key) {
+					return nil
 				}
 			}
 		}
-	}
+		return nil
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Acquire implements [core.Leaser]. A lease is an object: one conditional
@@ -20,8 +21,8 @@ import (
 // answer in whole seconds. So a lease is never taken over before its ttl has
 // passed, and up to two seconds after.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
-	return origin.Acquire(ctx, key, func(ctx context.Context) (core.Lease, error) {
-		l := &lease{b: b, name: b.lease(key), owner: rand.Text()}
+	return backend.Acquire(ctx, origin.Op("acquire", key), func(ctx context.Context) (core.Lease, error) {
+		l := &lease{b: b, name: b.leases.Name(key), owner: rand.Text()}
 		return l, l.acquire(ctx, ttl)
 	})
 }
@@ -36,15 +37,18 @@ type lock struct {
 	written time.Time // by the store's clock, to the second
 }
 
-// expired says whether the lock has, when the store's clock shows now. Both
-// times are cut off: it is older than their difference less one second.
-func (k lock) expired(now time.Time) bool {
-	return !now.Before(k.written.Add(k.TTL).Add(time.Second))
+// expired says whether the lock has, when the store's clock shows now.
+func (k lock) expired(now time.Time) bool { return k.left(now) <= 0 }
+
+// left is how long the lock lasts yet. Both times are cut off to the second: it is
+// older than their difference less one.
+func (k lock) left(now time.Time) time.Duration {
+	return k.written.Add(k.TTL).Add(time.Second).Sub(now)
 }
 
-// look returns the lock under a name, and when the store answered. That there
+// lockOf returns the lock under a name, and when the store answered. That there
 // is none is core.ErrNotFound.
-func (b *Backend) look(ctx context.Context, name string) (lock, time.Time, error) {
+func (b *Backend) lockOf(ctx context.Context, name string) (lock, time.Time, error) {
 	stored, err := b.get(ctx, name)
 	if err != nil {
 		return lock{}, time.Time{}, err
@@ -74,7 +78,7 @@ func (l *lease) acquire(ctx context.Context, ttl time.Duration) error {
 		if !errors.Is(err, core.ErrConflict) {
 			return err
 		}
-		other, now, err := l.b.look(ctx, l.name)
+		other, now, err := l.b.lockOf(ctx, l.name)
 		if errors.Is(err, core.ErrNotFound) {
 			continue
 		}
@@ -122,9 +126,6 @@ func (l *lease) Release(ctx context.Context) error {
 // core.ErrLeaseLost if it isn't, or had expired. What change returns is when
 // the store did it, by its clock.
 func (l *lease) whileHeld(ctx context.Context, change func(lock) (time.Time, error)) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	l.mu.Lock()
 	k := l.lock
 	l.mu.Unlock()
@@ -142,7 +143,7 @@ func (l *lease) whileHeld(ctx context.Context, change func(lock) (time.Time, err
 		}
 		// Another's lock is in the way, or none, or one of this lease's own:
 		// of a renewal whose answer was lost.
-		stored, _, lookErr := l.b.look(ctx, l.name)
+		stored, _, lookErr := l.b.lockOf(ctx, l.name)
 		switch {
 		case errors.Is(lookErr, core.ErrNotFound), lookErr == nil && stored.Owner != l.owner:
 			l.know(nil)

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Load implements [core.TokenBackend], with one GetObject. An object without
@@ -19,30 +20,22 @@ import (
 // Where nothing is stored, S3 tells so only those who may list the bucket, and
 // others that access is denied, which is then what Load answers.
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
-	if err := origin.Admit(ctx, "load", key); err != nil {
-		return core.Record{}, err
-	}
-	stored, err := b.get(ctx, b.record(key))
-	if err == nil && len(stored.data) == 0 {
-		err = fmt.Errorf("%w: an object without content", core.ErrCorrupt)
-	}
-	if err != nil {
-		return core.Record{}, origin.Fail("load", key, err)
-	}
-	return core.Record{Data: stored.data, Version: stored.version, Modified: stored.modified}, nil
+	return backend.DoValue(ctx, origin.Op("load", key), func() (core.Record, error) {
+		stored, err := b.get(ctx, b.records.Name(key))
+		return core.Record{Data: stored.data, Version: stored.version, Modified: stored.modified}, err
+	})
 }
 
 // Check implements [core.TokenBackend], with one GetObject. The answer to a
 // HeadObject has no body that would tell a missing bucket from a missing object.
 func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
-	if err := origin.Admit(ctx, "check", key); err != nil {
-		return false, err
-	}
-	_, err := b.get(ctx, b.record(key))
-	if errors.Is(err, core.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, origin.Fail("check", key, err)
+	return backend.DoValue(ctx, origin.Op("check", key), func() (bool, error) {
+		_, err := b.get(ctx, b.records.Name(key))
+		if errors.Is(err, core.ErrNotFound) {
+			return false, nil
+		}
+		return true, err
+	})
 }
 
 // object is what is stored under a name.

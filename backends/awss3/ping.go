@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // ErrUnconditional is what Ping says of a store that ignores a condition of a
@@ -23,11 +24,7 @@ var ErrUnconditional = errors.New("the store ignores conditions")
 // store that is unfit is [ErrUnconditional], with the condition that it
 // ignores; one that refuses conditions, or a permission, is the SDK's error.
 func (b *Backend) Ping(ctx context.Context) error {
-	err := ctx.Err()
-	if err == nil {
-		err = b.probe(ctx, b.o.Prefix+probes+rand.Text())
-	}
-	return origin.Fail("ping", "", err)
+	return backend.Do(ctx, origin.StoreOp("ping"), func() error { return b.probe(ctx, b.o.Prefix+probes+rand.Text()) })
 }
 
 func (b *Backend) probe(ctx context.Context, name string) (err error) {

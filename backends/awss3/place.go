@@ -1,12 +1,8 @@
 package awss3
 
-import (
-	"strings"
+import "github.com/graphtoken/graphtoken/core/backend"
 
-	"github.com/graphtoken/graphtoken/core"
-)
-
-// naming makes the last part of an object's name. Of the characters that Amazon
+// named are the names of objects after a prefix. Of the characters that Amazon
 // calls safe in any name, "!" is the one that a key is least likely to have.
 //
 // An object named "soap" can't be reached by virtual-hosted-style requests, and
@@ -15,12 +11,11 @@ import (
 //
 // S3 would take names of 1,024 bytes. Gateways to file systems take 255 between
 // two slashes.
-var naming = core.Naming{
-	Escape: '!',
-	Limit:  maxName,
-	Reserved: func(name string) bool {
+func named(prefix string) backend.Naming {
+	return backend.Naming{Prefix: prefix, Escape: '!', Limit: len(prefix) + maxName, Reserved: func(name string) bool {
+		name = name[len(prefix):]
 		return name == "soap" || name == "." || name == ".."
-	},
+	}}
 }
 
 const (
@@ -34,14 +29,3 @@ const (
 	leases = "!lease/"
 	probes = "!probe/"
 )
-
-func (b *Backend) record(key string) string { return b.o.Prefix + naming.Name(key) }
-func (b *Backend) lease(key string) string  { return b.o.Prefix + leases + naming.Name(key) }
-
-// key is the key whose record this is.
-func (b *Backend) key(name string) (key string, ok bool) {
-	if name, ok = strings.CutPrefix(name, b.o.Prefix); !ok {
-		return "", false
-	}
-	return naming.Key(name)
-}

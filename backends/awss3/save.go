@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	jitter "math/rand/v2"
 	"net/http"
 	"time"
@@ -16,6 +15,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Save implements [core.TokenBackend], with one PutObject.
@@ -26,17 +26,10 @@ import (
 // core.ErrConflict although the record was stored, and seen: whoever replaced
 // it had loaded it.
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
-	if err := origin.Admit(ctx, "save", key); err != nil {
-		return "", err
-	}
-	if len(rec.Data) == 0 {
-		return "", origin.Fail("save", key, fmt.Errorf("%w: no data", core.ErrCorrupt))
-	}
-	version, _, err := b.put(ctx, b.record(key), b.o.ContentType, rec.Data, rec.Version)
-	if err != nil {
-		return "", origin.Fail("save", key, err)
-	}
-	return version, nil
+	return backend.DoValue(ctx, origin.SaveOp(key, rec, 0), func() (core.Version, error) {
+		version, _, err := b.put(ctx, b.records.Name(key), b.o.ContentType, rec.Data, rec.Version)
+		return version, err
+	})
 }
 
 // put writes an object where what is stored has the version known, and answers
@@ -159,20 +152,8 @@ func untilSettled[T any](ctx context.Context, call func() (T, error)) (T, error)
 		if status(err) != http.StatusConflict || pause > lastPause {
 			return out, err
 		}
-		if over := sleep(ctx, pause); over != nil {
+		if over := backend.Sleep(ctx, pause*3/4+jitter.N(pause/2)); over != nil {
 			return out, errors.Join(over, err)
 		}
-	}
-}
-
-// sleep waits for d, a quarter more or less, or returns ctx's error.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d*3/4 + jitter.N(d/2+1))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
