@@ -27,6 +27,7 @@
 package awssecrets
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -35,6 +36,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Options configures a [Backend]. The zero value is ready for use.
@@ -67,8 +69,7 @@ type Options struct {
 // Backends, in any number of processes, can share one account's secrets.
 type Backend struct {
 	client      *secretsmanager.Client
-	prefix      string
-	naming      core.Naming
+	naming      backend.Naming // has the prefix
 	window      int
 	kmsKeyID    *string
 	description string
@@ -106,29 +107,28 @@ const (
 // New returns a backend that uses client. How calls are retried, how long they
 // may take and for which region they are is the client's configuration.
 func New(client *secretsmanager.Client, o Options) (*Backend, error) {
+	b, err := newBackend(client, o)
+	return b, origin.Fail("new", "", err)
+}
+
+func newBackend(client *secretsmanager.Client, o Options) (*Backend, error) {
 	if err := origin.Require(client); err != nil {
 		return nil, err
 	}
 	if strings.ContainsFunc(o.Prefix, unnameable) {
-		return nil, origin.Fail("new", "", fmt.Errorf("%w: the prefix %q is not of letters, digits and /_+=.@-", core.ErrInvalidKey, o.Prefix))
+		return nil, fmt.Errorf("%w: the prefix %q is not of letters, digits and /_+=.@-", core.ErrInvalidKey, o.Prefix)
 	}
-	limit := maxName - len(o.Prefix) - len(leased)
-	if limit < minimumLimit {
-		return nil, origin.Fail("new", "", fmt.Errorf("%w: the prefix is %d bytes long, %d too many",
-			core.ErrInvalidKey, len(o.Prefix), minimumLimit-limit))
+	if n := len(o.Prefix) + backend.LongestName - limit; n > 0 {
+		return nil, fmt.Errorf("%w: the prefix is %d bytes long, %d too many", core.ErrInvalidKey, len(o.Prefix), n)
 	}
 	if o.RecoveryDays != 0 && (o.RecoveryDays < minimumWindow || o.RecoveryDays > maximumWindow) {
-		return nil, origin.Fail("new", "", fmt.Errorf("RecoveryDays is %d to %d days, or zero, not %d", minimumWindow, maximumWindow, o.RecoveryDays))
+		return nil, fmt.Errorf("RecoveryDays is %d to %d days, or zero, not %d", minimumWindow, maximumWindow, o.RecoveryDays)
 	}
 	b := &Backend{
 		client:      client,
-		prefix:      o.Prefix,
-		naming:      core.Naming{Escape: '=', Limit: limit},
+		naming:      backend.Naming{Prefix: o.Prefix, Escape: '=', Limit: limit},
 		window:      o.RecoveryDays,
-		description: o.Description,
-	}
-	if b.description == "" {
-		b.description = defaultDescription
+		description: cmp.Or(o.Description, defaultDescription),
 	}
 	if o.KMSKeyID != "" {
 		b.kmsKeyID = &o.KMSKeyID
@@ -139,9 +139,6 @@ func New(client *secretsmanager.Client, o Options) (*Backend, error) {
 	return b, nil
 }
 
-// MaxSize implements [core.SizeLimiter]: 65,536 bytes.
-func (b *Backend) MaxSize() int { return maxSize }
-
 // Place implements [core.Locator]: Backends are one place where they have the same
 // client and prefix, and delete alike: without a window, a secret
 // that is scheduled for deletion is an error.
@@ -151,8 +148,8 @@ func (b *Backend) Place() any {
 		prefix  string
 		recover bool
 	}
-	return place{b.client, b.prefix, b.window > 0}
+	return place{b.client, b.naming.Prefix, b.window > 0}
 }
 
 // origin names the backend in its errors.
-const origin core.Origin = "awssecrets"
+const origin backend.Origin = "awssecrets"

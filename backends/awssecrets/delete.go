@@ -6,16 +6,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Delete implements [core.TokenBackend]. It deletes for good, or, with a
 // RecoveryDays, schedules the secret for deletion. It leaves the lease, which
 // is its holder's.
 func (b *Backend) Delete(ctx context.Context, key string) error {
-	if err := origin.Admit(ctx, "delete", key); err != nil {
-		return err
-	}
-	return origin.Fail("delete", key, b.delete(ctx, b.name(key)))
+	return backend.Do(ctx, origin.Op("delete", key), func() error { return b.delete(ctx, b.name(key)) })
 }
 
 func (b *Backend) delete(ctx context.Context, name string) error {

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // A lease is a secret of its own that is there while the lease is held: its
@@ -34,7 +35,7 @@ import (
 // The service needs some seconds to forget a lease that was released or has
 // expired. Until then it counts as held.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
-	return origin.Acquire(ctx, key, func(ctx context.Context) (core.Lease, error) {
+	return backend.Acquire(ctx, origin.Op("acquire", key), func(ctx context.Context) (core.Lease, error) {
 		return b.acquire(ctx, b.leaseName(key), wholeSeconds(ttl))
 	})
 }
@@ -44,11 +45,11 @@ func (b *Backend) acquire(ctx context.Context, name string, ttl time.Duration) (
 	if !taken(err) {
 		return l, err
 	}
-	holder, free, err := b.holder(ctx, name)
-	if err != nil {
+	holder, left, err := b.holder(ctx, name)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if !free {
+	case left > 0:
 		return nil, core.ErrLeaseHeld
 	}
 	if holder != "" {
@@ -85,28 +86,25 @@ func (b *Backend) createLease(ctx context.Context, name string, ttl time.Duratio
 	return &lease{backend: b, arn: aws.ToString(out.ARN), expires: end(now, sent, ttl)}, nil
 }
 
-// holder is the ARN of the secret that is a lease, if it can be read, and
-// whether the lease is free: expired, or no longer there.
-func (b *Backend) holder(ctx context.Context, name string) (arn string, free bool, err error) {
+// holder is the ARN of the secret that is a lease, if it can be read, and how long the
+// lease lasts yet.
+func (b *Backend) holder(ctx context.Context, name string) (arn string, left time.Duration, err error) {
 	value, err := b.value(ctx, name)
 	switch {
 	case is[*types.ResourceNotFoundException](err):
-		return "", true, nil
+		return "", 0, nil
 	case is[*types.InvalidRequestException](err):
-		return "", false, nil // the service hasn't forgotten it yet
+		return "", backend.Held, nil // the service hasn't forgotten it yet
 	case err != nil:
-		return "", false, err
+		return "", 0, err
 	}
 	ttl, err := time.ParseDuration(aws.ToString(value.SecretString))
 	if err != nil {
-		return "", false, fmt.Errorf("%w: %s is no lease", core.ErrCorrupt, name)
+		return "", 0, fmt.Errorf("%w: %s is no lease", core.ErrCorrupt, name)
 	}
 	now, err := serverTime(value.ResultMetadata)
-	if err != nil {
-		return "", false, err
-	}
 	over := aws.ToTime(value.CreatedDate).Add(ttl + time.Second)
-	return aws.ToString(value.ARN), !now.Before(over), nil
+	return aws.ToString(value.ARN), over.Sub(now), err
 }
 
 // deleteLease deletes the one secret with this ARN, and returns when the service

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // The staging labels: those of the service, and the one under which a version
@@ -25,11 +26,21 @@ const (
 // Terraform makes them, is core.ErrNotFound, and one without a value
 // core.ErrCorrupt. See also [ErrScheduledForDeletion].
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
-	if err := origin.Admit(ctx, "load", key); err != nil {
-		return core.Record{}, err
-	}
-	rec, err := b.load(ctx, b.name(key))
-	return rec, origin.Fail("load", key, err)
+	return backend.DoValue(ctx, origin.Op("load", key), func() (core.Record, error) { return b.load(ctx, b.name(key)) })
+}
+
+// Check implements [core.TokenBackend]. See also [ErrScheduledForDeletion].
+func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
+	return backend.DoValue(ctx, origin.Op("check", key), func() (bool, error) {
+		s, err := b.look(ctx, b.name(key))
+		switch {
+		case err != nil || b.gone(s):
+			return false, err
+		case s.scheduled:
+			return false, ErrScheduledForDeletion
+		}
+		return s.current() != "", nil
+	})
 }
 
 func (b *Backend) load(ctx context.Context, name string) (core.Record, error) {
@@ -49,9 +60,6 @@ func (b *Backend) load(ctx context.Context, name string) (core.Record, error) {
 	}
 	if value.SecretString != nil {
 		rec.Data = []byte(*value.SecretString)
-	}
-	if len(rec.Data) == 0 || rec.Version == "" {
-		return core.Record{}, fmt.Errorf("%w: the secret has no value", core.ErrCorrupt)
 	}
 	return rec, nil
 }
@@ -85,21 +93,4 @@ func (b *Backend) unreadable(ctx context.Context, name string, refusal error) er
 		return fmt.Errorf("%w: %w", ErrScheduledForDeletion, refusal)
 	}
 	return refusal
-}
-
-// Check implements [core.TokenBackend]. See also [ErrScheduledForDeletion].
-func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
-	if err := origin.Admit(ctx, "check", key); err != nil {
-		return false, err
-	}
-	s, err := b.look(ctx, b.name(key))
-	switch {
-	case err != nil:
-		return false, origin.Fail("check", key, err)
-	case b.gone(s):
-		return false, nil
-	case s.scheduled:
-		return false, origin.Fail("check", key, ErrScheduledForDeletion)
-	}
-	return s.current() != "", nil
 }

@@ -9,20 +9,12 @@ const (
 	pingName = "="
 )
 
-// minimumLimit is what core.Naming needs for the longest key.
-const minimumLimit = 242
+// limit is how long a record's name can be: its lease has a longer one.
+const limit = maxName - len(leased)
 
-func (b *Backend) name(key string) string { return b.prefix + b.naming.Name(key) }
+func (b *Backend) name(key string) string { return b.naming.Name(key) }
 
 func (b *Backend) leaseName(key string) string { return b.name(key) + leased }
-
-// key is the key whose record's name this is.
-func (b *Backend) key(name string) (key string, ok bool) {
-	if name, ok = strings.CutPrefix(name, b.prefix); !ok {
-		return "", false
-	}
-	return b.naming.Key(name)
-}
 
 // unnameable says of a rune that no secret's name can hold it.
 func unnameable(r rune) bool {

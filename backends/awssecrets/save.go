@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"slices"
 	"unicode/utf8"
 
@@ -16,25 +15,19 @@ import (
 	smithyrand "github.com/aws/smithy-go/rand"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Save implements [core.TokenBackend]. A save over a known version takes two
 // calls, any other one.
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
-	if err := origin.Admit(ctx, "save", key); err != nil {
-		return "", err
-	}
-	version, err := b.save(ctx, b.name(key), rec)
-	return version, origin.Fail("save", key, err)
+	return backend.DoValue(ctx, origin.SaveOp(key, rec, maxSize), func() (core.Version, error) { return b.save(ctx, b.name(key), rec) })
 }
 
+// MaxSize implements [core.SizeLimiter]: 65,536 bytes.
+func (b *Backend) MaxSize() int { return maxSize }
+
 func (b *Backend) save(ctx context.Context, name string, rec core.Record) (core.Version, error) {
-	switch {
-	case len(rec.Data) == 0:
-		return "", fmt.Errorf("%w: no data", core.ErrCorrupt)
-	case len(rec.Data) > maxSize:
-		return "", fmt.Errorf("%w: %d bytes, and a secret holds %d", core.ErrTooLarge, len(rec.Data), maxSize)
-	}
 	v, err := newVersion(rec.Data)
 	if err != nil {
 		return "", err

@@ -41,12 +41,9 @@ type naming interface {
 	Key(name string) (key string, ok bool)
 }
 
-// longestName is what the longest key takes in base32.
-const longestName = 242
-
 // newNaming returns the names of variables under an operating system.
 func newNaming(goos string) naming {
-	n := backend.Naming{Escape: '%', Limit: longestName}
+	n := backend.Naming{Escape: '%', Limit: backend.LongestName}
 	if goos == "windows" {
 		n.FoldsCase = true
 		return upperCase{n}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 func TestNamesAreThoseThatPythonO365Wrote(t *testing.T) {
@@ -45,7 +46,7 @@ func FuzzNoTwoKeysShareAName(f *testing.F) {
 			if key, ok := n.Key(nameA); !ok || key != a {
 				t.Errorf("%s: %q is named %q, which is the key %q, %v", where, a, nameA, key, ok)
 			}
-			if len(nameA) > longestName {
+			if len(nameA) > backend.LongestName {
 				t.Errorf("%s: the name of %q has %d bytes", where, a, len(nameA))
 			}
 			same := nameA == nameB || where == "windows" && strings.EqualFold(nameA, nameB)

@@ -52,7 +52,7 @@ func (p *place) swap(name string, known core.Version, value string) (core.Versio
 // A dotenv file could hold more, and the processes it is loaded into could
 // not.
 func (b *Backend) MaxSize() int {
-	return longestVariable(runtime.GOOS) - len(b.prefix) - longestName - len("=")
+	return longestVariable(runtime.GOOS) - len(b.prefix) - backend.LongestName - len("=")
 }
 
 // longestVariable is how many bytes NAME=value can take in a process that is

@@ -24,14 +24,16 @@ type Naming struct {
 	// FoldsCase says that the store doesn't tell names apart that differ only in case.
 	// Then upper case is escaped too.
 	FoldsCase bool
-	// Limit is the longest name in bytes, with the prefix. It leaves at least 242 bytes
-	// for the key (150 bytes in base32). Zero means that the store has no limit that a
-	// key could exceed.
+	// Limit is the longest name in bytes, with the prefix. It leaves at least LongestName
+	// bytes for the key. Zero means that the store has no limit that a key could exceed.
 	Limit int
 	// Reserved reports names, with the prefix, that the store needs for itself, or the
 	// backend for its helper objects. It may be nil.
 	Reserved func(name string) bool
 }
+
+// LongestName is the length of the longest key's name in base32.
+const LongestName = 2 + (core.MaxKeyLen*8+4)/5
 
 var base32Lower = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
 
