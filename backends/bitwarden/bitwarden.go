@@ -36,6 +36,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Options configures a [Backend]. With the zero value, records are read and
@@ -60,7 +61,7 @@ type Options struct {
 type Backend struct {
 	secrets Secrets
 	options Options
-	naming  core.Naming
+	naming  backend.Naming // has the prefix
 	places  places
 	turns   turns
 }
@@ -81,28 +82,30 @@ const (
 
 // New returns a backend over secrets.
 func New(secrets Secrets, o Options) (*Backend, error) {
+	b, err := newBackend(secrets, o)
+	return b, origin.Fail("new", "", err)
+}
+
+func newBackend(secrets Secrets, o Options) (*Backend, error) {
 	if err := origin.Require(secrets); err != nil {
 		return nil, err
 	}
-	for _, option := range []struct {
-		name string
-		id   *string
-	}{{"OrganizationID", &o.OrganizationID}, {"ProjectID", &o.ProjectID}} {
-		if *option.id != "" && !isUUID(*option.id) {
-			return nil, origin.Fail("new", "", fmt.Errorf("%s %q is no UUID", option.name, *option.id))
+	for name, id := range map[string]*string{"OrganizationID": &o.OrganizationID, "ProjectID": &o.ProjectID} {
+		if *id != "" && !isUUID(*id) {
+			return nil, fmt.Errorf("%s %q is no UUID", name, *id)
 		}
-		*option.id = strings.ToLower(*option.id)
+		*id = strings.ToLower(*id)
 	}
 	switch {
 	case len(o.Prefix) > maxPrefix:
-		return nil, origin.Fail("new", "", fmt.Errorf("%w: the prefix has %d bytes, the limit is %d", core.ErrInvalidKey, len(o.Prefix), maxPrefix))
+		return nil, fmt.Errorf("%w: the prefix has %d bytes, the limit is %d", core.ErrInvalidKey, len(o.Prefix), maxPrefix)
 	case !utf8.ValidString(o.Prefix), strings.TrimLeftFunc(o.Prefix, unicode.IsSpace) != o.Prefix:
-		return nil, origin.Fail("new", "", fmt.Errorf("%w: the prefix %q can't begin a name", core.ErrInvalidKey, o.Prefix))
+		return nil, fmt.Errorf("%w: the prefix %q can't begin a name", core.ErrInvalidKey, o.Prefix)
 	}
 	return &Backend{
 		secrets: secrets,
 		options: o,
-		naming:  core.Naming{Escape: '%', Limit: maxName - len(o.Prefix)},
+		naming:  backend.Naming{Prefix: o.Prefix, Escape: '%', Limit: maxName},
 		places:  places{of: make(map[string]place)},
 		turns:   turns{taken: make(map[string]chan struct{})},
 	}, nil
@@ -122,4 +125,4 @@ func (b *Backend) Place() any {
 }
 
 // origin names the backend in its errors.
-const origin core.Origin = "bitwarden"
+const origin backend.Origin = "bitwarden"

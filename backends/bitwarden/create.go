@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
@@ -64,7 +65,7 @@ func (b *Backend) rivals(ctx context.Context, key, id string) ([]string, error) 
 		if err != nil || len(rivals) == 0 || slices.Min(rivals) < id || wait > lastLook {
 			return rivals, err
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := backend.Sleep(ctx, wait); err != nil {
 			return nil, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Keys implements [core.Lister]. It yields names, not ids, and passes over
@@ -13,27 +14,19 @@ import (
 // secrets without their projects, as the official SDK does: then, with
 // Options.ProjectID, it is one more for every secret whose name is a key.
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		if err := ctx.Err(); err != nil {
-			yield("", origin.Fail("keys", "", err))
-			return
-		}
+	return backend.Keys(ctx, origin.StoreOp("keys"), func(yield func(string) bool) error {
 		ids, err := b.list(ctx)
-		if err != nil {
-			yield("", origin.Fail("keys", "", err))
-			return
-		}
 		for key, same := range ids {
 			held, err := b.held(ctx, same, key)
 			if err != nil {
-				yield("", origin.Fail("keys", "", err))
-				return
+				return err
 			}
-			if len(held) > 0 && !yield(key, nil) {
-				return
+			if len(held) > 0 && !yield(key) {
+				return nil
 			}
 		}
-	}
+		return err
+	})
 }
 
 // held returns which of the secrets of a key's name are the key's, and asks

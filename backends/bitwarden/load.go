@@ -6,35 +6,31 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Load implements [core.TokenBackend]. Several secrets of the key's name are a
 // [*DuplicateError].
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
-	if err := origin.Admit(ctx, "load", key); err != nil {
-		return core.Record{}, err
-	}
-	s, err := b.find(ctx, key)
-	if err != nil {
-		return core.Record{}, origin.Fail("load", key, err)
-	}
-	data, err := decode(s.Value)
-	if err != nil {
-		return core.Record{}, origin.Fail("load", key, err)
-	}
-	return core.Record{Data: data, Version: version(s), Modified: s.RevisionDate}, nil
+	return backend.DoValue(ctx, origin.Op("load", key), func() (core.Record, error) {
+		s, err := b.find(ctx, key)
+		if err != nil {
+			return core.Record{}, err
+		}
+		data, err := backend.DecodeText(s.Value.Reveal())
+		return core.Record{Data: data, Version: version(s), Modified: s.RevisionDate}, err
+	})
 }
 
 // Check implements [core.TokenBackend].
 func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
-	if err := origin.Admit(ctx, "check", key); err != nil {
-		return false, err
-	}
-	_, err := b.find(ctx, key)
-	if errors.Is(err, core.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, origin.Fail("check", key, err)
+	return backend.DoValue(ctx, origin.Op("check", key), func() (bool, error) {
+		_, err := b.find(ctx, key)
+		if errors.Is(err, core.ErrNotFound) {
+			return false, nil
+		}
+		return true, err
+	})
 }
 
 // version is the revision date, and the id, since a secret that was deleted and

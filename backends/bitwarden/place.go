@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // place is where a key's record was found.
@@ -61,15 +62,11 @@ func (p *places) forget(key, id string) {
 func isID(key string) bool { return isUUID(key) && strings.ToLower(key) == key }
 
 // name returns what the secret of a key is called.
-func (b *Backend) name(key string) string { return b.options.Prefix + b.naming.Name(key) }
+func (b *Backend) name(key string) string { return b.naming.Name(key) }
 
 // key returns the key whose secret is called name.
 func (b *Backend) key(name string) (string, bool) {
-	rest, ok := strings.CutPrefix(name, b.options.Prefix)
-	if !ok {
-		return "", false
-	}
-	key, ok := b.naming.Key(rest)
+	key, ok := b.naming.Key(name)
 	return key, ok && !isID(key)
 }
 
@@ -132,7 +129,7 @@ func (b *Backend) lookUp(ctx context.Context, key string) (Secret, error) {
 		case len(found) == 0 && (!gone || wait > lastLook):
 			return Secret{}, core.ErrNotFound
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := backend.Sleep(ctx, wait); err != nil {
 			return Secret{}, err
 		}
 	}

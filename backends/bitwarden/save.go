@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
@@ -20,24 +21,34 @@ import (
 // the same name at one time one succeeds at most: with core.Absent the others
 // get ErrConflict, with core.AnyVersion they write over the one that stays.
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
-	if err := origin.Admit(ctx, "save", key); err != nil {
-		return "", err
-	}
-	value, err := encode(rec.Data)
-	if err != nil {
-		return "", origin.Fail("save", key, err)
-	}
-	end, err := b.turns.take(ctx, key)
-	if err != nil {
-		return "", origin.Fail("save", key, err)
-	}
-	defer end()
-	s, err := b.save(ctx, key, value, rec.Version)
-	if err != nil {
-		return "", origin.Fail("save", key, err)
-	}
-	return version(s), nil
+	return backend.DoValue(ctx, origin.SaveOp(key, rec, 0), func() (core.Version, error) {
+		value := backend.EncodeText(rec.Data, nil)
+		if len(value) > maxValue {
+			as := ""
+			if len(value) > len(rec.Data) {
+				as = " as base64"
+			}
+			return "", fmt.Errorf("%w: %d bytes%s, the limit is %d", core.ErrTooLarge, len(value), as, maxValue)
+		}
+		end, err := b.turns.take(ctx, key)
+		if err != nil {
+			return "", err
+		}
+		defer end()
+		s, err := b.save(ctx, key, tokencache.Secret(value), rec.Version)
+		return version(s), err
+	})
 }
+
+// maxValue is how long a value may be. Bitwarden's clients take 25,000
+// characters, and its server 35,000 of what they become encrypted, which is
+// about 26,000 bytes: that many bytes are within both.
+const maxValue = 25_000
+
+// MaxSize implements [core.SizeLimiter]. It is the limit of text, which JSON is
+// and what the managers of package crypto write; bytes that are no text take a
+// third more room, and so their limit is 18,744.
+func (b *Backend) MaxSize() int { return maxValue }
 
 func (b *Backend) save(ctx context.Context, key string, value tokencache.Secret, over core.Version) (Secret, error) {
 	if at, ok := b.places.get(key); ok && at.read && over == core.AnyVersion {

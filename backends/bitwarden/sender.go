@@ -7,13 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/graphtoken/graphtoken/core/backend"
+	"github.com/graphtoken/graphtoken/core/bearer"
 )
 
 // StatusError is an answer of the server's other than success.
@@ -88,7 +90,7 @@ func (s *sender) send(ctx context.Context, r request, answer any) error {
 			return err
 		}
 		s.pause(wait)
-		if err := sleep(ctx, wait); err != nil {
+		if err := backend.Sleep(ctx, wait); err != nil {
 			return err
 		}
 	}
@@ -106,22 +108,7 @@ func (s *sender) untilResumed(ctx context.Context) error {
 	s.mu.Lock()
 	wait := time.Until(s.resume)
 	s.mu.Unlock()
-	return sleep(ctx, wait)
-}
-
-// sleep waits for d, or returns ctx's error.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return backend.Sleep(ctx, wait)
 }
 
 // once is send, without waiting.
@@ -154,7 +141,7 @@ func (s *sender) once(ctx context.Context, r request, answer any) error {
 		return &StatusError{
 			StatusCode: resp.StatusCode,
 			Message:    message(body, append(r.secrets, r.bearer)),
-			RetryAfter: retryAfter(resp.Header.Get("Retry-After")),
+			RetryAfter: bearer.RetryAfter(resp.Header, time.Now()),
 		}
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
@@ -179,15 +166,4 @@ func message(body []byte, secrets []string) string {
 	}
 	text = said(text, secrets...)
 	return strings.ToValidUTF8(text[:min(len(text), 200)], "")
-}
-
-// retryAfter reads seconds or a date (RFC 9110, section 10.2.3).
-func retryAfter(header string) time.Duration {
-	if seconds, err := strconv.Atoi(header); err == nil {
-		return time.Duration(min(max(0, seconds), math.MaxInt32)) * time.Second
-	}
-	if date, err := http.ParseTime(header); err == nil {
-		return max(0, time.Until(date))
-	}
-	return 0
 }

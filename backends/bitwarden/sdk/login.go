@@ -18,7 +18,7 @@ import (
 	official "github.com/bitwarden/sdk-go"
 
 	"github.com/graphtoken/graphtoken/backends/bitwarden"
-	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // LoginOptions says where to log in. The zero value is Bitwarden's cloud in the United
@@ -63,7 +63,7 @@ func Login(ctx context.Context, accessToken string, o LoginOptions) (*Client, er
 }
 
 // origin names the backend in errors, as package bitwarden does.
-const origin core.Origin = "bitwarden"
+const origin backend.Origin = "bitwarden"
 
 func login(ctx context.Context, accessToken string, o LoginOptions) (*Client, error) {
 	if err := ctx.Err(); err != nil {
