@@ -15,6 +15,10 @@ import (
 // that set become Escape and two upper-case hexadecimal digits. If that name would be too
 // long or is reserved, the name is Escape, Escape and the lower-case base32 of the whole
 // key.
+//
+// With Native, a key is its own name, whatever bytes it has, wherever the store can hold
+// that name: so records can be used that another program has named. The name of any
+// other key is Escape, Escape and base32, as above.
 type Naming struct {
 	// Prefix begins every name, without escaping.
 	Prefix string
@@ -30,6 +34,10 @@ type Naming struct {
 	// Reserved reports names, with the prefix, that the store needs for itself, or the
 	// backend for its helper objects. It may be nil.
 	Reserved func(name string) bool
+	// Native, unless it is nil, makes keys their own names, and reports names, with the
+	// prefix, that the store can hold. FoldsCase has no effect then: keys that the store
+	// doesn't tell apart are one record.
+	Native func(name string) bool
 }
 
 // LongestName is the length of the longest key's name in base32.
@@ -39,9 +47,14 @@ var base32Lower = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPad
 
 // Name returns the name of key.
 func (n Naming) Name(key string) string {
-	name := n.Prefix + n.escape(key)
-	if n.Limit > 0 && len(name) > n.Limit || n.Reserved != nil && n.Reserved(name) {
-		return n.Prefix + string([]byte{n.Escape, n.Escape}) + base32Lower.EncodeToString([]byte(key))
+	rest := key
+	if n.Native == nil {
+		rest = n.escape(key)
+	}
+	name := n.Prefix + rest
+	if n.Limit > 0 && len(name) > n.Limit || n.Reserved != nil && n.Reserved(name) ||
+		n.Native != nil && (!n.Native(name) || n.standsForAnother(key)) {
+		return n.Prefix + n.whole(key)
 	}
 	return name
 }
@@ -53,30 +66,55 @@ func (n Naming) Key(name string) (key string, ok bool) {
 	if !ours {
 		return "", false
 	}
-	if whole, long := strings.CutPrefix(rest, string([]byte{n.Escape, n.Escape})); long {
-		raw, err := base32Lower.DecodeString(whole)
-		if err != nil {
-			return "", false
-		}
-		key = string(raw)
-	} else {
-		var b strings.Builder
-		for i := 0; i < len(rest); i++ {
-			c := rest[i]
-			if c == n.Escape {
-				if i+2 >= len(rest) {
-					return "", false
-				}
-				c = unhex(rest[i+1])<<4 | unhex(rest[i+2])
-				i += 2
-			}
-			b.WriteByte(c)
-		}
-		key = b.String()
+	whole, isWhole := n.wholeKey(rest)
+	switch {
+	case isWhole && n.Name(whole) == name:
+		return whole, true
+	case n.Native != nil:
+		key = rest
+	default:
+		key = n.unescape(rest)
 	}
-	// Only the name that Name makes belongs to the key. Any other spelling, such as
-	// lower-case digits or an escaped letter, isn't ours.
+	// The key has one name, which Name makes. Another spelling, such as lower-case
+	// digits or an escaped letter, is another program's.
 	return key, core.ValidateKey(key) == nil && n.Name(key) == name
+}
+
+// standsForAnother reports a key that is the base32 name of another key, and can't be its
+// own name.
+func (n Naming) standsForAnother(key string) bool {
+	other, ok := n.wholeKey(key)
+	return ok && n.Name(other) == n.Prefix+key
+}
+
+func (n Naming) whole(key string) string {
+	return string([]byte{n.Escape, n.Escape}) + base32Lower.EncodeToString([]byte(key))
+}
+
+func (n Naming) wholeKey(rest string) (key string, ok bool) {
+	text, ok := strings.CutPrefix(rest, string([]byte{n.Escape, n.Escape}))
+	if !ok {
+		return "", false
+	}
+	raw, err := base32Lower.DecodeString(text)
+	return string(raw), err == nil && core.ValidateKey(string(raw)) == nil
+}
+
+// unescape returns what can't be a key where rest is no name.
+func (n Naming) unescape(rest string) (key string) {
+	var b strings.Builder
+	for i := 0; i < len(rest); i++ {
+		c := rest[i]
+		if c == n.Escape {
+			if i+2 >= len(rest) {
+				return ""
+			}
+			c = unhex(rest[i+1])<<4 | unhex(rest[i+2])
+			i += 2
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
 }
 
 func (n Naming) escape(key string) string {

@@ -24,6 +24,9 @@ func TestNamesAreReversibleAndDontCollide(t *testing.T) {
 		"a store with reserved names": {Escape: '%', Limit: 255, Reserved: func(name string) bool {
 			return strings.HasPrefix(name, ".") || strings.EqualFold(name, "con")
 		}},
+		"a directory of native names": {Escape: '%', Limit: 255, Native: inDirectory, Reserved: func(name string) bool { return name == ".graphtoken" }},
+		"native names after a prefix": {Escape: '%', Prefix: "%%", Native: inDirectory},
+		"a store of all native names": {Escape: '!', Native: func(string) bool { return true }},
 	}
 	for what, n := range namings {
 		t.Run(what, func(t *testing.T) {
@@ -60,6 +63,37 @@ func TestPlainKeysAreTheirOwnNames(t *testing.T) {
 	}
 }
 
+// inDirectory is what a file can be named.
+func inDirectory(name string) bool {
+	return name != "." && name != ".." && !strings.ContainsAny(name, "/\x00")
+}
+
+func TestAKeyIsItsNativeNameWhereTheStoreCanHoldIt(t *testing.T) {
+	n := backend.Naming{Prefix: "app ", Escape: '%', Limit: 255, Native: inDirectory, Reserved: func(name string) bool { return name == "app leases" }}
+	for _, key := range []string{
+		"ana@contoso.com token.txt", "a%b", "ana%40contoso.com", "a+b=c", "日本語", "Token.TXT", "a\nb", "%%", "%%not base32", "%%64o36d1g", // the last is base32 of "abcd\x00"
+		"..", "%" + "%c4",
+	} {
+		if name := n.Name(key); name != "app "+key {
+			t.Errorf("the name of %q is %q", key, name)
+		}
+		if got, ok := n.Key("app " + key); !ok || got != key {
+			t.Errorf("the name %q has the key %q, %v", "app "+key, got, ok)
+		}
+	}
+	for _, key := range []string{"../escape", "a/b", "leases", n.Name("a/b")[len("app "):]} {
+		name := n.Name(key)
+		if name == "app "+key || !inDirectory(name) {
+			t.Errorf("the name of %q is %q", key, name)
+		}
+	}
+	for _, name := range []string{"app ", "app", "app leases", "app a/b", "app " + strings.Repeat("x", 151)} {
+		if key, ok := n.Key(name); ok {
+			t.Errorf("the name %q has the key %q", name, key)
+		}
+	}
+}
+
 func TestNamesOfOtherProgramsHaveNoKey(t *testing.T) {
 	n := backend.Naming{Escape: '%', Limit: 255}
 	for _, name := range []string{"", "%", "%4", "%41", "%2f", "%zz", "a b", "%%", "%%zz", "%%00", "%%2F", strings.Repeat("x", 151)} {
@@ -85,15 +119,20 @@ func FuzzNaming(f *testing.F) {
 	for _, key := range hardKeys {
 		f.Add(key)
 	}
-	n := backend.Naming{Escape: '%', Limit: 255, FoldsCase: true}
+	namings := []backend.Naming{
+		{Escape: '%', Limit: 255, FoldsCase: true},
+		{Escape: '%', Limit: 255, Native: inDirectory},
+	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if core.ValidateKey(s) == nil {
-			if got, ok := n.Key(n.Name(s)); !ok || got != s {
-				t.Errorf("%q came back as %q, %v", s, got, ok)
+		for _, n := range namings {
+			if core.ValidateKey(s) == nil {
+				if got, ok := n.Key(n.Name(s)); !ok || got != s {
+					t.Errorf("%q came back as %q, %v", s, got, ok)
+				}
 			}
-		}
-		if key, ok := n.Key(s); ok && n.Name(key) != s {
-			t.Errorf("the name %q has the key %q, whose name is %q", s, key, n.Name(key))
+			if key, ok := n.Key(s); ok && n.Name(key) != s {
+				t.Errorf("the name %q has the key %q, whose name is %q", s, key, n.Name(key))
+			}
 		}
 	})
 }
