@@ -18,6 +18,12 @@ func TestVariablesConform(t *testing.T) {
 	})
 }
 
+func TestVariablesWithNativeNamesConform(t *testing.T) {
+	conform(t, func(t conformance.T) conformance.Env {
+		return variables{place{env.Options{Prefix: prefix(t), NativeNames: true}}}
+	})
+}
+
 func TestDotEnvFilesConform(t *testing.T) {
 	conform(t, func(t conformance.T) conformance.Env {
 		dir := filepath.Join(t.TempDir(), "private") // whatever the umask

@@ -31,6 +31,14 @@ type Options struct {
 	// Prefix comes before every variable's name, as it is.
 	Prefix string
 
+	// NativeNames makes a key the name of its variable, whatever bytes it has, so that
+	// records can be used that another program has named. Only a key that can't be a
+	// variable's name gets another name: one with "=", and in a dotenv file, whose readers
+	// take no other names, one with anything but [A-Za-z0-9_.]. Without NativeNames, other bytes than
+	// those of [A-Za-z0-9._-] are escaped, and so is lower case on Windows. All programs
+	// that share the variables must agree on it.
+	NativeNames bool
+
 	// ReadOnly refuses Save and Delete with core.ErrReadOnly.
 	ReadOnly bool
 
@@ -46,7 +54,9 @@ type Options struct {
 // compare versions and hold leases together.
 type Backend struct {
 	place    *place
+	naming   naming
 	prefix   string
+	native   bool
 	readOnly bool
 }
 
@@ -70,14 +80,15 @@ func (b *Backend) Place() any {
 	type at struct {
 		place  *place
 		prefix string
+		native bool
 	}
-	return at{b.place, b.prefix}
+	return at{b.place, b.prefix, b.native}
 }
 
 // New returns a backend. It reads nothing yet: its errors are about the options,
 // such as a prefix that can't begin a variable's name.
 func New(o Options) (*Backend, error) {
-	b := &Backend{place: process, prefix: o.Prefix, readOnly: o.ReadOnly}
+	b := &Backend{place: process, prefix: o.Prefix, native: o.NativeNames, readOnly: o.ReadOnly}
 	if o.DotEnv != "" {
 		// Today's working directory is meant, wherever the process goes.
 		path, err := filepath.Abs(o.DotEnv)
@@ -85,6 +96,10 @@ func New(o Options) (*Backend, error) {
 			return nil, fmt.Errorf("env: Options.DotEnv: %w", err)
 		}
 		b.place = fileAt(path)
+	}
+	b.naming = b.place
+	if o.NativeNames {
+		b.naming = b.place.native(o.Prefix)
 	}
 	switch {
 	case !b.place.begins(o.Prefix):

@@ -25,7 +25,7 @@ func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 			if !ok {
 				continue
 			}
-			if key, ok := b.place.Key(rest); ok && !yield(key) {
+			if key, ok := b.naming.Key(rest); ok && !yield(key) {
 				return nil
 			}
 		}
@@ -33,7 +33,7 @@ func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	})
 }
 
-func (b *Backend) name(key string) string { return b.prefix + b.place.Name(key) }
+func (b *Backend) name(key string) string { return b.prefix + b.naming.Name(key) }
 
 // naming maps keys to names and back, as backend.Naming does.
 type naming interface {
@@ -101,6 +101,14 @@ func (identifiers) Key(name string) (string, bool) {
 		name = "%%" + base32
 	}
 	return identifier.Key(name)
+}
+
+func (variables) native(prefix string) naming {
+	return backend.Naming{Escape: '%', Native: func(name string) bool { return variables{}.begins(prefix + name) }}
+}
+
+func (dotenv) native(prefix string) naming {
+	return backend.Naming{Escape: '_', Native: func(name string) bool { return isIdentifier(prefix + name) }}
 }
 
 func isIdentifier(s string) bool {

@@ -24,8 +24,9 @@ type place struct {
 // medium is where variables are.
 type medium interface {
 	naming
-	begins(prefix string) bool // whether a name can begin so
-	holds(value string) bool   // whether it can stand there as it is
+	native(prefix string) naming // the names for Options.NativeNames, without the prefix
+	begins(prefix string) bool   // whether a name can begin so
+	holds(value string) bool     // whether it can stand there as it is
 	lookup(name string) (value string, ok bool, err error)
 	set(name, value string) error
 	unset(name string) error

@@ -16,7 +16,7 @@ import (
 // lock, and where the file system has no locks or no links.
 func (l *lease) takeAbsent(ctx context.Context, key string) (taken bool, err error) {
 	b := l.b
-	if b.noFileLocks.Load() || hasUpper(key) && casing(b.casing.Load()) == casingUnknown {
+	if b.noFileLocks.Load() || b.caseMatters(key) && casing(b.casing.Load()) == casingUnknown {
 		return false, nil
 	}
 	d, err := openDirectories(l.at.home)

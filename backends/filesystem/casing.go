@@ -99,8 +99,9 @@ func casingBy(dir, name string) (casing, error) {
 	return casingUnknown, err
 }
 
-func hasUpper(s string) bool {
-	return strings.ContainsFunc(s, func(c rune) bool { return 'A' <= c && c <= 'Z' })
+// caseMatters reports a key whose name is another one where the directory folds case.
+func (b *Backend) caseMatters(key string) bool {
+	return !b.native && strings.ContainsFunc(key, func(c rune) bool { return 'A' <= c && c <= 'Z' })
 }
 
 // swapCase exchanges upper and lower case in ASCII: keys have no other letters in

@@ -16,6 +16,7 @@ func TestConformance(t *testing.T) {
 		"file locks":    {},
 		"prefix":        {Prefix: "team."},
 		"no file locks": {NoFileLocks: true},
+		"native names":  {NativeNames: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

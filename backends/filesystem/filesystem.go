@@ -54,6 +54,14 @@ type Options struct {
 	// New refuses / \ : * ? " < > | and control characters.
 	Prefix string
 
+	// NativeNames makes a key the name of its file, whatever bytes it has, so that
+	// records can be used that another program has named, such as "ana@contoso.com
+	// token.txt". Only a key that can't be a file's name, such as "..", gets another
+	// name. Without NativeNames, bytes outside of [A-Za-z0-9._-] are escaped. All
+	// processes that share a directory must agree on it. Where the directory doesn't
+	// tell names apart that differ in case, such keys are one record: use one spelling.
+	NativeNames bool
+
 	// NoFileLocks is for file systems that pretend to lock files and don't,
 	// such as NFS mounted with local locks on several machines. Then files
 	// that exist, or don't, are the locks, and a holder's death is noticed
@@ -68,6 +76,7 @@ type Options struct {
 type Backend struct {
 	dir     string
 	prefix  string
+	native  bool
 	namings map[bool]backend.Naming // by whether the directory folds case
 	casing  atomic.Int32            // a casing
 
@@ -101,10 +110,11 @@ func New(dir string, o Options) (*Backend, error) {
 	b := &Backend{
 		dir:    filepath.Clean(dir),
 		prefix: o.Prefix,
+		native: o.NativeNames,
 		now:    time.Now,
 		namings: map[bool]backend.Naming{
-			false: newNaming(o.Prefix, false),
-			true:  newNaming(o.Prefix, true),
+			false: newNaming(o, false),
+			true:  newNaming(o, true),
 		},
 	}
 	b.noFileLocks.Store(o.NoFileLocks)
@@ -121,7 +131,11 @@ func (b *Backend) Place() any {
 	if err != nil {
 		return b
 	}
-	return [2]string{dir, b.prefix}
+	type place struct {
+		dir, prefix string
+		native      bool
+	}
+	return place{dir, b.prefix, b.native}
 }
 
 // origin names the backend in its errors.

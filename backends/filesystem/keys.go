@@ -76,18 +76,22 @@ func (b *Backend) keyOf(entry fs.DirEntry) (key string, ok bool) {
 	return "", false
 }
 
-func newNaming(prefix string, foldsCase bool) backend.Naming {
-	return backend.Naming{
+func newNaming(o Options, foldsCase bool) backend.Naming {
+	n := backend.Naming{
 		Escape:    '%',
 		FoldsCase: foldsCase,
 		// Never less than what Naming needs to name every key; where that and
 		// a long prefix exceed maxName, fits says so.
-		Limit: max(maxName-len(prefix), longestEscape),
+		Limit: max(maxName-len(o.Prefix), longestEscape),
 		Reserved: func(name string) bool {
-			name = prefix + name
+			name = o.Prefix + name
 			return name == "." || name == ".." || name == helpers || reservedByOS(name)
 		},
 	}
+	if o.NativeNames {
+		n.Native = func(name string) bool { return !strings.ContainsFunc(name, forbiddenByOS) }
+	}
+	return n
 }
 
 // longestEscape is what the longest key takes in Naming's base32 form.
@@ -105,7 +109,7 @@ func (b *Backend) fits(key string) error {
 }
 
 func (b *Backend) fileName(key string) string {
-	return b.prefix + b.naming(hasUpper(key)).Name(key)
+	return b.prefix + b.naming(b.caseMatters(key)).Name(key)
 }
 
 // validatePrefix refuses what can't begin a file name on some system, so that

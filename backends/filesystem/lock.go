@@ -46,7 +46,7 @@ func (b *Backend) lockKeyWhile(ctx context.Context, key string, worth func(place
 		if err != nil {
 			return place{}, guard{}, err
 		}
-		if !hasUpper(key) {
+		if !b.caseMatters(key) {
 			return at, g, nil
 		}
 		if err = b.lookAtCase(); err == nil && b.fileName(key) == name {

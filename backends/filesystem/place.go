@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // place is where a record lies: what its name in the Backend's directory
@@ -79,9 +80,10 @@ func (p place) in(names ...string) string {
 // every other's fsync.
 const stripes = 64
 
+// stripe is the same for names that a directory may take for one.
 func (p place) stripe() int {
 	h := fnv.New32a()
-	h.Write([]byte(p.as))
+	h.Write([]byte(strings.ToLower(p.as)))
 	return int(h.Sum32() % stripes)
 }
 

@@ -41,5 +41,8 @@ func mayWrite(dir string) error {
 	return nil
 }
 
+// forbiddenByOS reports what no file name holds.
+func forbiddenByOS(c rune) bool { return c == '/' || c == 0 }
+
 // reservedByOS reports names that the operating system keeps for itself.
 func reservedByOS(string) bool { return false }

@@ -55,6 +55,9 @@ func unlockDirectory(*os.File) error { return nil }
 // sinceBoot: Windows has no number that tells one run of a machine from another.
 func sinceBoot() (boot string, up int64) { return "", 0 }
 
+// forbiddenByOS reports what no file name holds.
+func forbiddenByOS(c rune) bool { return c < ' ' || strings.ContainsRune(`/\:*?"<>|`, c) }
+
 // reservedByOS reports the names that mean devices, with whatever extension,
 // and those that Windows shortens.
 func reservedByOS(name string) bool {
