@@ -481,7 +481,7 @@ func TestAFlowExpires(t *testing.T) {
 }
 
 // answering makes a provider that answers a code with an id token of its own making.
-func answering(t *testing.T, claims map[string]any, edit func(map[string]any, url.Values)) (*account.App, func(*account.App) error, core.TokenBackend) {
+func answering(t *testing.T, claims map[string]any, edit func(map[string]any, url.Values)) (*account.App, func(*account.App, account.AuthOptions) error, core.TokenBackend) {
 	t.Helper()
 	b := newBackend(t)
 	var asked url.Values
@@ -501,8 +501,8 @@ func answering(t *testing.T, claims map[string]any, edit func(map[string]any, ur
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p, func(p *account.App) error {
-		address, flow, err := p.AuthURL(t.Context(), account.AuthOptions{})
+	return p, func(p *account.App, o account.AuthOptions) error {
+		address, flow, err := p.AuthURL(t.Context(), o)
 		if err != nil {
 			return err
 		}
@@ -540,7 +540,7 @@ func TestAnIDTokenThatIsNotThisSignInsIsRefused(t *testing.T) {
 				c["nonce"] = asked.Get("nonce")
 				row.edit(c, asked)
 			})
-			err := signIn(p)
+			err := signIn(p, account.AuthOptions{})
 			if !errors.Is(err, row.want) {
 				t.Errorf("the error is %v, want %v", err, row.want)
 			}
@@ -548,6 +548,31 @@ func TestAnIDTokenThatIsNotThisSignInsIsRefused(t *testing.T) {
 				t.Errorf("stored: %v", stored)
 			}
 		})
+	}
+}
+
+// Another tenant's administrator can write any address into an account.
+func TestAnAddressIsNoUsername(t *testing.T) {
+	for what, row := range map[string]struct {
+		claims map[string]any
+		want   error
+	}{
+		"the name":                         {map[string]any{"preferred_username": "Ana@contoso.com"}, nil},
+		"another name":                     {map[string]any{"preferred_username": "bo@contoso.com"}, account.ErrOtherUser},
+		"another name, and the address":    {map[string]any{"preferred_username": "thief@evil.example", "email": ana}, account.ErrOtherUser},
+		"another upn, and the address":     {map[string]any{"upn": "thief@evil.example", "email": ana, "emails": []string{ana}}, account.ErrOtherUser},
+		"no name but the address":          {map[string]any{"email": ana}, nil},
+		"no name but one of the addresses": {map[string]any{"emails": []string{"other@contoso.com", ana}}, nil},
+		"no name at all":                   {map[string]any{}, account.ErrOtherUser},
+	} {
+		row.claims["iss"], row.claims["aud"], row.claims["sub"] = "https://idp.example.com/t", "app", "s"
+		p, signIn, b := answering(t, row.claims, func(c map[string]any, asked url.Values) { c["nonce"] = asked.Get("nonce") })
+		if err := signIn(p, account.AuthOptions{LoginHint: ana, BindLoginHint: true}); !errors.Is(err, row.want) {
+			t.Errorf("%s: %v, want %v", what, err, row.want)
+		}
+		if stored := len(keysOf(t, b)) > 0; stored != (row.want == nil) {
+			t.Errorf("%s: stored: %v", what, stored)
+		}
 	}
 }
 

@@ -152,13 +152,17 @@ func (c claims) check(provider msal.Provider, clientID, nonce string) error {
 	return nil
 }
 
-// usernames are all the names that an id token has for its user.
+// usernames are the names that an id token has for its user, of the first claim that
+// has any. A claim after that proves nothing: an address can be whatever a tenant's
+// administrator writes there.
+// https://learn.microsoft.com/entra/identity-platform/claims-validation
 func (c claims) usernames() []string {
-	var names []string
 	for _, claim := range []string{"preferred_username", "upn", "email", "emails"} { // emails is Azure AD B2C's, a list
-		names = append(names, c.texts(claim)...)
+		if names := c.texts(claim); len(names) > 0 {
+			return names
+		}
 	}
-	return names
+	return nil
 }
 
 func (c claims) text(name string) string {

@@ -199,4 +199,3 @@ func (r *keepAlive) wait(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
-
