@@ -1,9 +1,9 @@
-// Package account signs users and applications in at Microsoft Entra, and
-// keeps their tokens in a [core.Store]. It is what python-o365's Account does
-// about authentication, for one user or a million.
+// Package account signs users and applications in at Microsoft Entra, and keeps their
+// tokens in a [core.Store]. It does the authentication that python-o365's Account does,
+// for one user or a million.
 //
-// An [App] is a program's application. Each user who signs in gets a record of
-// their own in the store, so that nobody invents keys. In a web application:
+// An [App] is a program's application. Each user who signs in gets a record of their own
+// in the store, so no program has to choose keys. In a web application:
 //
 //	app, err := account.NewApp(store, account.Config{ClientID: id, Credential: account.Secret(secret), RedirectURL: "https://app.example/callback"})
 //	if err != nil {
@@ -16,11 +16,11 @@
 //	ana := app.Account(id) // in later requests, by the home account ID that ana.User() told
 //	resp, err := ana.HTTPClient().Get("https://graph.microsoft.com/v1.0/me")
 //
-// A program on the user's own machine signs in with one call, [App.Authenticate];
-// a daemon as itself, with [App.SignInApp].
+// A program on the user's own machine signs in with one call, [App.Authenticate]. A
+// daemon signs itself in with [App.SignInApp].
 //
-// [New] is for one record that is there already, such as a script's file or the one
-// that python-o365 keeps for all its users.
+// [New] is for one record with a key of its own, such as a script's file, or the record
+// in which python-o365 keeps all its users.
 package account
 
 import (
@@ -39,24 +39,23 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// Account is a user, or an application, whose tokens are in a store. It is safe
-// for concurrent use, and so cheap to make that a web server can make one per request.
+// Account is a user, or an application, whose tokens are in a store. It is safe for
+// concurrent use. A web server can make one per request, because that costs little.
 type Account struct {
 	app    *App
 	store  *core.Store
 	key    string
-	named  bool   // by its program: whoever signs in is meant
+	named  bool   // its program named a user; otherwise the user who signs in is meant
 	itself bool   // the application itself
-	tenant string // whose tokens are meant; "" is the user's own
+	tenant string // the tenant whose tokens are meant; "" is the user's own
 
 	user atomic.Pointer[tokencache.Account] // as far as known
 }
 
-// New returns the account that cfg describes, with its tokens in the store's
-// record under key, which is a script's file or a record that several users share. It
-// does no I/O.
+// New returns the account that cfg describes. Its tokens are in the store's record under
+// key: a script's file, or a record that several users share. New does no I/O.
 //
-// Whoever signs in is then the user whom the account means, unless cfg.Username names
+// After a sign-in the account means the user who signed in, unless cfg.Username names
 // one.
 func New(store *core.Store, key string, cfg Config) (*Account, error) {
 	if err := core.ValidateKey(key); err != nil {
@@ -71,9 +70,10 @@ func New(store *core.Store, key string, cfg Config) (*Account, error) {
 	return a, nil
 }
 
-// User returns what is known of the user without I/O: after a sign-in, and of App's
-// Accounts and User, everything; of App's Account the home account ID; of New's the
-// name that the Config has. An application's own account has no user.
+// User returns the facts about the user that are known without I/O. After a sign-in, and
+// for an account from App.Accounts or App.User, these are all; for one from App.Account,
+// the home account ID; for one from New, the Config's user name. An application's own
+// account has no user.
 func (a *Account) User() tokencache.Account {
 	if who := a.user.Load(); who != nil && !a.itself {
 		return *who
@@ -81,9 +81,9 @@ func (a *Account) User() tokencache.Account {
 	return tokencache.Account{}
 }
 
-// TokenSource returns a source of access tokens for scopes, or for the Config's
-// where none are named. It refreshes them through the store, once for all who
-// share it.
+// TokenSource returns a source of access tokens for scopes, or for the Config's scopes if
+// there are none. It refreshes them through the store, once for all processes that share
+// the store.
 func (a *Account) TokenSource(scopes ...string) *core.TokenSource {
 	scopes = tokencache.SplitScopes(scopes...)
 	if len(scopes) == 0 {
@@ -94,9 +94,9 @@ func (a *Account) TokenSource(scopes ...string) *core.TokenSource {
 	return a.app.client.TokenSource(a.store, a.key, q)
 }
 
-// HTTPClient returns a client whose requests to Microsoft Graph carry the account's
-// token, for the Config's scopes. It sends them as Config.HTTPClient would. See
-// [bearer.Transport] for which hosts get the token.
+// HTTPClient returns a client that sends the account's token, for the Config's scopes,
+// with requests to Microsoft Graph. It sends requests as Config.HTTPClient would.
+// [bearer.Transport] says which hosts get the token.
 func (a *Account) HTTPClient() *http.Client {
 	c := http.Client{}
 	if a.app.config.HTTPClient != nil {
@@ -106,10 +106,10 @@ func (a *Account) HTTPClient() *http.Client {
 	return &c
 }
 
-// IsAuthenticated reports whether the record has what TokenSource needs: a valid
-// access token, or a refresh token, which may turn out to be refused. It asks the
-// store and not the provider. An application with a credential needs neither, and is
-// always authenticated.
+// IsAuthenticated reports whether the record has what TokenSource needs: a valid access
+// token, or a refresh token, which the provider may still refuse. It asks the store and
+// not the provider. An application with a credential needs no token, and is always
+// authenticated.
 func (a *Account) IsAuthenticated(ctx context.Context) (bool, error) {
 	if a.itself {
 		return true, nil
@@ -131,29 +131,29 @@ func (a *Account) IsAuthenticated(ctx context.Context) (bool, error) {
 	return c.LongLived(q) || !c.Expired(valid, time.Now()), nil
 }
 
-// Refresh obtains a new token for the Config's scopes even if the present one is
-// valid. With core.ErrRefreshedNotSaved it is good, and not saved yet.
+// Refresh obtains a new token for the Config's scopes even if the present one is valid.
+// With core.ErrRefreshedNotSaved the new token is good, and not saved yet.
 func (a *Account) Refresh(ctx context.Context) error {
 	_, err := a.TokenSource().Refresh(ctx)
 	return err
 }
 
-// AuthURL is [App.AuthURL] for this account: a sign-in of another user is refused
-// where the account is one user's.
+// AuthURL is [App.AuthURL] for this account. If the account belongs to one user, a
+// sign-in of another is refused.
 func (a *Account) AuthURL(ctx context.Context, o AuthOptions) (address string, flow Flow, err error) {
 	return a.app.begin(ctx, a, o)
 }
 
-// SignIn is [App.SignIn] into the account's record. The account then means the user
-// who has signed in.
+// SignIn is [App.SignIn] into the account's record. The account then means the user who
+// signed in.
 func (a *Account) SignIn(ctx context.Context, flow Flow, redirect string) error {
 	_, err := a.app.signIn(ctx, a, flow, redirect)
 	return err
 }
 
-// Authenticate is a whole sign-in into the account's record, which p leads the user
-// through; an application that signs in itself needs none, and p is nil. The account
-// then means the user who has signed in. See [App.SignIn] about the errors.
+// Authenticate is a whole sign-in into the account's record; p leads the user through it.
+// An application that signs itself in needs no prompt, and p is nil. The account then
+// means the user who signed in. [App.SignIn] describes the errors.
 func (a *Account) Authenticate(ctx context.Context, p Prompt, o AuthOptions) error {
 	if a.itself {
 		_, err := a.signedIn(a.signInApp(ctx))
@@ -163,16 +163,16 @@ func (a *Account) Authenticate(ctx context.Context, p Prompt, o AuthOptions) err
 	return err
 }
 
-// InTenant returns the same user in another tenant, where the user is a guest: an ID
-// or a domain. "" is the home tenant first.
+// InTenant returns the same user in another tenant, in which the user is a guest. tenant
+// is an ID or a domain; "" means that the home tenant comes first.
 func (a *Account) InTenant(tenant string) *Account {
 	b := a.copied()
 	b.tenant = tenant
 	return b
 }
 
-// NotStoring returns the same account with Config.NoStore: what a refresh brings stays
-// in memory.
+// NotStoring returns the same account with Config.NoStore: tokens of a refresh stay in
+// memory.
 func (a *Account) NotStoring() *Account {
 	b := a.copied()
 	b.store = overlaid(a.store)
@@ -203,26 +203,26 @@ func (a *Account) Usernames(ctx context.Context) ([]string, error) {
 	}
 	var names []string
 	for _, who := range c.Accounts() {
-		if len(names) == 0 || names[len(names)-1] != who.Username { // they come by name
+		if len(names) == 0 || names[len(names)-1] != who.Username { // accounts are in the order of their names
 			names = append(names, who.Username)
 		}
 	}
 	return names, nil
 }
 
-// SignOut removes the tokens of the user, or the application, from the record;
-// those of others stay, and a record that is empty then is deleted. It says
-// core.ErrNotFound where there are none. The provider is not told: tokens that were
-// copied elsewhere go on working until they expire.
+// SignOut removes the tokens of the user, or the application, from the record. Those of
+// others stay; a record that is empty then is deleted. SignOut returns core.ErrNotFound
+// if there are no tokens. The provider is not told: copies of the tokens work until they
+// expire.
 //
-// Backends don't delete by version: a sign-in of the same user on another machine, in
-// the moment between the last look at the record and its deletion, is lost.
+// Backends don't delete by version. If the same user signs in on another machine after
+// the last look at the record and before its deletion, that sign-in is lost.
 func (a *Account) SignOut(ctx context.Context) error {
 	return SignOut(ctx, a.store, a.key, a.query())
 }
 
-// SignOutAll signs all users of the account's record out, and the application: the
-// record is deleted.
+// SignOutAll signs out all users of the account's record, and the application: it deletes
+// the record.
 func (a *Account) SignOutAll(ctx context.Context) error {
 	if err := a.store.Delete(ctx, a.key); err != nil {
 		return fmt.Errorf("account: sign out: %w", err)
@@ -230,8 +230,8 @@ func (a *Account) SignOutAll(ctx context.Context) error {
 	return nil
 }
 
-// SignOut is [Account.SignOut] for whomever q means in the store's record under
-// key. It needs no provider.
+// SignOut is [Account.SignOut] for the user, or the application, that q means in the
+// store's record under key. It needs no provider.
 func SignOut(ctx context.Context, store *core.Store, key string, q tokencache.Query) error {
 	isEmpty := false
 	err := store.Update(ctx, key, func(c *tokencache.Cache) error {
@@ -253,7 +253,7 @@ func SignOut(ctx context.Context, store *core.Store, key string, q tokencache.Qu
 	return nil
 }
 
-// deleteEmpty deletes a record that nobody has signed in to again.
+// deleteEmpty deletes a record, unless a user has signed in again.
 func deleteEmpty(ctx context.Context, store *core.Store, key string) error {
 	c, _, err := store.Load(ctx, key)
 	if errors.Is(err, core.ErrNotFound) || err == nil && !c.IsEmpty() {
@@ -265,7 +265,7 @@ func deleteEmpty(ctx context.Context, store *core.Store, key string) error {
 	return store.Delete(ctx, key)
 }
 
-// nameOf says whom a query means.
+// nameOf describes whom a query means.
 func nameOf(q tokencache.Query) string {
 	switch {
 	case q.App:
@@ -278,12 +278,12 @@ func nameOf(q tokencache.Query) string {
 	return "anybody"
 }
 
-// query is the account in a token cache.
+// query returns the account's query.
 func (a *Account) query() tokencache.Query {
 	q := tokencache.Query{Environment: a.app.client.Environment(), Tenant: a.tenant}
 	if a.itself {
 		q.App, q.ClientID = true, a.app.client.ID()
-		q.Tenant = a.app.client.Tenant() // an application is at home where it signs in
+		q.Tenant = a.app.client.Tenant() // an application's tokens belong to the tenant where it signs in
 		return q
 	}
 	if who := a.user.Load(); who.HomeAccountID != "" {
@@ -309,7 +309,7 @@ func (a *Account) signInApp(ctx context.Context) error {
 	q := a.query()
 	q.Scopes = scopes
 	if _, found := cache.AccessToken(q); !found {
-		return errors.Join(err, fmt.Errorf("the provider gave no bearer token for %s, but one of type %q for %s",
+		return errors.Join(err, fmt.Errorf("the provider issued no bearer token for %s, but a token of type %q for %s",
 			strings.Join(scopes, " "), core.Printable(cmp.Or(response.TokenType, "Bearer")), core.Printable(response.Scope)))
 	}
 	if err != nil {
@@ -318,7 +318,8 @@ func (a *Account) signInApp(ctx context.Context) error {
 	return nil
 }
 
-// signedIn is the account and the error of a sign-in that may have been kept in memory.
+// signedIn returns the account and the error of a sign-in whose tokens may be in memory
+// alone.
 func (a *Account) signedIn(err error) (*Account, error) {
 	switch {
 	case err == nil:

@@ -14,17 +14,17 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// arrival is what a sign-in brought, and what it must fit.
+// arrival is the result of a sign-in, and what it must agree with.
 type arrival struct {
 	response tokencache.TokenResponse
 	provider msal.Provider
 	nonce    string             // of the id token; "" for a sign-in that has none
-	meant    tokencache.Account // who must have signed in: by ID, by name or, with neither, anybody
+	meant    tokencache.Account // the user who must have signed in: by ID, by name or, without both, any user
 	noStore  bool
-	tenant   string // as it was asked for; "" is the application's
+	tenant   string // as the sign-in asked for it; "" is the application's
 }
 
-// meant is who must sign in.
+// meant returns the user who must sign in.
 func (p *App) meant(into *Account, o AuthOptions) (tokencache.Account, error) {
 	who := tokencache.Account{Username: p.config.Username}
 	if into != nil && o.NoStore {
@@ -35,7 +35,7 @@ func (p *App) meant(into *Account, o AuthOptions) (tokencache.Account, error) {
 		who.Username = user.Username
 		if !into.named {
 			who.HomeAccountID = user.HomeAccountID
-		} else if p.config.Username == "" && user.HomeAccountID != "" { // whoever signs in is meant
+		} else if p.config.Username == "" && user.HomeAccountID != "" { // any user may sign in
 			who.Username = ""
 		}
 	}
@@ -43,16 +43,16 @@ func (p *App) meant(into *Account, o AuthOptions) (tokencache.Account, error) {
 		return who, nil
 	}
 	if who.Username != "" && !strings.EqualFold(who.Username, o.LoginHint) {
-		return who, fmt.Errorf("the user meant is %s, and LoginHint is bound to %s", core.Printable(who.Username), core.Printable(o.LoginHint))
+		return who, fmt.Errorf("the account belongs to %s, but LoginHint is bound to %s", core.Printable(who.Username), core.Printable(o.LoginHint))
 	}
 	who.Username = o.LoginHint
 	return who, nil
 }
 
-// file checks what a sign-in brought, and adds it to the record of the account, or of
-// the user who has signed in. It returns the account, which then means that user.
-// Where the tokens can't be saved, it returns both that and
-// core.ErrRefreshedNotSaved: the store keeps them.
+// file checks the result of a sign-in, and adds it to the record of the account, or of
+// the user who signed in. It returns the account, which then means that user. If the
+// tokens can't be saved, it returns the account together with core.ErrRefreshedNotSaved:
+// the store keeps them.
 func (p *App) file(ctx context.Context, into *Account, got arrival) (*Account, error) {
 	if err := got.check(p.client.ID()); err != nil {
 		return nil, err
@@ -80,9 +80,9 @@ func (p *App) file(ctx context.Context, into *Account, got arrival) (*Account, e
 	return a, err
 }
 
-// check compares an answer with what was asked (OpenID Connect Core section
-// 3.1.3.7), and whoever has signed in with who was meant. The id token came from the
-// provider itself over TLS, so that its signature need not be checked (item 6).
+// check compares an answer with the request (OpenID Connect Core section 3.1.3.7), and
+// the user who signed in with the one who was meant. The ID token came from the provider
+// itself over TLS, so its signature need not be checked (item 6).
 func (got arrival) check(clientID string) error {
 	claims, err := readClaims(got.response.IDToken)
 	if err != nil {
@@ -119,11 +119,11 @@ func nameAmong(names []string, otherwise string) string {
 	return otherwise
 }
 
-// claims are those of an id token that a sign-in is checked by.
+// claims are the claims of an ID token by which a sign-in is checked.
 // https://learn.microsoft.com/entra/identity-platform/id-token-claims-reference
 type claims map[string]json.RawMessage
 
-// readClaims reads the claims of an id token; none of none.
+// readClaims reads the claims of an ID token. Without a token there are none.
 func readClaims(token string) (claims, error) {
 	if token == "" {
 		return nil, nil
@@ -136,25 +136,24 @@ func readClaims(token string) (claims, error) {
 			return c, nil
 		}
 	}
-	return nil, errors.New("the id token can't be read")
+	return nil, errors.New("the ID token can't be read")
 }
 
 func (c claims) check(provider msal.Provider, clientID, nonce string) error {
 	audience := c.texts("aud")
 	switch {
 	case !provider.IsIssuer(c.text("iss"), c.text("tid")):
-		return fmt.Errorf("%w: the id token is of %s, and %s was asked", ErrOtherIssuer, core.Printable(c.text("iss")), core.Printable(provider.Issuer))
+		return fmt.Errorf("%w: the ID token comes from %s, but %s was asked", ErrOtherIssuer, core.Printable(c.text("iss")), core.Printable(provider.Issuer))
 	case !slices.ContainsFunc(audience, func(id string) bool { return strings.EqualFold(id, clientID) }):
-		return fmt.Errorf("%w: the id token is for %s", ErrOtherIssuer, core.Printable(strings.Join(audience, ", ")))
+		return fmt.Errorf("%w: the ID token is for %s", ErrOtherIssuer, core.Printable(strings.Join(audience, ", ")))
 	case nonce != "" && c.text("nonce") != nonce:
-		return fmt.Errorf("%w: the id token's nonce is not this sign-in's", ErrStateMismatch)
+		return fmt.Errorf("%w: the ID token's nonce belongs to another sign-in", ErrStateMismatch)
 	}
 	return nil
 }
 
-// usernames are the names that an id token has for its user, of the first claim that
-// has any. A claim after that proves nothing: an address can be whatever a tenant's
-// administrator writes there.
+// usernames returns the names that an ID token has for its user, from the first claim that
+// has any. Later claims prove nothing: a tenant's administrator can write any address there.
 // https://learn.microsoft.com/entra/identity-platform/claims-validation
 func (c claims) usernames() []string {
 	for _, claim := range []string{"preferred_username", "upn", "email", "emails"} { // emails is Azure AD B2C's, a list
@@ -167,11 +166,11 @@ func (c claims) usernames() []string {
 
 func (c claims) text(name string) string {
 	var text string
-	_ = json.Unmarshal(c[name], &text) // of another type: none
+	_ = json.Unmarshal(c[name], &text) // no text if the claim has another type
 	return text
 }
 
-// texts are those of a claim that is a text or a list of them.
+// texts returns a claim that is a text or a list of texts.
 func (c claims) texts(name string) []string {
 	if text := c.text(name); text != "" {
 		return []string{text}

@@ -13,63 +13,61 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// DefaultScope is what a Config without Scopes asks for: every permission of
-// Microsoft Graph that the application is registered with.
+// DefaultScope is the scope of a Config without Scopes: every permission of Microsoft
+// Graph with which the application is registered.
 const DefaultScope = "https://graph.microsoft.com/.default"
 
-// NativeClientURL is the redirect URL of a Config without one: Microsoft's page
-// for applications without a web server, where the user copies the address
-// from the browser. The application's registration must list it (platform
-// "Mobile and desktop applications").
+// NativeClientURL is the redirect URL of a Config without one: Microsoft's page for
+// applications without a web server, where the user copies the address from the browser.
+// The application must be registered with it (platform "Mobile and desktop
+// applications").
 const NativeClientURL = "https://login.microsoftonline.com/common/oauth2/nativeclient"
 
-// Config says which application signs users in, and to what. Only ClientID is needed.
+// Config says which application signs users in, and for which scopes. Only ClientID is
+// necessary.
 type Config struct {
 	ClientID string
 
-	// Credential makes the application a confidential client: a web application
-	// or a daemon. The zero value is a public client: a script, a command line, a
-	// desktop application.
+	// Credential makes the application a confidential client: a web application or a
+	// daemon. The zero value is a public client: a script, a command line, a desktop
+	// application.
 	Credential Credential
 
-	// Authority is the identity provider, https://login.microsoftonline.com by
-	// default, and Tenant a tenant's ID or domain, or one of "common" (the
-	// default), "organizations" and "consumers". Authority may name the tenant
-	// itself: https://host/tenant, with or without /v2.0 behind it. Where a user has
-	// tokens of several tenants, those of Tenant are meant, and with none of the
-	// user's own.
+	// Authority is the identity provider, by default https://login.microsoftonline.com.
+	// Tenant is a tenant's ID or domain, or one of "common" (the default),
+	// "organizations" and "consumers". Authority may contain the tenant:
+	// https://host/tenant, also with /v2.0 at its end. If a user has tokens of several
+	// tenants, those of Tenant are meant; without a Tenant, those of the user's own.
 	//
 	// Other authorities are https://NAME.ciamlogin.com (customers' tenants),
 	// https://NAME.b2clogin.com/NAME.onmicrosoft.com/POLICY (Azure AD B2C) and
 	// https://HOST/adfs (Active Directory Federation Services).
 	Authority, Tenant string
 
-	// RedirectURL is where the browser is sent back to: NativeClientURL by
-	// default. A Loopback prompt makes its own.
+	// RedirectURL is where the browser is sent back to, by default NativeClientURL. A
+	// Loopback prompt makes its own.
 	RedirectURL string
 
-	// Scopes are what is signed in for, and what TokenSource asks for unless
-	// it is told otherwise: DefaultScope by default. openid, profile and
-	// offline_access are always asked for. A text with several scopes is split.
+	// Scopes are the scopes of a sign-in, and of a TokenSource without scopes of its own;
+	// by default DefaultScope. openid, profile and offline_access are always added. A
+	// text with several scopes is split.
 	Scopes []string
 
-	// Username is the user meant. A sign-in of anybody else is ErrOtherUser, and
-	// stores nothing. It is needed where several users share a record.
+	// Username is the user who is meant. A sign-in of another user is ErrOtherUser, and
+	// stores nothing. It is necessary if several users share a record.
 	Username string
 
-	// App means the application itself instead of a user (the client
-	// credentials grant). It needs a Credential, one Tenant, and scopes that end in
-	// /.default.
+	// App means the application itself instead of a user (the client credentials grant).
+	// It needs a Credential, one Tenant, and scopes that end with /.default.
 	App bool
 
-	// NoStore reads the store, and writes nothing to it: what a sign-in or a
-	// refresh brings is kept in the memory of the App or Account, and lost with it.
-	// Where the provider takes a refresh token once only, the stored one is good for
-	// nothing afterwards.
+	// NoStore reads the store, and writes nothing to it. Tokens of a sign-in or a refresh
+	// are kept in the memory of the App or Account, and lost with it. If the provider
+	// accepts a refresh token only once, the stored one can't be used afterwards.
 	NoStore bool
 
-	// Library is another MSAL that works on the record, too. A sign-in then files
-	// tokens where that library looks for them and puts its own: see docs/other-msals.md.
+	// Library is another MSAL that works on the record, too. A sign-in then stores tokens
+	// under that library's keys: see docs/other-msals.md.
 	Library tokencache.Library
 
 	// HTTPClient sends the requests; http.DefaultClient by default.
@@ -80,7 +78,7 @@ type Config struct {
 	DisableInstanceDiscovery bool
 }
 
-// completed is the config with its defaults, and without the credential, which the
+// completed returns the config with its defaults, and without the credential, which the
 // client has.
 func (cfg Config) completed() (Config, *msal.Client, error) {
 	cfg.Scopes = tokencache.SplitScopes(cfg.Scopes...)
@@ -116,7 +114,7 @@ func (cfg Config) client() (*msal.Client, error) {
 	return msal.NewConfidential(cfg.ClientID, credentials[0], append(opts, msal.WithOlderCredentials(credentials[1:]...))...)
 }
 
-// authority is Authority and Tenant in one.
+// authority returns Authority and Tenant in one.
 func (cfg Config) authority() (string, error) {
 	base := strings.TrimSuffix(strings.TrimRight(cmp.Or(cfg.Authority, "https://login.microsoftonline.com"), "/"), "/v2.0")
 	u, err := url.Parse(base)
@@ -136,7 +134,7 @@ func (cfg Config) authority() (string, error) {
 	return "", fmt.Errorf("the authority names the tenant %q, and Tenant is %q", first, cfg.Tenant)
 }
 
-// isForApplications says in a sentence why an application can't sign itself in.
+// isForApplications returns why an application can't sign itself in.
 func isForApplications(client *msal.Client, scopes []string) error {
 	if !client.Confidential() {
 		return errors.New("an application that signs in itself needs a Credential")
@@ -150,7 +148,7 @@ func isForApplications(client *msal.Client, scopes []string) error {
 	return nil
 }
 
-// isShared reports whether a tenant is a word for whichever is the user's own.
+// isShared reports whether a tenant is a word for the user's own.
 func isShared(tenant string) bool {
 	switch strings.ToLower(tenant) {
 	case "common", "organizations", "consumers":

@@ -12,19 +12,19 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// Console returns a Prompt for a user at a console: it shows the address of the sign-in
-// page on out, and reads the one at which the browser ends from in, such as os.Stdin.
-// The browser may run anywhere. The application's registration must list the redirect
-// URL, which is NativeClientURL unless the Config or the AuthOptions name another.
+// Console returns a Prompt for a user at a console. It shows the address of the sign-in
+// page on out, and reads the address at which the browser ends from in, for example
+// os.Stdin. The browser may run anywhere. The application must be registered with the
+// redirect URL: NativeClientURL, unless the Config or the AuthOptions name another.
 //
-// In may be a terminal: it then takes an address of any length, which terminals by
-// themselves don't, and doesn't show it, because of the code in it. The terminal is as
-// it was before when the sign-in ends, also by a signal. A program that handles
-// signals ends its context by them. What comes along when an address is copied
-// (quotes, angle brackets, blanks, empty lines) is taken off. At a terminal, a user who
-// pastes something else is asked again.
+// If in is a terminal, the user can paste an address of any length, which terminals by
+// themselves don't allow. The address isn't shown, because it contains the code. The
+// terminal has its former state again when the sign-in ends, also after a signal. A
+// program that handles signals ends its context by them. Quotes, angle brackets, blanks
+// and empty lines, which come along when an address is copied, are removed. At a
+// terminal, a user who pastes another text is asked again.
 //
-// In must not be read by anybody else meanwhile. Nothing beyond the address is read.
+// No other code may read from in meanwhile. Nothing after the address is read.
 func Console(in io.Reader, out io.Writer) Prompt { return console{in, out} }
 
 type console struct {
@@ -61,7 +61,7 @@ func (c console) SignIn(ctx context.Context, t *Attempt) error {
 	}
 }
 
-// ask returns what the user pastes, and whether at a terminal.
+// ask returns the text that the user pastes, and whether in is a terminal.
 func (c console) ask(ctx context.Context, question string) (line string, atTerminal bool, err error) {
 	line, err = terminal.ReadLine(ctx, c.in, func(hidden bool) error {
 		atTerminal = hidden
@@ -73,21 +73,21 @@ func (c console) ask(ctx context.Context, question string) (line string, atTermi
 		return err
 	})
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = fmt.Errorf("the input ended before the address came: %w", err)
+		err = fmt.Errorf("the input ended before an address was pasted: %w", err)
 	}
 	return line, atTerminal, err
 }
 
-// pasted takes off what comes along when an address is copied from a mail, a chat or
-// a program's source.
+// pasted removes the characters that come along when an address is copied from a mail, a
+// chat or a program's source.
 func pasted(text string) string {
 	return strings.TrimFunc(text, func(r rune) bool {
 		return unicode.IsSpace(r) || !unicode.IsPrint(r) || strings.ContainsRune("\"'`<>“”„‘’‚«»‹›", r)
 	})
 }
 
-// showable refuses an address that a terminal could obey: a URI is printable ASCII
-// (RFC 3986 section 2).
+// showable refuses an address with characters that control a terminal. A URI is printable
+// ASCII (RFC 3986 section 2).
 func showable(address string) error {
 	if address == "" || strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return fmt.Errorf("the provider's address is not a URL: %s", core.Printable(address))

@@ -23,11 +23,11 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 )
 
-// Credential is how a confidential client proves that it is the application. The
-// zero value is a public client, which proves nothing. A Credential prints nothing
-// of what it holds.
+// Credential is how a confidential client proves that it is the application. The zero
+// value is a public client, which proves nothing. A Credential prints none of its
+// secrets.
 type Credential struct {
-	made func() ([]confidential.Credential, error) // a function, because nothing that prints looks into one
+	made func() ([]confidential.Credential, error) // a function, because code that prints by reflection can't look into one
 	_    uintptr                                   // go-spew crashes on a struct of one pointer
 }
 
@@ -47,7 +47,7 @@ func (c Credential) msal() ([]confidential.Credential, error) {
 	return c.made()
 }
 
-// one is a Credential that is made once, or can't be.
+// one returns a Credential that is made once, or an error.
 func one(made confidential.Credential, err error) Credential {
 	return Credential{made: func() ([]confidential.Credential, error) {
 		if err != nil {
@@ -57,9 +57,9 @@ func one(made confidential.Credential, err error) Credential {
 	}}
 }
 
-// Secret is a client secret, read by ParseSecret. Where the provider refuses it,
-// older ones are tried, in order: while a secret is rotated, the application goes on
-// whichever of them the provider has, and whichever order the two are changed in.
+// Secret returns a client secret, read by ParseSecret. If the provider refuses it, the
+// older ones are tried, in order. So while a secret is rotated the application works,
+// whichever of them the provider has, and whichever side is changed first.
 func Secret(s string, older ...string) Credential {
 	var all []confidential.Credential
 	var failed error
@@ -75,7 +75,7 @@ func Secret(s string, older ...string) Credential {
 	return Credential{made: func() ([]confidential.Credential, error) { return all, failed }}
 }
 
-// Certificate is a certificate that the application's registration lists, and its
+// Certificate returns a certificate with which the application is registered, with its
 // RSA key. Further certificates of a chain are sent with it.
 func Certificate(certs []*x509.Certificate, key crypto.PrivateKey) Credential {
 	made, err := confidential.NewCredFromCert(certs, key)
@@ -85,8 +85,8 @@ func Certificate(certs []*x509.Certificate, key crypto.PrivateKey) Credential {
 	return one(made, err)
 }
 
-// LoadCertificate reads a certificate and its RSA key from one file: PEM, whose key
-// isn't encrypted, or PFX (PKCS #12) with its password.
+// LoadCertificate reads a certificate and its RSA key from one file: PEM, whose key isn't
+// encrypted, or PFX (PKCS #12) with its password.
 func LoadCertificate(file, password string) (Credential, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -117,18 +117,18 @@ func parseCertificate(data []byte, password string) ([]*x509.Certificate, crypto
 	key, leaf, chain, err := pkcs12.DecodeChain(data, password)
 	switch {
 	case errors.Is(err, pkcs12.ErrIncorrectPassword):
-		return nil, nil, errors.New("the password is not the file's")
+		return nil, nil, errors.New("the password doesn't open the file")
 	case err != nil:
-		return nil, nil, fmt.Errorf("neither PEM nor PFX: %w", err)
+		return nil, nil, fmt.Errorf("the file is neither PEM nor PFX: %w", err)
 	}
 	return append([]*x509.Certificate{leaf}, chain...), key, nil
 }
 
-// Thumbprint is a certificate by its SHA-1 thumbprint, as the Entra admin center
-// shows it and python-o365 takes it, and its RSA key, which may be in a device: any
-// [crypto.Signer] will do.
+// Thumbprint returns a certificate that is named by its SHA-1 thumbprint, as the Entra
+// admin center shows it and python-o365 takes it, with its RSA key. The key may be in a
+// device: any [crypto.Signer] is accepted.
 //
-// The assertion that proves the application is made here, because MSAL Go makes it of
+// The assertion that proves the application is made here, because MSAL Go makes it from
 // the certificate itself.
 // https://learn.microsoft.com/entra/identity-platform/certificate-credentials
 func Thumbprint(hexSHA1 string, key crypto.PrivateKey) Credential {
@@ -136,9 +136,9 @@ func Thumbprint(hexSHA1 string, key crypto.PrivateKey) Credential {
 	signer, isSigner := key.(crypto.Signer)
 	switch {
 	case err != nil || len(digest) != sha1.Size:
-		return one(confidential.Credential{}, fmt.Errorf("the thumbprint is not the SHA-1 of a certificate, which has %d hexadecimal digits", 2*sha1.Size))
+		return one(confidential.Credential{}, fmt.Errorf("the thumbprint is no SHA-1 of a certificate: that has %d hexadecimal digits", 2*sha1.Size))
 	case !isSigner:
-		return one(confidential.Credential{}, errors.New("the certificate's key is none that signs"))
+		return one(confidential.Credential{}, errors.New("the certificate's key can't sign"))
 	}
 	if _, isRSA := signer.Public().(*rsa.PublicKey); !isRSA {
 		return one(confidential.Credential{}, errors.New("the certificate's key must be an RSA key"))
@@ -148,15 +148,15 @@ func Thumbprint(hexSHA1 string, key crypto.PrivateKey) Credential {
 	}), nil)
 }
 
-// dropSeparators takes away what stands between the digits where a thumbprint is shown.
+// dropSeparators removes the characters between the digits of a thumbprint.
 func dropSeparators(r rune) rune {
-	if r == ':' || r == ' ' || r == '\u200e' { // the last one comes with a copy from Windows' dialog
+	if r == ':' || r == ' ' || r == '\u200e' { // the last one comes along when a thumbprint is copied from Windows' dialog
 		return -1
 	}
 	return r
 }
 
-// signAssertion makes a client assertion (RFC 7523 section 2.2) that is good for ten
+// signAssertion makes a client assertion (RFC 7523 section 2.2) that is valid for ten
 // minutes.
 func signAssertion(signer crypto.Signer, thumbprint []byte, clientID, audience string, now time.Time) (string, error) {
 	header, err := json.Marshal(map[string]string{"alg": "RS256", "typ": "JWT", "x5t": base64.RawURLEncoding.EncodeToString(thumbprint)})
@@ -178,12 +178,12 @@ func signAssertion(signer crypto.Signer, thumbprint []byte, clientID, audience s
 	return signed + "." + base64.RawURLEncoding.EncodeToString(signature), nil
 }
 
-// Assertion is an assertion that f makes, anew for each request: a JSON web token of
-// a provider that the application's registration trusts (a federated credential).
+// Assertion returns an assertion that f makes, again for each request: a JSON web token
+// of a provider that the application's registration trusts (a federated credential).
 // WorkloadIdentity is such a function.
 func Assertion(f func(ctx context.Context) (string, error)) Credential {
 	if f == nil {
-		return one(confidential.Credential{}, errors.New("there is no function for the assertion"))
+		return one(confidential.Credential{}, errors.New("Assertion needs a function"))
 	}
 	return one(confidential.NewCredFromAssertionCallback(func(ctx context.Context, _ confidential.AssertionRequestOptions) (string, error) {
 		return f(ctx)
@@ -192,11 +192,11 @@ func Assertion(f func(ctx context.Context) (string, error)) Credential {
 
 // WorkloadIdentity returns the assertion in the file that the variable
 // AZURE_FEDERATED_TOKEN_FILE names, as a Kubernetes cluster with workload identity
-// provides it. The file is read anew each time: the cluster replaces it every hour.
+// provides it. The file is read each time, because the cluster replaces it every hour.
 //
 //	cfg.Credential = account.Assertion(account.WorkloadIdentity)
 //
-// The other variables that come with it are AZURE_CLIENT_ID and AZURE_TENANT_ID.
+// The cluster also sets the variables AZURE_CLIENT_ID and AZURE_TENANT_ID.
 // https://azure.github.io/azure-workload-identity/docs/quick-start.html
 func WorkloadIdentity(context.Context) (string, error) {
 	file := os.Getenv("AZURE_FEDERATED_TOKEN_FILE")

@@ -9,7 +9,7 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// userSignIn files what a flow without a browser obtains. The flow may end with ctx;
+// userSignIn stores the tokens of a flow without a browser. The flow may end with ctx;
 // once it has tokens, they are kept.
 func (p *App) userSignIn(ctx context.Context, into *Account, o AuthOptions, obtain func() (tokencache.TokenResponse, error)) (*Account, error) {
 	a, err := p.obtained(ctx, into, o, obtain)
@@ -39,7 +39,7 @@ func (p *App) obtained(ctx context.Context, into *Account, o AuthOptions, obtain
 	return p.file(context.WithoutCancel(ctx), into, arrival{response: response, provider: provider, meant: meant, noStore: o.NoStore, tenant: tenant})
 }
 
-// password signs in by name and password. Whoever is named is meant.
+// password signs in by name and password. The named user is meant.
 func (p *App) password(ctx context.Context, into *Account, o AuthOptions, username string, password tokencache.Secret) (*Account, error) {
 	if username == "" || password == "" {
 		return nil, errors.New("account: sign in: the user's name or password is missing")
@@ -53,7 +53,7 @@ func (p *App) password(ctx context.Context, into *Account, o AuthOptions, userna
 // onBehalfOf signs the user of an assertion in.
 func (p *App) onBehalfOf(ctx context.Context, assertion tokencache.Secret) (*Account, error) {
 	if assertion == "" {
-		return nil, errors.New("account: sign in: there is no assertion")
+		return nil, errors.New("account: sign in: the assertion is empty")
 	}
 	return p.userSignIn(ctx, nil, AuthOptions{}, func() (tokencache.TokenResponse, error) {
 		return p.client.OnBehalfOf(ctx, msal.UserRequest{Scopes: p.config.Scopes}, assertion)

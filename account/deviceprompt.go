@@ -9,12 +9,12 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// DeviceCodePrompt returns a Prompt for a user whose browser runs on another device:
-// it shows on out which page to open there, and the code to enter (RFC 8628), and
-// waits. The application's registration must allow public client flows.
+// DeviceCodePrompt returns a Prompt for a user whose browser runs on another device. It
+// shows on out which page to open there and which code to enter (RFC 8628), and waits.
+// The application must be registered to allow public client flows.
 //
-// A tenant can forbid this way to sign in. Nothing that is shown may reach anybody but
-// the user: whoever enters the code is signed in to this program.
+// A tenant can forbid this way to sign in. Only the user may see the code: a person who
+// enters it is signed in to this program.
 func DeviceCodePrompt(out io.Writer) Prompt { return devicePrompt{out} }
 
 type devicePrompt struct{ out io.Writer }

@@ -23,66 +23,66 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// Errors of a sign-in that doesn't fit what was begun; test for them with errors.Is.
-// Nothing is stored then.
+// The errors of a sign-in whose redirect or result doesn't fit. Test for them with
+// errors.Is. Nothing is stored then.
 var (
-	// ErrStateMismatch: the redirect belongs to another sign-in than the flow, or
-	// to nobody's (RFC 6749 section 10.12).
-	ErrStateMismatch = errors.New("the redirect is not this sign-in's")
-	// ErrFlowExpired: the user came back too late. The sign-in begins anew.
+	// ErrStateMismatch: the redirect belongs to another sign-in than the flow, or to none
+	// (RFC 6749 section 10.12).
+	ErrStateMismatch = errors.New("the redirect doesn't belong to this sign-in")
+	// ErrFlowExpired: the user came back too late. The sign-in has to begin again.
 	ErrFlowExpired = errors.New("the sign-in took too long; begin it again")
-	// ErrFlowUsed: SignIn was called with this flow before, as when the page of a
-	// redirect is loaded again. The user is as signed in as the first call said.
+	// ErrFlowUsed: SignIn was called with this flow before, for example because the page
+	// of a redirect was loaded again. The result of the first call counts.
 	ErrFlowUsed = errors.New("this sign-in was finished before")
-	// ErrOtherFlow: the flow is another application's or another provider's, or
-	// the address that the browser came back to is not the flow's.
-	ErrOtherFlow = errors.New("the flow and the sign-in don't belong together")
-	// ErrOtherIssuer: another identity provider than the one that was asked has
-	// answered (RFC 9207), or issued the id token, or for another application.
-	ErrOtherIssuer = errors.New("the answer is another provider's, or for another application")
-	// ErrOtherUser: somebody else has signed in than was meant.
+	// ErrOtherFlow: the flow belongs to another application or another provider, or the
+	// browser came back to an address that isn't the flow's.
+	ErrOtherFlow = errors.New("the flow belongs to another sign-in")
+	// ErrOtherIssuer: an identity provider that wasn't asked has answered (RFC 9207) or
+	// issued the ID token, or the ID token is for another application.
+	ErrOtherIssuer = errors.New("the answer comes from another provider, or is for another application")
+	// ErrOtherUser: another user has signed in than the one who was meant.
 	ErrOtherUser = errors.New("another user has signed in than was meant")
 )
 
-// DefaultFlowLifetime is how long a user has for the sign-in page.
+// DefaultFlowLifetime is how long a user may take for the sign-in page.
 const DefaultFlowLifetime = 10 * time.Minute
 
 // AuthOptions changes one sign-in.
 type AuthOptions struct {
-	Scopes      []string // instead of Config.Scopes; for consent to more, name all that are wanted
+	Scopes      []string // instead of Config.Scopes; to ask for consent to more, name all scopes
 	RedirectURL string   // instead of Config.RedirectURL
-	Tenant      string   // instead of Config.Tenant: a tenant where the user is a guest, for one
+	Tenant      string   // instead of Config.Tenant: for example a tenant in which the user is a guest
 
 	LoginHint     string // the user name to begin with; Config.Username by default
-	BindLoginHint bool   // nobody else than LoginHint may sign in, as with Config.Username
-	DomainHint    string // the domain whose own sign-in page is meant, such as "contoso.com"
+	BindLoginHint bool   // no other user than LoginHint may sign in, as with Config.Username
+	DomainHint    string // the domain whose own sign-in page is wanted, such as "contoso.com"
 	Prompt        string // "select_account" by default, so that a second user isn't signed in as the first; "login", "consent", "none"
 	Claims        string // a claims challenge to answer, as JSON: msal.Error has it
 
-	// FormPost has the code come back in a form (response_mode=form_post) instead of
-	// the address, which browsers and servers remember. A cookie that finds the user's
-	// session needs SameSite=None then.
+	// FormPost makes the code come back in a form (response_mode=form_post) instead of
+	// the address, which browsers and servers remember. The cookie of the user's session
+	// then needs SameSite=None.
 	FormPost bool
-	// Extra are further parameters of the sign-in page's address. They replace none
-	// of those that AuthURL makes itself.
+	// Extra are further parameters of the sign-in page's address. They don't replace
+	// those that AuthURL makes.
 	Extra map[string]string
-	// Lifetime is how long the user has; DefaultFlowLifetime by default.
+	// Lifetime is how long the user may take, by default DefaultFlowLifetime.
 	Lifetime time.Duration
-	// NoStore is Config.NoStore for this sign-in: one-time access. The account
-	// that has signed in hands its tokens out, and nothing is stored.
+	// NoStore is Config.NoStore for this sign-in: one-time access. The account returns
+	// its tokens, and nothing is stored.
 	NoStore bool
 }
 
-// Flow is a sign-in under way: what AuthURL leaves for SignIn to check and to
-// send. It is bound to the application, the provider and the redirect URL.
+// Flow is a sign-in that has begun: AuthURL makes it, and SignIn checks and uses it. It
+// is bound to the application, the provider and the redirect URL.
 //
-// It belongs into the session of the user who is signing in, and nowhere else: in a
-// web application, whoever can choose the flow for somebody else's redirect can sign
-// them in as another user. Take it out of the session before SignIn is called, so that
-// a redirect that comes a second time finds none. SignIn refuses a flow that it has
-// seen, too, but each process can know its own alone.
+// It belongs into the session of the user who is signing in, and nowhere else. In a web
+// application, an attacker who can choose the flow for another person's redirect can sign
+// that person in as another user. Take the flow out of the session before SignIn is
+// called, so that a redirect that comes a second time finds none. SignIn also refuses a
+// flow that it has seen, but each process knows its own flows alone.
 //
-// In a log it shows none of its secrets; Marshal hands them over.
+// A log shows none of its secrets; Marshal returns them.
 type Flow struct {
 	held func() storedFlow // package fmt prints what it reaches in fields that are not exported
 	_    uintptr           // go-spew crashes on a struct of one pointer
@@ -99,14 +99,14 @@ type storedFlow struct {
 	Tenant      string    `json:"tenant,omitempty"`
 	ClientID    string    `json:"client_id"`
 	Expires     time.Time `json:"expires"`
-	Username    string    `json:"username,omitempty"`        // who must sign in
+	Username    string    `json:"username,omitempty"`        // the user who must sign in
 	HomeAccount string    `json:"home_account_id,omitempty"` // likewise
 	NoStore     bool      `json:"no_store,omitempty"`
 }
 
 func (s storedFlow) flow() Flow { return Flow{held: func() storedFlow { return s }} }
 
-// in returns what the flow holds, and nothing of the zero Flow.
+// in returns the flow's contents; those of the zero Flow are empty.
 func (f Flow) in() storedFlow {
 	if f.held == nil {
 		return storedFlow{}
@@ -114,29 +114,29 @@ func (f Flow) in() storedFlow {
 	return f.held()
 }
 
-// State is the state parameter that comes back with the redirect, for a web
-// application that files its flows under it, within the user's session.
+// State is the state parameter that comes back with the redirect. A web application can
+// use it as the key of the flow within the user's session.
 func (f Flow) State() string { return f.in().State }
 
-// Expires is when SignIn begins to refuse the flow.
+// Expires is the time from which SignIn refuses the flow.
 func (f Flow) Expires() time.Time { return f.in().Expires }
 
-// Marshal returns the flow for storage, secrets and all. ParseFlow reads it.
+// Marshal returns the flow for storage, with its secrets. ParseFlow reads it.
 func (f Flow) Marshal() ([]byte, error) {
 	if f.held == nil {
-		return nil, errors.New("account: the zero Flow is no flow")
+		return nil, errors.New("account: the flow is empty: store the one that AuthURL returned")
 	}
 	return json.Marshal(f.held())
 }
 
-// ParseFlow reads what Marshal wrote.
+// ParseFlow reads the result of Marshal.
 func ParseFlow(data []byte) (Flow, error) {
 	var s storedFlow
 	if err := json.Unmarshal(data, &s); err != nil {
-		return Flow{}, errors.New("account: not a flow") // the error would quote it
+		return Flow{}, errors.New("account: the flow can't be read: it isn't the text that Marshal returned") // the cause would quote it
 	}
 	if s.State == "" || s.Verifier == "" || s.Nonce == "" || s.RedirectURL == "" || s.Authority == "" || s.ClientID == "" || s.Expires.IsZero() {
-		return Flow{}, errors.New("account: not a flow: something is missing")
+		return Flow{}, errors.New("account: the flow is incomplete: it isn't the text that Marshal returned")
 	}
 	return s.flow(), nil
 }
@@ -144,11 +144,11 @@ func ParseFlow(data []byte) (Flow, error) {
 // Format implements [fmt.Formatter], for every verb.
 func (f Flow) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, f.String()) }
 
-// String shows what isn't secret.
+// String shows the parts that aren't secret.
 func (f Flow) String() string { return "sign-in by " + core.Printable(f.in().RedirectURL) }
 
-// begin makes a flow and its address, into the record of one account, or of whoever
-// signs in.
+// begin makes a flow and its address, for a sign-in into the record of one account, or of
+// the user who signs in.
 func (p *App) begin(ctx context.Context, into *Account, o AuthOptions) (string, Flow, error) {
 	address, flow, err := p.newFlow(ctx, into, o)
 	if err != nil {
@@ -188,7 +188,7 @@ func (p *App) newFlow(ctx context.Context, into *Account, o AuthOptions) (string
 	return address, s.flow(), err
 }
 
-// scopesOf are what a sign-in asks for.
+// scopesOf returns the scopes for which a sign-in asks.
 func (p *App) scopesOf(o AuthOptions) []string {
 	if scopes := tokencache.SplitScopes(o.Scopes...); len(scopes) > 0 {
 		return scopes
@@ -196,7 +196,7 @@ func (p *App) scopesOf(o AuthOptions) []string {
 	return slices.Clone(p.config.Scopes)
 }
 
-// tenantOf is the tenant that a sign-in asks; "" is the authority's.
+// tenantOf returns the tenant at which a sign-in asks; "" is the authority's.
 func tenantOf(into *Account, o AuthOptions) string {
 	if o.Tenant == "" && into != nil {
 		return into.tenant
@@ -208,8 +208,8 @@ func (s storedFlow) request() msal.CodeRequest {
 	return msal.CodeRequest{RedirectURL: s.RedirectURL, Scopes: s.Scopes, Tenant: s.Tenant}
 }
 
-// redeemTimeout bounds what the caller's context does not: discovery and the
-// request that spends the code.
+// redeemTimeout limits what the caller's context doesn't: discovery, and the request that
+// spends the code.
 const redeemTimeout = core.DefaultRefreshTimeout
 
 func (p *App) signIn(ctx context.Context, into *Account, flow Flow, redirect string) (*Account, error) {
@@ -239,7 +239,7 @@ func (p *App) redeem(ctx context.Context, into *Account, flow storedFlow, redire
 	if err := checkIssuer(provider, params); err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil { // the last moment to leave without a loss
+	if err := ctx.Err(); err != nil { // the last moment at which leaving loses nothing
 		return nil, err
 	}
 	if !p.used.note(flow.State, flow.Expires) {
@@ -263,9 +263,9 @@ func (p *App) tokens(ctx context.Context, flow storedFlow, code tokencache.Secre
 	return p.client.RedeemCode(ctx, flow.request(), code, tokencache.Secret(flow.Verifier))
 }
 
-// parseRedirect reads a redirect that a person copied, or a server was sent: its
-// address, if it has one, and its parameters. None of them may come twice (RFC 6749
-// section 3.1): which of two counted would depend on who reads.
+// parseRedirect reads a redirect that a person copied, or that a server received: its
+// address, if it has one, and its parameters. No parameter may occur twice (RFC 6749
+// section 3.1): which of two counts would depend on the reader.
 func parseRedirect(redirect string) (at *url.URL, params url.Values, err error) {
 	redirect = strings.TrimSpace(redirect)
 	if address, query, found := strings.Cut(redirect, "?"); found {
@@ -289,7 +289,7 @@ func parseRedirect(redirect string) (at *url.URL, params url.Values, err error) 
 
 var errNoCode = errors.New("the redirect has no code in it") // and is not quoted: it may have
 
-// code returns the authorization code of a redirect that is the flow's own.
+// code returns the authorization code of a redirect that belongs to the flow.
 func (s storedFlow) code(params url.Values) (tokencache.Secret, error) {
 	if s.State == "" || subtle.ConstantTimeCompare([]byte(params.Get("state")), []byte(s.State)) != 1 {
 		return "", ErrStateMismatch
@@ -304,7 +304,7 @@ func (s storedFlow) code(params url.Values) (tokencache.Secret, error) {
 	return tokencache.Secret(code), nil
 }
 
-// fits reports what of a flow doesn't fit the application, or the address that the
+// fits reports in what way a flow doesn't fit the application, or the address that the
 // browser came back to, which may be unknown.
 func (s storedFlow) fits(p *App, at *url.URL) error {
 	switch {
@@ -333,18 +333,18 @@ func checkIssuer(provider msal.Provider, params url.Values) error {
 	issuer := params.Get("iss")
 	switch {
 	case params.Has("iss") && !provider.IsIssuer(issuer, ""):
-		return fmt.Errorf("%w: the redirect is of %s, and %s was asked", ErrOtherIssuer, core.Printable(issuer), core.Printable(provider.Issuer))
+		return fmt.Errorf("%w: the redirect comes from %s, but %s was asked", ErrOtherIssuer, core.Printable(issuer), core.Printable(provider.Issuer))
 	case !params.Has("iss") && provider.NamesIssuer:
-		return fmt.Errorf("%w: the redirect doesn't say whose it is, which those of %s do", ErrOtherIssuer, core.Printable(provider.Issuer))
+		return fmt.Errorf("%w: the redirect doesn't name its provider, as redirects of %s do", ErrOtherIssuer, core.Printable(provider.Issuer))
 	}
 	return nil
 }
 
-// usedStates are the flows that a code was redeemed for, until they expire.
+// usedStates are the states of flows whose code was redeemed, until they expire.
 type usedStates struct {
 	mu    sync.Mutex
 	until map[string]time.Time
-	prune int // how many there are when those that have expired are dropped
+	prune int // the number at which expired ones are dropped
 }
 
 // note reports whether a state is new.

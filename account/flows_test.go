@@ -253,7 +253,7 @@ func TestACredentialThatCannotBeRightIsRefusedAtOnce(t *testing.T) {
 		password string
 		want     string
 	}{
-		"a wrong password":   {ec, "wrong-canary", "the password is not the file's"},
+		"a wrong password":   {ec, "wrong-canary", "the password doesn't open the file"},
 		"an encrypted PEM":   {append(ours.pem(t), pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")})...), "wrong-canary", "openssl"},
 		"no key in it":       {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ours.cert.Raw}), "", "no private key"},
 		"neither of the two": {[]byte("canary text"), "", "neither PEM nor PFX"},

@@ -15,33 +15,33 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// Lifetimes of refresh tokens that nobody uses.
+// The lifetimes of refresh tokens that are not used.
 // https://learn.microsoft.com/entra/identity-platform/refresh-tokens#token-lifetime
 const (
 	RefreshTokenLifetime = 90 * 24 * time.Hour
-	// SPARefreshTokenLifetime is that of a single-page application. It counts from the
-	// sign-in: a renewed token has what is left of it, and no more.
+	// SPARefreshTokenLifetime is the lifetime in a single-page application. It counts
+	// from the sign-in: a renewed token has the rest of it.
 	SPARefreshTokenLifetime = 24 * time.Hour
 )
 
-// KeepAliveOptions changes how KeepAlive goes about it. The zero value will do.
+// KeepAliveOptions changes a run of KeepAlive. The zero value works.
 type KeepAliveOptions struct {
-	// Lifetime of a refresh token that isn't used: RefreshTokenLifetime by default.
-	// One that is older than half of it is renewed, so that a program that runs
-	// KeepAlive every day has many days to try again.
+	// Lifetime is the lifetime of a refresh token that isn't used, by default
+	// RefreshTokenLifetime. A token that is older than half of it is renewed, so that a
+	// program that runs KeepAlive every day has many days to try again.
 	Lifetime time.Duration
-	// PerSecond bounds the requests to the provider: 5 by default.
+	// PerSecond limits the requests to the provider, by default to 5.
 	PerSecond float64
-	// Keys are the records to look at; by default all that the store lists.
+	// Keys are the records to look at, by default all records of the store.
 	Keys []string
 }
 
-// KeepAliveReport is what a run of KeepAlive came to.
+// KeepAliveReport is the result of a run of KeepAlive.
 type KeepAliveReport struct {
 	Renewed int             // users whose refresh token was renewed
 	Fresh   int             // users whose refresh token is young enough
 	SignIn  []KeepAliveUser // who must sign in again
-	Failed  []KeepAliveUser // what failed, and is tried again by the next run; a record that can't be read is one without a user
+	Failed  []KeepAliveUser // other failures, which the next run tries again; a record that can't be read has no user here
 }
 
 // KeepAliveUser is a user whose refresh token could not be renewed.
@@ -65,12 +65,12 @@ func (u KeepAliveUser) String() string {
 func (u KeepAliveUser) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, u.String()) }
 
 // KeepAlive renews the refresh tokens of the application's users that would expire
-// unused, in all records of the store, one at a time. A program runs it every day, or
-// every hour for a single-page application; several processes may, since each looks at
-// a record right before it renews.
+// unused. It goes through all records of the store, one at a time. A program runs it
+// every day, or every hour for a single-page application. Several processes may run it,
+// because each looks at a record right before it renews.
 //
-// The error is ctx's, or the store's where it can't list its records; a user's failure
-// is in the report.
+// The error is ctx's, or the store's if it can't list its records. A user's failure is in
+// the report.
 func (p *App) KeepAlive(ctx context.Context, o KeepAliveOptions) (KeepAliveReport, error) {
 	r := keepAlive{app: p, lifetime: cmp.Or(max(o.Lifetime, 0), RefreshTokenLifetime), pause: pauseFor(o.PerSecond)}
 	for key, err := range p.keys(ctx, o.Keys) {
@@ -117,11 +117,11 @@ type keepAlive struct {
 	report          KeepAliveReport
 }
 
-// record renews what is due in one record. Its error ends the run.
+// record renews the tokens of one record that are due. Its error ends the run.
 func (r *keepAlive) record(ctx context.Context, key string) error {
 	c, _, err := r.app.store.Load(ctx, key)
 	switch {
-	case errors.Is(err, core.ErrNotFound): // signed out meanwhile
+	case errors.Is(err, core.ErrNotFound): // the user has signed out meanwhile
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()

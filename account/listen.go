@@ -15,19 +15,19 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// loopbackAddresses are what "localhost" can mean. Browsers try them in an order
-// of their own.
+// loopbackAddresses are the addresses that "localhost" can mean. Each browser tries them
+// in its own order.
 var loopbackAddresses = []string{"127.0.0.1", "::1"}
 
-// freePortAttempts bounds the search for a port that is free on every address.
+// freePortAttempts limits the search for a port that is free on every address.
 const freePortAttempts = 16
 
 // listen is net.ListenConfig.Listen.
 type listen func(ctx context.Context, network, address string) (net.Listener, error)
 
-// onLoopback listens on one port of every loopback address that the machine has: a
-// free one where port is 0. If another program had the port on one of them, the
-// browser could take the code there.
+// onLoopback listens on one port of every loopback address that the machine has: a free
+// one if port is 0. If another program had the port on one of the addresses, the browser
+// could take the code there.
 func (l listen) onLoopback(ctx context.Context, port int) ([]net.Listener, error) {
 	addresses, err := l.present(ctx)
 	if err != nil {
@@ -83,14 +83,14 @@ func portOf(l net.Listener) int {
 	return address.Port
 }
 
-// closeAll closes listeners that nobody has come to.
+// closeAll closes listeners to which no browser has come.
 func closeAll(listeners []net.Listener) {
 	for _, l := range listeners {
 		_ = l.Close()
 	}
 }
 
-// home is where the browser comes back to on this machine.
+// home is the address on this machine to which the browser comes back.
 type home struct {
 	host string // localhost, 127.0.0.1 or [::1]
 	port int    // 0 until it is known
@@ -117,8 +117,8 @@ func parseLoopback(redirectURL string) (home, error) {
 
 func (h home) String() string { return "http://" + h.host + ":" + strconv.Itoa(h.port) + h.path }
 
-// only serves requests to home, and refuses others: a page of another name that
-// resolves to this machine (DNS rebinding) must not speak to the listener.
+// only serves requests to home, and refuses others: a page of another name that resolves
+// to this machine (DNS rebinding) must not reach the listener.
 func (h home) only(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		named := r.Host

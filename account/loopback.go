@@ -13,20 +13,18 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// Loopback returns a Prompt for a user with a browser on this machine. It listens on
-// one port of 127.0.0.1 and ::1, has open show the sign-in page, and waits for the
-// browser to come back, or for the context. Open starts a browser, or prints the
-// address; it must not wait for the sign-in to end.
+// Loopback returns a Prompt for a user with a browser on this machine. It listens on one
+// port of 127.0.0.1 and ::1, calls open to show the sign-in page, and waits for the
+// browser to come back, or for the context. open starts a browser, or prints the address;
+// it must not wait for the sign-in to end.
 //
-// The application's registration must list http://localhost (platform "Mobile and
-// desktop applications"). Entra doesn't compare the port (RFC 8252 section 7.3), so
-// that any free one is taken. AuthOptions.RedirectURL can name the port, and a path
-// that is registered: "http://localhost:8400/callback". Config.RedirectURL is for
-// other prompts.
+// The application must be registered with http://localhost (platform "Mobile and desktop
+// applications"). Entra doesn't compare the port (RFC 8252 section 7.3), so any free one
+// is used. AuthOptions.RedirectURL can name the port, and a path that is registered:
+// "http://localhost:8400/callback". Config.RedirectURL is for other prompts.
 //
-// The code comes back in a form rather than in an address, which browsers
-// remember. A visit that isn't the sign-in's own is turned away, and waiting
-// goes on.
+// The code comes back in a form rather than in an address, which browsers remember. A
+// visit that doesn't belong to the sign-in is refused, and the wait goes on.
 func Loopback(open func(address string) error) Prompt { return loopback{open} }
 
 type loopback struct{ open func(address string) error }
@@ -54,7 +52,7 @@ func (l loopback) SignIn(ctx context.Context, t *Attempt) error {
 	}
 
 	visits := make(chan visit)
-	gone := make(chan struct{}) // nobody waits for visits any more
+	gone := make(chan struct{}) // no goroutine waits for visits any more
 	server := &http.Server{Handler: home.only(receiver(flow, visits, gone)), ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, len(listeners))
 	for _, listener := range listeners {
@@ -81,7 +79,7 @@ func (l loopback) SignIn(ctx context.Context, t *Attempt) error {
 	case err := <-served:
 		return fmt.Errorf("account: sign in: %w", err)
 	case <-ctx.Done():
-		return fmt.Errorf("account: sign in: nobody came back: %w", ctx.Err())
+		return fmt.Errorf("account: sign in: the browser didn't come back: %w", ctx.Err())
 	}
 }
 
@@ -129,6 +127,6 @@ func page(w http.ResponseWriter, status int, text string) {
 	h.Set("Content-Security-Policy", "default-src 'none'")
 	h.Set("Referrer-Policy", "no-referrer") // the address may have the code in it
 	w.WriteHeader(status)
-	// A browser that is gone can't be told.
+	// If the browser is gone, it can't be told.
 	_, _ = fmt.Fprintf(w, "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Sign-in</title></head><body><p>%s</p></body></html>\n", html.EscapeString(text))
 }

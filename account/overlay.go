@@ -11,15 +11,15 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// overlay is a backend that reads what a store has, and keeps in memory what is saved
-// to it.
+// overlay is a backend that reads a store's records, and keeps in memory what is saved to
+// it.
 type overlay struct {
 	core.Uncoordinated
 	below *core.Store
 
 	mu    sync.Mutex
 	saves int
-	saved map[string]core.Record // without data: deleted here
+	saved map[string]core.Record // without data: deleted in memory
 }
 
 // overlaid returns a store on an overlay.
@@ -30,7 +30,7 @@ func overlaid(below *core.Store) *core.Store {
 // belowVersion begins the versions of records that were read from the store.
 const belowVersion = "below "
 
-// Load returns the record saved here, or else what the store has now.
+// Load returns the record in memory, or else the store's.
 func (o *overlay) Load(ctx context.Context, key string) (core.Record, error) {
 	if err := ctx.Err(); err != nil {
 		return core.Record{}, err
@@ -56,8 +56,8 @@ func (o *overlay) own(key string) (core.Record, bool) {
 	return rec, known
 }
 
-// Save keeps the record in memory. What was made of another version below is no
-// conflict: that one stays as it is.
+// Save keeps the record in memory. If it was made from another version of the store's
+// record, that is no conflict, because the store's record stays as it is.
 func (o *overlay) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
@@ -94,7 +94,7 @@ func (o *overlay) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// Keys returns those of the store, and those saved here.
+// Keys returns the keys of the store, and of the records in memory.
 func (o *overlay) Keys(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		o.mu.Lock()

@@ -9,11 +9,11 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// ParseSecret returns the client secret in text, which is what a file or a
-// variable holds: it takes off white space and line ends at both ends, and a
-// byte order mark. A secret is printable ASCII (RFC 6749 appendix A.2), so
-// anything else in it is an error that names the character and its place, and
-// nothing of the secret: a provider would answer no more than invalid_client.
+// ParseSecret returns the client secret in text, which is the content of a file or a
+// variable. It removes white space, line ends and a byte order mark at both ends. A
+// secret is printable ASCII (RFC 6749 appendix A.2). Any other character is an error that
+// names the character and its place, and shows nothing of the secret. Without this check
+// the provider would answer invalid_client and nothing more.
 func ParseSecret(text string) (tokencache.Secret, error) {
 	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") || strings.Contains(text, "\x00") {
 		return "", errors.New("the client secret is in UTF-16, it seems: save it as plain text (UTF-8)")
@@ -24,7 +24,7 @@ func ParseSecret(text string) (tokencache.Secret, error) {
 	}
 	for i, r := range secret {
 		if r < ' ' || r > '~' {
-			return "", fmt.Errorf("the client secret can't be right: character %U at byte %d is not printable ASCII", r, i)
+			return "", fmt.Errorf("the client secret is malformed: character %U at byte %d is not printable ASCII", r, i)
 		}
 	}
 	return tokencache.Secret(secret), nil

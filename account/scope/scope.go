@@ -1,16 +1,15 @@
-// Package scope names what a program asks a user to permit, in the words of
-// python-o365's scope helpers:
+// Package scope lists scopes under the names of python-o365's scope helpers:
 //
 //	scope.For("basic", "message_all")
 //	// https://graph.microsoft.com/User.Read
 //	// https://graph.microsoft.com/Mail.ReadWrite
 //	// https://graph.microsoft.com/Mail.Send
 //
-// Scopes and helpers can be mixed, and a name that is no helper passes as a
-// scope: For("basic", "Chat.Read") is good, too.
+// Scopes and helpers can be mixed. A name that is no helper is taken as a scope:
+// For("basic", "Chat.Read") works, too.
 //
-// The scopes of a national cloud, or of another API, are those of another
-// [Resource]: GraphChina.For("basic").
+// The scopes of a national cloud, or of another API, belong to another [Resource]:
+// GraphChina.For("basic").
 package scope
 
 import (
@@ -20,14 +19,13 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// A Resource is an API that scopes belong to, named by the URL that its scopes
-// begin with. An API of your own is one, too:
+// A Resource is an API to which scopes belong, named by the URL with which its scopes
+// begin. Your own API is one, too:
 // Resource("api://11111111-2222-3333-4444-555555555555").
 type Resource string
 
-// Microsoft Graph in each cloud, and Dynamics 365 Business Central. The two
-// American Graphs have one authority, so that an authority doesn't say which
-// Graph is meant, and a program has to.
+// Microsoft Graph in each cloud, and Dynamics 365 Business Central. The two American
+// Graphs have the same authority, so a program has to name the Graph.
 //
 //   - https://learn.microsoft.com/graph/deployments
 //   - https://learn.microsoft.com/dynamics365/business-central/dev-itpro/administration/automation-apis-using-s2s-authentication
@@ -39,16 +37,16 @@ const (
 	BusinessCentral   Resource = "https://api.businesscentral.dynamics.com/"
 )
 
-// For returns the scopes of Microsoft Graph's public cloud that helpersOrScopes
-// stand for. See [Resource.For].
+// For returns the scopes of helpersOrScopes in Microsoft Graph's public cloud. See
+// [Resource.For].
 func For(helpersOrScopes ...string) []string { return Graph.For(helpersOrScopes...) }
 
-// For returns the scopes that helpersOrScopes stand for, in their order and each
-// once. A text with several, parted by blanks or commas, is split.
+// For returns the scopes of helpersOrScopes, in their order and each once. A text with
+// several names, separated by blanks or commas, is split.
 //
-// The resource's URL is put before each scope, with two exceptions: one that
-// names its resource itself ("https://outlook.office.com/IMAP.AccessAsUser.All"),
-// and the scopes of OpenID Connect, which have none (openid, profile, email,
+// The resource's URL is put before each scope, with two exceptions: a scope that names
+// its resource itself ("https://outlook.office.com/IMAP.AccessAsUser.All"), and the
+// scopes of OpenID Connect, which have no resource (openid, profile, email,
 // offline_access). Without names there are no scopes.
 func (r Resource) For(helpersOrScopes ...string) []string {
 	var scopes []string
@@ -61,7 +59,7 @@ func (r Resource) For(helpersOrScopes ...string) []string {
 			scopes = append(scopes, r.prefixed(scope))
 		}
 	}
-	return tokencache.SplitScopes(scopes...) // two helpers may stand for one scope
+	return tokencache.SplitScopes(scopes...) // two helpers may have the same scope
 }
 
 func (r Resource) prefixed(scope string) string {
@@ -71,13 +69,13 @@ func (r Resource) prefixed(scope string) string {
 	return strings.TrimRight(string(r), "/") + "/" + scope
 }
 
-// openIDScopes are OpenID Connect's own (OpenID Connect Core 1.0, sections 3.1.2.1,
-// 5.4 and 11), as far as Entra has them:
+// openIDScopes are OpenID Connect's own scopes (OpenID Connect Core 1.0, sections
+// 3.1.2.1, 5.4 and 11) that Entra has:
 // https://learn.microsoft.com/entra/identity-platform/scopes-oidc#openid-connect-scopes
 var openIDScopes = []string{"openid", "profile", "email", "offline_access"}
 
-// helpers are python-o365's: DEFAULT_SCOPES of its connection.py, in that order.
-// Its documentation has sharepoint_dl for what its code calls sharepoint_all.
+// helpers are those of python-o365: DEFAULT_SCOPES of its connection.py, in that order.
+// Its documentation has sharepoint_dl for the name sharepoint_all in its code.
 var helpers = map[string][]string{
 	"basic":                   {"User.Read"},
 	"mailbox":                 {"Mail.Read"},

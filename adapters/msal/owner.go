@@ -115,7 +115,7 @@ func readClaims(token string) (claims, error) {
 	var c claims
 	segments := strings.Split(token, ".")
 	if len(segments) < 2 || decodeSegment(segments[1], &c) != nil {
-		return nil, errors.New("the id token can't be read")
+		return nil, errors.New("the ID token can't be read")
 	}
 	return c, nil
 }

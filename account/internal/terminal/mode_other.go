@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// terminal is one whose mode is changed: none on these systems.
+// terminal is a terminal whose mode is changed. There is none on these systems.
 type terminal struct{}
 
 func open(io.Reader) *terminal { return nil }
@@ -19,8 +19,8 @@ func (*terminal) restore() error  { return nil }
 // longest is the largest line that package os asks Windows' console for.
 const longest = 10000
 
-// lineReader asks a console for a whole line at a time: a line can't be longer than
-// what the console is asked for (ReadConsole), and nothing after the line comes along.
+// lineReader asks a console for a whole line at a time. A line can't be longer than what
+// the console is asked for (ReadConsole), and nothing after the line is read.
 func lineReader(in io.Reader) io.Reader {
 	file, ok := in.(*os.File)
 	if !ok {

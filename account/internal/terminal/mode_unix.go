@@ -15,7 +15,7 @@ type terminal struct {
 	before *unix.Termios
 }
 
-// open returns nil where in is no terminal.
+// open returns nil if in is no terminal.
 func open(in io.Reader) *terminal {
 	file, ok := in.(syscall.Conn)
 	if !ok {
@@ -23,7 +23,7 @@ func open(in io.Reader) *terminal {
 	}
 	conn, err := file.SyscallConn()
 	if err != nil {
-		return nil // it is closed, for one: reading tells
+		return nil // for example it is closed, which reading tells
 	}
 	before, err := get(conn)
 	if err != nil {
@@ -32,10 +32,10 @@ func open(in io.Reader) *terminal {
 	return &terminal{conn, before}
 }
 
-// handOver makes the terminal hand over each character as it comes, and show none.
-// Signals of the keyboard (Ctrl-C) stay what they are.
+// handOver makes the terminal pass on each character as it comes, and show none. Signals
+// of the keyboard (Ctrl-C) stay as they are.
 func (t *terminal) handOver() error {
-	// What is typed already stays: the mode is set without TCSAFLUSH.
+	// Characters that were typed already stay: the mode is set without TCSAFLUSH.
 	during := *t.before
 	during.Lflag &^= unix.ICANON | unix.ECHO
 	during.Cc[unix.VMIN], during.Cc[unix.VTIME] = 1, 0

@@ -5,10 +5,10 @@
 //		return err
 //	})
 //
-// A terminal edits lines by itself, and then takes no more than 4,095 characters
-// in one on Linux (MAX_CANON, termios(3)) and 1,024 on macOS; what is longer is
-// cut off or never ends. The addresses of a sign-in are longer now and then. So
-// the terminal hands over each character as it comes until the line is there.
+// A terminal edits lines by itself. It then accepts no more than 4,095 characters in a
+// line on Linux (MAX_CANON, termios(3)) and 1,024 on macOS; a longer line is cut off or
+// never ends. The addresses of a sign-in are sometimes longer. So the terminal is set to
+// pass on each character as it comes until the line ends.
 package terminal
 
 import (
@@ -23,15 +23,16 @@ import (
 	"time"
 )
 
-// ReadLine calls ask, and returns the next line of in that isn't blank, without
-// its end. If in is a terminal, ask is told that what is typed isn't shown, and
-// the terminal is as it was before when ReadLine returns, or a signal ends the
-// program. It says io.ErrUnexpectedEOF where in ends before such a line, and ErrBlank
-// where nothing follows a blank line: a program that has written one waits for an
-// answer. At a terminal, there is a person who may take any time.
+// ReadLine calls ask, and returns the next line of in that isn't blank, without its end.
+// If in is a terminal, ask is told that typed characters aren't shown. When ReadLine
+// returns, or a signal ends the program, the terminal has its former state again.
 //
-// Nothing beyond the line is read. A read can't be called off: after ctx has
-// ended, one byte of in may still be lost to it.
+// ReadLine returns io.ErrUnexpectedEOF if in ends before such a line. It returns ErrBlank
+// if nothing follows a blank line, because a program that has written one waits for an
+// answer. At a terminal, a person may take any time.
+//
+// Nothing after the line is read. A read can't be cancelled: after ctx has ended, one
+// byte of in may still be lost.
 func ReadLine(ctx context.Context, in io.Reader, ask func(hidden bool) error) (line string, err error) {
 	t := open(in)
 	if t == nil {
@@ -63,7 +64,8 @@ func ReadLine(ctx context.Context, in io.Reader, ask func(hidden bool) error) (l
 // ErrBlank: the line is blank.
 var ErrBlank = errors.New("the line is blank")
 
-// patience is for the rest of what was pasted at once, blank lines first.
+// patience is the time for the rest of a text that was pasted at once, with blank lines
+// first.
 const patience = time.Second
 
 // await returns the line, ctx's error, or the signal.
@@ -96,8 +98,8 @@ func await(ctx context.Context, in io.Reader, signals <-chan os.Signal) (string,
 	}
 }
 
-// The characters that a terminal obeys where it edits lines by itself, as it is
-// set up by default.
+// The control characters of a terminal that edits lines by itself, as it is usually set
+// up.
 const (
 	endOfInput = 'D' - '@' // Ctrl-D
 	eraseLine  = 'U' - '@' // Ctrl-U
@@ -105,8 +107,8 @@ const (
 	erase      = 0x7f // the key named backspace
 )
 
-// readLine reads byte by byte, since what follows the line is for others to read. It
-// tells of blank lines, which it leaves out.
+// readLine reads byte by byte, because others may read what follows the line. It reports
+// blank lines, which it leaves out.
 func readLine(ctx context.Context, in io.Reader, isTerminal bool, blank chan<- struct{}) (string, error) {
 	var line []byte
 	var one [1]byte
@@ -130,7 +132,7 @@ func readLine(ctx context.Context, in io.Reader, isTerminal bool, blank chan<- s
 			line = line[:0]
 			select {
 			case blank <- struct{}{}:
-			default: // it is known
+			default: // it was reported
 			}
 		case isTerminal && one[0] == eraseLine:
 			line = line[:0]
@@ -142,8 +144,8 @@ func readLine(ctx context.Context, in io.Reader, isTerminal bool, blank chan<- s
 	}
 }
 
-// endings are the signals that end a program which says nothing about them. One
-// that is ignored, as SIGHUP is below nohup, stays ignored.
+// endings are the signals that end a program that doesn't handle them. A signal that is
+// ignored, such as SIGHUP under nohup, stays ignored.
 func endings() (all []os.Signal) {
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
 		if !signal.Ignored(s) {
@@ -153,17 +155,17 @@ func endings() (all []os.Signal) {
 	return all
 }
 
-// endedBy is the error of a line that a signal came before.
+// endedBy is the error if a signal came before the line.
 type endedBy struct{ signal os.Signal }
 
 func (e *endedBy) Error() string { return "interrupted by the signal: " + e.signal.String() }
 
-// grace is for a signal to take effect: that takes it far less.
+// grace is the time for a signal to take effect, which needs far less.
 const grace = 200 * time.Millisecond
 
-// passOn gives the signal, now that the terminal is restored, its usual effect. A
-// program that handles the signal has had it too, and ends ctx. Any other must
-// still be ended by it: then the signal is sent once more.
+// passOn gives the signal its usual effect, now that the terminal has its former state. A
+// program that handles the signal has received it too, and ends ctx. Any other program
+// must still be ended by it, so the signal is sent once more.
 func (e *endedBy) passOn(ctx context.Context) error {
 	if ended(ctx) {
 		return ctx.Err()
@@ -178,7 +180,7 @@ func (e *endedBy) passOn(ctx context.Context) error {
 	return errors.Join(e, err)
 }
 
-// ended waits for the end of ctx, or of the program, as long as one may take.
+// ended waits for the end of ctx, or of the program.
 func ended(ctx context.Context) bool {
 	patience := time.NewTimer(grace)
 	defer patience.Stop()
