@@ -1,0 +1,295 @@
+// Package agent hands out access tokens to programs that can't link graphtoken, in any
+// language. One process keeps the refresh tokens, refreshes once per expiry for all who
+// ask, and answers them over a Unix socket, or over a loopback port by the protocol of
+// App Service's managed identity, which every Azure SDK speaks.
+//
+//	a, err := agent.New(map[string]agent.Sources{"ana": ana}, agent.Options{Scopes: []string{"User.Read"}})
+//	if err != nil {
+//		return err
+//	}
+//	l, err := agent.ListenUnix("/run/user/1000/graphtoken/agent.sock")
+//	if err != nil {
+//		return err
+//	}
+//	return a.Serve(ctx, l)
+//
+// # Who may ask
+//
+// On a Unix socket, the processes of the agent's own user: the kernel tells whose they are
+// (on Linux, macOS and FreeBSD; elsewhere the socket's mode keeps others out). On a
+// loopback port, those who send [Agent.Secret] in the header X-IDENTITY-HEADER, and no
+// browser.
+//
+// A refresh token never leaves the agent.
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+// Sources are the tokens of one user, or of an application: an *account.Account.
+type Sources interface {
+	TokenSource(scopes ...string) *core.TokenSource
+}
+
+// Options configures an [Agent].
+type Options struct {
+	// Scopes are those that a caller gets who names none, and the only ones that a caller
+	// may ask for, of every user. Nil means Microsoft Graph's default scope,
+	// https://graph.microsoft.com/.default. An allowed scope allows the default scope of its
+	// resource, too.
+	Scopes []string
+
+	// Allow names more scopes that callers may ask for, by the user's name. A scope "*"
+	// allows all.
+	Allow map[string][]string
+
+	// Timeout is how long a caller waits for a token at most; 30 seconds if it is zero. The
+	// refresh goes on, and the next request finds what it brought.
+	Timeout time.Duration
+
+	// Refreshes is how many requests a minute each caller may make that can cost a refresh:
+	// with a claims challenge or a minimal validity. 60 if it is zero, no bound if it is
+	// negative. A request for a token that is kept costs nothing and is never refused.
+	Refreshes int
+
+	// Logger is told of refused callers and of failures, never of a token. Nil is for nobody.
+	Logger *slog.Logger
+}
+
+// Agent is an http.Handler that answers
+//
+//	GET /token?user=…&scope=…&min_validity=…&claims=…
+//	GET /identity?api-version=2019-08-01&resource=…[&client_id=…|&principal_id=…|&mi_res_id=…]
+//	GET /healthz
+//
+// It is safe for concurrent use.
+type Agent struct {
+	users   map[string]*user // by the name in lower case
+	only    *user            // where there is one
+	secret  string
+	timeout time.Duration
+	limits  *limits
+	log     *slog.Logger
+	now     func() time.Time
+}
+
+// user is one whom callers can ask for.
+type user struct {
+	name    string
+	sources Sources
+	scopes  []string // where the caller names none
+	allowed map[string]bool
+}
+
+// graphDefault is the scope of everything that was consented to at Microsoft Graph.
+const graphDefault = "https://graph.microsoft.com/.default"
+
+// New returns an agent that hands out the tokens of s, each by the name that a caller asks
+// for: in user, or as the client_id, principal_id or mi_res_id of a managed identity. Names
+// are compared without regard to case. A caller needs no name where there is one.
+func New(s map[string]Sources, o Options) (*Agent, error) {
+	if len(s) == 0 {
+		return nil, errors.New("agent: there is nobody whose tokens to hand out")
+	}
+	if o.Scopes == nil {
+		o.Scopes = []string{graphDefault}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = 30 * time.Second
+	}
+	a := &Agent{
+		users:   make(map[string]*user, len(s)),
+		secret:  newSecret(),
+		timeout: o.Timeout,
+		limits:  newLimits(o.Refreshes),
+		log:     o.Logger,
+		now:     time.Now,
+	}
+	for name, sources := range s {
+		if sources == nil {
+			return nil, fmt.Errorf("agent: %q has no tokens", name)
+		}
+		if a.users[strings.ToLower(name)] != nil {
+			return nil, fmt.Errorf("agent: two names differ by their case alone: %q", name)
+		}
+		u := newUser(name, sources, o)
+		a.users[strings.ToLower(name)], a.only = u, u
+	}
+	if len(s) > 1 {
+		a.only = nil
+	}
+	for name := range o.Allow {
+		if a.users[strings.ToLower(name)] == nil {
+			return nil, fmt.Errorf("agent: Allow names %q, whose tokens are not here", name)
+		}
+	}
+	return a, nil
+}
+
+func newUser(name string, sources Sources, o Options) *user {
+	u := &user{name: name, sources: sources, scopes: tokencache.SplitScopes(o.Scopes...), allowed: make(map[string]bool)}
+	all := u.scopes
+	for other, scopes := range o.Allow {
+		if strings.EqualFold(other, name) {
+			all = append(all[:len(all):len(all)], tokencache.SplitScopes(scopes...)...)
+		}
+	}
+	for _, scope := range all {
+		u.allowed[normalized(scope)] = true
+		u.allowed[resourceOf(scope)+"/.default"] = true
+	}
+	return u
+}
+
+// allows reports whether a caller may have a token with these scopes.
+func (u *user) allows(scopes []string) bool {
+	if u.allowed["*"] {
+		return true
+	}
+	for _, scope := range scopes {
+		if !u.allowed[normalized(scope)] {
+			return false
+		}
+	}
+	return true
+}
+
+const graph = "https://graph.microsoft.com"
+
+// normalized is a scope as the allow-list has it: User.Read is Microsoft Graph's.
+func normalized(scope string) string {
+	if scope == "*" || strings.Contains(scope, "://") || isOpenID(scope) {
+		return strings.ToLower(scope)
+	}
+	return strings.ToLower(graph + "/" + scope)
+}
+
+// resourceOf is the resource of a scope.
+func resourceOf(scope string) string {
+	scope = normalized(scope)
+	if i := strings.LastIndexByte(scope, '/'); i > len("https://") {
+		return strings.TrimRight(scope[:i], "/")
+	}
+	return scope
+}
+
+// isOpenID reports whether a scope is of OpenID Connect, and of no resource.
+func isOpenID(scope string) bool {
+	switch strings.ToLower(scope) {
+	case "openid", "profile", "email", "offline_access":
+		return true
+	}
+	return false
+}
+
+// newSecret returns 256 random bits.
+func newSecret() string {
+	var bits [32]byte
+	_, _ = rand.Read(bits[:]) // it never fails: https://pkg.go.dev/crypto/rand#Read
+	return base64.RawURLEncoding.EncodeToString(bits[:])
+}
+
+// Secret is what callers on a loopback port send in X-IDENTITY-HEADER: the environment
+// variable IDENTITY_HEADER of Azure's SDKs. It is another one for every Agent, and worth
+// nothing once the agent has ended.
+func (a *Agent) Secret() string { return a.secret }
+
+// ServeHTTP implements [http.Handler]. Under a server of the program's own, every caller
+// must send the Secret.
+func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if refused := a.admit(r); refused != nil {
+		a.log.LogAttrs(r.Context(), slog.LevelWarn, "graphtoken agent: a caller was refused", slog.String("reason", refused.message), slog.String("from", r.RemoteAddr))
+		refused.write(w, r)
+		return
+	}
+	switch r.URL.Path {
+	case "/token":
+		a.answer(w, r, a.tokenRequest)
+	case "/identity":
+		a.answer(w, r, a.identityRequest)
+	case "/healthz":
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprintln(w, "ok")
+	default:
+		(&failure{http.StatusNotFound, "bad_request", "there are /token, /identity and /healthz", 0}).write(w, r)
+	}
+}
+
+// request is what a caller asks for.
+type request struct {
+	user        *user
+	scopes      []string
+	minValidity time.Duration
+	claims      string
+	write       func(w http.ResponseWriter, u *user, t *tokencache.AccessToken)
+}
+
+// answer finds the token that parse reads out of a request.
+func (a *Agent) answer(w http.ResponseWriter, r *http.Request, parse func(*http.Request) (request, *failure)) {
+	asked, refused := parse(r)
+	if refused == nil && !asked.user.allows(asked.scopes) {
+		refused = &failure{http.StatusForbidden, "forbidden", "this agent hands out no token of this user with the scopes " + core.Printable(strings.Join(asked.scopes, " ")), 0}
+	}
+	if refused == nil && (asked.claims != "" || asked.minValidity > 0) {
+		refused = a.limits.take(callerOf(r), a.now())
+	}
+	if refused != nil {
+		refused.write(w, r)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), a.timeout)
+	defer cancel()
+	t, err := asked.token(ctx)
+	if err != nil {
+		if r.Context().Err() != nil {
+			return // the caller has gone
+		}
+		f := failureOf(ctx, err)
+		a.log.LogAttrs(ctx, slog.LevelWarn, "graphtoken agent: no token", slog.String("user", asked.user.name), slog.String("error", err.Error()))
+		f.write(w, r)
+		return
+	}
+	asked.write(w, asked.user, t)
+}
+
+func (q *request) token(ctx context.Context) (*tokencache.AccessToken, error) {
+	source := q.user.sources.TokenSource(q.scopes...)
+	switch {
+	case q.claims != "":
+		return source.Shared(ctx, core.MinValidity(q.minValidity), core.Claims(q.claims))
+	case q.minValidity > 0:
+		return source.Shared(ctx, core.MinValidity(q.minValidity))
+	}
+	return source.Shared(ctx)
+}
+
+// named returns the user of that name, or the only one.
+func (a *Agent) named(name string) (*user, *failure) {
+	switch {
+	case name == "" && a.only != nil:
+		return a.only, nil
+	case name == "":
+		return nil, &failure{http.StatusBadRequest, "ambiguous_user", "this agent has several users: name one (user, or client_id)", 0}
+	}
+	if u := a.users[strings.ToLower(name)]; u != nil {
+		return u, nil
+	}
+	return nil, &failure{http.StatusNotFound, "unknown_user", "this agent has no user of the name " + fmt.Sprintf("%q", core.Printable(name)), 0}
+}

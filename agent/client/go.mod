@@ -1,0 +1,3 @@
+module github.com/graphtoken/graphtoken/agent/client
+
+go 1.26.0
