@@ -4,7 +4,7 @@ go 1.26.0
 
 require (
 	github.com/graphtoken/graphtoken/agent/client v0.1.0
-	github.com/graphtoken/graphtoken/backends/memory v0.0.0-00010101000000-000000000000
+	github.com/graphtoken/graphtoken/backends/memory v0.1.0
 	github.com/graphtoken/graphtoken/core v0.1.0
 	golang.org/x/sys v0.48.0
 )
