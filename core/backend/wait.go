@@ -102,7 +102,7 @@ type watch struct {
 	joined  chan struct{}        // receives when a waiter came
 	over    chan struct{}        // closed when the last waiter leaves
 
-	// What follows is for the goroutine that looks.
+	// The fields below belong to the goroutine that looks.
 	stored core.Version // at the last look
 	hears  bool         // of changes since the last look
 }
