@@ -3,9 +3,7 @@ package crypto
 import (
 	"bytes"
 	"crypto/cipher"
-	"encoding/base64"
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/graphtoken/graphtoken/core"
@@ -18,8 +16,6 @@ const (
 	ofKeyring  = "1:" // the key's id follows
 	ofDataKeys = "2:" // the id of a key service's key follows, a colon, and the data key that it wrapped
 )
-
-var encoding = base64.RawURLEncoding.Strict()
 
 // open takes the magic word and the format off an envelope.
 func open(envelope []byte, format string) (rest []byte, err error) {
@@ -45,7 +41,7 @@ func seal(aead cipher.AEAD, header string, plaintext, associatedData []byte) []b
 	data := appendAuthenticated(make([]byte, 0, authenticatedSize(len(header), len(associatedData))+len(plaintext)+aead.Overhead()), header, associatedData)
 	sealed := aead.Seal(data[len(data):], nil, plaintext, data)
 	envelope := make([]byte, 0, len(header)+encoding.EncodedLen(len(sealed)))
-	return encoding.AppendEncode(append(envelope, header...), sealed)
+	return appendEncoded(append(envelope, header...), sealed)
 }
 
 // unseal returns the plaintext of an envelope: of its header, and of what the
@@ -63,17 +59,6 @@ func unseal(aead cipher.AEAD, header, encoded, associatedData []byte) ([]byte, e
 		return nil, malformed("it was altered, or stored under another name")
 	}
 	return plaintext, nil
-}
-
-// appendDecoded accepts what Encrypt writes and no other spelling of it: the
-// decoder alone would pass over line breaks, and then decode fewer bytes than
-// there is room for.
-func appendDecoded(dst, text []byte) ([]byte, error) {
-	decoded, err := encoding.AppendDecode(dst, text)
-	if err == nil && (len(text)%4 == 1 || len(decoded)-len(dst) != encoding.DecodedLen(len(text))) {
-		err = errors.New("line break")
-	}
-	return decoded, err
 }
 
 func isID(b []byte) bool { return len(bytes.Trim(b, "0123456789abcdef")) == 0 }

@@ -7,6 +7,7 @@ require (
 	github.com/graphtoken/graphtoken/backends/filesystem v0.1.0
 	github.com/graphtoken/graphtoken/backends/memory v0.1.0
 	github.com/graphtoken/graphtoken/core v0.1.0
+	github.com/graphtoken/graphtoken/crypto v0.1.0
 	github.com/graphtoken/graphtoken/internal/testkit v0.1.0
 	golang.org/x/oauth2 v0.37.0
 )
@@ -25,5 +26,6 @@ replace (
 	github.com/graphtoken/graphtoken/backends/memory => ../../backends/memory
 	github.com/graphtoken/graphtoken/conformance => ../../conformance
 	github.com/graphtoken/graphtoken/core => ../../core
+	github.com/graphtoken/graphtoken/crypto => ../../crypto
 	github.com/graphtoken/graphtoken/internal/testkit => ../testkit
 )
