@@ -10,15 +10,15 @@ import (
 	"github.com/graphtoken/graphtoken/core/bearer"
 )
 
-// azidentity's errors are concrete types of a module that brings MSAL and a browser
-// along, and none has a method that tells it from others. So they are known by their
-// names; a test against the real azidentity (internal/pairing) keeps these true.
+// azidentity's errors are concrete types of a module that imports MSAL and a browser, and
+// no method tells them from others. So they are recognized by their names. A test with
+// the real azidentity (internal/pairing) checks the names.
 
 const azidentityPath = "github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
-// kind is what an error of azidentity's is.
+// kind is the kind of an azidentity error.
 type kind struct {
-	name     string         // of the type; "" where none is azidentity's
+	name     string         // of the type; "" if no error is azidentity's
 	response *http.Response // of an AuthenticationFailedError; it may be nil
 }
 

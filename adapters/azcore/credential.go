@@ -1,14 +1,14 @@
-// Package azcore lets clients of Azure's SDKs use the tokens in a [core.Store], and
-// stores keep what Azure's credentials obtain.
+// Package azcore lets clients of Azure's SDKs use the tokens in a [core.Store], and lets
+// stores use Azure's credentials to refresh.
 //
-// A [Credential] is an azcore.TokenCredential, for msgraph-sdk-go and every Azure
-// SDK client:
+// A [Credential] is an azcore.TokenCredential, for msgraph-sdk-go and every Azure SDK
+// client:
 //
 //	credential := azcore.New(account, azcore.Options{})
 //	client, err := azsecrets.NewClient(vaultURL, credential, nil)
 //
-// [Refresh] goes the other way round. It makes a [core.RefreshFunc] of any
-// azcore.TokenCredential, so that one which runs a program for every call
+// [Refresh] is for the other direction. It makes a [core.RefreshFunc] from any
+// azcore.TokenCredential. So a credential that runs a program for every call
 // (AzureCLICredential) is asked once per expiry by all processes that share a record:
 //
 //	refresh := azcore.Refresh(cli)
@@ -30,43 +30,43 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// Sources hands out token sources for scopes. An account.Account is one, and so is a
+// Sources returns token sources for scopes. An account.Account is one, and so is a
 // [SourceFunc].
 type Sources interface {
 	TokenSource(scopes ...string) *core.TokenSource
 }
 
-// SourceFunc is a function as [Sources].
+// SourceFunc is a function that implements [Sources].
 type SourceFunc func(scopes ...string) *core.TokenSource
 
 // TokenSource calls f.
 func (f SourceFunc) TokenSource(scopes ...string) *core.TokenSource { return f(scopes...) }
 
-// Options changes what New makes. The zero Options works.
+// Options changes a Credential that New makes. The zero Options works.
 type Options struct {
-	// Choose returns the sources for a request that names a tenant ("" for none), or
-	// has EnableCAE: its client handles the challenges of Continuous Access
-	// Evaluation. Nil sources refuse the request.
+	// Choose returns the sources for a request that names a tenant ("" for none), or has
+	// EnableCAE: its client handles the challenges of Continuous Access Evaluation. If it
+	// returns nil, the request is refused.
 	//
-	// A record doesn't tell CAE tokens from others, so sources of such tokens (of
-	// an application that declares the capability cp1) need a record of their own.
+	// A record doesn't tell CAE tokens from others. So sources of CAE tokens (of an
+	// application that declares the capability cp1) need a record of their own.
 	//
-	// A nil Choose serves all requests from New's sources, and refuses a token whose
-	// tenant is not the one that the request names. Those sources should then declare
-	// cp1 only if all clients of the credential handle challenges, as those of the
-	// Azure SDK do, which always set EnableCAE.
+	// If Choose is nil, New's sources serve all requests, and a token is refused if its
+	// tenant isn't the one that the request names. Those sources should then declare cp1
+	// only if all clients of the credential handle challenges. Clients of the Azure SDK
+	// do, and always set EnableCAE.
 	Choose func(tenantID string, enableCAE bool) Sources
 
-	// Unavailable makes the errors that let azidentity.ChainedTokenCredential go on
-	// to its next credential: azidentity.NewCredentialUnavailableError. azidentity
-	// knows them by a method that no other package can have, and this one doesn't
-	// import azidentity. Nil for a credential that is in no chain.
+	// Unavailable makes the errors after which azidentity.ChainedTokenCredential tries
+	// its next credential: set it to azidentity.NewCredentialUnavailableError. azidentity
+	// recognizes them by a method that no other package can have, and this package
+	// doesn't import azidentity. A credential that is in no chain needs no Unavailable.
 	Unavailable func(message string) error
 }
 
-// Credential is an azcore.TokenCredential whose tokens come from a [core.Store]. It
-// is safe for concurrent use. Make one and keep it: it asks its Sources once for each
-// set of scopes.
+// Credential is an azcore.TokenCredential whose tokens come from a [core.Store]. It is
+// safe for concurrent use. Make one and keep it: it asks its Sources once for each set of
+// scopes.
 type Credential struct {
 	sources Sources
 	options Options
@@ -77,7 +77,7 @@ type Credential struct {
 
 var _ azcore.TokenCredential = (*Credential)(nil)
 
-// request is what a token source is kept for.
+// request is the key of a token source that is kept.
 type request struct {
 	tenantID, scopes string
 	enableCAE        bool
@@ -88,13 +88,13 @@ func New(s Sources, o Options) *Credential {
 	return &Credential{sources: s, options: o}
 }
 
-// GetToken returns a token for the scopes, as a rule one such as
-// "https://graph.microsoft.com/.default", for which any token of that resource will
-// do. Claims answer a claims challenge, so that the token at hand doesn't do. See
-// [Options] for the tenant and EnableCAE.
+// GetToken returns a token for the scopes. Usually there is one scope, such as
+// "https://graph.microsoft.com/.default", which fits any token of that resource. If there
+// are claims, they answer a claims challenge, so a new token is obtained. [Options]
+// explains the tenant and EnableCAE.
 //
-// The errors are ctx's own, [*AuthenticationRequiredError], [*UnavailableError] and
-// [*AuthenticationFailedError], which have the store's and the provider's in them.
+// Its errors are ctx's own, [*AuthenticationRequiredError], [*UnavailableError] and
+// [*AuthenticationFailedError], which wrap those of the store and the provider.
 func (c *Credential) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	source, err := c.source(o)
 	if err != nil {
@@ -116,11 +116,11 @@ func (c *Credential) GetToken(ctx context.Context, o policy.TokenRequestOptions)
 	return azcore.AccessToken{Token: token.Secret.Reveal(), ExpiresOn: token.ExpiresOn.UTC(), RefreshOn: token.RefreshOn.UTC()}, nil
 }
 
-// maxSources bounds the sources that a credential keeps. A program asks for a few
-// scopes; one that asks for hundreds has them looked up anew.
+// maxSources limits the sources that a credential keeps. A program asks for few sets of
+// scopes; one that asks for hundreds gets new sources each time.
 const maxSources = 100
 
-// source returns the source for a request.
+// source returns the token source for a request.
 func (c *Credential) source(o policy.TokenRequestOptions) (*core.TokenSource, error) {
 	id := request{tenantID: o.TenantID, scopes: strings.Join(o.Scopes, " "), enableCAE: o.EnableCAE}
 	if c.options.Choose == nil {
@@ -161,8 +161,8 @@ func (c *Credential) keep(id request, source *core.TokenSource) {
 	c.known.Store(&next)
 }
 
-// isOfTenant reports whether a token is of a tenant, as far as its record tells: it is
-// filed under the tenant, or under a word for the user's own ("common").
+// isOfTenant reports whether a token belongs to a tenant, as far as its record tells: the
+// token's realm is the tenant, or a word for the user's own ("common").
 func isOfTenant(token *tokencache.AccessToken, tenantID string) bool {
 	if !isTenant(token.Realm) {
 		_, home, _ := strings.Cut(token.HomeAccountID, ".")

@@ -8,14 +8,14 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// The three kinds of errors are those of azidentity, whose types can't be used
-// without importing it: a program that looks for azidentity's looks for these, too.
-// None is retried by the pipelines of the Azure SDK (NonRetriable), because the store
-// has done what can be done. All show and wrap their cause.
+// The three kinds of errors are those of azidentity, whose types can't be used without
+// importing it. A program that looks for azidentity's errors looks for these, too. The
+// pipelines of the Azure SDK retry none of them (NonRetriable), because the store has
+// done what can be done. Each shows and wraps its cause.
 
-// AuthenticationRequiredError says that the user must sign in (again): the
+// AuthenticationRequiredError says that the user has to sign in (again). It is the
 // counterpart of azidentity.AuthenticationRequiredError. It wraps
-// [core.ErrReauthRequired], and, as azidentity's does, an [*UnavailableError].
+// [core.ErrReauthRequired] and, as azidentity's does, an [*UnavailableError].
 type AuthenticationRequiredError struct {
 	// TokenRequestOptions is the request that needs the sign-in.
 	TokenRequestOptions policy.TokenRequestOptions
@@ -23,17 +23,17 @@ type AuthenticationRequiredError struct {
 	failure
 }
 
-// UnavailableError says that the store can't be used, so that nobody could say
-// whether there is a token: the counterpart of azidentity's error that lets a
-// chain of credentials go on to the next. It does so with [Options.Unavailable].
+// UnavailableError says that the store can't be used, so nobody knows whether there is a
+// token. It is the counterpart of the azidentity error after which a chain of credentials
+// tries the next. For that, set [Options.Unavailable].
 type UnavailableError struct{ failure }
 
-// AuthenticationFailedError is every other failure: the provider refused the request
-// or can't be reached, the record is broken, the request can't be served. It is the
+// AuthenticationFailedError is every other failure: the provider refused the request or
+// can't be reached, the record is broken, or the request can't be served. It is the
 // counterpart of azidentity.AuthenticationFailedError.
 type AuthenticationFailedError struct{ failure }
 
-// failure is what the kinds have in common.
+// failure has what the kinds have in common.
 type failure struct {
 	text string
 	errs []error
@@ -41,13 +41,13 @@ type failure struct {
 
 func (f *failure) Error() string { return f.text }
 
-// Unwrap returns the cause, and what else the error is.
+// Unwrap returns the cause, and the error's other kind.
 func (f *failure) Unwrap() []error { return f.errs }
 
 // NonRetriable marks the error for the pipelines of the Azure SDK.
 func (*failure) NonRetriable() {}
 
-// explain tells of which kind an error of a token source is.
+// explain tells the kind of a token source's error.
 func (c *Credential) explain(ctx context.Context, o policy.TokenRequestOptions, err error) error {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return err

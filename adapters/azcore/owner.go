@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// owner is whose an access token is, as far as the token tells. Microsoft's are
-// JWTs, except those for personal accounts. Nothing is verified: the credential
-// obtained the token, and all that is decided by it is under which name it is filed.
+// owner is the owner of an access token, as far as the token tells. Microsoft's tokens
+// are JWTs, except those for personal accounts. Nothing is verified: the credential
+// obtained the token, and the owner only decides under which name it is stored.
 // https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference
 type owner struct {
 	objectID, tenantID string // oid, tid
 	clientID           string // appid of version 1, azp of version 2
 	username           string
-	delegated          bool // the application acts for a user: there is an scp
+	delegated          bool // the application acts for a user: there is an scp claim
 }
 
-// ownerOf reads a token; the zero owner is of one that tells nothing.
+// ownerOf reads a token. If the token tells nothing, the owner is the zero owner.
 func ownerOf(token string) owner {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -33,7 +33,7 @@ func ownerOf(token string) owner {
 		return owner{}
 	}
 	text := func(name string) (s string) {
-		_ = json.Unmarshal(claims[name], &s) // of another type it is as good as none
+		_ = json.Unmarshal(claims[name], &s) // a claim of another type counts as missing
 		return s
 	}
 	return owner{

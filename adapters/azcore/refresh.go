@@ -15,35 +15,34 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// unknownID is the home account ID of tokens that don't tell whose they are, and the
-// client ID of those that don't tell whose application got them.
+// unknownID is the home account ID of tokens that don't tell their owner, and the client
+// ID of those that don't tell their application.
 const unknownID = "azcore-credential"
 
-// Refresh returns a [core.RefreshFunc] that obtains tokens from c: from Azure CLI, a
-// managed identity, a workload identity, or whatever else is an
-// azcore.TokenCredential. All processes that share the record ask c once per expiry.
+// Refresh returns a [core.RefreshFunc] that obtains tokens from c: Azure CLI, a managed
+// identity, a workload identity, or any other azcore.TokenCredential. All processes that
+// share the record ask c once per expiry.
 //
-// The query's scopes, tenant and claims are passed on. Azure CLI takes one scope,
-// such as "https://graph.microsoft.com/.default". Claims are for the credential to
-// answer; it is not asked for CAE tokens, which clients that share the record might not
-// know how to handle.
+// The query's scopes, tenant and claims are passed on. Azure CLI accepts one scope, such
+// as "https://graph.microsoft.com/.default". The credential has to answer the claims. It
+// is not asked for CAE tokens, because clients that share the record might not handle
+// their challenges.
 //
-// A token is filed under the user that it tells of, if it is one of Microsoft's
-// JWTs, and under a name of this package's own otherwise. A query that names nobody
-// has whomever the credential knows. One that names a user, a client or a tenant
-// refuses what is somebody else's, as it can happen after "az login": the error wraps
-// [core.ErrReauthRequired] where the user is another.
-// Where a query names nobody, and the credential comes to know another user, that
-// user's token replaces the last one's: give a credential a record of its own.
-// A query with App files the token as the application's.
+// A token is stored under the user that it names, if it is one of Microsoft's JWTs, and
+// under a name of this package otherwise. If the query names no user, any user of the
+// credential fits. If it names a user, a client or a tenant, tokens of others are
+// refused, which can happen after "az login"; for another user, the error wraps
+// [core.ErrReauthRequired]. If the query names no user and the credential's user changes,
+// the new user's token replaces the old one's: so give a credential a record of its own.
+// If the query has App, the token is stored as the application's.
 //
 // A credential may answer from a cache of its own. The token is stored all the same,
 // unless it has expired.
 //
-// Where the lease was lost before c could be asked, the function returns
-// [core.ErrLeaseLost]. It says core.ErrReauthRequired where azidentity says
-// AuthenticationRequiredError. Its errors say whom they concern (see
-// [core.FailureScope]), and wrap the credential's.
+// If the lease was lost before c could be asked, the function returns
+// [core.ErrLeaseLost]. It returns core.ErrReauthRequired if azidentity returns
+// AuthenticationRequiredError. Its errors have a [core.FailureScope], and wrap the
+// credential's error.
 func Refresh(c azcore.TokenCredential) core.RefreshFunc {
 	return func(ctx context.Context, cache *tokencache.Cache, r core.Refresh) error {
 		if c == nil {
@@ -70,8 +69,8 @@ func Refresh(c azcore.TokenCredential) core.RefreshFunc {
 	}
 }
 
-// scopesOf are the scopes to ask for: where the query names none, those of the token
-// that is there.
+// scopesOf returns the scopes to ask for: the query's or, if it has none, those of the
+// token in the cache.
 func scopesOf(cache *tokencache.Cache, q tokencache.Query) ([]string, error) {
 	scopes := tokencache.SplitScopes(q.Scopes...)
 	if len(scopes) == 0 {
@@ -84,7 +83,7 @@ func scopesOf(cache *tokencache.Cache, q tokencache.Query) ([]string, error) {
 	return scopes, nil
 }
 
-// file puts a credential's token into the cache, where the query finds it.
+// file puts a credential's token into the cache, so that the query finds it.
 func file(cache *tokencache.Cache, q tokencache.Query, token azcore.AccessToken, scopes []string, sent time.Time) error {
 	if !token.ExpiresOn.IsZero() && !token.ExpiresOn.After(sent) {
 		return fmt.Errorf("azcore: refresh: the credential gave a token that expired at %s", token.ExpiresOn.UTC().Format(time.RFC3339))
@@ -98,7 +97,7 @@ func file(cache *tokencache.Cache, q tokencache.Query, token azcore.AccessToken,
 		ClientID: cmp.Or(q.ClientID, of.clientID, unknownID), Environment: q.Environment,
 		Tenant:        cmp.Or(q.Tenant, of.tenantID),
 		HomeAccountID: cmp.Or(q.HomeAccountID, of.homeAccountID(), unknownID), Username: of.username,
-		GrantType: "refresh_token", // nobody signed in, so that a sign-out meanwhile counts
+		GrantType: "refresh_token", // nobody signed in, so a sign-out meanwhile counts
 		Sent:      sent,
 	}
 	if q.App {
@@ -119,7 +118,7 @@ func file(cache *tokencache.Cache, q tokencache.Query, token azcore.AccessToken,
 	return nil
 }
 
-// check refuses a token that is known to be none of those that the query means.
+// check refuses a token that doesn't fit the query.
 func (o owner) check(q tokencache.Query) error {
 	differ := func(want, have string) bool { return want != "" && have != "" && !strings.EqualFold(want, have) }
 	switch {
@@ -150,9 +149,9 @@ func anotherUser(want, have string) error {
 // isID reports a tenant that is named by its ID, a UUID, and not by a domain.
 func isID(tenant string) bool { return len(tenant) == 36 && strings.Count(tenant, "-") == 4 }
 
-// makeRoom takes out the tokens of whomever the credential knew before, where the
-// query names nobody: with two users in the record it would fit neither. It refuses
-// to where the other has a refresh token, which no credential could bring back.
+// makeRoom removes the tokens of the credential's former user if the query names none,
+// because with two users in the record it would fit neither. It refuses to remove a
+// refresh token, which no credential could obtain again.
 func makeRoom(cache *tokencache.Cache, q tokencache.Query, homeAccountID string) error {
 	if q.App || q.HomeAccountID != "" || q.Username != "" {
 		return nil
@@ -169,7 +168,7 @@ func makeRoom(cache *tokencache.Cache, q tokencache.Query, homeAccountID string)
 	return nil
 }
 
-// refreshError is a failure to obtain a token from a credential.
+// refreshError is a credential's failure.
 type refreshError struct {
 	text       string
 	errs       []error
@@ -182,7 +181,7 @@ func (e *refreshError) Unwrap() []error                 { return e.errs }
 func (e *refreshError) FailureScope() core.FailureScope { return e.scope }
 func (e *refreshError) RetryAfter() time.Duration       { return e.retryAfter }
 
-// explain says whom a credential's error concerns, and what must be done.
+// explain returns the error with its scope and what has to be done.
 func explain(err error) error {
 	e := &refreshError{text: core.Printable(err.Error()), errs: []error{err}}
 	kind := kindOf(err)
@@ -192,19 +191,19 @@ func explain(err error) error {
 	case kind.name == "AuthenticationRequiredError":
 		e.errs, e.scope = append(e.errs, core.ErrReauthRequired), core.FailureOfUser
 	case kind.name == "credentialUnavailableError":
-		e.scope = core.FailureOfProvider // no program, no endpoint: nothing is to be had, whatever is asked for
+		e.scope = core.FailureOfProvider // there is no program or no endpoint, so no token can be obtained, for any scope
 	case kind.response != nil:
 		e.scope, e.retryAfter = scopeOf(kind.response)
 		if e.scope == core.FailureOfUser {
 			e.errs = append(e.errs, core.ErrReauthRequired)
 		}
 	default:
-		return fmt.Errorf("azcore: refresh: %w", &shownError{e.text, err}) // the store knows an error of the network
+		return fmt.Errorf("azcore: refresh: %w", &shownError{e.text, err}) // the store recognizes an error of the network
 	}
 	return e
 }
 
-// shownError is an error with a text that can be shown.
+// shownError is an error whose text can be shown.
 type shownError struct {
 	text string
 	err  error
@@ -213,7 +212,7 @@ type shownError struct {
 func (e *shownError) Error() string { return e.text }
 func (e *shownError) Unwrap() error { return e.err }
 
-// scopeOf says whom the provider's refusal concerns (RFC 6749 section 5.2).
+// scopeOf returns whom the provider's refusal concerns (RFC 6749 section 5.2).
 func scopeOf(resp *http.Response) (core.FailureScope, time.Duration) {
 	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= http.StatusInternalServerError {
 		return core.FailureOfProvider, retryAfter(resp)

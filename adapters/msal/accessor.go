@@ -14,22 +14,21 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// Accessor is a [cache.ExportReplace] over a [core.Store], for a program that keeps
-// an MSAL client of its own:
+// Accessor is a [cache.ExportReplace] over a [core.Store], for a program with an MSAL
+// client of its own:
 //
 //	accessor := msal.NewAccessor(store, msal.AccessorOptions{})
 //	client, err := public.New(clientID, public.WithCache(accessor))
 //
-// MSAL Go asks its accessor for the whole cache before each call, and parses what it
-// gets. An Accessor hands a record over once, and again when it has changed: a change by
-// this process is seen by the next call, another process's within
-// [AccessorOptions.MaxAge]. An export of MSAL is merged with what others stored
-// meanwhile; tokens that can't be saved stay in the store, which saves them later (see
-// [core.Store.Flush]).
+// MSAL Go asks its accessor for the whole cache before each call, and parses it. An
+// Accessor gives a record to MSAL once, and again when it has changed. A change by this
+// process is seen by the next call, another process's within [AccessorOptions.MaxAge]. An
+// export of MSAL is merged with what others stored meanwhile. Tokens that can't be saved
+// stay in the store, which saves them later (see [core.Store.Flush]).
 //
-// An accessor can't have one process refresh for all, since MSAL asks the provider
-// outside of it. A [Client] does, and so every refresh through MSAL's own client is
-// one more, which a provider with single-use refresh tokens may punish.
+// An accessor can't make one process refresh for all, because MSAL asks the provider by
+// itself. A [Client] can. So every MSAL client refreshes for itself, and a provider with
+// single-use refresh tokens may take that for theft.
 //
 // One Accessor may serve many MSAL clients. It is safe for concurrent use.
 type Accessor struct {
@@ -41,41 +40,40 @@ type Accessor struct {
 
 var _ cache.ExportReplace = (*Accessor)(nil)
 
-// AccessorOptions are those of NewAccessor. The zero value is for all of an
-// application's tokens in one record.
+// AccessorOptions are the options of NewAccessor. With the zero value, all tokens of an
+// application are in one record.
 type AccessorOptions struct {
-	// Record returns the key of the record for a call of MSAL with ctx, given the
-	// partition key that MSAL suggests. Nil means OneRecord(DefaultRecord).
+	// Record returns the key of the record for a call of MSAL with ctx and the partition
+	// key that MSAL suggests. Nil means OneRecord(DefaultRecord).
 	//
-	// A client whose Record names several keys is handed one record after the other.
-	// MSAL reads them without a lock, so that its calls must not run at the same time.
+	// If a client's Record names several keys, it gets one record after the other. MSAL
+	// reads them without a lock, so its calls must not run at the same time.
 	Record func(ctx context.Context, partitionKey string) string
 
-	// MaxAge is how long another process's change to a record may go unseen while
-	// the user's tokens are good. Once they are due for refresh, every call looks
-	// at the record. Zero means DefaultMaxAge; with less than zero every call looks.
+	// MaxAge is how long another process's change to a record may stay unnoticed while
+	// the user's tokens are good. Once they are due for refresh, every call looks at the
+	// record. Zero means DefaultMaxAge; if it is negative, every call looks.
 	MaxAge time.Duration
 }
 
 const (
-	// DefaultRecord is the key of the record of an Accessor that was given no
-	// AccessorOptions.Record.
+	// DefaultRecord is the key of the record if AccessorOptions.Record is nil.
 	DefaultRecord = "msal"
-	// DefaultMaxAge is the AccessorOptions.MaxAge of an Accessor that was given none.
+	// DefaultMaxAge is the MaxAge if AccessorOptions.MaxAge is zero.
 	DefaultMaxAge = time.Second
 )
 
 // OneRecord is an [AccessorOptions.Record] that ignores MSAL's partition keys. A public
-// client needs it: it exports a sign-in without a partition key, and looks for it under
-// the user's.
+// client needs it, because it exports a sign-in without a partition key, and looks for it
+// under the user's.
 func OneRecord(key string) func(context.Context, string) string {
 	return func(context.Context, string) string { return key }
 }
 
-// RecordPerPartition is an [AccessorOptions.Record] for confidential clients: each user
-// and each tenant's application tokens have a record of their own, whose key is prefix
-// and MSAL's partition key. That is the home account ID of a user, and
-// "<client ID>_<tenant>_AppTokenCache" for the application.
+// RecordPerPartition is an [AccessorOptions.Record] for confidential clients: each user,
+// and each tenant's application tokens, have a record of their own. Its key is prefix and
+// MSAL's partition key, which is the home account ID of a user, and "<client
+// ID>_<tenant>_AppTokenCache" for the application.
 //
 // MSAL's Accounts and RemoveAccount name no partition, and fail. To sign a user out,
 // delete the user's record.
@@ -96,8 +94,8 @@ func NewAccessor(store *core.Store, o AccessorOptions) *Accessor {
 	return &Accessor{store: store, record: o.Record, maxAge: cmp.Or(o.MaxAge, DefaultMaxAge)}
 }
 
-// Replace implements [cache.ExportReplace]. Where the record can't be read, MSAL goes
-// on with what it was given before as long as the user's tokens are good.
+// Replace implements [cache.ExportReplace]. If the record can't be read, MSAL works with
+// its former cache as long as the user's tokens are good.
 func (a *Accessor) Replace(ctx context.Context, u cache.Unmarshaler, hints cache.ReplaceHints) error {
 	c := a.cacheOf(u)
 	if c.onBehalfOf {
@@ -125,7 +123,7 @@ func (a *Accessor) Replace(ctx context.Context, u cache.Unmarshaler, hints cache
 	return nil
 }
 
-// readTimeout is for a call whose context has no deadline: MSAL wants one
+// readTimeout is for a call whose context has no deadline; MSAL demands one
 // (cache.ExportReplace).
 const readTimeout = 30 * time.Second
 
@@ -197,14 +195,14 @@ func (a *Accessor) lookAhead(ctx context.Context, c *msalCache, last *snapshot) 
 }
 
 // Export implements [cache.ExportReplace]. Tokens that MSAL added since its last Replace
-// are added to the record, and those that it removed are removed. Its error is nil if the
-// tokens could not be saved and the store keeps them; a sign-out that could not be saved
-// is an error. Where ctx ends first, Export returns its error and the tokens are saved
-// all the same.
+// are added to the record, and those that it removed are removed. If the tokens could not
+// be saved and the store keeps them, the error is nil; a sign-out that could not be saved
+// is an error. If ctx ends first, Export returns its error and the tokens are saved all
+// the same.
 //
-// A cache that was given another record is not exported, and neither is an empty one
-// that MSAL's RemoveAccount can't have left: after a call on behalf of a user MSAL
-// exports the wrong cache (base.Client.AuthResultFromToken in MSAL Go 1.10.1).
+// A cache that was given another record is not exported. Neither is an empty one that
+// MSAL's RemoveAccount can't have left: after a call on behalf of a user MSAL exports the
+// wrong cache (base.Client.AuthResultFromToken in MSAL Go 1.10.1).
 func (a *Accessor) Export(ctx context.Context, m cache.Marshaler, hints cache.ExportHints) error {
 	if err := a.export(ctx, m, hints.PartitionKey); err != nil {
 		return fmt.Errorf("msal: export: %w", err)

@@ -31,9 +31,8 @@ type answer struct {
 // Format prints nothing of the tokens.
 func (a answer) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "a token response") }
 
-// message is the JSON of a token endpoint, tokens or a refusal. A member of a
-// type that it should not have is passed over: the tokens beside it are spent
-// for.
+// message is the JSON of a token endpoint: tokens or a refusal. A member of the wrong
+// type is ignored, because the refresh token was spent for the tokens beside it.
 type message struct {
 	AccessToken  string          `json:"access_token"`
 	RefreshToken string          `json:"refresh_token"`
@@ -55,8 +54,8 @@ type message struct {
 	CorrelationID string          `json:"correlation_id"`
 }
 
-// parseMessage reads the JSON object that body begins with. Bytes after the
-// object are passed over, as MSAL Go does.
+// parseMessage reads the JSON object with which body begins. Bytes after the object are
+// ignored, as in MSAL Go.
 func parseMessage(body []byte) (message, bool) {
 	var m message
 	err := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, []byte("\ufeff")))).Decode(&m)
@@ -67,8 +66,8 @@ func parseMessage(body []byte) (message, bool) {
 	return m, err == nil
 }
 
-// answer returns the message's tokens, and nil where it has none or refuses
-// beside them, which both MSAL Go and MSAL Python take for a refusal.
+// answer returns the message's tokens. It returns nil if there are none, or if there is a
+// refusal beside them: both MSAL Go and MSAL Python take that for a refusal.
 func (m message) answer(sent time.Time) *answer {
 	if m.AccessToken == "" || m.Error != "" {
 		return nil
@@ -89,8 +88,8 @@ func (m message) answer(sent time.Time) *answer {
 	return a
 }
 
-// maxSeconds bounds a lifetime, 68 years, so that it can be counted with. How
-// long a token is trusted at most is tokencache's to say.
+// maxSeconds limits a lifetime to 68 years, so that it can be used in sums. Package
+// tokencache decides how long a token is trusted at most.
 const maxSeconds = math.MaxInt32
 
 // secondsOf reads a number of seconds, which some providers send as a string.
@@ -120,8 +119,8 @@ func timeOf(value json.RawMessage) int64 {
 	return 0
 }
 
-// textOf reads a JSON string or number, or an array of strings with blanks
-// between them, and anything else as "".
+// textOf reads a JSON string or number, or an array of strings, which it joins with
+// blanks. Anything else is "".
 func textOf(value json.RawMessage) string {
 	var v any
 	d := json.NewDecoder(bytes.NewReader(value))
@@ -146,7 +145,7 @@ func textOf(value json.RawMessage) string {
 	return ""
 }
 
-// response is the answer in the terms of a token cache.
+// response is the answer in the form of a token cache.
 func (a *answer) response(grantType, clientID, environment, realm, homeAccountID string, scopes []string) tokencache.TokenResponse {
 	return tokencache.TokenResponse{
 		AccessToken: a.AccessToken, RefreshToken: a.RefreshToken, IDToken: a.IDToken,
@@ -158,11 +157,11 @@ func (a *answer) response(grantType, clientID, environment, realm, homeAccountID
 	}
 }
 
-// granted is what the token is good for. A scope that the provider doesn't name
-// is the one that was asked for (RFC 6749 section 5.1). A resource's ".default"
-// stands for whatever was consented to, which the provider may list in its place,
-// and the resource may come under another of its names (its ID, Graph's host in
-// another cloud): the token still answers a query for what was asked.
+// granted returns the scopes for which the token is good. If the provider names no scope,
+// it is the one that was asked for (RFC 6749 section 5.1). A resource's ".default" means
+// whatever was consented to, and the provider may list that instead. The resource may
+// have another of its names (its ID, or Graph's host in another cloud). In both cases the
+// token still fits a query for the scope that was asked for.
 // https://learn.microsoft.com/entra/identity-platform/scopes-oidc#the-default-scope
 func (a *answer) granted(asked []string, environment string) string {
 	if strings.TrimSpace(a.Scope) == "" {
@@ -178,9 +177,9 @@ func (a *answer) granted(asked []string, environment string) string {
 	return strings.Join(granted, " ")
 }
 
-// isRenamed reports whether a scope that was granted may be the one that was asked
-// for, under another name of its resource. A token is for one resource, so that an
-// ID can be no other's than that of what was asked for.
+// isRenamed reports whether a granted scope may be the one that was asked for, under
+// another name of its resource. A token is for one resource, so an ID can only be that of
+// the resource that was asked for.
 func isRenamed(granted, asked string) bool {
 	of, name := cutScope(granted)
 	wanted, wantedName := cutScope(asked)
@@ -188,16 +187,16 @@ func isRenamed(granted, asked string) bool {
 		(isGraph(of) && isGraph(wanted) || resourceID.MatchString(of) || resourceID.MatchString(wanted))
 }
 
-// cutScope cuts a scope into its resource, without https:// and slashes at its
-// end, and its name.
+// cutScope cuts a scope into its resource, without https:// and slashes at its end, and
+// its name.
 func cutScope(scope string) (resource, name string) {
 	at := strings.LastIndex(scope, "/") + 1
 	resource = strings.TrimRight(strings.ToLower(scope[:at]), "/")
 	return strings.TrimPrefix(resource, "https://"), scope[at:]
 }
 
-// isGraph reports whether a resource is Microsoft Graph in any cloud, which is
-// meant where a scope names none.
+// isGraph reports whether a resource is Microsoft Graph in any cloud, which is also meant
+// if a scope names no resource.
 func isGraph(resource string) bool {
 	return resource == "" || slices.Contains(bearer.GraphHosts(), resource)
 }

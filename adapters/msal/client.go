@@ -1,6 +1,6 @@
-// Package msal refreshes tokens through MSAL Go, Microsoft's authentication
-// library. A [Client] makes token sources that it refreshes; its Refresh method is
-// a [core.RefreshFunc]:
+// Package msal refreshes tokens through MSAL Go, Microsoft's authentication library. A
+// [Client] makes token sources that it refreshes. Its Refresh method is a
+// [core.RefreshFunc]:
 //
 //	client, err := msal.NewPublic(clientID, msal.WithAuthority("https://login.microsoftonline.com/common"))
 //	if err != nil {
@@ -9,24 +9,22 @@
 //	source := client.TokenSource(store, key, tokencache.Query{Username: "ana@contoso.com", Scopes: scopes})
 //	token, err := source.Token(ctx)
 //
-// MSAL Go is used for the protocol (discovery, credentials, claims, the
-// request itself), and never as the cache. Every call makes an MSAL client of
-// its own, hands it nothing but the one refresh token to spend, and reads the
-// provider's answer where it comes in, at the HTTP client. The reasons stand
-// in MSAL Go 1.10.1:
+// MSAL Go is used for the protocol (discovery, credentials, claims, the request itself),
+// and never as the cache. Every call makes an MSAL client of its own, which gets only the
+// one refresh token to send. The provider's answer is read where it arrives, in the HTTP
+// client. The reasons are in MSAL Go 1.10.1:
 //
-//   - its silent call reads the cache it was handed without a lock
-//     (base.Client.AcquireTokenSilent), so that one client can't serve two
-//     records at a time;
-//   - it answers with a cached token while that has five minutes left, and
-//     doesn't cache one that lives shorter (storage.AccessToken.Validate);
-//   - it parses the whole record for every call, which takes 52 ms where
-//     1,000 users share one;
-//   - after the provider has spent the old refresh token, a complaint about
-//     the rest of its answer, such as a scope that was declined
-//     (base.NewAuthResult), keeps the new one from being exported at all;
-//   - it counts a token's life from when the answer was read, so that a
-//     process that was frozen in between trusts a dead token.
+//   - its silent call reads its cache without a lock (base.Client.AcquireTokenSilent), so
+//     one client can't serve two records at a time;
+//   - it answers with a cached token that has more than five minutes left, and doesn't
+//     cache a token that lives shorter (storage.AccessToken.Validate);
+//   - it parses the whole record for every call, which takes 52 ms if 1,000 users share a
+//     record;
+//   - after the provider has spent the old refresh token, MSAL may complain about the rest
+//     of the answer, for example a declined scope (base.NewAuthResult); then it doesn't
+//     export the new refresh token;
+//   - it counts a token's lifetime from when the answer was read, so a process that was
+//     frozen in between trusts a token that has expired.
 package msal
 
 import (
@@ -45,16 +43,16 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// DefaultAuthority is the authority of a Client that was given none: work,
-// school and personal accounts of the public cloud.
+// DefaultAuthority is the authority of a Client without WithAuthority: work, school and
+// personal accounts of the public cloud.
 const DefaultAuthority = "https://login.microsoftonline.com/common"
 
-// Client talks to an identity provider through MSAL Go in the name of one
-// application. It holds no tokens, and is safe for concurrent use. Make one
-// and keep it: it remembers what it discovered about the provider.
+// Client talks to an identity provider through MSAL Go for one application. It has no
+// tokens, and is safe for concurrent use. Make one and keep it: it remembers what it
+// discovered about the provider.
 type Client struct {
 	id           string
-	credentials  func() []confidential.Credential // nil: a public client. A function, because nothing that prints looks into one
+	credentials  func() []confidential.Credential // nil: a public client. A function, because code that prints by reflection can't look into one
 	accepted     *atomic.Int32                    // the index of the credential that the provider accepted last
 	authority    authority
 	http         *http.Client
@@ -65,7 +63,7 @@ type Client struct {
 
 var _ core.RefreshFunc = (*Client)(nil).Refresh
 
-// Option changes what NewPublic and NewConfidential make.
+// Option changes a Client that NewPublic or NewConfidential makes.
 type Option func(*options)
 
 type options struct {
@@ -76,46 +74,44 @@ type options struct {
 	older        []confidential.Credential
 }
 
-// WithAuthority names the identity provider and the tenant, as
-// https://host/tenant. The default is [DefaultAuthority]. The tenant is the one for
-// sign-ins: a refresh stays with the tenant that the user signed in to.
+// WithAuthority names the identity provider and the tenant, as https://host/tenant. The
+// default is [DefaultAuthority]. The tenant is for sign-ins; a refresh goes to the tenant
+// in which the user signed in.
 func WithAuthority(url string) Option {
 	return func(o *options) { o.authority = url }
 }
 
-// WithHTTPClient sends every request through c. The default is
-// [http.DefaultClient]; the time of a call is bounded by its context, or by MSAL
-// Go's 30 seconds for each request.
+// WithHTTPClient sends every request through c. The default is [http.DefaultClient]. The
+// time of a call is limited by its context, or by MSAL Go's 30 seconds for each request.
 func WithHTTPClient(c *http.Client) Option {
 	return func(o *options) { o.http = c }
 }
 
-// WithInstanceDiscovery(false) doesn't ask Microsoft whether the authority's
-// host is one of its own. It is for any other host, of a private cloud or a
-// test, which must then be trusted on other grounds: refresh tokens and client
-// secrets are sent there.
+// WithInstanceDiscovery(false) doesn't ask Microsoft whether the authority's host is one
+// of its own. It is for any other host, of a private cloud or a test. You have to trust
+// that host for other reasons: refresh tokens and client secrets are sent there.
 func WithInstanceDiscovery(enabled bool) Option {
 	return func(o *options) { o.noDiscovery = !enabled }
 }
 
-// WithCapabilities declares what the application can handle, such as "cp1":
-// claims challenges, in exchange for tokens that are revoked at once
+// WithCapabilities declares what the application can handle. "cp1" means claims
+// challenges, in exchange for tokens that are revoked at once
 // (https://learn.microsoft.com/entra/identity-platform/claims-challenge).
 func WithCapabilities(capabilities ...string) Option {
 	return func(o *options) { o.capabilities = slices.Clone(capabilities) }
 }
 
-// WithOlderCredentials names credentials to try, in this order, where the provider
-// refuses the one before (invalid_client). While an application's secret is
-// rotated, one half of a fleet may have the new one and the provider not yet, or
-// no longer the old one. The one that was accepted last is tried first.
+// WithOlderCredentials names credentials to try, in this order, if the provider refuses
+// the one before (invalid_client). While an application's secret is rotated, some
+// processes may have the new one before the provider has it, or the old one after the
+// provider has dropped it. The one that was accepted last is tried first.
 func WithOlderCredentials(older ...confidential.Credential) Option {
 	older = slices.Clone(older)
 	return func(o *options) { o.older = older }
 }
 
-// NewPublic returns a client for an application that can keep no secret: a
-// command line, a desktop or mobile application. It does no I/O.
+// NewPublic returns a client for an application that can't keep a secret: a command line,
+// a desktop or mobile application. It does no I/O.
 func NewPublic(clientID string, opts ...Option) (*Client, error) {
 	c, _, err := newClient(clientID, opts)
 	if err != nil {
@@ -125,9 +121,9 @@ func NewPublic(clientID string, opts ...Option) (*Client, error) {
 	return c.checked(err)
 }
 
-// NewConfidential returns a client for an application with a credential of its
-// own, which MSAL Go makes from a secret, a certificate or an assertion: a web
-// application or a daemon. It does no I/O.
+// NewConfidential returns a client for an application with a credential of its own, which
+// MSAL Go makes from a secret, a certificate or an assertion: a web application or a
+// daemon. It does no I/O.
 func NewConfidential(clientID string, credential confidential.Credential, opts ...Option) (*Client, error) {
 	c, o, err := newClient(clientID, opts)
 	if err != nil {
@@ -152,19 +148,18 @@ func (c *Client) Confidential() bool { return c.credentials != nil }
 // Authority returns the authority for sign-ins, as https://host/tenant.
 func (c *Client) Authority() string { return c.authority.url }
 
-// Environment returns the authority's host, which its tokens are filed under. It
-// is the [tokencache.Query.Environment] of queries for them.
+// Environment returns the authority's host, which is the environment of its tokens in a
+// record, and the [tokencache.Query.Environment] of queries for them.
 func (c *Client) Environment() string { return c.authority.host }
 
-// Tenant returns the authority's tenant, which is the realm that a sign-in's
-// tokens are filed under.
+// Tenant returns the authority's tenant, which is the realm of a sign-in's tokens.
 func (c *Client) Tenant() string { return c.authority.tenant }
 
 // TokenSource returns a source of the tokens that q means, of this client and its
-// provider, from the store's record under key, refreshed by c. Without the
-// provider in the query, a record that has only another one's tokens would give
-// those; and so would one with an application's tokens of several tenants, of
-// which the authority's are meant where q names none.
+// provider, from the store's record under key, refreshed by c. The client and the
+// provider become part of the query. So a record with tokens of another provider, or with
+// an application's tokens of several tenants, can't give wrong ones: if q names no
+// tenant, the authority's is meant.
 func (c *Client) TokenSource(store *core.Store, key string, q tokencache.Query) *core.TokenSource {
 	q.ClientID, q.Environment = cmp.Or(q.ClientID, c.id), cmp.Or(q.Environment, c.authority.host)
 	if q.App {
@@ -194,7 +189,7 @@ func newClient(clientID string, opts []Option) (*Client, options, error) {
 	}, o, nil
 }
 
-// checked returns c if MSAL accepts what it was made of.
+// checked returns c if MSAL accepts its settings.
 func (c *Client) checked(err error) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("msal: %w", err)
@@ -233,14 +228,13 @@ func (c *Client) exchange(document []byte) *exchange {
 	return x
 }
 
-// call runs one conversation of MSAL with the provider, and returns the
-// provider's answer. The error is already fit to be shown. Once the
-// provider has answered with tokens, MSAL's opinion of them doesn't count:
-// the refresh token that was spent for them is gone.
+// call runs one conversation of MSAL with the provider, and returns the provider's
+// answer. The error can be shown. Once the provider has answered with tokens, an error of
+// MSAL about them doesn't count: the refresh token was spent for them.
 //
-// The provider authenticates the client before it looks at a grant (RFC 6749
-// section 3.2.1), so that a conversation that ends in invalid_client has spent
-// nothing, and is held again with the next credential.
+// The provider authenticates the client before it looks at a grant (RFC 6749 section
+// 3.2.1). So a conversation that ends with invalid_client has spent nothing, and is
+// repeated with the next credential.
 func (x *exchange) call(op string, talk func() error) (*answer, error) {
 	err := talk()
 	for tried := 1; x.answer == nil && tried < len(x.credentials) && isOfCredential(err); tried++ {
@@ -267,7 +261,7 @@ func isOfCredential(err error) bool {
 
 // authority is an identity provider and a tenant there.
 type authority struct {
-	url    string // https://host/tenant, in lower case, as MSAL Go has it; a B2C authority has its policy behind that
+	url    string // https://host/tenant, in lower case, as MSAL Go has it; for a B2C authority, the policy follows
 	host   string
 	tenant string
 }
@@ -298,8 +292,8 @@ const customersDomain = ".ciamlogin.com"
 
 // isNotOfInstances reports whether instance discovery knows nothing of the authority,
 // although it is Microsoft's product: a host of Azure AD B2C or of a customers' tenant,
-// or a server of Active Directory's own. MSAL Python leaves the question out, too
-// (authority.py, WELL_KNOWN_B2C_HOSTS).
+// or an Active Directory server. MSAL Python doesn't ask either (authority.py,
+// WELL_KNOWN_B2C_HOSTS).
 func (a authority) isNotOfInstances() bool {
 	host, _, _ := strings.Cut(a.host, ":")
 	return a.tenant == "adfs" || slices.ContainsFunc([]string{customersDomain, ".b2clogin.com", ".b2clogin.us", ".b2clogin.de", ".b2clogin.cn"}, func(domain string) bool {
@@ -307,15 +301,14 @@ func (a authority) isNotOfInstances() bool {
 	})
 }
 
-// isOne reports whether the authority stands for one tenant, whatever that is called
-// elsewhere: a server of Active Directory's own, or a B2C policy, which stands behind
-// the tenant.
+// isOne reports whether the authority means one tenant, whatever its name elsewhere: an
+// Active Directory server, or a B2C policy, which follows the tenant.
 func (a authority) isOne() bool {
 	return a.tenant == "adfs" || a.tenant == "dstsv2" || strings.Count(a.url, "/") > 3
 }
 
-// withoutPassword is an address that may not even parse, without what stands in
-// front of its host.
+// withoutPassword returns an address, which may not even parse, without the text before
+// its host.
 func withoutPassword(address string) string {
 	if at := strings.LastIndex(address, "@"); at >= 0 {
 		return "…" + address[at:]
@@ -323,9 +316,8 @@ func withoutPassword(address string) string {
 	return address
 }
 
-// at returns the URL and the realm of the tenant, or of the authority itself
-// for "". The host is always the authority's: what a record says must not
-// decide where a secret is sent.
+// at returns the URL and the realm of the tenant, or of the authority itself for "". The
+// host is always the authority's: a record must not decide where a secret is sent.
 func (a authority) at(tenant string) (address, realm string) {
 	switch {
 	case tenant == "", strings.EqualFold(tenant, a.tenant):

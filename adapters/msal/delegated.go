@@ -16,9 +16,11 @@ type UserRequest struct {
 	Claims string   // a claims challenge to answer
 }
 
-// OnBehalfOf trades the access token that an API was sent for the user's tokens for
-// another API (https://learn.microsoft.com/entra/identity-platform/v2-oauth2-on-behalf-of-flow).
-// assertion is that token, and is for this client. Only a confidential client can.
+// OnBehalfOf exchanges the access token that was sent to an API for the user's tokens for
+// another API
+// (https://learn.microsoft.com/entra/identity-platform/v2-oauth2-on-behalf-of-flow).
+// assertion is that token, which was issued for this client. Only a confidential client
+// can do that.
 func (c *Client) OnBehalfOf(ctx context.Context, r UserRequest, assertion tokencache.Secret) (tokencache.TokenResponse, error) {
 	if !c.Confidential() {
 		return tokencache.TokenResponse{}, errors.New("msal: on behalf of: the client has no credential")
@@ -42,11 +44,12 @@ func (c *Client) OnBehalfOf(ctx context.Context, r UserRequest, assertion tokenc
 	return c.usersTokens("on behalf of", "urn:ietf:params:oauth:grant-type:jwt-bearer", a, realm, scopes, err)
 }
 
-// UserPassword trades a user's name and password for tokens (RFC 6749 section 4.3).
-// Microsoft advises against it: https://learn.microsoft.com/entra/identity-platform/v2-oauth-ropc.
+// UserPassword exchanges a user's name and password for tokens (RFC 6749 section 4.3).
+// Microsoft advises against it:
+// https://learn.microsoft.com/entra/identity-platform/v2-oauth-ropc.
 //
-// The credential of a confidential client isn't sent, which MSAL Go 1.10.1 has no way to
-// (accesstokens.Client.FromUsernamePassword): the application's registration must allow
+// The credential of a confidential client isn't sent, because MSAL Go 1.10.1 can't do it
+// (accesstokens.Client.FromUsernamePassword): the application must be registered to allow
 // public client flows. A user whose sign-in is federated to another provider is refused,
 // and the password is sent to nobody.
 func (c *Client) UserPassword(ctx context.Context, r UserRequest, username string, password tokencache.Secret) (tokencache.TokenResponse, error) {

@@ -21,30 +21,31 @@ type DeviceRequest struct {
 	Claims string   // a claims challenge to answer
 }
 
-// DeviceCode is a sign-in on another device that has begun: what the user needs, and
-// what RedeemDeviceCode polls with.
+// DeviceCode is a sign-in on another device that has begun: what the user needs, and the
+// secret with which RedeemDeviceCode polls.
 type DeviceCode struct {
 	UserCode, VerificationURL string
 	Message                   string // the provider's sentence for the user, in one line
 	Expires                   time.Time
 
 	request  DeviceRequest
-	code     func() string // package fmt prints what it reaches in fields that are not exported
+	code     func() string // a function, because package fmt prints fields that are not exported
 	interval time.Duration
 }
 
-// Format prints nothing of the codes.
+// Format prints neither of the codes.
 func (d DeviceCode) Format(s fmt.State, _ rune) {
 	_, _ = fmt.Fprint(s, "sign-in at ", d.VerificationURL)
 }
 
-// BeginDeviceCode asks for a code that the user enters on another device. Only a
-// public client can (https://learn.microsoft.com/entra/identity-platform/v2-oauth2-device-code).
+// BeginDeviceCode asks for a code that the user enters on another device. Only a public
+// client can do that
+// (https://learn.microsoft.com/entra/identity-platform/v2-oauth2-device-code).
 //
-// The requests are this package's own: MSAL Go 1.10.1 finds the endpoint by putting
-// "devicecode" wherever the token endpoint's address has "token", a tenant's name
-// included (accesstokens.Client.DeviceCodeResult), and doesn't poll at the interval it
-// was told.
+// The requests are this package's own. MSAL Go 1.10.1 makes the endpoint's address by
+// putting "devicecode" wherever the token endpoint's address has "token", also in a
+// tenant's name (accesstokens.Client.DeviceCodeResult), and doesn't poll at the interval
+// that it was told.
 func (c *Client) BeginDeviceCode(ctx context.Context, r DeviceRequest) (DeviceCode, error) {
 	x := c.exchange(nil)
 	d, err := c.beginDeviceCode(ctx, x, r)
@@ -55,7 +56,7 @@ func (c *Client) BeginDeviceCode(ctx context.Context, r DeviceRequest) (DeviceCo
 	return d, nil
 }
 
-// defaultDeviceInterval is how often to poll where the provider doesn't say (RFC 8628
+// defaultDeviceInterval is how often to poll if the provider doesn't say (RFC 8628
 // section 3.2).
 const defaultDeviceInterval = 5 * time.Second
 
@@ -114,9 +115,9 @@ func (c *Client) beginDeviceCode(ctx context.Context, x *exchange, r DeviceReque
 }
 
 // RedeemDeviceCode polls until the user has entered the code, and returns the user's
-// tokens. Where the user declines, or the code expires, it returns the provider's
-// refusal, an [*Error]; when ctx is done, its error. A failure of the network is asked
-// again until the code expires (RFC 8628 section 3.5).
+// tokens. If the user declines, or the code expires, it returns the provider's refusal,
+// an [*Error]; if ctx is done, its error. After a failure of the network it asks again
+// until the code expires (RFC 8628 section 3.5).
 func (c *Client) RedeemDeviceCode(ctx context.Context, d DeviceCode) (tokencache.TokenResponse, error) {
 	if d.code == nil {
 		return tokencache.TokenResponse{}, errors.New("msal: device code: the zero DeviceCode is none")
@@ -131,7 +132,7 @@ func (c *Client) RedeemDeviceCode(ctx context.Context, d DeviceCode) (tokencache
 	return c.usersTokens("device code", "device_code", a, realm, scopes, err)
 }
 
-// errDeviceExpired is what a provider says, too; its own words may come too late.
+// errDeviceExpired is what a provider says, too; its own text may come too late.
 var errDeviceExpired = &Error{Code: "expired_token", Description: "the device code has expired before it was entered"}
 
 func (c *Client) pollDevice(ctx context.Context, x *exchange, authority string, scopes []string, d DeviceCode) (*answer, error) {
@@ -177,8 +178,8 @@ func (c *Client) pollDevice(ctx context.Context, x *exchange, authority string, 
 	}
 }
 
-// pollOnce asks for the tokens once. Once the provider has given them, the answer must
-// arrive: the request doesn't depend on the caller.
+// pollOnce asks for the tokens once. Once the provider has issued them, the answer must
+// arrive, so the request doesn't depend on the caller.
 func (x *exchange) pollOnce(ctx context.Context, endpoint string, form url.Values) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), core.DefaultRefreshTimeout)
 	defer cancel()

@@ -11,9 +11,9 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// clouds are the hosts of Microsoft's clouds, those that stand for one cloud in
-// one row. MSAL Go knows them without asking (authority.GetKnownMetadata), and
-// believes a discovery document that names any of them (authority.TrustedHost).
+// clouds are the hosts of Microsoft's clouds, with the hosts of one cloud in one row.
+// MSAL Go knows them without asking (authority.GetKnownMetadata), and believes a
+// discovery document that names any of them (authority.TrustedHost).
 var clouds = [][]string{
 	{"login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"},
 	{"login.partner.microsoftonline.cn", "login.chinacloudapi.cn"},
@@ -40,11 +40,11 @@ func isMicrosofts(host string) bool {
 
 func canonicalHost(host string) string { return strings.TrimSuffix(strings.ToLower(host), ":443") }
 
-// checkEndpoint refuses an address of the provider's discovery document that
-// secrets must not be sent to, or a browser not be led to. It must be https, and
-// its host the authority's own, one that instance discovery calls an alias of
-// it, or, where the authority is Microsoft's, another of Microsoft's: a tenant
-// of a national cloud is served by that cloud's hosts.
+// checkEndpoint refuses an address in the provider's discovery document to which secrets
+// must not be sent, or a browser must not be led. It must be https. Its host must be the
+// authority's own, an alias of it by instance discovery or, if the authority is
+// Microsoft's, another of Microsoft's: a tenant of a national cloud is served by that
+// cloud's hosts.
 func (x *exchange) checkEndpoint(name string, u *url.URL) error {
 	own, host := canonicalHost(x.authority.host), canonicalHost(u.Host)
 	trusted := host == own || slices.Contains(x.aliases, host) || isMicrosofts(own) && isMicrosofts(host)
@@ -55,7 +55,7 @@ func (x *exchange) checkEndpoint(name string, u *url.URL) error {
 		name, core.Printable(address(u)), x.authority.host))
 }
 
-// address is u without what may be secret in it.
+// address returns u without parts that may be secret.
 func address(u *url.URL) string {
 	if u.Opaque != "" {
 		return u.Scheme + ":…"
@@ -63,10 +63,10 @@ func address(u *url.URL) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
-// client returns the HTTP client for one request. The caller's may follow
-// redirects: those of a token request would take the refresh token and the
-// client's secret to whatever address they name, and those of discovery stay with
-// https.
+// client returns the HTTP client for one request. The caller's client may follow
+// redirects. Those of a token request would take the refresh token and the client's
+// secret to any address that they name, so they are not followed; those of discovery stay
+// with https.
 func (x *exchange) client() *http.Client {
 	c := *x.http
 	callers := c.CheckRedirect
@@ -86,7 +86,7 @@ func (x *exchange) client() *http.Client {
 	return &c
 }
 
-// fault is an error of this package's own, with its scope.
+// fault is an error of this package itself, with its scope.
 type fault struct {
 	error
 	scope core.FailureScope

@@ -20,22 +20,21 @@ import (
 	"github.com/graphtoken/graphtoken/core/bearer"
 )
 
-// Error is the identity provider's refusal (RFC 6749 section 5.2), or an answer
-// of its that is neither that nor tokens. It wraps [core.ErrReauthRequired]
-// where the user must sign in again, and MSAL Go's CallErr. Its texts are the
-// provider's, made fit for a log and a terminal, with the secrets struck out that
-// they may quote.
+// Error is the identity provider's refusal (RFC 6749 section 5.2), or an answer that is
+// neither a refusal nor tokens. It wraps [core.ErrReauthRequired] if the user has to sign
+// in again, and MSAL Go's CallErr. Its texts are the provider's, made fit for a log and a
+// terminal. Secrets that the provider may quote are removed.
 type Error struct {
-	URL           string // what was asked, without the query
-	Status        int    // the HTTP status; 0 where the answer came by redirect
-	Code          string // "invalid_grant"; "" where the answer was no OAuth error
+	URL           string // the address that was asked, without the query
+	Status        int    // the HTTP status; 0 if the answer came by redirect
+	Code          string // "invalid_grant"; "" if the answer was no OAuth error
 	Suberror      string // Microsoft's refinement, such as "consent_required"
 	Description   string // for people, in one line
-	Claims        string // what a claims challenge demands, as JSON, for the next sign-in
-	CorrelationID string // names the request to Microsoft's support
+	Claims        string // the demand of a claims challenge, as JSON, for the next sign-in
+	CorrelationID string // the request's name for Microsoft's support
 
-	discovery  bool     // it answers a request for a discovery document, in which nobody's grant is at stake
-	codes      []string // Microsoft's numbers for the refusal, the digits behind "AADSTS"
+	discovery  bool     // it answers a request for a discovery document, so no grant is refused
+	codes      []string // Microsoft's numbers for the refusal, the digits after "AADSTS"
 	retryAfter time.Duration
 	call       *msalerrors.CallErr
 }
@@ -59,8 +58,8 @@ func (e *Error) Error() string {
 	return withRemedy(b.String(), e.Remedy())
 }
 
-// Unwrap returns core.ErrReauthRequired, where signing in again is the remedy,
-// and MSAL Go's error, where there is one.
+// Unwrap returns core.ErrReauthRequired, if signing in again helps, and MSAL Go's error,
+// if there is one.
 func (e *Error) Unwrap() []error {
 	var all []error
 	if needsUser(e.Code) && !e.discovery {
@@ -72,12 +71,12 @@ func (e *Error) Unwrap() []error {
 	return all
 }
 
-// RetryAfter is how long the provider wants to be left alone, by the Retry-After
-// header of a status 429 or 503 (RFC 9110 section 10.2.3): an hour at most, as
-// in MSAL Python, and 0 where the provider doesn't say.
+// RetryAfter is how long the provider asks its client to wait, by the Retry-After header
+// of a status 429 or 503 (RFC 9110 section 10.2.3): an hour at most, as in MSAL Python,
+// and 0 if the provider doesn't say.
 func (e *Error) RetryAfter() time.Duration { return e.retryAfter }
 
-// FailureScope says whom the refusal concerns: see [core.FailureScope].
+// FailureScope returns whom the refusal concerns: see [core.FailureScope].
 func (e *Error) FailureScope() core.FailureScope {
 	if e.Status == http.StatusTooManyRequests || e.Status >= http.StatusInternalServerError || e.discovery && needsUser(e.Code) {
 		return core.FailureOfProvider
@@ -96,9 +95,9 @@ func (e *Error) FailureScope() core.FailureScope {
 	return core.FailureOfRequest
 }
 
-// isAboutTheRequest reports whether an invalid_grant refuses what was asked for,
-// and leaves the refresh token good for other requests. Microsoft says so by the
-// suberror, by claims to sign in with, or by a number.
+// isAboutTheRequest reports whether an invalid_grant refuses this request alone, and
+// leaves the refresh token good for others. Microsoft says so by the suberror, by claims
+// for the next sign-in, or by a number.
 func (e *Error) isAboutTheRequest() bool {
 	switch e.Suberror {
 	case "bad_token", "token_expired", "client_mismatch", "user_password_expired":
@@ -120,8 +119,8 @@ func (e *Error) numbers() []string {
 
 var numberPattern = regexp.MustCompile(`AADSTS(\d+)`)
 
-// requestNumbers are those that come with invalid_grant and are about the
-// resource, its scopes, consent to them, or what the user must do for them.
+// requestNumbers are those that come with invalid_grant and concern the resource, its
+// scopes, consent to them, or what the user has to do for them.
 // https://learn.microsoft.com/entra/identity-platform/reference-error-codes
 var requestNumbers = map[string]bool{
 	"50005": true, "53000": true, "53001": true, "53002": true, "53003": true, "530032": true, "50097": true, "50131": true, // conditional access, devices
@@ -130,8 +129,8 @@ var requestNumbers = map[string]bool{
 	"28002": true, "28003": true, "70011": true, "500011": true, "650052": true, "650053": true, "650056": true, // scopes and resources
 }
 
-// Refusal returns the error that a redirect back to the application carries
-// (RFC 6749 section 4.1.2.1), and nil where it carries none.
+// Refusal returns the error in a redirect back to the application (RFC 6749 section
+// 4.1.2.1), and nil if there is none.
 func Refusal(redirect url.Values) error {
 	code := redirect.Get("error")
 	if code == "" {
@@ -144,8 +143,8 @@ func Refusal(redirect url.Values) error {
 	}
 }
 
-// needsUser reports whether a refusal can be mended by signing in (RFC 6749
-// section 5.2, OpenID Connect Core section 3.1.2.6).
+// needsUser reports whether signing in helps after a refusal (RFC 6749 section 5.2,
+// OpenID Connect Core section 3.1.2.6).
 func needsUser(code string) bool {
 	switch code {
 	case "invalid_grant", "interaction_required", "login_required", "consent_required":
@@ -154,9 +153,9 @@ func needsUser(code string) bool {
 	return false
 }
 
-// explain turns MSAL's error into one that can be shown: MSAL puts the whole
-// answer into its text, with the tokens in it where only a part of the answer
-// was wrong, and the request into its verbose text.
+// explain turns MSAL's error into one that can be shown. MSAL puts the whole answer into
+// its text, with the tokens if only a part of the answer was wrong, and the request into
+// its verbose text.
 func (x *exchange) explain(op string, err error) error {
 	var (
 		refused *Error
@@ -186,8 +185,8 @@ func (x *exchange) explain(op string, err error) error {
 	return fmt.Errorf("msal: %s: %w", op, err)
 }
 
-// shownError is an error of the network with a text that can be shown: a proxy's
-// words may be in it.
+// shownError is an error of the network whose text can be shown. Without that it may
+// contain a proxy's text.
 type shownError struct {
 	text string
 	err  error
@@ -196,7 +195,7 @@ type shownError struct {
 func (e *shownError) Error() string { return e.text }
 func (e *shownError) Unwrap() error { return e.err }
 
-// refusalOf is the refusal of a discovery request, which MSAL saw first.
+// refusalOf returns the refusal of a discovery request, which MSAL saw first.
 func (x *exchange) refusalOf(call msalerrors.CallErr) *Error {
 	if call.Resp == nil {
 		return &Error{Description: x.shown(call.Error())}
@@ -211,7 +210,7 @@ func (x *exchange) refusalOf(call msalerrors.CallErr) *Error {
 	return e
 }
 
-// refusal is what Microsoft's error responses have in common:
+// refusal has the members that Microsoft's error responses have in common:
 // https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow#error-response-1
 func (x *exchange) refusal(resp *http.Response, m message, isJSON bool) *Error {
 	x.conceal(m.AccessToken, m.RefreshToken, m.IDToken)
@@ -230,8 +229,8 @@ func (x *exchange) refusal(resp *http.Response, m message, isJSON bool) *Error {
 	return e
 }
 
-// misanswer says what is wrong with an answer that is neither tokens nor an
-// OAuth error; "" where its status says all.
+// misanswer tells what is wrong with an answer that is neither tokens nor an OAuth error;
+// "" if its status tells all.
 func misanswer(resp *http.Response, isJSON bool) string {
 	switch status := resp.StatusCode; {
 	case status >= 300 && status < 400:
@@ -248,8 +247,8 @@ func misanswer(resp *http.Response, isJSON bool) string {
 	return "the answer is not the JSON it should be"
 }
 
-// callErr is the refusal for programs that look for MSAL Go's error: as much of
-// request and response as may be shown.
+// callErr is the refusal for programs that look for MSAL Go's error, with those parts of
+// request and response that may be shown.
 func (x *exchange) callErr(resp *http.Response, e *Error) *msalerrors.CallErr {
 	body, _ := json.Marshal(map[string]string{ // of strings: never fails
 		"error": e.Code, "suberror": e.Suberror, "error_description": e.Description,
@@ -273,8 +272,8 @@ func (x *exchange) callErr(resp *http.Response, e *Error) *msalerrors.CallErr {
 	}
 }
 
-// plainJSON is a JSON text in ASCII without white space between its parts, which
-// loses nothing, and "" of what is no JSON.
+// plainJSON returns a JSON text in ASCII without white space between its parts, which
+// changes nothing in it; "" if the text is no JSON.
 func plainJSON(text string) string {
 	var compact bytes.Buffer
 	if json.Compact(&compact, []byte(text)) != nil {

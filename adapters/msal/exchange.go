@@ -22,20 +22,20 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// exchange is what MSAL is surrounded with in one call: the cache it reads and
-// the HTTP client it sends through. MSAL uses it from one goroutine.
+// exchange is the environment of MSAL in one call: the cache that it reads and the HTTP
+// client that it uses. MSAL uses it from one goroutine.
 type exchange struct {
 	http      *http.Client
 	authority authority
 	discovery *discovery
-	cache     []byte      // what MSAL reads as its cache
-	leaseHeld func() bool // asked before the refresh token is spent; nil where none is
+	cache     []byte      // MSAL's cache
+	leaseHeld func() bool // asked before the refresh token is sent; nil if none is
 
 	credentials []confidential.Credential // to choose from; nil for a public client
 	credential  int                       // the index of the one in use
 	accepted    *atomic.Int32             // the client's note of the one that was accepted
 
-	aliases    []string          // hosts that instance discovery names beside the authority's
+	aliases    []string          // hosts that instance discovery names besides the authority's
 	discovered map[string][]byte // documents that were not known before
 	openID     []byte            // the discovery document of the provider's endpoints
 	spent      []string          // secrets that were sent
@@ -52,12 +52,12 @@ func (x *exchange) Replace(_ context.Context, c cache.Unmarshaler, _ cache.Repla
 	return c.Unmarshal(x.cache)
 }
 
-// Export implements [cache.ExportReplace]: the answer is all that MSAL could
-// have to say, and it is known already.
+// Export implements [cache.ExportReplace]. MSAL can't add anything to the answer, which
+// is known already.
 func (x *exchange) Export(context.Context, cache.Marshaler, cache.ExportHints) error { return nil }
 
-// Do sends a request. GET requests are discovery, and the one POST asks for
-// tokens: what comes without tokens is an error.
+// Do sends a request. GET requests are discovery, and the one POST asks for tokens: an
+// answer without tokens is an error.
 func (x *exchange) Do(req *http.Request) (*http.Response, error) {
 	if req.Method == http.MethodGet {
 		return x.discover(req)
@@ -69,21 +69,21 @@ func (x *exchange) Do(req *http.Request) (*http.Response, error) {
 	if x.leaseHeld != nil && !x.leaseHeld() {
 		return nil, core.ErrLeaseLost // another process may have spent the refresh token
 	}
-	// A token's life counts from here. Counted from the arrival of the answer, it
-	// would end too late by as long as the answer, or this process, took.
+	// A token's lifetime counts from here. Counted from the arrival of the answer, it
+	// would end too late, by the time that the answer or this process took.
 	sent := time.Now()
 	resp, body, err := x.send(req)
 	if resp == nil {
 		return nil, err
 	}
 	m, isJSON := parseMessage(body)
-	// MSAL Go takes tokens with a status of 200 and 201, MSAL Python with any
+	// MSAL Go accepts tokens with a status of 200 and 201, MSAL Python with any status
 	// that is no failure of the server.
 	if resp.StatusCode < http.StatusInternalServerError {
 		x.answer = m.answer(sent)
 	}
 	switch {
-	case x.answer != nil: // whole, even where the connection broke behind it
+	case x.answer != nil: // whole, even if the connection broke after it
 		return resp, nil
 	case err != nil:
 		return nil, err
@@ -91,8 +91,8 @@ func (x *exchange) Do(req *http.Request) (*http.Response, error) {
 	return nil, x.refusal(resp, m, isJSON)
 }
 
-// CloseIdleConnections implements MSAL's interface; the connections are not
-// this exchange's to close.
+// CloseIdleConnections implements MSAL's interface. The connections don't belong to this
+// exchange.
 func (x *exchange) CloseIdleConnections() {}
 
 func (x *exchange) discover(req *http.Request) (*http.Response, error) {
@@ -130,7 +130,7 @@ func (x *exchange) discover(req *http.Request) (*http.Response, error) {
 	return x.understood(resp, body), nil
 }
 
-// checkRealm refuses a user whose password another provider must be given: MSAL Go would
+// checkRealm refuses a user whose password belongs to another provider: MSAL Go would
 // send it to the address in this answer.
 func checkRealm(body []byte) error {
 	var realm struct {
@@ -142,8 +142,8 @@ func checkRealm(body []byte) error {
 	return nil
 }
 
-// understood gives resp its body, which for instance discovery is put right
-// before MSAL reads it.
+// understood gives resp its body. The body of an instance discovery is corrected before
+// MSAL reads it.
 func (x *exchange) understood(resp *http.Response, body []byte) *http.Response {
 	if resp.StatusCode == http.StatusOK && strings.HasSuffix(resp.Request.URL.Path, "/discovery/instance") {
 		body = x.withAliases(body)
@@ -156,10 +156,10 @@ func (x *exchange) understood(resp *http.Response, body []byte) *http.Response {
 	return resp
 }
 
-// withAliases notes which hosts an answer of instance discovery calls the same as
-// the authority's. An answer that doesn't list the authority's gets it added:
-// without, MSAL Go finds no refresh token (storage.Manager.aadMetadata makes an
-// entry without aliases), and the user would be sent to sign in for nothing.
+// withAliases notes the hosts that an answer of instance discovery calls aliases of the
+// authority's. If the answer doesn't list the authority's host, it is added: without it
+// MSAL Go finds no refresh token (storage.Manager.aadMetadata makes an entry without
+// aliases), and the user would have to sign in for nothing.
 func (x *exchange) withAliases(body []byte) []byte {
 	if len(bytes.TrimSpace(body)) == 0 { // MSAL Go takes no answer for one that says nothing
 		body = emptyDocument
@@ -195,9 +195,9 @@ func (x *exchange) withAliases(body []byte) []byte {
 	return patched
 }
 
-// withKnownIssuer is the discovery document of a customers' tenant as MSAL Go 1.10.1
-// takes it. The issuer of such a tenant has the tenant's ID in its host, where the
-// authority has the tenant's name, and MSAL Go refuses any other host
+// withKnownIssuer returns the discovery document of a customers' tenant in a form that
+// MSAL Go 1.10.1 accepts. The issuer of such a tenant has the tenant's ID in its host,
+// where the authority has the tenant's name, and MSAL Go refuses any other host
 // (authority.TenantDiscoveryResponse.ValidateIssuerMatchesAuthority). MSAL for .NET and
 // Python accept an issuer of this form.
 func (x *exchange) withKnownIssuer(body []byte) []byte {
@@ -222,12 +222,12 @@ func (x *exchange) withKnownIssuer(body []byte) []byte {
 	return patched
 }
 
-// maxAnswer bounds what is read of an answer, in bytes after decompression.
-// Microsoft's answers are a few KB; one for a user in 200 groups stays below 20.
+// maxAnswer limits what is read of an answer, in bytes after decompression. Microsoft's
+// answers have a few KB; one for a user in 200 groups has less than 20.
 const maxAnswer = 1 << 20
 
-// send returns the response with its body read, and still to be read. Where the
-// body ends in an error, it comes with what was read before.
+// send returns the response with its body read into memory. If reading fails, the error
+// comes together with the bytes that were read before.
 func (x *exchange) send(req *http.Request) (*http.Response, []byte, error) {
 	resp, err := x.client().Do(req)
 	if err != nil {
@@ -246,12 +246,12 @@ func (x *exchange) send(req *http.Request) (*http.Response, []byte, error) {
 	return resp, body, err
 }
 
-// keepDiscovered is called once the documents have led to tokens: a captive
-// portal's page, kept, would fail every call after it.
+// keepDiscovered is called once the documents have led to tokens. If a captive portal's
+// page were kept, every later call would fail.
 func (x *exchange) keepDiscovered() { x.discovery.keep(x.discovered) }
 
-// secretParameters are those of a token request that must not come back in the
-// text of an error, even where a provider quotes them.
+// secretParameters are the parameters of a token request that no error may show, even if
+// a provider quotes them.
 var secretParameters = []string{"refresh_token", "code", "code_verifier", "client_secret", "client_assertion", "assertion", "device_code", "password"}
 
 func (x *exchange) noteSecrets(req *http.Request) {
@@ -275,7 +275,7 @@ func (x *exchange) noteSecrets(req *http.Request) {
 	}
 }
 
-// conceal strikes secrets out of every text that is shown from now on.
+// conceal removes secrets from every text that is shown from now on.
 func (x *exchange) conceal(secrets ...string) {
 	for _, secret := range secrets {
 		if secret != "" {
@@ -286,8 +286,8 @@ func (x *exchange) conceal(secrets ...string) {
 	slices.SortFunc(x.spent, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 }
 
-// shown is a text of the provider's, or with parts of it, as it may be shown.
-// The characters that Printable takes away may have been put into a secret, to hide it.
+// shown makes a text fit to be shown that is the provider's, or contains parts of one.
+// Characters that Printable removes may have been put into a secret, to hide it.
 func (x *exchange) shown(text string) string { return x.redact(core.Printable(x.redact(text))) }
 
 func (x *exchange) redact(text string) string {
@@ -297,8 +297,8 @@ func (x *exchange) redact(text string) string {
 	return text
 }
 
-// discovery remembers the provider's discovery documents, as an MSAL client
-// does for as long as it lives.
+// discovery remembers the provider's discovery documents, as an MSAL client does for its
+// lifetime.
 type discovery struct {
 	mu        sync.RWMutex
 	documents map[string][]byte // by URL
@@ -313,8 +313,8 @@ func (d *discovery) get(url string) ([]byte, bool) {
 	return body, ok
 }
 
-// maxDocuments bounds what a service for many tenants remembers: there are two
-// documents for each.
+// maxDocuments limits what a service for many tenants remembers: there are two documents
+// for each tenant.
 const maxDocuments = 1000
 
 func (d *discovery) keep(documents map[string][]byte) {

@@ -15,19 +15,19 @@ import (
 
 // msalCache is what an Accessor knows of the cache of one MSAL client.
 type msalCache struct {
-	// onBehalfOf is MSAL's second cache, of tokens on behalf of users. MSAL never
-	// exports it, so that no record has anything for it; a record would only empty it.
+	// onBehalfOf is MSAL's second cache, for tokens on behalf of users. MSAL never
+	// exports it, so no record has its tokens; a record would only empty it.
 	onBehalfOf bool
 	looking    chan struct{}            // holds a value while a call looks at the record
-	last       atomic.Pointer[snapshot] // what it was given last; nil for nothing
+	last       atomic.Pointer[snapshot] // the record that it was given last; nil if none
 }
 
-// cacheID stands for a cache of MSAL. It is weak, because a service may make an MSAL
-// client for each request, and because an address comes again.
+// cacheID identifies a cache of MSAL. It is a weak reference, because a service may make
+// an MSAL client for each request, and because an address can be used again.
 type cacheID = weak.Pointer[byte]
 
-// cacheOf returns what is known of a cache. Of one that is no pointer nothing can be
-// known, and it is given the record at each call.
+// cacheOf returns what is known of a cache. Nothing can be known of one that is no
+// pointer, so it gets the record at each call.
 func (a *Accessor) cacheOf(of any) *msalCache {
 	v := reflect.ValueOf(of)
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Type().Elem().Size() == 0 {
@@ -59,24 +59,24 @@ func (c *msalCache) given(key string) *snapshot {
 	return nil
 }
 
-// snapshot is a record as a cache of MSAL was given it. It is immutable.
+// snapshot is a record as it was given to a cache of MSAL. It is immutable.
 type snapshot struct {
 	key      string
 	version  core.Version
 	document *tokencache.Cache
 	due      *dueTimes
 	looked   int64  // at the record, in Unix nanoseconds by the wall clock: a machine may sleep
-	writes   uint64 // core.Writes then
+	writes   uint64 // the value of core.Writes at that time
 }
 
-// lookedAt is the snapshot when the record was found to be the same.
+// lookedAt is the snapshot after the record was found to be the same.
 func (s *snapshot) lookedAt(now time.Time, writes uint64) *snapshot {
 	next := *s
 	next.looked, next.writes = now.UnixNano(), writes
 	return &next
 }
 
-// unlooked is the snapshot when the record may be another by now.
+// unlooked is the snapshot after the record may have changed.
 func (s *snapshot) unlooked() *snapshot {
 	if s == nil {
 		return nil
@@ -84,8 +84,8 @@ func (s *snapshot) unlooked() *snapshot {
 	return s.lookedAt(time.Unix(0, 0), 0)
 }
 
-// goodFor returns how long MSAL can go on with the snapshot without a look at the
-// record, if no call of this process changes a record meanwhile. Zero or less is not at all.
+// goodFor returns how long MSAL can use the snapshot without a look at the record, if no
+// call of this process changes a record meanwhile. Zero or less means that it can't.
 func (s *snapshot) goodFor(now time.Time, maxAge time.Duration, partitionKey string) time.Duration {
 	if s == nil || s.writes != core.Writes() {
 		return 0
@@ -103,11 +103,11 @@ type dueTimes struct {
 	at map[string]int64
 }
 
-// never is the time of a call that spends no refresh token.
+// never is the time of a call that sends no refresh token.
 const never = 1<<63 - 1
 
-// dueAt returns from when MSAL may spend the refresh token of the user, or ask for
-// another token of the application, that the partition key names: another process may
+// dueAt returns the time from which MSAL may send the refresh token of the user, or ask
+// for another token of the application, that the partition key names: another process may
 // have done so. It is in Unix nanoseconds.
 func (s *snapshot) dueAt(partitionKey string) int64 {
 	if partitionKey == "" { // to list the accounts, or before an export

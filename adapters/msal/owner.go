@@ -11,10 +11,10 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// owner is what a record knows of the user whose refresh token is spent.
+// owner is what a record knows of the user whose refresh token is sent.
 type owner struct {
 	homeAccountID  string
-	localAccountID string            // in the tenant that is asked; "" where the user wasn't there yet
+	localAccountID string            // in the tenant that is asked; "" if the user wasn't there yet
 	idToken        tokencache.Secret // the one before; "" for none
 	username       string
 }
@@ -33,12 +33,11 @@ func (a *answer) account() (string, error) {
 	return claims.text("sub"), err
 }
 
-// checkOwner refuses an answer for another account than the one whose refresh
-// token was spent. Microsoft's client_info says whose it is. Without, the id
-// token does: its subject must be that of the id token before (OpenID Connect
-// Core section 12.2), or else its object ID, or its subject, one that the record
-// has for the user, or, in a token with neither, a name. An answer that names nobody
-// is the user's.
+// checkOwner refuses an answer for another account than the one whose refresh token was
+// sent. Microsoft's client_info names the account. Without it, the ID token does: its
+// subject must be that of the former ID token (OpenID Connect Core section 12.2); or else
+// its object ID, or its subject, must be one that the record has for the user; or else,
+// in a token with neither, a name. An answer that names nobody belongs to the user.
 func (a *answer) checkOwner(known owner) error {
 	if a.ClientInfo != "" {
 		id, err := tokencache.HomeAccountID(a.ClientInfo)
@@ -57,22 +56,21 @@ func (a *answer) checkOwner(known owner) error {
 	return userFault(fmt.Errorf("the answer is for another account than %s", core.Printable(known.homeAccountID)))
 }
 
-// sameAccount reports whether the ID of an answer's client_info is that of a
-// record. Where the client_info had no utid, libraries make several IDs of its uid
-// ("uid.uid", "uid").
+// sameAccount reports whether the ID in an answer's client_info is that of a record. If
+// the client_info had no utid, libraries make several IDs of its uid ("uid.uid", "uid").
 func sameAccount(id, stored string) bool {
 	uid, utid, _ := strings.Cut(id, ".")
 	storedUID, _, _ := strings.Cut(stored, ".")
 	return strings.EqualFold(id, stored) || uid == utid && strings.EqualFold(uid, storedUID)
 }
 
-// claims are those of a JSON web token. Each is read on its own, so that one of
-// an unexpected type doesn't cost the others.
+// claims are those of a JSON web token. Each is read by itself, so that one of an
+// unexpected type doesn't make the others unreadable.
 type claims map[string]json.RawMessage
 
 func (c claims) text(name string) string { return textOf(c[name]) }
 
-// areOf reports whether the claims of an id token can be those of the account.
+// areOf reports whether the claims of an ID token can belong to the account.
 func (c claims) areOf(known owner) bool {
 	before, _ := readClaims(known.idToken.Reveal())
 	if was, is := before.text("sub"), c.text("sub"); was != "" && is != "" {
@@ -105,8 +103,8 @@ func (c claims) names(username string) bool {
 	return !found || username == ""
 }
 
-// readClaims reads the claims of a JSON web token; none of none. The signature is
-// not checked: the token came from the provider itself, over TLS (OpenID
+// readClaims reads the claims of a JSON web token. Without a token there are none. The
+// signature is not checked: the token came from the provider itself, over TLS (OpenID
 // Connect Core section 3.1.3.7, item 6).
 func readClaims(token string) (claims, error) {
 	if token == "" {

@@ -9,21 +9,21 @@ import (
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/public"
 )
 
-// Provider is what an identity provider says of itself in its discovery document
+// Provider is what an identity provider says about itself in its discovery document
 // (OpenID Connect Discovery section 3).
 type Provider struct {
-	// Issuer is who signs its id tokens. Microsoft's for several tenants has the
-	// word {tenantid} in it, for which each token's tid claim stands.
+	// Issuer signs the provider's ID tokens. Microsoft's issuer for several tenants
+	// contains the word {tenantid}, which each token's tid claim replaces.
 	Issuer string `json:"issuer"`
-	// NamesIssuer is set where every answer to the browser has the parameter iss
-	// (RFC 9207 section 3).
+	// NamesIssuer is true if every answer to the browser has the parameter iss (RFC 9207
+	// section 3).
 	NamesIssuer bool `json:"authorization_response_iss_parameter_supported"`
 
 	token, device string // endpoints
 }
 
-// IsIssuer reports whether issuer is the provider's, for the tenant with the ID tid, or
-// for any where tid is empty.
+// IsIssuer reports whether issuer is the provider's issuer, for the tenant with the ID
+// tid, or for any tenant if tid is empty.
 func (p Provider) IsIssuer(issuer, tid string) bool {
 	before, behind, isTemplate := strings.Cut(p.Issuer, "{tenantid}")
 	if !isTemplate {
@@ -37,8 +37,8 @@ func (p Provider) IsIssuer(issuer, tid string) bool {
 	return found && of != "" && !strings.Contains(of, "/") && (tid == "" || strings.EqualFold(of, tid))
 }
 
-// Provider asks the provider for its discovery document, once, and returns what it
-// says of a tenant; "" is the authority's.
+// Provider asks the provider for its discovery document, once, and returns what it says
+// about a tenant; "" is the authority's.
 func (c *Client) Provider(ctx context.Context, tenant string) (Provider, error) {
 	authority, _ := c.authority.at(tenant)
 	x := c.exchange(nil)
@@ -50,8 +50,9 @@ func (c *Client) Provider(ctx context.Context, tenant string) (Provider, error) 
 	return p, nil
 }
 
-// discover has MSAL find the provider's endpoints, and check that they are the
-// authority's: the address of a sign-in page, which it then makes, needs no more.
+// discover makes MSAL find the provider's endpoints, and checks that they are the
+// authority's. Afterwards MSAL can make the address of the sign-in page without a
+// request.
 func (c *Client) discover(ctx context.Context, x *exchange, authority string) (Provider, error) {
 	client, err := public.New(c.id, public.WithAuthority(authority), public.WithHTTPClient(x), public.WithInstanceDiscovery(!c.noDiscovery))
 	if err != nil {

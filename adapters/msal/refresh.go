@@ -14,22 +14,22 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// Refresh is a [core.RefreshFunc]: it leaves in cache what the provider gives
-// for the refresh token of the query's user, or, for a query of the
-// application itself, for the client's credential.
+// Refresh is a [core.RefreshFunc]. It leaves in cache what the provider issues for the
+// refresh token of the query's user or, for a query of the application itself, for the
+// client's credential.
 //
-// It always asks the provider, whatever is in the cache. Where the cache has no
-// refresh token for the query, or the provider refuses it, Refresh says
-// [core.ErrReauthRequired]; a failure on the way to the provider stays what it is. An
-// answer for another account is refused, and changes nothing. Where the record's
-// lease was lost before the request could be sent, Refresh sends nothing and says
+// It always asks the provider, whatever is in the cache. If the cache has no refresh
+// token for the query, or the provider refuses it, Refresh returns
+// [core.ErrReauthRequired]. A failure on the way to the provider is returned unchanged.
+// An answer for another account is refused, and changes nothing. If the record's lease
+// was lost before the request could be sent, Refresh sends nothing and returns
 // [core.ErrLeaseLost].
 //
-// The errors say whom they concern: see [core.FailureScope].
+// Its errors have a [core.FailureScope].
 //
-// The request goes to the query's tenant, or else to the one that the user
-// signed in to, because a token cache files tokens under the tenant as it was
-// named then ("common", for one), and finds them under no other name.
+// The request goes to the query's tenant, or else to the one in which the user signed in.
+// A token cache stores tokens under the tenant's name at that time, for example "common",
+// and finds them under no other name.
 func (c *Client) Refresh(ctx context.Context, cache *tokencache.Cache, r core.Refresh) error {
 	q, err := c.ownQuery(r.Query)
 	if err != nil {
@@ -47,7 +47,7 @@ func (c *Client) Refresh(ctx context.Context, cache *tokencache.Cache, r core.Re
 		return fmt.Errorf("msal: refresh: %w", err)
 	}
 	scopes := Scopes(q.Scopes...)
-	if len(scopes) == 0 { // any token will do: the same again
+	if len(scopes) == 0 { // any token is accepted: ask for the same again
 		last, found := cache.AccessToken(q)
 		if scopes = Scopes(last.Scopes...); found && len(scopes) == 0 {
 			scopes = identityScope
@@ -78,15 +78,15 @@ func (c *Client) Refresh(ctx context.Context, cache *tokencache.Cache, r core.Re
 	if err := a.checkOwner(known); err != nil {
 		return fmt.Errorf("msal: refresh: %w", err)
 	}
-	a.ClientInfo = "" // the tokens take the place of those that were there, under the ID that those have
+	a.ClientInfo = "" // the tokens replace those in the record, under the ID that those have
 	if err := cache.Put(a.response("refresh_token", c.id, token.Environment, realm, token.HomeAccountID, scopes)); err != nil {
 		return userFault(fmt.Errorf("msal: refresh: %w", err)) // the refresh token is spent
 	}
 	return nil
 }
 
-// ownQuery returns the query with the client and the provider written out, or
-// an error where it means others than this client's.
+// ownQuery returns the query with the client and the provider written out, or an error if
+// it means others than this client's.
 func (c *Client) ownQuery(q tokencache.Query) (tokencache.Query, error) {
 	if q.ClientID != "" && !strings.EqualFold(q.ClientID, c.id) {
 		return q, fmt.Errorf("the tokens wanted are client %s's, this is client %s", core.Printable(q.ClientID), c.id)
@@ -98,7 +98,7 @@ func (c *Client) ownQuery(q tokencache.Query) (tokencache.Query, error) {
 	return q, nil
 }
 
-// silent has MSAL trade the refresh token, the only one it finds in its cache.
+// silent makes MSAL send the refresh token, the only one that it finds in its cache.
 func (c *Client) silent(ctx context.Context, x *exchange, authority string, token tokencache.RefreshToken, scopes []string, claims string) error {
 	account := public.Account{HomeAccountID: token.HomeAccountID, Environment: c.authority.host}
 	if c.credentials == nil {
@@ -119,9 +119,9 @@ func (c *Client) silent(ctx context.Context, x *exchange, authority string, toke
 	}
 	options := []confidential.AcquireSilentOption{confidential.WithSilentAccount(account)}
 	if claims != "" {
-		// A confidential client's silent call refuses WithClaims. These are
-		// sent in the same parameter, and what else sets them apart, the key
-		// that MSAL would cache the token under, doesn't matter here.
+		// A confidential client's silent call refuses WithClaims. These claims are sent
+		// in the same parameter. They also change the key under which MSAL would cache
+		// the token, which doesn't matter here.
 		options = append(options, confidential.WithClaimsFromClient(claims))
 	}
 	_, err = client.AcquireTokenSilent(ctx, scopes, options...)
@@ -131,15 +131,15 @@ func (c *Client) silent(ctx context.Context, x *exchange, authority string, toke
 // AppRequest is what AppToken asks for.
 type AppRequest struct {
 	Tenant string   // a tenant's ID or domain; "" is the authority's
-	Scopes []string // as a rule one, such as "https://graph.microsoft.com/.default"; read by tokencache.SplitScopes
+	Scopes []string // usually one, such as "https://graph.microsoft.com/.default"; split by tokencache.SplitScopes
 	Claims string   // a claims challenge to answer; "" for none
 }
 
-// AppToken asks for an access token of the application itself (the client
-// credentials grant, RFC 6749 section 4.4). Only a confidential client can.
+// AppToken asks for an access token of the application itself (the client credentials
+// grant, RFC 6749 section 4.4). Only a confidential client can do that.
 //
-// Parts that make the answer look like a user's are ignored: client_info, an id token, a
-// refresh token (which RFC 6749 section 4.4.3 tells providers to leave out).
+// Members that make the answer look like a user's are ignored: client_info, an ID token,
+// and a refresh token, which RFC 6749 section 4.4.3 tells providers to leave out.
 func (c *Client) AppToken(ctx context.Context, r AppRequest) (tokencache.TokenResponse, error) {
 	return c.appToken(ctx, r, nil)
 }
@@ -174,7 +174,7 @@ func (c *Client) appToken(ctx context.Context, r AppRequest, leaseHeld func() bo
 	return a.response("client_credentials", c.id, c.authority.host, realm, "", scopes), nil
 }
 
-// stored returns the user a query means, and the refresh token to spend.
+// stored returns the user whom a query means, and the refresh token to send.
 func (c *Client) stored(cache *tokencache.Cache, q tokencache.Query) (tokencache.Account, tokencache.RefreshToken, error) {
 	if cache.Ambiguous(q) {
 		return tokencache.Account{}, tokencache.RefreshToken{}, tokencache.ErrAmbiguous
@@ -184,7 +184,7 @@ func (c *Client) stored(cache *tokencache.Cache, q tokencache.Query) (tokencache
 	if _, hasToken := cache.AccessToken(anyOf(q)); !ok && hasToken {
 		return account, token, fmt.Errorf("%w: the sign-in at %s brought no refresh token: the permission offline_access is missing, in what was asked for or in the application's registration", core.ErrReauthRequired, c.authority.host)
 	}
-	if !ok || !sameProvider(token.Environment, c.authority.host) { // what a record says must not decide where a token is sent
+	if !ok || !sameProvider(token.Environment, c.authority.host) { // a record must not decide where a token is sent
 		return account, token, fmt.Errorf("%w: there is no refresh token for %s", core.ErrReauthRequired, c.authority.host)
 	}
 	return account, token, nil
@@ -198,10 +198,10 @@ func anyOf(q tokencache.Query) tokencache.Query {
 
 var emptyDocument = []byte("{}")
 
-// documentOf is a token cache with nothing in it but one refresh token, and
-// the application's metadata, without which MSAL finds no refresh token
-// (storage.Manager.Read). Both stand under the names that this client has for the
-// provider and itself, because MSAL compares them letter by letter.
+// documentOf returns a token cache with only one refresh token, and the application's
+// metadata, without which MSAL finds no refresh token (storage.Manager.Read). Both have
+// this client's spelling of the provider and itself, because MSAL compares letter by
+// letter.
 func (c *Client) documentOf(token tokencache.RefreshToken) ([]byte, error) {
 	type entry map[string]string
 	client := token.ClientID // a family's token may be another client's

@@ -2,8 +2,8 @@ package msal
 
 import "strings"
 
-// Remedy says in a sentence what a person can do about the refusal; "" where nothing
-// better is known than the provider's own words. It is part of the error's text.
+// Remedy tells in a sentence what a person can do about the refusal. It is "" if nothing
+// better is known than the provider's own text. It is part of the error's text.
 func (e *Error) Remedy() string {
 	for _, number := range e.numbers() {
 		if remedy, known := remedies[number]; known {
@@ -70,8 +70,8 @@ var remedies = map[string]string{
 	"1002012": "an application that signs in itself asks for the resource's /.default",
 }
 
-// codeRemedies are by the code of RFC 6749 and RFC 8628, for a refusal without a number
-// that is known.
+// codeRemedies are the remedies by the code of RFC 6749 and RFC 8628, for a refusal
+// without a known number.
 var codeRemedies = map[string]string{
 	"access_denied":          "the user, or an administrator's policy, has declined; sign in again to agree",
 	"consent_required":       consent,
@@ -82,7 +82,7 @@ var codeRemedies = map[string]string{
 	"invalid_grant":          again,
 }
 
-// withRemedy is a refusal's text, with what can be done about it.
+// withRemedy returns a refusal's text with its remedy.
 func withRemedy(text, remedy string) string {
 	if remedy == "" {
 		return text

@@ -1,5 +1,5 @@
-// Package oauth2 keeps the tokens of golang.org/x/oauth2 in a [core.Store]: for any
-// provider, one refresh per expiry among all processes, and every refresh stored.
+// Package oauth2 keeps the tokens of golang.org/x/oauth2 in a [core.Store], for any
+// provider. All processes together refresh once per expiry, and every refresh is stored.
 //
 //	client, err := oauth2.New(store, "ana", config) // an *oauth2.Config of golang.org/x/oauth2
 //	if err != nil {
@@ -14,8 +14,8 @@
 //	}
 //	resp, err := client.HTTPClient(ctx).Get("https://api.example.com/me")
 //
-// A record has one user's tokens of a client. They are filed under a name made of the
-// client's ID, because most providers don't tell who the user is.
+// A record has the tokens of one user and one client. They are stored under a name made
+// of the client's ID, because most providers don't tell who the user is.
 package oauth2
 
 import (
@@ -35,21 +35,21 @@ import (
 )
 
 // Client keeps the tokens of one user of one oauth2.Config. It is safe for concurrent
-// use, and so cheap to make that a web server can make one per request.
+// use. A web server can make one per request, because that costs little.
 type Client struct {
 	store  *core.Store
 	key    string
-	config func() *oauth2.Config // a function, because nothing that prints looks into one
+	config func() *oauth2.Config // a function, because code that prints by reflection can't look into one
 	query  tokencache.Query
 }
 
 var _ core.RefreshFunc = (*Client)(nil).Refresh
 
-// New returns the client that cfg describes, with its user's tokens in the store's
-// record under key. It does no I/O. The token endpoint is an https address, or one of a
-// loopback host: refresh tokens are sent there.
+// New returns the client that cfg describes. Its user's tokens are in the store's record
+// under key. New does no I/O. The token endpoint must be an https address or on a
+// loopback host, because refresh tokens are sent there.
 //
-// The client keeps cfg, which must not be changed from now on: golang.org/x/oauth2 notes
+// The client keeps cfg, which must not be changed from now on. golang.org/x/oauth2 notes
 // in it where the provider wants the client's credentials, and clients that share it find
 // that out once.
 func New(store *core.Store, key string, cfg *oauth2.Config) (*Client, error) {
@@ -81,20 +81,21 @@ func isLoopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// Query says whose tokens the client's are in a token cache. With it and Refresh, a
-// program makes a [core.TokenSource] of its own.
+// Query returns the query of the client's tokens in a token cache. With it and Refresh, a
+// program can make a [core.TokenSource] of its own.
 func (c *Client) Query() tokencache.Query { return c.query }
 
-// Put files a sign-in's token, of Config.Exchange or Config.DeviceAccessToken, in place
-// of what the record has of the client's. A token that was kept elsewhere until now
-// will do as well, also if it has expired and has a refresh token.
+// Put stores the token of a sign-in, from Config.Exchange or Config.DeviceAccessToken. It
+// replaces the client's tokens in the record. A token that was kept elsewhere until now
+// can be stored too, also if it has expired and has a refresh token.
 //
-// The refresh token that is there stays where t has none, which is Google's way at every
-// sign-in but the first, unless both sign-ins have an id token, and those name two users.
+// If t has no refresh token, the stored one stays: Google issues one at the first sign-in
+// alone. There is one exception: both sign-ins have an ID token, and these name two
+// users.
 //
-// From the call on, Put no longer depends on ctx's end. It says
-// [core.ErrRefreshedNotSaved] where the token could not be saved; the store keeps the
-// token, uses it, and saves it as soon as it can.
+// From the call on, Put doesn't end with ctx. If the token could not be saved, Put
+// returns [core.ErrRefreshedNotSaved]; the store keeps the token, uses it, and saves it
+// as soon as it can.
 func (c *Client) Put(ctx context.Context, t *oauth2.Token) error {
 	if t == nil || t.AccessToken == "" {
 		return errors.New("oauth2: put: there is no access token")
@@ -111,8 +112,8 @@ func (c *Client) Put(ctx context.Context, t *oauth2.Token) error {
 	return nil
 }
 
-// removeOther removes the tokens of another user than r's, whose refresh token would
-// otherwise stay beside r's access token.
+// removeOther removes the tokens of another user than r's. Otherwise that user's refresh
+// token would stay beside r's access token.
 func (c *Client) removeOther(ctx context.Context, r tokencache.TokenResponse) error {
 	signedIn := tokencache.New()
 	if err := signedIn.Put(r); err != nil {
@@ -130,15 +131,15 @@ func (c *Client) removeOther(ctx context.Context, r tokencache.TokenResponse) er
 	})
 }
 
-// TokenSource returns a source of the user's tokens: valid ones, refreshed once for all
-// who share the record. ctx goes with every call of its Token, and has the HTTP client
-// for refreshes (oauth2.HTTPClient), if not the default one.
+// TokenSource returns a source of the user's tokens. They are valid, and refreshed once
+// for all processes that share the record. ctx is used in every call of Token, and has
+// the HTTP client for refreshes (oauth2.HTTPClient), if not the default one.
 //
-// A token has the members that the provider answered with (Token.Extra), and no refresh
-// token: the store keeps that, and spends it. It is shared, and must not be changed.
+// A token has the members of the provider's answer (Token.Extra), and no refresh token:
+// the store keeps that, and uses it. The token is shared, and must not be changed.
 //
-// Errors are those of [core.TokenSource.Token]; core.ErrReauthRequired says that the user
-// must sign in again.
+// The errors are those of [core.TokenSource.Token]. core.ErrReauthRequired says that the
+// user has to sign in again.
 func (c *Client) TokenSource(ctx context.Context) oauth2.TokenSource {
 	return &source{ctx: ctx, tokens: c.tokens()}
 }
@@ -151,7 +152,7 @@ type source struct {
 	last   atomic.Pointer[converted]
 }
 
-// converted is a token of the store's as golang.org/x/oauth2 has it.
+// converted is a token of the store in the form of golang.org/x/oauth2.
 type converted struct {
 	from  *tokencache.AccessToken
 	token oauth2.Token
@@ -171,13 +172,13 @@ func (s *source) Token() (*oauth2.Token, error) {
 	return &last.token, nil
 }
 
-// HTTPClient returns an HTTP client that sends the user's token with every request, over
-// https alone, but for loopback hosts. The token goes to whatever host the program asks,
-// and to none that a redirect leads to. After a 401 the client asks for another token, and
-// tries once more if the body can be sent again: see [bearer.Transport].
+// HTTPClient returns an HTTP client that sends the user's token with every request: over
+// https alone, except to loopback hosts. The token goes to any host that the program
+// asks, and to no host to which a redirect leads. After a 401 the client asks for another
+// token, and tries once more if the body can be sent again: see [bearer.Transport].
 //
-// As with oauth2.NewClient, ctx has the HTTP client beneath (oauth2.HTTPClient), which
-// refreshes go over, too. A request is bounded by its own context.
+// As with oauth2.NewClient, ctx has the underlying HTTP client (oauth2.HTTPClient), which
+// refreshes use, too. A request is limited by its own context.
 func (c *Client) HTTPClient(ctx context.Context) *http.Client {
 	base := clientOf(ctx)
 	return &http.Client{
@@ -188,7 +189,7 @@ func (c *Client) HTTPClient(ctx context.Context) *http.Client {
 	}
 }
 
-// clientOf is the HTTP client that a context has for golang.org/x/oauth2.
+// clientOf returns the HTTP client that a context has for golang.org/x/oauth2.
 func clientOf(ctx context.Context) *http.Client {
 	if c, ok := ctx.Value(oauth2.HTTPClient).(*http.Client); ok && c != nil {
 		return c
@@ -196,7 +197,7 @@ func clientOf(ctx context.Context) *http.Client {
 	return http.DefaultClient
 }
 
-// transport attaches the token for whatever host the program asks.
+// transport attaches the token for any host that the program asks.
 type transport struct {
 	source bearer.TokenSource
 	base   http.RoundTripper
@@ -207,7 +208,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return one.RoundTrip(req)
 }
 
-// requestSource has refreshes go over client, which a request's context doesn't have.
+// requestSource makes refreshes use client, which a request's context doesn't have.
 type requestSource struct {
 	tokens *core.TokenSource
 	client *http.Client

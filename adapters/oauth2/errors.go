@@ -14,15 +14,15 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Error is the provider's refusal of a refresh (RFC 6749 section 5.2), or an answer of its
-// that is neither that nor tokens. It wraps [core.ErrReauthRequired] where the user must
+// Error is the provider's refusal of a refresh (RFC 6749 section 5.2), or an answer that
+// is neither a refusal nor tokens. It wraps [core.ErrReauthRequired] if the user has to
 // sign in again, and an *oauth2.RetrieveError of golang.org/x/oauth2. Its texts are the
-// provider's, made fit for a log and a terminal, with the secrets struck out that they may
-// quote.
+// provider's, made fit for a log and a terminal. Secrets that the provider may quote are
+// removed.
 type Error struct {
-	URL         string // what was asked, without the query
+	URL         string // the address that was asked, without the query
 	Status      int    // the HTTP status
-	Code        string // "invalid_grant"; "" where the answer was no OAuth error
+	Code        string // "invalid_grant"; "" if the answer was no OAuth error
 	Description string // for people, in one line
 	URI         string // of a page about the error; "" for none
 
@@ -45,8 +45,8 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap returns golang.org/x/oauth2's error, and core.ErrReauthRequired where signing in
-// again is the remedy.
+// Unwrap returns golang.org/x/oauth2's error, and core.ErrReauthRequired if the user has
+// to sign in again.
 func (e *Error) Unwrap() []error {
 	all := []error{e.refused}
 	if refusesToken(e.Code) {
@@ -55,12 +55,12 @@ func (e *Error) Unwrap() []error {
 	return all
 }
 
-// RetryAfter is how long the provider wants to be left alone, by the Retry-After header of
-// a status 429 or 503 (RFC 9110 section 10.2.3): an hour at most, and 0 where the provider
-// doesn't say.
+// RetryAfter is how long the provider asks its client to wait, by the Retry-After header
+// of a status 429 or 503 (RFC 9110 section 10.2.3): an hour at most, and 0 if the
+// provider doesn't say.
 func (e *Error) RetryAfter() time.Duration { return e.retryAfter }
 
-// FailureScope says whom the refusal concerns: see [core.FailureScope].
+// FailureScope returns whom the refusal concerns: see [core.FailureScope].
 func (e *Error) FailureScope() core.FailureScope {
 	switch {
 	case e.Status == http.StatusTooManyRequests || e.Status >= http.StatusInternalServerError:
@@ -72,14 +72,15 @@ func (e *Error) FailureScope() core.FailureScope {
 	case "invalid_scope", "invalid_request", "invalid_target", "unsupported_grant_type":
 		return core.FailureOfRequest
 	}
-	// The client is refused, the provider is busy, or the answer is no OAuth error: a
-	// gateway's page, a redirect.
+	// The client is refused, the provider is overloaded, or the answer is no OAuth error:
+	// a gateway's page, or a redirect.
 	return core.FailureOfProvider
 }
 
-// refusesToken reports whether an error code refuses the refresh token: RFC 6749's,
-// GitHub's (https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/refreshing-user-access-tokens),
-// and OpenID Connect's where the user must be there (Core section 3.1.2.6).
+// refusesToken reports whether an error code refuses the refresh token: RFC 6749's code,
+// GitHub's
+// (https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/refreshing-user-access-tokens),
+// and those of OpenID Connect for a user who has to be present (Core section 3.1.2.6).
 func refusesToken(code string) bool {
 	switch code {
 	case "invalid_grant", "bad_refresh_token", "interaction_required", "login_required", "consent_required":
@@ -88,7 +89,7 @@ func refusesToken(code string) bool {
 	return false
 }
 
-// refusal is golang.org/x/oauth2's error as one that can be shown.
+// refusal returns golang.org/x/oauth2's error in a form that can be shown.
 func (x *exchange) refusal(from *oauth2.RetrieveError) *Error {
 	e := &Error{
 		Status: from.Response.StatusCode, Code: x.shown(from.ErrorCode),
@@ -107,8 +108,8 @@ func (x *exchange) refusal(from *oauth2.RetrieveError) *Error {
 	return e
 }
 
-// retrieveError is the refusal for programs that look for golang.org/x/oauth2's error: as
-// much of the answer as may be shown.
+// retrieveError is the refusal for programs that look for golang.org/x/oauth2's error,
+// with those parts of the answer that may be shown.
 func (x *exchange) retrieveError(from *oauth2.RetrieveError, e *Error) *oauth2.RetrieveError {
 	header := make(http.Header, len(from.Response.Header))
 	for name, values := range from.Response.Header {
@@ -117,7 +118,7 @@ func (x *exchange) retrieveError(from *oauth2.RetrieveError, e *Error) *oauth2.R
 		}
 	}
 	header.Del("Set-Cookie")
-	body, _ := json.Marshal(map[string]string{"error": e.Code, "error_description": e.Description, "error_uri": e.URI}) // of texts: never fails
+	body, _ := json.Marshal(map[string]string{"error": e.Code, "error_description": e.Description, "error_uri": e.URI}) // a map of texts: never fails
 	return &oauth2.RetrieveError{
 		Response:  &http.Response{Status: x.shown(from.Response.Status), StatusCode: e.Status, Header: header, Body: http.NoBody},
 		Body:      body,
@@ -146,7 +147,7 @@ func errorCode(resp *http.Response, body []byte) string {
 	return m.Error
 }
 
-// scopedError is an error of the adapter's own that says whom it concerns.
+// scopedError is an error of the adapter itself, with its scope.
 type scopedError struct {
 	err   error
 	scope core.FailureScope
@@ -156,7 +157,7 @@ func (e *scopedError) Error() string                   { return e.err.Error() }
 func (e *scopedError) Unwrap() error                   { return e.err }
 func (e *scopedError) FailureScope() core.FailureScope { return e.scope }
 
-// shownError is an error with a text that can be shown.
+// shownError is an error whose text can be shown.
 type shownError struct {
 	text string
 	err  error

@@ -12,18 +12,19 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// A record has of a client one access token, one refresh token, one id token and
-// one account, whatever the provider answers: each takes the place of the one before.
-// So all that would tell tokens apart is the same for all. The scopes and the token type
-// of the answer are in the access token's Extra, and restored from there.
+// A record has one access token, one refresh token, one ID token and one account of a
+// client, whatever the provider answers: each replaces the one before. So all members
+// that would tell tokens apart are the same for all. The scopes and the token type of the
+// answer are in the access token's Extra, and restored from there.
 
-// realm stands in the place of a tenant. It is one of the words for the user's own.
+// realm takes the place of a tenant. It is one of the words for the user's own.
 const realm = "common"
 
-// aYear is the longest life that a record has for a token.
+// aYear is the longest lifetime that a record has for a token.
 const aYear = 365 * 24 * time.Hour
 
-// response is a token as it is filed. Members of an earlier answer stay where t's has none.
+// response is a token in the form in which it is stored. Members of an earlier answer
+// stay if t has none.
 func (c *Client) response(t *oauth2.Token, sent time.Time, grant string, earlier extra) tokencache.TokenResponse {
 	e := extraOf(t).over(earlier)
 	r := tokencache.TokenResponse{
@@ -46,7 +47,7 @@ func (c *Client) response(t *oauth2.Token, sent time.Time, grant string, earlier
 	return r
 }
 
-// tokenOf is a record's token as golang.org/x/oauth2 has it.
+// tokenOf returns a record's token in the form of golang.org/x/oauth2.
 func tokenOf(at tokencache.AccessToken) *oauth2.Token {
 	e := readExtra(at)
 	t := &oauth2.Token{AccessToken: at.Secret.Reveal(), TokenType: e.TokenType, Expiry: at.ExpiresOn}
@@ -66,19 +67,19 @@ func tokenOf(at tokencache.AccessToken) *oauth2.Token {
 	return t.WithExtra(members)
 }
 
-// extra is what is kept of a provider's answer beside its tokens and their life. It is
-// written into the access token's Extra as JSON.
+// extra has the members of a provider's answer besides its tokens and their lifetime. It
+// is written into the access token's Extra as JSON.
 type extra struct {
 	TokenType string `json:"token_type,omitempty"`
-	// Endless: the answer had no expires_in. To golang.org/x/oauth2 such a token never
-	// expires; in the record it does so in a year, and is then filed anew.
+	// Endless: the answer had no expires_in. For golang.org/x/oauth2 such a token never
+	// expires. In the record it expires after a year, and is then stored again.
 	Endless bool `json:"endless,omitempty"`
-	// Members of a JSON answer, or else the Form of one that was no JSON.
+	// The members of a JSON answer, or the form of an answer that was no JSON.
 	Members map[string]json.RawMessage `json:"members,omitempty"`
 	Form    url.Values                 `json:"form,omitempty"`
 }
 
-// extraOf returns what a token has beside itself.
+// extraOf returns a token's further members.
 func extraOf(t *oauth2.Token) extra {
 	e := extra{TokenType: t.TokenType, Endless: t.Expiry.IsZero()}
 	raw := rawOf(t)
@@ -89,7 +90,7 @@ func extraOf(t *oauth2.Token) extra {
 	for _, key := range raw.MapKeys() {
 		name := key.String()
 		switch value := raw.MapIndex(key); {
-		case name == "access_token" || name == "refresh_token": // they stand in the record already
+		case name == "access_token" || name == "refresh_token": // they are in the record already
 		case !isForm:
 			if text, err := json.Marshal(t.Extra(name)); err == nil {
 				if e.Members == nil {
@@ -101,15 +102,16 @@ func extraOf(t *oauth2.Token) extra {
 			if e.Form == nil {
 				e.Form = make(url.Values)
 			}
-			e.Form.Set(name, value.Index(0).String()) // and not Extra, which makes numbers of texts
+			e.Form.Set(name, value.Index(0).String()) // not Extra, which turns texts into numbers
 		}
 	}
 	return e
 }
 
-// rawOf returns the answer that a token was made of: a map, by the names of the members,
-// or the zero Value. golang.org/x/oauth2 has no method that lists them, so that the field
-// is read by reflection. Were the field renamed, members would be lost and a test would fail.
+// rawOf returns the answer of which a token was made: a map, by the names of the members,
+// or the zero Value. golang.org/x/oauth2 has no method that lists them, so the field is
+// read by reflection. If the field were renamed, members would be lost and a test would
+// fail.
 func rawOf(t *oauth2.Token) reflect.Value {
 	raw := reflect.ValueOf(t).Elem().FieldByName("raw")
 	if raw.Kind() == reflect.Interface {
@@ -118,7 +120,7 @@ func rawOf(t *oauth2.Token) reflect.Value {
 	return raw
 }
 
-// over returns e with those members of an earlier answer that e doesn't have.
+// over returns e together with those members of an earlier answer that e doesn't have.
 func (e extra) over(earlier extra) extra {
 	if len(earlier.Members) > 0 && e.Form == nil {
 		members := maps.Clone(earlier.Members)
@@ -141,7 +143,7 @@ func (e extra) text() string {
 	return string(text)
 }
 
-// readExtra returns what is kept beside a token; the zero extra where nothing is.
+// readExtra returns the further members of a token; the zero extra if there are none.
 func readExtra(at tokencache.AccessToken) extra {
 	var e extra
 	if at.Extra == "" || json.Unmarshal([]byte(at.Extra), &e) != nil {

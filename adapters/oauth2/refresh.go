@@ -16,19 +16,20 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Refresh is a [core.RefreshFunc] for any provider: it trades the refresh token of the
-// client's user, at the config's token endpoint, over the HTTP client of ctx
-// (oauth2.HTTPClient). Whether or not the provider gives another refresh token, the one to
-// spend next is in cache afterwards. Members of an earlier answer that this one doesn't
+// Refresh is a [core.RefreshFunc] for any provider. It sends the refresh token of the
+// client's user to the config's token endpoint, by the HTTP client of ctx
+// (oauth2.HTTPClient). Afterwards the refresh token to send next is in cache, whether or
+// not the provider issued another. Members of an earlier answer that this one doesn't
 // have stay.
 //
-// A token without an expiry is only replaced where r.Force is set: because a resource
-// refused it, for one. A claims challenge is not passed on, because
-// golang.org/x/oauth2 sends none.
+// A token without an expiry is replaced only if r.Force is set, for example because a
+// resource refused it. A claims challenge is not passed on, because golang.org/x/oauth2
+// sends none.
 //
-// Where there is no refresh token, or the provider refuses it, Refresh says
-// [core.ErrReauthRequired]; where the record's lease was lost before the request could be
-// sent, [core.ErrLeaseLost]. Refusals are an [*Error], and tell whom they concern.
+// If there is no refresh token, or the provider refuses it, Refresh returns
+// [core.ErrReauthRequired]. If the record's lease was lost before the request could be
+// sent, it returns [core.ErrLeaseLost]. A refusal is an [*Error], which has a
+// FailureScope.
 func (c *Client) Refresh(ctx context.Context, cache *tokencache.Cache, r core.Refresh) error {
 	if err := c.check(r.Query); err != nil {
 		return err
@@ -50,7 +51,7 @@ func (c *Client) Refresh(ctx context.Context, cache *tokencache.Cache, r core.Re
 		return x.explain(err)
 	}
 	if t.RefreshToken == spent.Secret.Reveal() {
-		t.RefreshToken = "" // the provider gave no other: the one that is there stays as it is
+		t.RefreshToken = "" // the provider issued no other, so the present one stays
 	}
 	if err := cache.Put(c.response(t, x.sent, "refresh_token", earlier)); err != nil {
 		return &scopedError{fmt.Errorf("oauth2: refresh: %w", err), core.FailureOfUser} // the refresh token is spent
@@ -77,14 +78,14 @@ func (c *Client) fileAnew(cache *tokencache.Cache, last tokencache.AccessToken) 
 	return nil
 }
 
-// exchange is the HTTP client's part in one refresh.
+// exchange is the HTTP client for one refresh.
 type exchange struct {
 	base      *http.Client
 	leaseHeld func() bool
 	secrets   []string // that were sent
 
-	sent   time.Time // when the last request was
-	answer *answer   // to it
+	sent   time.Time // when the last request was sent
+	answer *answer   // the answer to it
 }
 
 // answer is how a request ended.
@@ -94,8 +95,8 @@ type answer struct {
 	err  error
 }
 
-// client is the HTTP client for golang.org/x/oauth2. It follows no redirect: what is sent
-// is for the token endpoint alone.
+// client returns the HTTP client for golang.org/x/oauth2. It follows no redirect, because
+// the request is for the token endpoint alone.
 func (x *exchange) client() *http.Client {
 	c := *x.base
 	c.Transport = x
@@ -103,10 +104,11 @@ func (x *exchange) client() *http.Client {
 	return &c
 }
 
-// RoundTrip implements [http.RoundTripper]. golang.org/x/oauth2 sends a request a second
-// time, with the client's credentials in the form, whatever was wrong with the first, if it
-// is to find out where the provider wants them (AuthStyleAutoDetect). With a single-use
-// refresh token that is only safe where the first was refused because of the credentials.
+// RoundTrip implements [http.RoundTripper]. If golang.org/x/oauth2 has to find out where
+// the provider wants the client's credentials (AuthStyleAutoDetect), it sends a request a
+// second time with the credentials in the form, whatever was wrong with the first. With a
+// single-use refresh token that is safe only if the first was refused because of the
+// credentials.
 func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	if x.answer != nil && !x.answer.isAboutTheClient() {
 		closeBody(req)
@@ -116,7 +118,7 @@ func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, core.ErrLeaseLost // another process may have spent the refresh token
 	}
-	x.sent = time.Now() // a token's life counts from here
+	x.sent = time.Now() // a token's lifetime counts from here
 	base := x.base.Transport
 	if base == nil {
 		base = http.DefaultTransport
@@ -131,7 +133,7 @@ func closeBody(req *http.Request) {
 	}
 }
 
-// maxAnswer bounds what is read of an answer, as golang.org/x/oauth2 does.
+// maxAnswer limits what is read of an answer, as golang.org/x/oauth2 does.
 const maxAnswer = 1 << 20
 
 func receive(resp *http.Response, err error) *answer {
@@ -143,7 +145,7 @@ func receive(resp *http.Response, err error) *answer {
 	return &answer{resp, body, err}
 }
 
-// again returns the answer, to be read once more.
+// again returns the answer, so that it can be read once more.
 func (a *answer) again(req *http.Request) (*http.Response, error) {
 	if a.err != nil {
 		return nil, a.err
@@ -155,7 +157,7 @@ func (a *answer) again(req *http.Request) (*http.Response, error) {
 }
 
 // isAboutTheClient reports an answer that may have come because the client's credentials
-// stood in the wrong place, and which left the refresh token unspent.
+// were in the wrong place, and that left the refresh token unused.
 func (a *answer) isAboutTheClient() bool {
 	if a.err != nil {
 		return false
@@ -163,14 +165,14 @@ func (a *answer) isAboutTheClient() bool {
 	switch a.resp.StatusCode {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
 		return !refusesToken(errorCode(a.resp, a.body))
-	case http.StatusOK: // GitHub's, for one, with an error in it
+	case http.StatusOK: // for example GitHub's, with an error in it
 		code := errorCode(a.resp, a.body)
 		return code != "" && !refusesToken(code)
 	}
 	return false
 }
 
-// secretsOf are texts that no error may show, as they are sent.
+// secretsOf returns the texts that no error may show, in the form in which they are sent.
 func secretsOf(secrets ...string) (all []string) {
 	for _, s := range secrets {
 		if s != "" {
@@ -180,8 +182,8 @@ func secretsOf(secrets ...string) (all []string) {
 	return all
 }
 
-// shown is a text of the provider's, or with parts of it, as it may be shown.
-// The characters that Printable takes away may have been put into a secret, to hide it.
+// shown makes a text fit to be shown that is the provider's, or contains parts of one.
+// Characters that Printable removes may have been put into a secret, to hide it.
 func (x *exchange) shown(text string) string { return x.redact(core.Printable(x.redact(text))) }
 
 func (x *exchange) redact(text string) string {
@@ -191,8 +193,8 @@ func (x *exchange) redact(text string) string {
 	return text
 }
 
-// explain turns an error of golang.org/x/oauth2 into one that can be shown and says whom
-// it concerns.
+// explain turns an error of golang.org/x/oauth2 into one that can be shown and has a
+// scope.
 func (x *exchange) explain(err error) error {
 	var refused *oauth2.RetrieveError
 	var network *url.Error
@@ -203,7 +205,7 @@ func (x *exchange) explain(err error) error {
 		err = x.refusal(refused)
 	case errors.As(err, &network):
 		err = &shownError{x.shown(network.Error()), network}
-	default: // an answer that is cut off, or has no tokens
+	default: // an answer that is cut off, or without tokens
 		err = &scopedError{&shownError{x.shown(err.Error()), err}, core.FailureOfProvider}
 	}
 	return fmt.Errorf("oauth2: refresh: %w", err)
