@@ -97,6 +97,9 @@ func NewAccessor(store *core.Store, o AccessorOptions) *Accessor {
 // Replace implements [cache.ExportReplace]. If the record can't be read, MSAL works with
 // its former cache as long as the user's tokens are good.
 func (a *Accessor) Replace(ctx context.Context, u cache.Unmarshaler, hints cache.ReplaceHints) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	c := a.cacheOf(u)
 	if c.onBehalfOf {
 		return nil
@@ -149,7 +152,7 @@ func (a *Accessor) replace(ctx context.Context, c *msalCache, u cache.Unmarshale
 	case errors.Is(err, core.ErrNotFound):
 		document, version = tokencache.New(), core.Absent
 	case err != nil:
-		if last == nil || now.UnixNano() >= last.dueAt(partitionKey) {
+		if last == nil || now.UnixNano() >= last.dueAt(partitionKey) || ctx.Err() != nil {
 			return err
 		}
 		document = nil // a store that is down is not asked again at each call

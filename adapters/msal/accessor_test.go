@@ -654,6 +654,21 @@ func TestAnOutageOfTheStoreLeavesAClientItsGoodTokens(t *testing.T) {
 	})
 }
 
+func TestACallThatIsCancelledReadsNothing(t *testing.T) {
+	b := newAccessed(t)
+	put(t, core.NewStore(b), msal.DefaultRecord, answerFor(ana, "rt1"))
+	a, known := msal.NewAccessor(core.NewStore(b), msal.AccessorOptions{}), new(given)
+	replace(t, a, known, "")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	b.loads.Store(0)
+	for what, c := range map[string]*given{"a new client": {}, "a client that has the record": known} {
+		if err := a.Replace(ctx, c, cache.ReplaceHints{}); !errors.Is(err, context.Canceled) || b.loads.Load() != 0 {
+			t.Errorf("%s: %v, read %d times", what, err, b.loads.Load())
+		}
+	}
+}
+
 func TestTokensThatCanNotBeSavedAreKeptAndASignOutIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newAccessed(t)

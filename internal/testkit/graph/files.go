@@ -22,6 +22,9 @@ type upload struct {
 // fileRoutes has the addresses of files in a user's drive. An item is named by its
 // path, as "root:/notes.txt:".
 func (g *Server) fileRoutes() {
+	g.mux.HandleFunc("GET /v1.0/me/drive", func(w http.ResponseWriter, _ *http.Request) {
+		g.reply(w, http.StatusOK, map[string]any{"id": "drive", "driveType": "business"})
+	})
 	for _, item := range []string{"/v1.0/me/drive/root:/{item}", "/v1.0/drives/{drive}/items/{item}"} {
 		g.mux.HandleFunc("PUT "+item+"/content", g.putFile)
 		g.mux.HandleFunc("GET "+item+"/content", g.getFile)
