@@ -1,6 +1,7 @@
 package account_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -137,22 +138,26 @@ func TestAUserWhoHasNotSignedInIsNotAuthenticated(t *testing.T) {
 }
 
 func TestAnExpiredTokenIsAuthenticatedWhileThereIsARefreshToken(t *testing.T) {
-	idp, b := start(t), newBackend(t)
-	idp.SetLifetime(-time.Minute)
-	a := signInTo(t, idp, newApp(t, idp, b, account.Config{}), ana)
-	if ok, err := a.IsAuthenticated(t.Context()); !ok || err != nil {
-		t.Errorf("with a refresh token: %v, %v", ok, err)
-	}
-	store, key := core.NewStore(b), a.User().HomeAccountID
-	if err := store.Update(t.Context(), key, func(c *tokencache.Cache) error {
-		token, _ := c.AccessToken(tokencache.Query{})
-		*c = *tokencache.New()
-		return c.Put(tokencache.TokenResponse{AccessToken: token.Secret.Reveal(), ClientID: entra.PublicClient, HomeAccountID: key, Scope: "User.Read", ExpiresIn: -60})
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if ok, err := newApp(t, idp, b, account.Config{}).Account(key).IsAuthenticated(t.Context()); ok || err != nil {
-		t.Errorf("without one: %v, %v", ok, err)
+	for what, row := range map[string]struct {
+		refreshToken string
+		expiresIn    int
+		scope        string
+		want         bool
+	}{
+		"a valid token":                        {"", 3600, "User.Read", true},
+		"a valid token of other scopes":        {"", 3600, "Mail.Read", false},
+		"an expired token":                     {"", -60, "User.Read", false},
+		"an expired token and a refresh token": {"rt", -60, "User.Read", true},
+	} {
+		idp, b := start(t), newBackend(t)
+		if _, err := core.NewStore(b).Put(t.Context(), "uid.utid", tokencache.TokenResponse{
+			AccessToken: "at", RefreshToken: row.refreshToken, Scope: row.scope, ExpiresIn: row.expiresIn, ClientID: entra.PublicClient, HomeAccountID: "uid.utid",
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := newApp(t, idp, b, account.Config{}).Account("uid.utid").IsAuthenticated(t.Context()); ok != row.want || err != nil {
+			t.Errorf("%s: %v, want %v: %v", what, ok, row.want, err)
+		}
 	}
 }
 
@@ -739,3 +744,58 @@ func TestNothingOfAnAppShowsASecret(t *testing.T) {
 }
 
 func jwt(payload []byte) string { return "e30." + b64(payload) + "." }
+
+// A guest signs in to one more tenant: the account that SignIn returns means the guest's
+// tokens, and the home tenant's stay what they are.
+func TestASignInToAnotherTenantIsAGuests(t *testing.T) {
+	var nonce string
+	provider := roundTrip(func(req *http.Request) (*http.Response, error) {
+		tenant, _, _ := strings.Cut(strings.TrimPrefix(req.URL.Path, "/"), "/")
+		if req.Method == http.MethodGet {
+			base := "https://idp.example.com/" + tenant
+			return reply(req, `{"token_endpoint":"`+base+`/token","authorization_endpoint":"`+base+`/authorize","issuer":"https://idp.example.com/{tenantid}"}`), nil
+		}
+		id := jwt([]byte(`{"iss":"https://idp.example.com/` + tenant + `","tid":"` + tenant + `","aud":"app","sub":"s","oid":"in ` + tenant + `","nonce":"` + nonce + `","preferred_username":"` + ana + `"}`))
+		return reply(req, `{"access_token":"`+tenant+`'s","refresh_token":"rt","expires_in":3600,"id_token":"`+id+`","client_info":"`+b64([]byte(`{"uid":"uid","utid":"`+home+`"}`))+`"}`), nil
+	})
+	b := newBackend(t)
+	p, err := account.NewApp(core.NewStore(b), account.Config{
+		ClientID: "app", Authority: "https://idp.example.com", Tenant: home, DisableInstanceDiscovery: true, HTTPClient: &http.Client{Transport: provider},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tenant := range []string{"", guest} {
+		address, flow, err := p.AuthURL(t.Context(), account.AuthOptions{Tenant: tenant})
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nonce = u.Query().Get("nonce")
+		a, err := p.SignIn(t.Context(), flow, "?code=c&state="+flow.State())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := cmp.Or(tenant, home) + "'s"
+		if token, err := a.TokenSource().Token(t.Context()); err != nil || token.Secret.Reveal() != want {
+			t.Errorf("signed in at %q, the token is %s, want %s: %v", tenant, token.Secret.Reveal(), want, err)
+		}
+	}
+	if got := keysOf(t, b); len(got) != 1 {
+		t.Errorf("the records are %q, want one", got)
+	}
+	a := p.Account("uid." + home)
+	for tenant, want := range map[string]string{"": home, guest: guest} {
+		if token, err := a.InTenant(tenant).TokenSource().Token(t.Context()); err != nil || token.Secret.Reveal() != want+"'s" {
+			t.Errorf("in %q the token is %s: %v", tenant, token.Secret.Reveal(), err)
+		}
+	}
+	// A guest's token that isn't there is obtained with the refresh token, without another sign-in.
+	const third = "33333333-3333-4333-8333-333333333333"
+	if token, err := a.InTenant(third).TokenSource().Token(t.Context()); err != nil || token.Secret.Reveal() != third+"'s" {
+		t.Errorf("in a third tenant the token is %s: %v", token.Secret.Reveal(), err)
+	}
+}
