@@ -799,3 +799,33 @@ func TestASignInToAnotherTenantIsAGuests(t *testing.T) {
 		t.Errorf("in a third tenant the token is %s: %v", token.Secret.Reveal(), err)
 	}
 }
+
+func TestTwoUsersOfOneNameAreAmbiguous(t *testing.T) {
+	idp, b := start(t), newBackend(t)
+	p := newApp(t, idp, b, account.Config{})
+	signInTo(t, idp, p, ana)
+	before := homeOf(idp, ana)
+	if err := idp.AddUser(entra.User{Username: ana, ObjectID: "0b1c2d3e-0000-4000-8000-0000000000a2"}); err != nil { // the next employee
+		t.Fatal(err)
+	}
+	second := signInTo(t, idp, p, ana)
+	if len(keysOf(t, b)) != 2 {
+		t.Fatalf("the records are %q", keysOf(t, b))
+	}
+	if _, err := p.User(t.Context(), ana); !errors.Is(err, core.ErrAmbiguous) {
+		t.Errorf("the user of that name: %v, want ErrAmbiguous", err)
+	}
+	for _, id := range []string{before, second.User().HomeAccountID} {
+		if token, err := p.Account(id).TokenSource().Token(t.Context()); err != nil || token.HomeAccountID != id {
+			t.Errorf("%s: a token of %q: %v", id, token.HomeAccountID, err)
+		}
+	}
+}
+
+func TestLetterCaseMakesNoOtherUser(t *testing.T) {
+	idp, b := start(t), newBackend(t)
+	id := signInTo(t, idp, newApp(t, idp, b, account.Config{}), ana).User().HomeAccountID
+	if _, err := newApp(t, idp, b, account.Config{}).Account(strings.ToUpper(id)).TokenSource().Token(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -7,6 +7,7 @@ require (
 	github.com/creack/pty v1.1.24
 	github.com/graphtoken/graphtoken/adapters/msal v0.1.0
 	github.com/graphtoken/graphtoken/backends/memory v0.1.0
+	github.com/graphtoken/graphtoken/conformance v0.1.0
 	github.com/graphtoken/graphtoken/core v0.1.0
 	github.com/graphtoken/graphtoken/internal/testkit v0.1.0
 	golang.org/x/sys v0.29.0
