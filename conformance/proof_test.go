@@ -26,6 +26,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/conformance/internal/reference"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // mutant is a backend that is wrong in one way, and the case that must say so.
@@ -721,7 +722,7 @@ var mutants = []mutant{
 
 	// leases
 	{what: "leases within the handle only", by: "leases/exclusive", build: each(func(b *broken) {
-		var local core.LocalLeases
+		var local backend.LocalLeases
 		b.acquire = local.Acquire
 	})},
 	{what: "gives a lease twice to one handle", by: "leases/exclusive", build: each(func(b *broken) {
@@ -1139,13 +1140,13 @@ var mutants = []mutant{
 		}
 	}},
 	{what: "coordinates within the handle only", by: "refresh/once", build: each(func(b *broken) {
-		var local core.LocalLeases
+		var local backend.LocalLeases
 		b.shouldRefresh = func(ctx ctx, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
 			return core.Coordinate(ctx, b, &local, key, req)
 		}
 	})},
 	{what: "coordinates beside its own leases", by: "refresh/lease-held", build: func() func(b *broken) {
-		var local core.LocalLeases
+		var local backend.LocalLeases
 		return func(b *broken) {
 			b.shouldRefresh = func(ctx ctx, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
 				return core.Coordinate(ctx, b, &local, key, req)
@@ -2235,7 +2236,7 @@ var mutants = []mutant{
 		handles := 0
 		return func(b *broken) {
 			if handles++; handles > 2 {
-				b.acquire = new(core.LocalLeases).Acquire
+				b.acquire = new(backend.LocalLeases).Acquire
 			}
 		}
 	}},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/conformance/internal/reference"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // plain is a backend somebody might write in ten minutes, with nothing but the
@@ -104,7 +105,7 @@ func TestCorrectBackendsOfOtherKindsPass(t *testing.T) {
 		},
 		"leases of another store": {
 			New: func(T) Env {
-				return one{core.WithLeaser(&plain{records: map[string][]byte{}, digests: true}, new(core.LocalLeases))}
+				return one{core.WithLeaser(&plain{records: map[string][]byte{}, digests: true}, new(backend.LocalLeases))}
 			},
 			Want: Capabilities{CAS: CASDetects, Coordinates: true, Lease: true, LeaseExpires: true},
 		},

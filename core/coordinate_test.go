@@ -229,9 +229,9 @@ func TestAWatchedWaitCostsFewCalls(t *testing.T) {
 		}
 		waiting := handle(shared.store)
 		b := watched{waiting, func(ctx context.Context, key string, seen core.Version) error {
-			return shared.leases.Wait(ctx, key, func() (bool, error) {
+			return shared.wait(ctx, key, seen, func() (core.Version, error) {
 				rec, err := shared.Load(ctx, key)
-				return rec.Version != seen, err
+				return rec.Version, err
 			})
 		}}
 		go func() {
@@ -406,7 +406,7 @@ func (b *hangingUp) Acquire(ctx context.Context, key string, ttl time.Duration) 
 
 func (b *hangingUp) Wait(ctx context.Context, key string, _ core.Version) error {
 	defer b.answer()
-	return b.leases.Wait(ctx, key, func() (bool, error) { return false, ctx.Err() })
+	return b.wait(ctx, key, "", func() (core.Version, error) { return "", ctx.Err() })
 }
 
 // It may hang up at any step: nothing is refreshed, and no lease is kept.
@@ -510,7 +510,7 @@ func TestAWaiterWokenByTheLeaserGoesOnWhenOthersAreQuicker(t *testing.T) {
 			func() { hold(20*time.Second, func() { save(t, b, "fresh") }) },
 		}
 		b = core.WithLeaser(alone{backend: storing}, watched{leasing, func(ctx context.Context, key string, _ core.Version) error {
-			err := leasing.leases.Wait(ctx, key, func() (bool, error) { return false, nil })
+			err := leasing.wait(ctx, key, "", func() (core.Version, error) { return "", nil })
 			if err == nil && len(quicker) > 0 {
 				quicker[0]()
 				quicker = quicker[1:]
@@ -548,9 +548,11 @@ func TestWaitersAreWokenByTheLeaser(t *testing.T) {
 					save(t, leasing, "another's")
 				}
 				b := core.WithLeaser(alone{backend: storing}, watched{leasing, func(ctx context.Context, key string, seen core.Version) error {
-					return leasing.leases.Wait(ctx, key, func() (bool, error) {
-						found, err := leasing.Check(ctx, key)
-						return found != (seen != core.Absent), err
+					return leasing.wait(ctx, key, seen, func() (core.Version, error) {
+						if found, err := leasing.Check(ctx, key); found == (seen != core.Absent) || err != nil {
+							return seen, err
+						}
+						return "another", nil
 					})
 				}})
 				seen := save(t, b, "stale")
@@ -577,46 +579,4 @@ func TestWaitersAreWokenByTheLeaser(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestLocalLeasesAreExclusiveAndExpire(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx := context.Background()
-		var l core.LocalLeases
-		first, err := l.Acquire(ctx, "k", time.Minute)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := l.Acquire(ctx, "k", time.Minute); !errors.Is(err, core.ErrLeaseHeld) {
-			t.Errorf("a held lease was granted: %v", err)
-		}
-		time.Sleep(50 * time.Second)
-		if err := first.Renew(ctx, time.Minute); err != nil {
-			t.Error(err)
-		}
-		time.Sleep(50 * time.Second)
-		if _, err := l.Acquire(ctx, "k", time.Minute); !errors.Is(err, core.ErrLeaseHeld) {
-			t.Errorf("a renewed lease was granted: %v", err)
-		}
-		time.Sleep(10 * time.Second)
-		second, err := l.Acquire(ctx, "k", time.Minute)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := first.Renew(ctx, time.Minute); !errors.Is(err, core.ErrLeaseLost) {
-			t.Errorf("an expired lease was renewed: %v", err)
-		}
-		if err := first.Release(ctx); !errors.Is(err, core.ErrLeaseLost) {
-			t.Errorf("an expired lease was released: %v", err)
-		}
-		if _, err := l.Acquire(ctx, "k", time.Minute); !errors.Is(err, core.ErrLeaseHeld) {
-			t.Error("a successor's lease was freed")
-		}
-		if err := second.Release(ctx); err != nil {
-			t.Error(err)
-		}
-		if err := l.Wait(ctx, "k", func() (bool, error) { return false, nil }); err != nil {
-			t.Errorf("a wait for a free lease: %v", err)
-		}
-	})
 }

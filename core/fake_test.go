@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	backendpkg "github.com/graphtoken/graphtoken/core/backend"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
@@ -18,7 +19,7 @@ type store struct {
 	mu      sync.Mutex
 	records map[string]core.Record
 	counter int
-	leases  core.LocalLeases
+	leases  backendpkg.LocalLeases
 }
 
 // backend is one handle on a store, with a coordinated refresh, a count of
@@ -126,6 +127,11 @@ func (b *backend) Delete(ctx context.Context, key string) error {
 
 func (b *backend) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
 	return core.Coordinate(ctx, b, b, key, req)
+}
+
+// wait is a Watcher's Wait, for the version that version returns.
+func (s *store) wait(ctx context.Context, key string, seen core.Version, version func() (core.Version, error)) error {
+	return backendpkg.Wait(ctx, backendpkg.Origin("fake").Op("wait", key), seen, s.leases.Watch(key, version))
 }
 
 func (b *backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {

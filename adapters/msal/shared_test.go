@@ -14,6 +14,7 @@ import (
 	"github.com/graphtoken/graphtoken/adapters/msal"
 	"github.com/graphtoken/graphtoken/backends/memory"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 	"github.com/graphtoken/graphtoken/internal/testkit/entra"
 )
@@ -129,7 +130,7 @@ func TestAProcessThatOversleptItsLeaseAsksAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const ttl = 10 * time.Second
 		slept, sent := false, 0
-		backend := core.WithLeaser(newMemory(t), frozen{new(core.LocalLeases)})
+		backend := core.WithLeaser(newMemory(t), frozen{new(backend.LocalLeases)})
 		store := core.NewStore(backend, core.WithLeaseTTL(ttl))
 		provider := roundTrip(func(req *http.Request) (*http.Response, error) {
 			text := `{"token_endpoint":"https://idp.example.com/t/token","authorization_endpoint":"https://idp.example.com/t/authorize","issuer":"https://idp.example.com/t"}`

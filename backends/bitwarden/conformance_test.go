@@ -9,6 +9,7 @@ import (
 	"github.com/graphtoken/graphtoken/backends/bitwarden"
 	"github.com/graphtoken/graphtoken/conformance"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 	"github.com/graphtoken/graphtoken/internal/testkit/bitwardentest"
 	"github.com/graphtoken/graphtoken/internal/testkit/lateanswer"
 )
@@ -78,7 +79,7 @@ func (s store) Open(t conformance.T) core.TokenBackend {
 
 // gated is a leaser elsewhere whose answers pass a gate.
 type gated struct {
-	*core.LocalLeases
+	*backend.LocalLeases
 	*lateanswer.Gate
 }
 
@@ -93,7 +94,7 @@ func (g gated) Acquire(ctx context.Context, key string, ttl time.Duration) (core
 // Bitwarden has no leases: they are another store's.
 func TestACallerWhoLeavesLeavesNoLease(t *testing.T) {
 	b := newStore(t, "").Open(t)
-	elsewhere := gated{new(core.LocalLeases), lateanswer.NewGate()}
+	elsewhere := gated{new(backend.LocalLeases), lateanswer.NewGate()}
 	held, ok := core.As[core.Leaser](core.WithLeaser(b, elsewhere))
 	if !ok {
 		t.Fatal("a backend with leases elsewhere has none")

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -63,6 +64,49 @@ func TestAForgottenLeaseIsLostToItsHolder(t *testing.T) {
 		}
 		if err := kept.Release(t.Context()); err != nil {
 			t.Errorf("Release of a renewed lease: %v", err)
+		}
+	})
+}
+
+func TestLocalLeasesAreExclusiveAndExpire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		var l LocalLeases
+		first, err := l.Acquire(ctx, "k", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Acquire(ctx, "k", time.Minute); !errors.Is(err, core.ErrLeaseHeld) {
+			t.Errorf("a held lease was granted: %v", err)
+		}
+		time.Sleep(50 * time.Second)
+		if err := first.Renew(ctx, time.Minute); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(50 * time.Second)
+		if _, err := l.Acquire(ctx, "k", time.Minute); !errors.Is(err, core.ErrLeaseHeld) {
+			t.Errorf("a renewed lease was granted: %v", err)
+		}
+		time.Sleep(10 * time.Second)
+		second, err := l.Acquire(ctx, "k", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := first.Renew(ctx, time.Minute); !errors.Is(err, core.ErrLeaseLost) {
+			t.Errorf("an expired lease was renewed: %v", err)
+		}
+		if err := first.Release(ctx); !errors.Is(err, core.ErrLeaseLost) {
+			t.Errorf("an expired lease was released: %v", err)
+		}
+		if _, err := l.Acquire(ctx, "k", time.Minute); !errors.Is(err, core.ErrLeaseHeld) {
+			t.Error("a successor's lease was freed")
+		}
+		if err := second.Release(ctx); err != nil {
+			t.Error(err)
+		}
+		version := func() (core.Version, error) { return "1", nil }
+		if err := Wait(ctx, Origin("there").Op("wait", "k"), "1", l.Watch("k", version)); err != nil {
+			t.Errorf("a wait for a free lease: %v", err)
 		}
 	})
 }
