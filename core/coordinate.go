@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core/internal/jitter"
+	"github.com/graphtoken/graphtoken/core/internal/sleep"
 )
 
 // Coordinate is the algorithm of every coordinated ShouldRefresh. It takes the key's
@@ -226,13 +227,13 @@ func (w *waiter) rest(ctx context.Context) error {
 	w.pause = w.pause * 8 / 5
 	if w.watcher == nil {
 		w.pause = min(w.pause, lastPause)
-		return sleep(ctx, pause)
+		return sleep.For(ctx, pause)
 	}
 	w.pause = min(w.pause, lastWatchBound)
 	if w.idle {
 		// Woken, and nothing had changed: another waiter was quicker to the
 		// lease. Many of them must not spin.
-		if err := sleep(ctx, jitter.Around(firstPause)); err != nil {
+		if err := sleep.For(ctx, jitter.Around(firstPause)); err != nil {
 			return err
 		}
 	}
@@ -247,16 +248,4 @@ func (w *waiter) rest(ctx context.Context) error {
 		w.wakes++
 	}
 	return ctx.Err()
-}
-
-// sleep waits for d, or returns ctx's error.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/graphtoken/graphtoken/core/internal/sleep"
 )
 
 // holding is a lease that this process holds, from hold to release.
@@ -76,7 +78,7 @@ func (h *holding) keepRenewed(ctx context.Context, total time.Duration) (stop fu
 	go func() {
 		defer close(done)
 		usual := max(h.ttl/3, shortestPause)
-		for pause := usual; sleep(ctx, pause) == nil; {
+		for pause := usual; sleep.For(ctx, pause) == nil; {
 			switch err := h.renew(ctx); {
 			case err == nil:
 				pause = usual

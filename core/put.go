@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 
+	"github.com/graphtoken/graphtoken/core/internal/sleep"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
@@ -54,7 +55,7 @@ func (s *Store) readPatiently(ctx context.Context, key string) (contents, error)
 		if err == nil {
 			return c, nil
 		}
-		if pause > lastSavePause || isPermanent(err) || sleep(ctx, pause) != nil {
+		if pause > lastSavePause || isPermanent(err) || sleep.For(ctx, pause) != nil {
 			return s.unread(key), err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core/internal/jitter"
+	"github.com/graphtoken/graphtoken/core/internal/sleep"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
@@ -292,7 +293,7 @@ func pauseAfterConflict(ctx context.Context, attempt int, conflict error) error 
 	if attempt >= maxConflicts {
 		return conflict
 	}
-	return sleep(ctx, jitter.Around(time.Millisecond<<min(attempt, 6)))
+	return sleep.For(ctx, jitter.Around(time.Millisecond<<min(attempt, 6)))
 }
 
 func (s *Store) fail(op, key string, err error) error {

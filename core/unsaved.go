@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/graphtoken/graphtoken/core/internal/sleep"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
@@ -254,7 +255,7 @@ func (s *Store) saveObtained(ctx context.Context, key string, from contents, min
 		if err == nil {
 			return saved, nil
 		}
-		if pause > lastSavePause || isPermanent(err) || sleep(ctx, pause) != nil {
+		if pause > lastSavePause || isPermanent(err) || sleep.For(ctx, pause) != nil {
 			return s.keepUnsaved(ctx, key, from, mine, err)
 		}
 	}

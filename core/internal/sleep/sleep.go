@@ -1,5 +1,5 @@
-// Package pause waits for a time to pass.
-package pause
+// Package sleep waits for a time to pass.
+package sleep
 
 import (
 	"context"
