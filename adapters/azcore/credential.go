@@ -110,7 +110,7 @@ func (c *Credential) GetToken(ctx context.Context, o policy.TokenRequestOptions)
 		return azcore.AccessToken{}, c.explain(ctx, o, err)
 	}
 	if o.TenantID != "" && c.options.Choose == nil && !isOfTenant(token, o.TenantID) {
-		return azcore.AccessToken{}, failed(fmt.Errorf("the request is for tenant %s, and the token is of %s; set Options.Choose to serve several tenants",
+		return azcore.AccessToken{}, failed(fmt.Errorf("the request is for tenant %s, and the token belongs to %s; set Options.Choose to serve several tenants",
 			core.Printable(o.TenantID), core.Printable(token.Realm)))
 	}
 	return azcore.AccessToken{Token: token.Secret.Reveal(), ExpiresOn: token.ExpiresOn.UTC(), RefreshOn: token.RefreshOn.UTC()}, nil

@@ -46,7 +46,7 @@ const unknownID = "azcore-credential"
 func Refresh(c azcore.TokenCredential) core.RefreshFunc {
 	return func(ctx context.Context, cache *tokencache.Cache, r core.Refresh) error {
 		if c == nil {
-			return errors.New("azcore: refresh: there is no credential")
+			return errors.New("azcore: refresh: the credential is nil")
 		}
 		q := r.Query
 		scopes, err := scopesOf(cache, q)
@@ -78,7 +78,7 @@ func scopesOf(cache *tokencache.Cache, q tokencache.Query) ([]string, error) {
 		scopes = tokencache.SplitScopes(last.Scopes...)
 	}
 	if len(scopes) == 0 {
-		return nil, errors.New("azcore: refresh: no scopes are named, and no token is there to take them from")
+		return nil, errors.New("azcore: refresh: the query has no scopes, and the record has no token whose scopes could be used")
 	}
 	return scopes, nil
 }
@@ -86,7 +86,7 @@ func scopesOf(cache *tokencache.Cache, q tokencache.Query) ([]string, error) {
 // file puts a credential's token into the cache, so that the query finds it.
 func file(cache *tokencache.Cache, q tokencache.Query, token azcore.AccessToken, scopes []string, sent time.Time) error {
 	if !token.ExpiresOn.IsZero() && !token.ExpiresOn.After(sent) {
-		return fmt.Errorf("azcore: refresh: the credential gave a token that expired at %s", token.ExpiresOn.UTC().Format(time.RFC3339))
+		return fmt.Errorf("azcore: refresh: the credential returned a token that expired at %s", token.ExpiresOn.UTC().Format(time.RFC3339))
 	}
 	of := ownerOf(token.Token)
 	if err := of.check(q); err != nil {
@@ -123,11 +123,11 @@ func (o owner) check(q tokencache.Query) error {
 	differ := func(want, have string) bool { return want != "" && have != "" && !strings.EqualFold(want, have) }
 	switch {
 	case differ(q.ClientID, o.clientID):
-		return fmt.Errorf("azcore: refresh: the tokens wanted are client %s's, the credential is %s", core.Printable(q.ClientID), core.Printable(o.clientID))
+		return fmt.Errorf("azcore: refresh: the query asks for tokens of client %s, and the credential belongs to client %s", core.Printable(q.ClientID), core.Printable(o.clientID))
 	case isID(q.Tenant) && differ(q.Tenant, o.tenantID):
-		return fmt.Errorf("azcore: refresh: the tokens wanted are of tenant %s, the credential's is of %s", core.Printable(q.Tenant), core.Printable(o.tenantID))
+		return fmt.Errorf("azcore: refresh: the query asks for tokens of tenant %s, and the credential's token belongs to %s", core.Printable(q.Tenant), core.Printable(o.tenantID))
 	case q.App && o.delegated:
-		return errors.New("azcore: refresh: an application's token is wanted, and the credential's is a user's")
+		return errors.New("azcore: refresh: the query asks for an application's token, and the credential's token belongs to a user")
 	case q.App:
 		return nil
 	case differ(q.HomeAccountID, o.homeAccountID()):

@@ -249,7 +249,7 @@ func (x *exchange) call(op string, talk func() error) (*answer, error) {
 		return x.answer, nil
 	}
 	if err == nil {
-		err = errors.New("the provider gave no tokens")
+		err = errors.New("the provider issued no tokens")
 	}
 	return nil, x.explain(op, err)
 }

@@ -70,7 +70,7 @@ func (c *Client) beginDeviceCode(ctx context.Context, x *exchange, r DeviceReque
 		return DeviceCode{}, err
 	}
 	if p.device == "" {
-		return DeviceCode{}, fmt.Errorf("%s has no device codes", c.authority.host)
+		return DeviceCode{}, fmt.Errorf("%s doesn't support device codes", c.authority.host)
 	}
 	form := url.Values{"client_id": {c.id}, "scope": {strings.Join(append(Scopes(r.Scopes...), reservedScopes...), " ")}}
 	if r.Claims != "" {
@@ -103,7 +103,7 @@ func (c *Client) beginDeviceCode(ctx context.Context, x *exchange, r DeviceReque
 		d.VerificationURL = core.Printable(told.VerificationURL)
 	}
 	if at, err := url.Parse(d.VerificationURL); err != nil || at.Scheme != "https" || at.Host == "" {
-		return DeviceCode{}, providerFault(errors.New("the page to enter the device code at is no https address"))
+		return DeviceCode{}, providerFault(errors.New("the address of the page for the device code is not https"))
 	}
 	if !d.Expires.After(sent) {
 		d.Expires = sent.Add(15 * time.Minute) // Microsoft's
@@ -120,7 +120,7 @@ func (c *Client) beginDeviceCode(ctx context.Context, x *exchange, r DeviceReque
 // until the code expires (RFC 8628 section 3.5).
 func (c *Client) RedeemDeviceCode(ctx context.Context, d DeviceCode) (tokencache.TokenResponse, error) {
 	if d.code == nil {
-		return tokencache.TokenResponse{}, errors.New("msal: device code: the zero DeviceCode is none")
+		return tokencache.TokenResponse{}, errors.New("msal: device code: the DeviceCode is empty: use the one that BeginDeviceCode returned")
 	}
 	scopes := orIdentity(Scopes(d.request.Scopes...))
 	authority, realm := c.authority.at(d.request.Tenant)
@@ -153,7 +153,7 @@ func (c *Client) pollDevice(ctx context.Context, x *exchange, authority string, 
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return nil, fmt.Errorf("nobody has entered the code yet: %w", ctx.Err())
+			return nil, fmt.Errorf("the user hasn't entered the code yet: %w", ctx.Err())
 		}
 		err := x.pollOnce(ctx, p.token, form)
 		if x.answer != nil {

@@ -28,7 +28,7 @@ func (a *answer) account() (string, error) {
 	}
 	claims, err := readClaims(a.IDToken)
 	if err == nil && claims.text("sub") == "" {
-		err = errors.New("the answer doesn't say whose tokens these are")
+		err = errors.New("the answer doesn't name the owner of the tokens")
 	}
 	return claims.text("sub"), err
 }

@@ -54,7 +54,7 @@ func (c *Client) Refresh(ctx context.Context, cache *tokencache.Cache, r core.Re
 		}
 	}
 	if len(scopes) == 0 {
-		return errors.New("msal: refresh: no scopes are named, and no token is there to take them from")
+		return errors.New("msal: refresh: the query has no scopes, and the record has no token whose scopes could be used")
 	}
 	address, realm := c.authority.at(cmp.Or(q.Tenant, account.Realm))
 	document, err := c.documentOf(token)
@@ -89,10 +89,10 @@ func (c *Client) Refresh(ctx context.Context, cache *tokencache.Cache, r core.Re
 // it means others than this client's.
 func (c *Client) ownQuery(q tokencache.Query) (tokencache.Query, error) {
 	if q.ClientID != "" && !strings.EqualFold(q.ClientID, c.id) {
-		return q, fmt.Errorf("the tokens wanted are client %s's, this is client %s", core.Printable(q.ClientID), c.id)
+		return q, fmt.Errorf("the query asks for tokens of client %s, and this is client %s", core.Printable(q.ClientID), c.id)
 	}
 	if q.Environment != "" && !sameProvider(q.Environment, c.authority.host) {
-		return q, fmt.Errorf("the tokens wanted are of %s, this client asks %s", core.Printable(q.Environment), c.authority.host)
+		return q, fmt.Errorf("the query asks for tokens of %s, and this client asks %s", core.Printable(q.Environment), c.authority.host)
 	}
 	q.ClientID, q.Environment = c.id, c.authority.host
 	return q, nil
@@ -150,7 +150,7 @@ func (c *Client) appToken(ctx context.Context, r AppRequest, leaseHeld func() bo
 	}
 	scopes := tokencache.SplitScopes(r.Scopes...)
 	if len(scopes) == 0 {
-		return tokencache.TokenResponse{}, errors.New("msal: client credentials: no scopes are named")
+		return tokencache.TokenResponse{}, errors.New("msal: client credentials: the request has no scopes")
 	}
 	address, realm := c.authority.at(r.Tenant)
 	x := c.exchange(emptyDocument)

@@ -54,7 +54,7 @@ var _ core.RefreshFunc = (*Client)(nil).Refresh
 // that out once.
 func New(store *core.Store, key string, cfg *oauth2.Config) (*Client, error) {
 	if store == nil {
-		return nil, errors.New("oauth2: there is no store")
+		return nil, errors.New("oauth2: the store is nil")
 	}
 	if err := core.ValidateKey(key); err != nil {
 		return nil, fmt.Errorf("oauth2: %w", err)
@@ -64,10 +64,10 @@ func New(store *core.Store, key string, cfg *oauth2.Config) (*Client, error) {
 	}
 	endpoint, err := url.Parse(cfg.Endpoint.TokenURL)
 	if err != nil || endpoint.Host == "" {
-		return nil, errors.New("oauth2: the config's token URL is no URL") // and is not quoted: a password may be in it
+		return nil, errors.New("oauth2: the config's token URL is malformed") // and is not quoted: a password may be in it
 	}
 	if endpoint.Scheme != "https" && (endpoint.Scheme != "http" || !isLoopback(endpoint.Hostname())) {
-		return nil, fmt.Errorf("oauth2: the token URL of %s is not https, and refresh tokens are sent there", core.Printable(endpoint.Host))
+		return nil, fmt.Errorf("oauth2: the token URL of %s must be https, because refresh tokens are sent there", core.Printable(endpoint.Host))
 	}
 	return &Client{
 		store: store, key: key,
@@ -98,7 +98,7 @@ func (c *Client) Query() tokencache.Query { return c.query }
 // as soon as it can.
 func (c *Client) Put(ctx context.Context, t *oauth2.Token) error {
 	if t == nil || t.AccessToken == "" {
-		return errors.New("oauth2: put: there is no access token")
+		return errors.New("oauth2: put: the token has no access token")
 	}
 	r := c.response(t, time.Now(), "authorization_code", extra{})
 	if t.RefreshToken == "" && r.IDToken != "" {

@@ -64,7 +64,7 @@ func (c *Client) check(q tokencache.Query) error {
 	differ := func(want, have string) bool { return want != "" && !strings.EqualFold(want, have) }
 	if q.App || q.Username != "" || len(q.Scopes) > 0 || differ(q.Tenant, realm) || differ(q.ClientID, c.query.ClientID) ||
 		differ(q.HomeAccountID, c.query.HomeAccountID) || differ(q.Environment, c.query.Environment) {
-		return errors.New("oauth2: refresh: the query is for other tokens than the client has; use Client.Query")
+		return errors.New("oauth2: refresh: the query doesn't fit the client's tokens; use Client.Query")
 	}
 	return nil
 }
