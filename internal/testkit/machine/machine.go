@@ -1,0 +1,183 @@
+// Package machine runs a program where every https address leads to the imitation
+// of Entra and Graph (package entra), so that the program is the one that users
+// run: it has no switch for tests.
+//
+//	func TestMain(m *testing.M) {
+//		machine.Become(main)
+//		os.Exit(m.Run())
+//	}
+//
+//	p := machine.Start(t, idp, "-client-id", entra.PublicClient)
+//	redirect, err := idp.SignIn(p.Await("https://"))
+//	…
+//	p.Type(redirect + "\n")
+//	p.Await("Hello")
+//	p.Finish()
+//
+// A program trusts the imitation's certificates by SSL_CERT_FILE, which Go reads on
+// Linux alone. Elsewhere Start skips the test, loudly (see package peer).
+package machine
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/graphtoken/graphtoken/internal/testkit"
+	"github.com/graphtoken/graphtoken/internal/testkit/entra"
+	"github.com/graphtoken/graphtoken/internal/testkit/peer"
+)
+
+// variable makes a test's own binary the program.
+const variable = "GRAPHTOKEN_TEST_IS_THE_PROGRAM"
+
+// Become makes this process the program whose main function it is given, if Start
+// started it, and then ends it. Otherwise it returns at once.
+func Become(main func()) {
+	if os.Getenv(variable) == "" {
+		return
+	}
+	main()
+	os.Exit(0)
+}
+
+// Program is a process under way.
+type Program struct {
+	t       testing.TB
+	process *testkit.Process
+	stdin   io.WriteCloser
+	read    int // of the output
+}
+
+// Start runs this test's binary as the program, with the test's environment. The
+// program ends with the test at the latest.
+func Start(t testing.TB, idp *entra.Server, args ...string) *Program {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		peer.Missing(t, "linux", "a program trusts the imitation's certificates by SSL_CERT_FILE on Linux alone")
+	}
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), append(Environment(t, idp), variable+"=yes")...)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Program{t: t, process: testkit.Start(t, cmd, syscall.SIGKILL), stdin: stdin}
+}
+
+// Await returns the next line of what the program writes, to either output, that
+// contains text.
+func (p *Program) Await(text string) string {
+	p.t.Helper()
+	var found string
+	err := testkit.Poll(p.t.Context(), func() error {
+		ended := p.process.Ended() // asked first: what is written before the end is read below
+		for {
+			line, _, whole := strings.Cut(p.process.Log()[p.read:], "\n")
+			switch {
+			case whole && strings.Contains(line, text):
+				p.read += len(line) + 1
+				found = line
+				return nil
+			case whole:
+				p.read += len(line) + 1
+			case ended:
+				return nil
+			default:
+				return io.ErrNoProgress
+			}
+		}
+	})
+	if err != nil || found == "" {
+		p.t.Fatalf("the program shows no line that has %q in it:\n%s", text, p.process.Log())
+	}
+	return found
+}
+
+// Log returns what the program has written so far, to either output.
+func (p *Program) Log() string { return p.process.Log() }
+
+// Type writes to the program's standard input.
+func (p *Program) Type(text string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p.stdin, text); err != nil {
+		p.t.Fatalf("the program's input: %v\n%s", err, p.process.Log())
+	}
+}
+
+// Signal sends the program a signal.
+func (p *Program) Signal(s os.Signal) { p.process.Signal(p.t, s) }
+
+// Finish waits for the program to end without a failure, and returns what it has
+// written that Await has not passed.
+func (p *Program) Finish() string {
+	p.t.Helper()
+	deadline := time.AfterFunc(testkit.Patience, func() { p.process.Signal(p.t, syscall.SIGKILL) })
+	defer deadline.Stop()
+	_ = p.stdin.Close() // the program may have left already
+	if code := p.process.ExitCode(); code != 0 {
+		p.t.Fatalf("the program ended with %d:\n%s", code, p.process.Log())
+	}
+	return p.process.Log()[p.read:]
+}
+
+// Environment makes a program's https addresses lead to idp, which it then trusts.
+// Addresses of the machine itself stay what they are.
+func Environment(t testing.TB, idp *entra.Server) []string {
+	t.Helper()
+	directory := t.TempDir()
+	ca := filepath.Join(directory, "ca.pem")
+	if err := idp.WriteCA(ca); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"HTTPS_PROXY=" + Proxy(t, idp), "NO_PROXY=", "SSL_CERT_FILE=" + ca, "SSL_CERT_DIR=" + directory}
+}
+
+// Proxy returns the address of an HTTP proxy that connects to idp whatever it is
+// asked for.
+func Proxy(t testing.TB, idp *entra.Server) string {
+	t.Helper()
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect {
+			http.Error(w, "only https goes through here", http.StatusMethodNotAllowed)
+			return
+		}
+		var d net.Dialer
+		server, err := d.DialContext(r.Context(), "tcp", idp.Addr())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		client, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			_ = server.Close()
+			return
+		}
+		join(client, server)
+	}))
+	t.Cleanup(proxy.Close)
+	return proxy.URL
+}
+
+// join passes on what either side says until one of them leaves.
+func join(client, server net.Conn) {
+	leave := func() { _, _ = client.Close(), server.Close() }
+	defer leave()
+	if _, err := io.WriteString(client, "HTTP/1.1 200 OK\r\n\r\n"); err != nil {
+		return
+	}
+	go func() {
+		defer leave()
+		_, _ = io.Copy(server, client) // either side may leave at any time
+	}()
+	_, _ = io.Copy(client, server)
+}
