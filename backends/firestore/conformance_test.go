@@ -26,13 +26,13 @@ func TestConformance(t *testing.T) {
 		server := firestoretest.Double(t)
 		conform(t, func(t conformance.T) conformance.Env { return advanced{newStore(t, dialed(server), "tokens"), server} })
 	})
-	t.Run("double, five minutes ahead, whole documents", func(t *testing.T) {
+	t.Run("double, five minutes ahead, whole documents, native names", func(t *testing.T) {
 		t.Parallel()
 		server := firestoretest.Double(t)
 		server.Advance(5 * time.Minute)
 		conform(t, func(t conformance.T) conformance.Env {
 			s := newStore(t, dialed(server), "tokens")
-			s.options.DeleteDocuments = true
+			s.options.DeleteDocuments, s.options.NativeNames = true, true
 			return advanced{s, server}
 		})
 	})

@@ -58,6 +58,13 @@ type Options struct {
 	// that end with "_revision" belong to another field.
 	Field string
 
+	// NativeNames makes a key the id of its document, whatever bytes it has, so that
+	// records can be used that another program has named, such as
+	// "token_ana@contoso.com". Only a key that can't be an id gets another name: one with
+	// a slash, ".", ".." or "__x__". Without NativeNames, bytes outside of [A-Za-z0-9._-]
+	// are escaped. All programs that share the records must agree on it.
+	NativeNames bool
+
 	// DeleteDocuments has Delete remove whole documents, whatever other fields
 	// they have, as python-o365 does. It is for collections that hold nothing but
 	// tokens. Without it Delete leaves the document, with a null in the field, for
@@ -122,7 +129,7 @@ func newBackend(client *firestore.Client, collection string, o Options) (*Backen
 		field:           field,
 		revision:        field + revisionSuffix,
 		deleteDocuments: o.DeleteDocuments,
-		naming:          namingAfter(o.Prefix),
+		naming:          newNaming(o),
 	}
 	b.wakes.Listen = b.listen
 	return b, nil
@@ -134,8 +141,9 @@ func (b *Backend) Place() any {
 	type place struct {
 		client                    *firestore.Client
 		collection, prefix, field string
+		native                    bool
 	}
-	return place{b.client, b.collection.Path, b.naming.Prefix, b.field}
+	return place{b.client, b.collection.Path, b.naming.Prefix, b.field, b.naming.Native != nil}
 }
 
 // origin names the backend in its errors.

@@ -13,9 +13,13 @@ import (
 // doesn't meet it.
 const leases = "graphtoken_leases"
 
-// namingAfter is how keys become ids of documents.
-func namingAfter(prefix string) backend.Naming {
-	return backend.Naming{Prefix: prefix, Escape: '%', Reserved: isReserved}
+// newNaming is how keys become ids of documents.
+func newNaming(o Options) backend.Naming {
+	n := backend.Naming{Prefix: o.Prefix, Escape: '%', Reserved: isReserved}
+	if o.NativeNames {
+		n.Native = func(name string) bool { return !strings.Contains(name, "/") }
+	}
+	return n
 }
 
 // isReserved reports names that Firestore keeps for itself; others are UTF-8
