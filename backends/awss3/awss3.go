@@ -47,6 +47,15 @@ type Options struct {
 	// rules out.
 	Prefix string
 
+	// NativeNames makes a key the name of its object, whatever bytes it has, so that
+	// records can be used that another program has named, such as
+	// "contoso/ana@contoso.com token.txt". Only a key that can't be a name everywhere gets
+	// another one: with control characters, or with "." or ".." between slashes. Without
+	// NativeNames, bytes outside of [A-Za-z0-9._-] are escaped. All programs that share
+	// the records must agree on it. Every object below Prefix is a record then: a Prefix
+	// that begins another's sees its records.
+	NativeNames bool
+
 	// ServerSideEncryption is the encryption of every object that is written,
 	// such as types.ServerSideEncryptionAwsKms. Empty means the bucket's own.
 	ServerSideEncryption types.ServerSideEncryption
@@ -104,7 +113,7 @@ func newBackend(client *s3.Client, bucket string, o Options) (*Backend, error) {
 	case o.KMSKeyID != "" && !strings.HasPrefix(string(o.ServerSideEncryption), "aws:kms"):
 		return nil, fmt.Errorf("a KMS key, and the encryption is %q", o.ServerSideEncryption)
 	}
-	return &Backend{client: client, bucket: bucket, o: o, records: named(o.Prefix), leases: named(o.Prefix + leases)}, nil
+	return &Backend{client: client, bucket: bucket, o: o, records: recordNames(o), leases: named(o.Prefix + leases)}, nil
 }
 
 // Place implements [core.Locator]: Backends are one place where they have the same
@@ -113,8 +122,9 @@ func (b *Backend) Place() any {
 	type place struct {
 		client         *s3.Client
 		bucket, prefix string
+		native         bool
 	}
-	return place{b.client, b.bucket, b.o.Prefix}
+	return place{b.client, b.bucket, b.o.Prefix, b.o.NativeNames}
 }
 
 // origin names the backend in its errors.

@@ -47,6 +47,13 @@ func conform(t *testing.T, at place) {
 	})
 }
 
+func TestConformanceWithNativeNames(t *testing.T) {
+	t.Parallel()
+	at := inProcess(t)
+	at.native = true
+	conform(t, at)
+}
+
 // advanced is a store whose clock goes when it is told.
 type advanced struct {
 	*store
@@ -107,7 +114,7 @@ type store struct {
 
 func (s *store) Open(t conformance.T) core.TokenBackend {
 	client := s.connect(through(&outage{&s.failing, cmp.Or(s.transport, http.DefaultTransport)}))
-	b, err := awss3.New(client, s.bucket, awss3.Options{Prefix: s.prefix})
+	b, err := awss3.New(client, s.bucket, awss3.Options{Prefix: s.prefix, NativeNames: s.native})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}

@@ -14,13 +14,13 @@ import (
 // What is saved or deleted meanwhile may be listed or not.
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	return backend.Keys(ctx, origin.StoreOp("keys"), func(yield func(string) bool) error {
-		pages := s3.NewListObjectsV2Paginator(b.client, &s3.ListObjectsV2Input{
-			Bucket: &b.bucket,
-			Prefix: &b.o.Prefix,
+		in := &s3.ListObjectsV2Input{Bucket: &b.bucket, Prefix: &b.o.Prefix}
+		if !b.o.NativeNames {
 			// No record's name has one: leases, and all that lies deeper, are left
 			// out by the store.
-			Delimiter: aws.String("/"),
-		})
+			in.Delimiter = aws.String("/")
+		}
+		pages := s3.NewListObjectsV2Paginator(b.client, in)
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
 			if err != nil {

@@ -1,6 +1,11 @@
 package awss3
 
-import "github.com/graphtoken/graphtoken/core/backend"
+import (
+	"strings"
+	"unicode"
+
+	"github.com/graphtoken/graphtoken/core/backend"
+)
 
 // named are the names of objects after a prefix. Of the characters that Amazon
 // calls safe in any name, "!" is the one that a key is least likely to have.
@@ -16,6 +21,29 @@ func named(prefix string) backend.Naming {
 		name = name[len(prefix):]
 		return name == "soap" || name == "." || name == ".."
 	}}
+}
+
+// recordNames are the names of records. With Options.NativeNames they may have slashes,
+// and so may be below what isn't a record.
+func recordNames(o Options) backend.Naming {
+	n := named(o.Prefix)
+	if !o.NativeNames {
+		return n
+	}
+	reserved := n.Reserved
+	n.Reserved = func(name string) bool {
+		rest := name[len(o.Prefix):]
+		return reserved(name) || strings.HasPrefix(rest, leases) || strings.HasPrefix(rest, probes)
+	}
+	n.Native = func(name string) bool {
+		for part := range strings.SplitSeq(name, "/") {
+			if part == "." || part == ".." || strings.ContainsFunc(part, unicode.IsControl) {
+				return false
+			}
+		}
+		return true
+	}
+	return n
 }
 
 const (

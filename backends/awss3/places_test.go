@@ -24,6 +24,7 @@ type place struct {
 	connect   func(more ...func(*s3.Options)) *s3.Client
 	transport http.RoundTripper // for many at one time; nil: http.DefaultTransport
 	double    *s3test.Double    // whose it is, or nil
+	native    bool              // its names are
 }
 
 // onAll are the tests that every store must pass, the real one too.
