@@ -47,13 +47,6 @@ func conform(t *testing.T, at place) {
 	})
 }
 
-func TestConformanceWithNativeNames(t *testing.T) {
-	t.Parallel()
-	at := inProcess(t)
-	at.native = true
-	conform(t, at)
-}
-
 // advanced is a store whose clock goes when it is told.
 type advanced struct {
 	*store

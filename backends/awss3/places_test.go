@@ -41,9 +41,13 @@ var onAll = []struct {
 func TestEveryStoreWithConditionsIsAPlaceForRecords(t *testing.T) {
 	t.Parallel() // and beside the other tests that are
 	for name, start := range map[string]func(testing.TB) place{
-		"in process": inProcess,
-		"versitygw":  onVersitygw,
-		"moto":       onMoto,
+		"in process, with native names": func(t testing.TB) place {
+			at := inProcess(t)
+			at.native = true
+			return at
+		},
+		"versitygw": onVersitygw,
+		"moto":      onMoto,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

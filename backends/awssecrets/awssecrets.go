@@ -47,6 +47,14 @@ type Options struct {
 	// can't be.
 	Prefix string
 
+	// NativeNames makes a key the name of its secret, so that records can be used that
+	// another program has named, such as "contoso/ana+test@contoso.com". Only a key that
+	// can't be a secret's name gets another one: with anything but letters, digits and
+	// /_+=.@-, or with "=leased" at its end. Without NativeNames, bytes outside of
+	// [A-Za-z0-9._-] are escaped. All programs that share the records must agree on it.
+	// Every secret that Prefix begins is a record then, but for leases.
+	NativeNames bool
+
 	// RecoveryDays is the number of days, 7 to 30, in which a deleted secret can be
 	// restored; the next Save of its key restores it. Zero deletes for good,
 	// as python-o365 does: nobody can use the refresh token of a user who
@@ -126,7 +134,7 @@ func newBackend(client *secretsmanager.Client, o Options) (*Backend, error) {
 	}
 	b := &Backend{
 		client:      client,
-		naming:      backend.Naming{Prefix: o.Prefix, Escape: '=', Limit: limit},
+		naming:      newNaming(o),
 		window:      o.RecoveryDays,
 		description: cmp.Or(o.Description, defaultDescription),
 	}
@@ -146,9 +154,10 @@ func (b *Backend) Place() any {
 	type place struct {
 		client  *secretsmanager.Client
 		prefix  string
+		native  bool
 		recover bool
 	}
-	return place{b.client, b.naming.Prefix, b.window > 0}
+	return place{b.client, b.naming.Prefix, b.naming.Native != nil, b.window > 0}
 }
 
 // origin names the backend in its errors.

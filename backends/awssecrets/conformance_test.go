@@ -30,9 +30,10 @@ var everything = conformance.Capabilities{
 	MaxSize:      65_536,
 }
 
-func TestConformanceOnTheDouble(t *testing.T) {
+// TestConformanceOnMoto is with escaped names.
+func TestConformanceWithNativeNamesOnTheDouble(t *testing.T) {
 	t.Parallel() // it waits for leases to expire
-	conform(t, awssecrets.Options{}, nil)
+	conform(t, awssecrets.Options{NativeNames: true}, nil)
 }
 
 func TestConformanceWithRecoveryDays(t *testing.T) {

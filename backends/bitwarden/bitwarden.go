@@ -54,6 +54,13 @@ type Options struct {
 	// who share a project. It has 250 bytes at most, and doesn't begin with
 	// white space, which the official SDK would cut off. Ids have no prefix.
 	Prefix string
+	// NativeNames makes a key that is no id the name of its secret, whatever bytes it has,
+	// so that records can be used that another program has named, such as "token
+	// ana@contoso.com". Only a key that begins or ends with white space, which clients cut
+	// off, gets another name. Without NativeNames, bytes outside of [A-Za-z0-9._-] are
+	// escaped. All programs that share the records must agree on it. Every secret that
+	// Prefix begins is a record then.
+	NativeNames bool
 }
 
 // Backend is a [core.TokenBackend] over Secrets Manager. Those who write through
@@ -105,7 +112,7 @@ func newBackend(secrets Secrets, o Options) (*Backend, error) {
 	return &Backend{
 		secrets: secrets,
 		options: o,
-		naming:  backend.Naming{Prefix: o.Prefix, Escape: '%', Limit: maxName},
+		naming:  newNaming(o),
 		places:  places{of: make(map[string]place)},
 		turns:   turns{taken: make(map[string]chan struct{})},
 	}, nil

@@ -37,6 +37,20 @@ func TestConformanceOfOneProcess(t *testing.T) {
 	})
 }
 
+func TestConformanceWithNativeNames(t *testing.T) {
+	conformance.Run(t, conformance.Harness{
+		New: func(t conformance.T) conformance.Env {
+			return nativeStore{store{bitwardentest.Records{Server: bitwardentest.Start(t, bitwardentest.Options{}), Prefix: "tokens of %é* "}}}
+		},
+		Want: claims,
+	})
+}
+
+// nativeStore is a store whose every secret is a record.
+type nativeStore struct{ store }
+
+func (s nativeStore) Open(t conformance.T) core.TokenBackend { return s.open(t, true) }
+
 type process struct {
 	store
 	backend core.TokenBackend
@@ -61,7 +75,9 @@ func newStore(t conformance.T, prefix string) store {
 	return s
 }
 
-func (s store) Open(t conformance.T) core.TokenBackend {
+func (s store) Open(t conformance.T) core.TokenBackend { return s.open(t, false) }
+
+func (s store) open(t conformance.T, nativeNames bool) core.TokenBackend {
 	transport := new(http.Transport)
 	t.Cleanup(transport.CloseIdleConnections)
 	secrets, err := bitwarden.Login(t.Context(), s.AccessToken(), bitwarden.LoginOptions{
@@ -70,7 +86,7 @@ func (s store) Open(t conformance.T) core.TokenBackend {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	b, err := bitwarden.New(secrets, bitwarden.Options{ProjectID: s.Project(), Prefix: s.Prefix})
+	b, err := bitwarden.New(secrets, bitwarden.Options{ProjectID: s.Project(), Prefix: s.Prefix, NativeNames: nativeNames})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}

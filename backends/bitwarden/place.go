@@ -61,6 +61,15 @@ func (p *places) forget(key, id string) {
 // Bitwarden uses is: two keys must not name one record.
 func isID(key string) bool { return isUUID(key) && strings.ToLower(key) == key }
 
+// newNaming is how keys become names of secrets.
+func newNaming(o Options) backend.Naming {
+	n := backend.Naming{Prefix: o.Prefix, Escape: '%', Limit: maxName}
+	if o.NativeNames {
+		n.Native = func(name string) bool { return strings.TrimSpace(name) == name }
+	}
+	return n
+}
+
 // name returns what the secret of a key is called.
 func (b *Backend) name(key string) string { return b.naming.Name(key) }
 

@@ -13,10 +13,9 @@ import (
 
 func TestConformance(t *testing.T) {
 	for name, o := range map[string]Options{
-		"file locks":    {},
-		"prefix":        {Prefix: "team."},
-		"no file locks": {NoFileLocks: true},
-		"native names":  {NativeNames: true},
+		"file locks":           {},
+		"prefix, native names": {Prefix: "team.", NativeNames: true},
+		"no file locks":        {NoFileLocks: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
