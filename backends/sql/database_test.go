@@ -94,12 +94,6 @@ func execute(t tb, db *gorm.DB, statement string) {
 
 func (d database) open(t tb, o Options) *Backend {
 	t.Helper()
-	b, _ := d.openWired(t, o)
-	return b
-}
-
-func (d database) openWired(t tb, o Options) (*Backend, *wire) {
-	t.Helper()
 	b, err := New(d.connect(t), o)
 	if err == nil {
 		err = b.Migrate(context.Background())
@@ -107,8 +101,15 @@ func (d database) openWired(t tb, o Options) (*Backend, *wire) {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
+	return b
+}
+
+// openWired has the statements go over a wire, where none is prepared.
+func (d database) openWired(t tb, o Options) (*Backend, *wire) {
+	t.Helper()
+	b := d.open(t, o)
 	w := &wire{ConnPool: b.pool, fails: new(atomic.Int64)}
-	b.pool = w
+	b.pool, b.prepared = w, nil
 	return b, w
 }
 
@@ -181,14 +182,19 @@ func TestConformance(t *testing.T) {
 	everyDatabase(t, func(t *testing.T, d database) { conform(t, d, Options{}) })
 }
 
+func TestConformanceOfPreparedStatements(t *testing.T) {
+	t.Parallel()
+	d := startSQLite(t)
+	run(t, func(t conformance.T) conformance.Env { return preparedEnv{newEnv(t, d, Options{})} })
+}
+
 func conform(t *testing.T, d database, o Options) {
+	run(t, func(t conformance.T) conformance.Env { return newEnv(t, d, o) })
+}
+
+func run(t *testing.T, open func(t conformance.T) conformance.Env) {
 	conformance.Run(t, conformance.Harness{
-		New: func(t conformance.T) conformance.Env {
-			e := &env{database: d, options: o, fails: new(atomic.Int64)}
-			e.options.Table = newTable()
-			e.db = d.connect(t)
-			return e
-		},
+		New: open,
 		// SQLite, compiled to Go and slowed by the race detector, takes its time.
 		Timeout: 3 * time.Minute,
 		Want: conformance.Capabilities{
@@ -204,6 +210,28 @@ type env struct {
 	db      *gorm.DB
 	fails   *atomic.Int64
 }
+
+func newEnv(t conformance.T, d database, o Options) *env {
+	e := &env{database: d, options: o, db: d.connect(t), fails: new(atomic.Int64)}
+	e.options.Table = newTable()
+	return e
+}
+
+// preparedEnv is an env whose statements don't go over a wire of the test's, which
+// would keep them from being prepared.
+type preparedEnv struct{ e *env }
+
+func (p preparedEnv) Open(t conformance.T) core.TokenBackend {
+	b := p.e.open(t, p.e.options)
+	if b.prepared == nil {
+		t.Fatalf("nothing is prepared")
+	}
+	return b
+}
+
+func (p preparedEnv) Advance(d time.Duration) error  { return p.e.Advance(d) }
+func (p preparedEnv) Raw(key string) ([]byte, error) { return p.e.Raw(key) }
+func (p preparedEnv) Corrupt(key string) error       { return p.e.Corrupt(key) }
 
 func (e *env) Open(t conformance.T) core.TokenBackend {
 	b, w := e.openWired(t, e.options)

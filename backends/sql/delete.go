@@ -1,25 +1,26 @@
 package sql
 
-import "context"
+import (
+	"context"
+
+	"github.com/graphtoken/graphtoken/core/backend"
+)
 
 // Check implements [core.TokenBackend], with one statement. An empty record is
 // one, too.
 func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
-	if err := origin.Admit(ctx, "check", key); err != nil {
-		return false, err
-	}
-	var one int
-	found, err := b.first(ctx, b.args(key), b.sql.check, &one)
-	return found, origin.Fail("check", key, err)
+	return backend.DoValue(ctx, b.op("check", key), func() (bool, error) {
+		var one int
+		return b.first(ctx, b.args(key), b.sql.check, &one)
+	})
 }
 
 // Delete implements [core.TokenBackend]. The row is gone when it returns, with
 // one statement, unless somebody holds the lease: then the record is gone, and
 // the row goes with the lease.
 func (b *Backend) Delete(ctx context.Context, key string) error {
-	if err := origin.Admit(ctx, "delete", key); err != nil {
+	return backend.Do(ctx, b.op("delete", key), func() error {
+		_, err := b.change(ctx, b.args(key), b.sql.remove...)
 		return err
-	}
-	_, err := b.change(ctx, b.args(key), b.sql.remove...)
-	return origin.Fail("delete", key, err)
+	})
 }

@@ -18,6 +18,7 @@ type dialect struct {
 	saved    string // the same for a save
 	numbered bool   // placeholders are $1, $2, and so on, and not ?
 	notifies bool   // it has NOTIFY
+	embedded bool   // it runs in this process, where one at a time can write; others would sleep
 
 	// Whether somebody holds the lease, asked before it is tried. Only SQLite
 	// needs it, where an attempt takes the lock on the whole file: those who
@@ -37,7 +38,8 @@ type dialect struct {
 // dialects by gorm's names for them.
 var dialects = map[string]dialect{
 	"sqlite": {
-		ddl: "ddl/sqlite.sql",
+		ddl:      "ddl/sqlite.sql",
+		embedded: true,
 		now: `CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)`,
 		// SQLite's clock is that of the process it is part of. It takes long to
 		// ask for it, and a lease needs the time after the wait for the file's
@@ -146,7 +148,8 @@ type statements struct {
 	// part is for a record that came between the two before.
 	release []statement
 
-	look, keys, ping statement
+	look       []statement // at more and more records
+	keys, ping statement
 }
 
 // statements are those for a table. With notify, what waiters wait for is also
@@ -193,9 +196,12 @@ func (d dialect) statements(table string, notify bool) statements {
 			`DELETE FROM {table}`+mine+` AND data IS NULL`,
 			`UPDATE {table} SET lease_owner = '', lease_until = 0`+mine),
 
-		look: one(`SELECT data IS NOT NULL, version, lease_until - {now} FROM {table} WHERE record_key = @key`),
 		keys: one(`SELECT record_key FROM {table} WHERE record_key > @after AND data IS NOT NULL ORDER BY record_key LIMIT 500`),
 		ping: one(`SELECT record_key, data, version, modified, lease_owner, lease_until FROM {table} WHERE 1 = 0`),
+	}
+	for _, records := range []int{1, 8, 64} {
+		s.look = append(s.look, one(`SELECT record_key, data IS NOT NULL, version, lease_until - {now} FROM {table}
+			WHERE record_key IN (@key`+strings.Repeat(", @key", records-1)+`)`))
 	}
 	if d.held != "" {
 		held := one(d.held)

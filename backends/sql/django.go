@@ -105,14 +105,12 @@ func (d *Django) Place() any {
 	return place{d.leases.pool, d.table}
 }
 
-// djangoOrigin is origin, as package backend takes it.
-const djangoOrigin = backend.Origin(origin)
-
 func (d *Django) op(name, key string) backend.Op {
-	return d.checked(djangoOrigin.Op(name, key))
+	return d.checked(origin.Op(name, key))
 }
 
 func (d *Django) checked(op backend.Op) backend.Op {
+	op.Classify = classify
 	op.CheckKey = func(key string) error {
 		if key != d.table {
 			return fmt.Errorf("%w: the table holds one record, whose key is %q", core.ErrInvalidKey, d.table)
@@ -128,7 +126,7 @@ func (d *Django) Load(ctx context.Context, key string) (core.Record, error) {
 }
 
 func (d *Django) load(ctx context.Context) (core.Record, error) {
-	done, err := turn(ctx, d.leases.turns)
+	done, err := d.leases.turn(ctx)
 	if err != nil {
 		return core.Record{}, err
 	}
@@ -173,12 +171,12 @@ func (d *Django) Acquire(ctx context.Context, key string, ttl time.Duration) (co
 // ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] over the
 // leases of Acquire.
 func (d *Django) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
-	return djangoOrigin.Coordinate(ctx, d, d.leases, key, req)
+	return origin.Coordinate(ctx, d, d.leases, key, req)
 }
 
 // Keys implements [core.Lister]: there is one key, if there is a row.
 func (d *Django) Keys(ctx context.Context) iter.Seq2[string, error] {
-	return backend.Keys(ctx, djangoOrigin.StoreOp("keys"), func(yield func(string) bool) error {
+	return backend.Keys(ctx, origin.StoreOp("keys"), func(yield func(string) bool) error {
 		there, err := d.Check(ctx, d.table)
 		if there {
 			yield(d.table)
@@ -189,7 +187,7 @@ func (d *Django) Keys(ctx context.Context) iter.Seq2[string, error] {
 
 // Ping implements [core.Pinger]. It asks for both tables and their columns.
 func (d *Django) Ping(ctx context.Context) error {
-	return backend.Do(ctx, djangoOrigin.StoreOp("ping"), func() error {
+	return backend.Do(ctx, origin.StoreOp("ping"), func() error {
 		if _, err := d.leases.first(ctx, nil, d.sql.ping); err != nil {
 			return err
 		}

@@ -103,7 +103,7 @@ func (d *Django) MaxSize() int { return maxSize / maxText }
 // Save implements [core.TokenBackend]. It adds a row, as python-o365 does, in a
 // transaction of two or three statements.
 func (d *Django) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
-	return backend.DoValue(ctx, d.checked(djangoOrigin.SaveOp(key, rec, d.MaxSize())), func() (core.Version, error) {
+	return backend.DoValue(ctx, d.checked(origin.SaveOp(key, rec, d.MaxSize())), func() (core.Version, error) {
 		token, err := token(rec.Data)
 		if err != nil {
 			return "", err

@@ -133,7 +133,7 @@ func (m *ofModels) of(key string) (*Django, string) {
 	if err != nil {
 		panic(err)
 	}
-	b.leases.pool = &wire{ConnPool: b.leases.pool, fails: m.fails}
+	b.leases.pool, b.leases.prepared = &wire{ConnPool: b.leases.pool, fails: m.fails}, nil
 	return b, key
 }
 

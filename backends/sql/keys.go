@@ -4,35 +4,29 @@ import (
 	"context"
 	"iter"
 	"strings"
+
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Keys implements [core.Lister]. It reads 500 keys at a time, and holds no
 // connection while the loop's body runs.
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
+	return backend.Keys(ctx, b.storeOp("keys"), func(yield func(string) bool) error {
 		// Keys sort by their bytes: those with the prefix stand together, after
 		// the prefix itself, which is no key's.
 		for after, more := b.prefix, true; more; {
-			page, err := b.page(ctx, after)
+			page, err := b.column(ctx, args{"after": after}, b.sql.keys)
 			if err != nil {
-				yield("", origin.Fail("keys", "", err))
-				return
+				return err
 			}
 			for _, after = range page {
 				key, ours := strings.CutPrefix(after, b.prefix)
-				if !ours || !yield(key, nil) {
-					return
+				if !ours || !yield(key) {
+					return nil
 				}
 			}
 			more = len(page) > 0
 		}
-	}
-}
-
-// page is the keys of the records that follow one, as they are stored.
-func (b *Backend) page(ctx context.Context, after string) ([]string, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	return b.column(ctx, args{"after": after}, b.sql.keys)
+		return nil
+	})
 }

@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Acquire implements [core.Leaser]. The lease is two columns of the key's row:
 // whose it is, and until when by the database's clock. Everything a holder
 // does is one UPDATE with both in its condition.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
-	return origin.Acquire(ctx, key, func(ctx context.Context) (core.Lease, error) {
+	return backend.Acquire(ctx, b.op("acquire", key), func(ctx context.Context) (core.Lease, error) {
 		l := &lease{b: b, key: key, owner: rand.Text()}
 		return l, l.acquire(ctx, ttl)
 	})
@@ -25,7 +26,7 @@ type lease struct {
 }
 
 func (l *lease) acquire(ctx context.Context, ttl time.Duration) error {
-	done, err := turn(ctx, l.b.turns)
+	done, err := l.b.turn(ctx)
 	if err != nil {
 		return err
 	}
@@ -61,9 +62,6 @@ func (l *lease) Release(ctx context.Context) error {
 }
 
 func (l *lease) change(ctx context.Context, a args, statements ...statement) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	held, err := l.b.change(ctx, a, statements...)
 	if err == nil && !held {
 		err = core.ErrLeaseLost

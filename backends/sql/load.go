@@ -6,22 +6,16 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // Load implements [core.TokenBackend], with one statement.
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
-	if err := origin.Admit(ctx, "load", key); err != nil {
-		return core.Record{}, err
-	}
-	rec, err := b.load(ctx, key)
-	if err != nil {
-		return core.Record{}, origin.Fail("load", key, err)
-	}
-	return rec, nil
+	return backend.DoValue(ctx, b.op("load", key), func() (core.Record, error) { return b.load(ctx, key) })
 }
 
 func (b *Backend) load(ctx context.Context, key string) (core.Record, error) {
-	done, err := turn(ctx, b.turns)
+	done, err := b.turn(ctx)
 	if err != nil {
 		return core.Record{}, err
 	}
@@ -31,15 +25,10 @@ func (b *Backend) load(ctx context.Context, key string) (core.Record, error) {
 		version, modified int64
 	)
 	found, err := b.first(ctx, b.args(key), b.sql.load, &data, &version, &modified)
-	switch {
-	case err != nil:
-		return core.Record{}, err
-	case !found:
-		return core.Record{}, core.ErrNotFound
-	case len(data) == 0:
-		return core.Record{}, core.ErrCorrupt
+	if err == nil && !found {
+		err = core.ErrNotFound
 	}
-	return core.Record{Data: data, Version: versionOf(version), Modified: time.UnixMicro(modified)}, nil
+	return core.Record{Data: data, Version: versionOf(version), Modified: time.UnixMicro(modified)}, err
 }
 
 // versionOf is the version column as a Version.

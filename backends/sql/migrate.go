@@ -1,16 +1,16 @@
 package sql
 
-import "context"
+import (
+	"context"
+
+	"github.com/graphtoken/graphtoken/core/backend"
+)
 
 // Migrate makes the table if it isn't there. Any number of processes may do
 // so at once. It runs what stands in the directory ddl, which those can use
 // who migrate by other means.
 func (b *Backend) Migrate(ctx context.Context) error {
-	err := ctx.Err()
-	if err == nil {
-		err = b.migrate(ctx)
-	}
-	return origin.Fail("migrate", "", err)
+	return backend.Do(ctx, b.storeOp("migrate"), func() error { return b.migrate(ctx) })
 }
 
 func (b *Backend) migrate(ctx context.Context) error {

@@ -1,15 +1,15 @@
 package sql
 
-import "context"
+import (
+	"context"
+
+	"github.com/graphtoken/graphtoken/core/backend"
+)
 
 // Ping implements [core.Pinger]. It asks the database for the table and its
 // columns: what is missing is the database's own error.
 func (b *Backend) Ping(ctx context.Context) error {
-	err := ctx.Err()
-	if err == nil {
-		err = b.ping(ctx)
-	}
-	return origin.Fail("ping", "", err)
+	return backend.Do(ctx, b.storeOp("ping"), func() error { return b.ping(ctx) })
 }
 
 func (b *Backend) ping(ctx context.Context) error {

@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // args are a statement's arguments by name. They hold secrets, and go to the
@@ -28,9 +29,14 @@ func (s statement) arguments(a args) []any {
 // change runs the statements one after the other until one of them changes a
 // row, and reports whether one did.
 func (b *Backend) change(ctx context.Context, a args, statements ...statement) (changed bool, err error) {
+	done, err := backend.Turn(ctx, writer{b.db}, b.writers)
+	if err != nil {
+		return false, err
+	}
+	defer done()
 	for _, s := range statements {
 		err := b.attempt(ctx, func(on session) error {
-			done, err := on.ExecContext(ctx, on.text(s), s.arguments(a)...)
+			done, err := on.execute(ctx, s, s.arguments(a))
 			if err != nil {
 				return err
 			}
@@ -45,6 +51,9 @@ func (b *Backend) change(ctx context.Context, a args, statements ...statement) (
 	return false, nil
 }
 
+// writer is who may write to an embedded database, one at a time.
+type writer struct{ db *stdsql.DB }
+
 // first reads the first row, if there is one.
 func (b *Backend) first(ctx context.Context, a args, s statement, row ...any) (found bool, err error) {
 	err = b.attempt(ctx, func(on session) (err error) {
@@ -55,7 +64,7 @@ func (b *Backend) first(ctx context.Context, a args, s statement, row ...any) (f
 }
 
 func (on session) first(ctx context.Context, a args, s statement, row ...any) (found bool, err error) {
-	rows, err := on.QueryContext(ctx, on.text(s), s.arguments(a)...)
+	rows, err := on.query(ctx, s, s.arguments(a))
 	if err != nil {
 		return false, err
 	}
@@ -69,23 +78,31 @@ func (on session) first(ctx context.Context, a args, s statement, row ...any) (f
 	return true, rows.Close()
 }
 
+// each reads all rows.
+func (on session) each(ctx context.Context, s statement, values []any, read func(scan func(...any) error) error) error {
+	rows, err := on.query(ctx, s, values)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := read(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
 // column reads the only column of all rows.
 func (b *Backend) column(ctx context.Context, a args, s statement) (all []string, err error) {
 	err = b.attempt(ctx, func(on session) error {
 		all = nil
-		rows, err := on.QueryContext(ctx, on.text(s), s.arguments(a)...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
+		return on.each(ctx, s, s.arguments(a), func(scan func(...any) error) error {
 			var one string
-			if err := rows.Scan(&one); err != nil {
-				return err
-			}
+			err := scan(&one)
 			all = append(all, one)
-		}
-		return rows.Err()
+			return err
+		})
 	})
 	return all, err
 }
@@ -108,11 +125,12 @@ func (b *Backend) again(ctx context.Context, most int, do func() error) error {
 			break
 		}
 	}
+	return err
+}
+
+// classify says what the database's errors mean.
+func classify(err error) error {
 	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil && !errors.Is(err, ctx.Err()):
-		return fmt.Errorf("%w: %w", ctx.Err(), err) // some drivers only say that they were interrupted
 	case readOnly(err):
 		return fmt.Errorf("%w: %w", core.ErrReadOnly, err)
 	case quotes(err):
@@ -125,6 +143,7 @@ func (b *Backend) again(ctx context.Context, most int, do func() error) error {
 type session struct {
 	gorm.ConnPool
 	transaction bool
+	prepared    *prepared // nil: the text is sent
 }
 
 func (on session) text(s statement) string {
@@ -132,6 +151,28 @@ func (on session) text(s statement) string {
 		return s.text
 	}
 	return s.guarded
+}
+
+func (on session) execute(ctx context.Context, s statement, values []any) (stdsql.Result, error) {
+	if on.prepared == nil {
+		return on.ExecContext(ctx, on.text(s), values...)
+	}
+	stmt, err := on.prepared.statement(ctx, on.ConnPool, on.text(s))
+	if err != nil {
+		return nil, err
+	}
+	return stmt.ExecContext(ctx, values...)
+}
+
+func (on session) query(ctx context.Context, s statement, values []any) (*stdsql.Rows, error) {
+	if on.prepared == nil {
+		return on.QueryContext(ctx, on.text(s), values...)
+	}
+	stmt, err := on.prepared.statement(ctx, on.ConnPool, on.text(s))
+	if err != nil {
+		return nil, err
+	}
+	return stmt.QueryContext(ctx, values...)
 }
 
 // run executes a statement that shall be committed when run returns.
@@ -144,7 +185,7 @@ func (on session) text(s statement) string {
 // is then executed in a transaction, as all later ones are.
 func (b *Backend) run(ctx context.Context, do func(session) error) error {
 	if !b.transacts.Load() {
-		err := do(session{ConnPool: b.pool})
+		err := do(session{ConnPool: b.pool, prepared: b.prepared})
 		if !uncommitted(err) {
 			return err
 		}
@@ -159,7 +200,7 @@ func (b *Backend) transact(ctx context.Context, o *stdsql.TxOptions, do func(ses
 	if err != nil {
 		return err
 	}
-	if err := do(session{tx, true}); err != nil {
+	if err := do(session{ConnPool: tx, transaction: true}); err != nil {
 		_ = tx.Rollback()
 		return err
 	}

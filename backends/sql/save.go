@@ -2,11 +2,11 @@ package sql
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // maxSize is a little less than the 16,777,215 bytes that MEDIUMBLOB holds:
@@ -21,26 +21,18 @@ func (b *Backend) MaxSize() int { return maxSize }
 // writes. (On MySQL and MariaDB two, where a record is created while somebody
 // holds its lease.)
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
-	if err := origin.Admit(ctx, "save", key); err != nil {
-		return "", err
-	}
-	version, err := b.save(ctx, key, rec)
-	if err != nil {
-		return "", origin.Fail("save", key, err)
-	}
-	return version, nil
+	op := origin.SaveOp(key, rec, maxSize)
+	op.Classify = classify
+	return backend.DoValue(ctx, op, func() (core.Version, error) { return b.save(ctx, key, rec) })
 }
 
 func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
-	switch n := len(rec.Data); {
-	case n == 0:
-		return "", fmt.Errorf("%w: no data", core.ErrCorrupt)
-	case n > maxSize:
-		return "", fmt.Errorf("%w: %d bytes, the limit is %d", core.ErrTooLarge, n, maxSize)
-	}
 	version := 1 + rand.Int64N(1<<62)
 	a := b.args(key)
 	a["data"], a["version"], a["now"] = []byte(rec.Data), version, time.Now().UnixMicro()
+	if b.wakes != nil {
+		a["news"] = savedNews(b.prefix+key, versionOf(version))
+	}
 	var statements []statement
 	switch rec.Version {
 	case core.AnyVersion:
@@ -66,6 +58,6 @@ func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.V
 // isStored looks what became of a save that failed: the connection may have
 // broken between the statement and its answer, and versions are nobody else's.
 func (b *Backend) isStored(ctx context.Context, key string, version int64) bool {
-	now := b.glance(ctx, key)
-	return now.err == nil && now.version == versionOf(version)
+	stored, _, err := b.look(ctx, key)
+	return err == nil && stored == versionOf(version)
 }

@@ -42,6 +42,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 // DefaultTable is the table of a Backend that is told no other.
@@ -76,12 +77,15 @@ type Options struct {
 // number of processes, can share one.
 type Backend struct {
 	// Not the gorm.DB, whose logger and plugins see what statements carry.
-	pool   gorm.ConnPool
-	turns  *stdsql.DB // whose connections are taken in turns; nil: not known
-	table  string
-	prefix string
-	sql    statements
-	wakes  wakes
+	pool     gorm.ConnPool
+	db       *stdsql.DB // behind the pool; nil: not known
+	table    string
+	prefix   string
+	sql      statements
+	prepared *prepared      // nil: the driver is given the text
+	writers  int            // as many write at a time; zero sets no bound
+	wakes    *backend.Wakes // nil: those who wait look by themselves
+	looks    looks
 
 	transacts atomic.Bool // a session was met that doesn't commit by itself
 }
@@ -145,14 +149,34 @@ func newBackend(db *gorm.DB, o Options) (*Backend, error) {
 	if o.Listen != nil && !d.notifies {
 		return nil, fmt.Errorf("no support for Listen on the database %q", db.Name())
 	}
-	return &Backend{
+	b := &Backend{
 		pool:   db.Statement.ConnPool,
-		turns:  bounded(db.Statement.ConnPool),
+		db:     poolBehind(db.Statement.ConnPool),
 		table:  table,
 		prefix: o.Prefix,
 		sql:    d.statements(db.Statement.Quote(table), o.Listen != nil),
-		wakes:  wakes{listen: o.Listen},
-	}, nil
+	}
+	if d.embedded {
+		b.writers = 1
+		b.prepared = prepare(b)
+	}
+	if o.Listen != nil {
+		b.wakes = &backend.Wakes{Listen: listen(o.Listen), Linger: linger}
+	}
+	return b, nil
+}
+
+// poolBehind is the pool of connections of a gorm.ConnPool; nil if that isn't known.
+func poolBehind(pool gorm.ConnPool) *stdsql.DB {
+	switch p := pool.(type) {
+	case *stdsql.DB:
+		return p
+	case gorm.GetDBConnector:
+		if db, err := p.GetDBConn(); err == nil {
+			return db
+		}
+	}
+	return nil
 }
 
 // Place implements [core.Locator]: Backends are one place where they have the same
@@ -168,11 +192,33 @@ func (b *Backend) Place() any {
 // args are what every statement about a key may want.
 func (b *Backend) args(key string) args {
 	a := args{"key": b.prefix + key}
-	if b.wakes.listen != nil {
+	if b.wakes != nil {
 		a["news"] = news(b.prefix + key)
 	}
 	return a
 }
 
 // origin names the backend in its errors.
-const origin core.Origin = "sql"
+const origin backend.Origin = "sql"
+
+func (b *Backend) op(name, key string) backend.Op {
+	op := origin.Op(name, key)
+	op.Classify = classify
+	return op
+}
+
+func (b *Backend) storeOp(name string) backend.Op {
+	op := origin.StoreOp(name)
+	op.Classify = classify
+	return op
+}
+
+// turn waits for a turn at the pool, which those take that read, try for a lease or
+// look for others. A pool without a bound, which is database/sql's default, has none.
+func (b *Backend) turn(ctx context.Context) (done func(), err error) {
+	if b.db == nil {
+		return func() {}, nil
+	}
+	most := b.db.Stats().MaxOpenConnections
+	return backend.Turn(ctx, b.db, max(min(most, 1), most*3/4))
+}

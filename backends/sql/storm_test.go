@@ -42,6 +42,9 @@ func BenchmarkStorm(b *testing.B) {
 			for _, users := range []int{1000, 10_000} {
 				b.Run(fmt.Sprintf("%s/connections=%d", name, connections), func(b *testing.B) {
 					d := start(b)
+					if d.name == "mysql" {
+						d.dsn += "?interpolateParams=true" // as README wants it
+					}
 					storm.Bench(b, storm.Options{Users: users, Stores: 8}, func(t testing.TB) func() core.TokenBackend {
 						db, table, again := openStorm(t, d, connections)
 						t.Cleanup(func() { wantNoLease(t, db, table) })
