@@ -11,7 +11,9 @@ import (
 
 	"gorm.io/gorm"
 
+	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/backend"
+	"github.com/graphtoken/graphtoken/internal/testkit"
 )
 
 // mute is a database that takes statements and doesn't answer.
@@ -53,38 +55,31 @@ func TestAWaiterCanLeaveADatabaseThatDoesNotAnswer(t *testing.T) {
 
 // A notification of a save tells its version, so that nobody looks.
 func TestASaveThatIsToldWakesWithoutALook(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := new(mute)
-		var say func(payload string)
-		hang := make(chan struct{})
-		b := &Backend{pool: m, sql: dialects["postgres"].statements("t", true)}
-		b.wakes = &backend.Wakes{Listen: listen(func(ctx context.Context, name string, heard func(string)) error {
-			if name != channel {
-				t.Errorf("it listens to %q", name)
-			}
-			say = heard
-			close(hang)
-			<-ctx.Done()
-			return ctx.Err()
-		})}
-		back := make(chan error, 2)
-		go func() { back <- b.Wait(t.Context(), "k", "1") }()
-		<-hang
-		say("")
-		synctest.Wait()
-		say(savedNews("another", "2"))
-		synctest.Wait()
-		if len(back) > 0 {
-			t.Fatalf("the waiter is back: %v", <-back)
-		}
-		say(savedNews("k", "2"))
-		if err := <-back; err != nil {
-			t.Error(err)
-		}
-		if n := m.asked.Load(); n > 0 {
-			t.Errorf("the database was asked %d times", n)
-		}
-	})
+	b, w := startSQLite(t).openWired(t, Options{Table: newTable()})
+	said := make(chan func(payload string), 1)
+	b.wakes = &backend.Wakes{Listen: listen(func(ctx context.Context, _ string, heard func(string)) error {
+		said <- heard
+		<-ctx.Done()
+		return ctx.Err()
+	})}
+	seen := save(t, b, "k", "1", core.Absent)
+	if _, err := b.Acquire(t.Context(), "k", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	w.statements.Store(0)
+	back := make(chan error, 1)
+	go func() { back <- b.Wait(t.Context(), "k", seen) }()
+	say := <-said
+	say("") // it listens from now on, and what was before can be seen
+	testkit.Until(t, "the waiter looks", func() bool { return w.statements.Load() == 1 })
+	say(savedNews("another", "2"))
+	say(savedNews("k", "2"))
+	if err := <-back; err != nil {
+		t.Error(err)
+	}
+	if n := w.statements.Load(); n > 1 {
+		t.Errorf("the waiter looks %d times, and should once", n)
+	}
 }
 
 func TestLooksAtNearlyOneTimeAreOneStatement(t *testing.T) {
