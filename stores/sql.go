@@ -1,0 +1,148 @@
+package stores
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	mysqldriver "github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5"
+	"github.com/libtnb/sqlite"
+	"gorm.io/driver/mysql"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"github.com/graphtoken/graphtoken/backends/sql"
+)
+
+// openPostgres hands the driver what it understands: it reads PGPASSWORD, ~/.pgpass and the
+// other variables of libpq by itself.
+func openPostgres(ctx context.Context, a *address, o Options) (*Place, error) {
+	options := a.sqlOptions(o)
+	own := *a.URL
+	query := url.Values{}
+	for name, values := range a.options {
+		if !a.used[name] { // libpq's: sslmode, connect_timeout, …
+			a.used[name], query[name] = true, values
+		}
+	}
+	own.RawQuery = query.Encode()
+	dsn := own.String()
+	if _, err := pgx.ParseConfig(dsn); err != nil {
+		return nil, a.errorf("the driver can't read it: see the connection URIs of PostgreSQL") // err may show the password
+	}
+	options.Listen = listen(dsn)
+	return openSQL(ctx, a, postgres.Open(dsn), options, o)
+}
+
+// listen has waiters woken by notifications.
+func listen(dsn string) func(ctx context.Context, channel string, heard func(payload string)) error {
+	return func(ctx context.Context, channel string, heard func(payload string)) error {
+		conn, err := pgx.Connect(ctx, dsn)
+		if err != nil {
+			return err
+		}
+		defer conn.Close(context.WithoutCancel(ctx))
+		if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
+			return err
+		}
+		heard("")
+		for {
+			n, err := conn.WaitForNotification(ctx)
+			if err != nil {
+				return err
+			}
+			heard(n.Payload)
+		}
+	}
+}
+
+func openMySQL(ctx context.Context, a *address, o Options) (*Place, error) {
+	c := mysqldriver.NewConfig()
+	c.Net, c.Addr = "tcp", a.Host
+	if a.Port() == "" {
+		c.Addr = net.JoinHostPort(cmp.Or(a.Hostname(), "localhost"), "3306")
+	}
+	c.Passwd = os.Getenv("MYSQL_PWD")
+	if a.User != nil {
+		c.User = a.User.Username()
+		if password, set := a.User.Password(); set {
+			c.Passwd = password
+		}
+	}
+	if c.DBName = strings.Trim(a.Path, "/"); c.DBName == "" {
+		return nil, a.errorf("it names no database: mysql://user@host:3306/database")
+	}
+	switch mode := a.option("tls"); mode {
+	case "", "false":
+	case "true":
+		c.TLS = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: a.Hostname()}
+	case "preferred", "skip-verify":
+		c.TLSConfig = mode
+	default:
+		return nil, a.errorf("tls is true, preferred, skip-verify or false, not %q", mode)
+	}
+	c.ParseTime, c.Timeout = true, 10*time.Second
+	return openSQL(ctx, a, mysql.Open(c.FormatDSN()), a.sqlOptions(o), o)
+}
+
+func openSQLite(ctx context.Context, a *address, o Options) (*Place, error) {
+	path := a.Path
+	if a.Opaque != "" {
+		path, _ = url.PathUnescape(a.Opaque)
+	}
+	if a.Host != "" || path == "" {
+		return nil, a.errorf("it names a file: sqlite:///path/to/file.db, or sqlite:relative.db")
+	}
+	if filepath.VolumeName(strings.TrimPrefix(path, "/")) != "" {
+		path = path[1:]
+	}
+	path = filepath.FromSlash(path)
+	// A directory that is missing would be told as a broken database.
+	if _, err := os.Stat(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_txlock=immediate"
+	p, err := openSQL(ctx, a, sqlite.Open(dsn), a.sqlOptions(o), o)
+	if p != nil {
+		p.Path = path
+	}
+	return p, err
+}
+
+func (a *address) sqlOptions(o Options) sql.Options {
+	return sql.Options{Table: a.option("table"), Prefix: a.prefix(o)}
+}
+
+func openSQL(ctx context.Context, a *address, dialect gorm.Dialector, options sql.Options, o Options) (*Place, error) {
+	db, err := gorm.Open(dialect, &gorm.Config{
+		Logger:               logger.Discard,
+		DisableAutomaticPing: true,
+	})
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	b, err := sql.New(db, options)
+	if err == nil && o.Migrate {
+		err = b.Migrate(ctx)
+	}
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return &Place{Backend: b, Key: a.record, closer: closers(pool)}, nil
+}
+
+func closers(c ...io.Closer) []io.Closer { return c }
