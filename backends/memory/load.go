@@ -35,7 +35,7 @@ func (b *Backend) version(key string) core.Version {
 	return b.current(key)
 }
 
-// current is version for a caller who holds mu.
+// current is version for a caller that holds mu.
 func (b *Backend) current(key string) core.Version {
 	if stored, ok := b.records[key]; ok {
 		return stored.version

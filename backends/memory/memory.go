@@ -1,6 +1,6 @@
-// Package memory keeps token records in the memory of one process: what tests
-// and short-lived programs use. It has everything a shared store has
-// (versions, leases, waiting), and forgets all of it when the process ends.
+// Package memory keeps token records in the memory of one process, for tests and
+// short-lived programs. It has everything that a shared store has (versions, leases,
+// waiting). Its records end with the process.
 //
 //	backend, err := memory.New(memory.Options{})
 //	if err != nil {
@@ -22,18 +22,18 @@ import (
 // Options configures a [Backend]. There is nothing to configure so far.
 type Options struct{}
 
-// Backend is a [core.TokenBackend] over a map. Two Backends share nothing:
-// those who are to share records share the Backend.
+// Backend is a [core.TokenBackend] on a map. Two Backends share nothing. To share
+// records, share the Backend.
 type Backend struct {
 	mu      sync.RWMutex
-	records map[string]*record // pointers, where fmt stops when it meets a Backend in a field it can't call methods on
-	saves   uint64             // ever made, over all keys: the versions count them
+	records map[string]*record // pointers, at which fmt stops when it prints a field that is not exported
+	saves   uint64             // the number of saves of all keys, by which versions are made
 
 	leases backend.LocalLeases
 }
 
 type record struct {
-	data     func() []byte // never handed out, never changed; a function, because reflection can't look into one
+	data     func() []byte // never given to a caller, never changed; a function, because reflection can't look into one
 	version  core.Version
 	modified time.Time
 }
@@ -50,14 +50,14 @@ var (
 	_ core.Prober       = (*Backend)(nil)
 )
 
-// New returns an empty backend. Its error is always nil; it is there because
-// other stores have something to refuse.
+// New returns an empty backend. Its error is always nil; it is there because other stores
+// can refuse their options.
 func New(Options) (*Backend, error) {
 	return &Backend{records: make(map[string]*record)}, nil
 }
 
-// Format prints how many records there are, whatever the verb: without it,
-// fmt would print the records themselves.
+// Format prints the number of records, whatever the verb. Without it, fmt would print the
+// records themselves.
 func (b *Backend) Format(f fmt.State, _ rune) {
 	if b == nil {
 		io.WriteString(f, "memory.Backend(nil)")

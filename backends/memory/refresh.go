@@ -7,8 +7,8 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// ShouldRefresh implements [core.TokenBackend]: one of the goroutines that
-// share b refreshes, the others wait for it.
+// ShouldRefresh implements [core.TokenBackend]: one of the goroutines that share b
+// refreshes, and the others wait.
 func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
 	return origin.Coordinate(ctx, b, b, key, req)
 }

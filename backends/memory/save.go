@@ -21,16 +21,16 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 	})
 }
 
-// swap stores data, which is the backend's from now on, in the place of the
-// version that the caller knows.
+// swap stores data, which belongs to the backend from now on, in place of the version
+// that the caller knows.
 func (b *Backend) swap(key string, known core.Version, data []byte) (core.Version, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if known != core.AnyVersion && known != b.current(key) {
 		return "", core.ErrConflict
 	}
-	// One counter for all keys: a key that was deleted and comes back can't
-	// get a version it had before.
+	// There is one counter for all keys, so that a key that was deleted and saved again
+	// never gets a former version.
 	b.saves++
 	version := core.Version(strconv.FormatUint(b.saves, 10))
 	b.records[key] = &record{data: func() []byte { return data }, version: version, modified: time.Now()}

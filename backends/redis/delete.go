@@ -15,8 +15,8 @@ end
 return 1
 `)
 
-// Delete implements [core.TokenBackend]. It leaves the lease, which is its
-// holder's.
+// Delete implements [core.TokenBackend]. The lease stays, because it belongs to its
+// holder.
 func (b *Backend) Delete(ctx context.Context, key string) error {
 	return backend.Do(ctx, b.op("delete", key), func() error {
 		at := b.place(key)

@@ -11,9 +11,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Keys implements [core.Lister] by SCAN, on each master of a Cluster. What is
-// saved or deleted meanwhile may be listed or not; while a Cluster moves slots
-// from one node to another, a key on its way can be passed over.
+// Keys implements [core.Lister] by SCAN, on each master of a Cluster. A record that is
+// saved or deleted meanwhile may be listed or not. While a Cluster moves slots from one
+// node to another, a key that is being moved can be missed.
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	return backend.Keys(ctx, origin.StoreOp("keys"), func(yield func(string) bool) error {
 		masters, err := b.masters(ctx)
@@ -21,7 +21,7 @@ func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 			return err
 		}
 		pattern := literally(b.prefix) + "{*}"
-		seen := make(map[string]bool) // SCAN may answer a key twice
+		seen := make(map[string]bool) // SCAN may return a key twice
 		for _, master := range masters {
 			scan := master.ScanType(ctx, 0, pattern, 1000, "hash").Iterator()
 			for scan.Next(ctx) {
@@ -42,9 +42,9 @@ func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	})
 }
 
-// masters are the nodes that hold records: one, but for a Cluster.
+// masters returns the nodes that have records: several in a Cluster, otherwise one.
 func (b *Backend) masters(ctx context.Context) ([]redis.Cmdable, error) {
-	// An interface, so that what wraps a ClusterClient is taken for one.
+	// An interface, so that a wrapped ClusterClient is recognized, too.
 	cluster, ok := b.client.(interface {
 		ForEachMaster(context.Context, func(context.Context, *redis.Client) error) error
 	})

@@ -11,9 +11,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// A lease is a key with the owner's word and an expiry, both judged by the
-// server. What a script finds is its own when the client had to send it twice;
-// SET with NX couldn't tell.
+// A lease is a key with the owner's word and an expiry; the server judges both. If the
+// client had to send a script twice, the second run finds that the lease is its own. SET
+// with NX couldn't tell that.
 var (
 	acquire = redis.NewScript(`
 local owner = redis.call('GET', KEYS[1])
@@ -66,7 +66,7 @@ func (b *Backend) acquire(ctx context.Context, at place, ttl time.Duration) (cor
 type lease struct {
 	client redis.UniversalClient
 	at     place
-	owner  string // of this lease, not of the process: it may hold the successor too
+	owner  string // of this lease, not of the process, which may hold the next lease too
 }
 
 func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
@@ -85,7 +85,7 @@ func (l *lease) whileHeld(answer *redis.Cmd) error {
 	return err
 }
 
-// milliseconds rounds up: zero is no expiry that Redis would take.
+// milliseconds rounds up, because Redis accepts no expiry of zero.
 func milliseconds(ttl time.Duration) int64 {
 	return max(1, int64((ttl+time.Millisecond-1)/time.Millisecond))
 }

@@ -11,16 +11,16 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Fields of a record's hash. That of the data is followed by the version, and
-// so says which data a version has.
+// Fields of a record's hash. The name of the data's field ends with the version, so it
+// tells to which version the data belong.
 const (
 	fieldVersion  = "version"
 	fieldModified = "modified"
 	fieldData     = "data:"
 )
 
-// Load implements [core.TokenBackend]. A key that holds something other than
-// a record is core.ErrCorrupt, as is a record without data or version.
+// Load implements [core.TokenBackend]. A key with another type is core.ErrCorrupt, and so
+// is a record without data or version.
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 	return backend.DoValue(ctx, b.op("load", key), func() (core.Record, error) {
 		return b.load(ctx, b.place(key))
@@ -32,8 +32,8 @@ func (b *Backend) load(ctx context.Context, at place) (core.Record, error) {
 	if err != nil {
 		return core.Record{}, err
 	}
-	// The whole hash, rather than the fields: a hash without any of them is
-	// damaged, and no key at all is absent.
+	// The whole hash is read, because a hash without these fields is damaged, and only a
+	// missing key is absent.
 	stored, err := b.client.HGetAll(ctx, at.record).Result()
 	done()
 	if err != nil {
@@ -43,8 +43,8 @@ func (b *Backend) load(ctx context.Context, at place) (core.Record, error) {
 		return core.Record{}, core.ErrNotFound
 	}
 	version := stored[fieldVersion]
-	// The client made this string for us alone. Bytes takes it as it is, as
-	// for any answer; a conversion would copy it.
+	// The client made this string for us alone. Bytes uses it as it is; a conversion
+	// would copy it.
 	data, err := redis.NewStringResult(stored[fieldData+version], nil).Bytes()
 	return core.Record{Data: data, Version: core.Version(version), Modified: modified(stored[fieldModified])}, err
 }
@@ -57,8 +57,8 @@ func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 	})
 }
 
-// modified reads what Save's script wrote. A time that can't be read is none:
-// it is no reason to refuse the token beside it.
+// modified reads the time that Save's script wrote. A time that can't be read counts as
+// none: the token beside it must not be refused because of it.
 func modified(micros string) time.Time {
 	n, err := strconv.ParseInt(micros, 10, 64)
 	if err != nil {

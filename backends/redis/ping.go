@@ -13,17 +13,17 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// ErrEvicts is what Ping says of a server that works, and may throw away a
-// refresh token when memory is short: its maxmemory-policy is one of allkeys-*.
+// ErrEvicts is returned by Ping for a server that works, but may remove a refresh token
+// when memory is short: its maxmemory-policy is one of allkeys-*.
 var ErrEvicts = errors.New("the server may evict records")
 
-// pingName is the name of no key: it ends in the middle of an escape.
+// pingName is the name of no key: it ends in the middle of an escape sequence.
 const pingName = "%"
 
-// Ping implements [core.Pinger]. It takes a lease that is no key's and releases
-// it, as a refresh does, so that a replica and missing permissions show; and it
-// asks every master for its eviction policy, see [ErrEvicts]. A server that
-// doesn't tell its policy, as managed ones may not, is taken to be fit.
+// Ping implements [core.Pinger]. It takes and releases a lease that belongs to no key, so
+// that a replica and missing permissions are found. It also asks every master for its
+// eviction policy: see [ErrEvicts]. A server that doesn't tell its policy, as some
+// managed ones, is assumed to be fit.
 func (b *Backend) Ping(ctx context.Context) error {
 	return backend.Do(ctx, origin.StoreOp("ping"), func() error {
 		if err := b.tryLease(ctx); err != nil {
@@ -48,7 +48,7 @@ func (b *Backend) tryLease(ctx context.Context) error {
 		err = l.Release(ctx)
 	}
 	if errors.Is(err, core.ErrLeaseHeld) || errors.Is(err, core.ErrLeaseLost) {
-		return nil // by another who pings
+		return nil // another process holds Ping's lease
 	}
 	return err
 }
@@ -62,7 +62,7 @@ func mayEvict(ctx context.Context, server redis.Cmdable) error {
 		return err
 	}
 	if policy := answer["maxmemory-policy"]; strings.HasPrefix(policy, "allkeys-") {
-		return fmt.Errorf("%w: its maxmemory-policy is %s; noeviction or volatile-* spare them", ErrEvicts, policy)
+		return fmt.Errorf("%w: its maxmemory-policy is %s; set noeviction or volatile-*", ErrEvicts, policy)
 	}
 	return nil
 }

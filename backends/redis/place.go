@@ -6,12 +6,12 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Redis takes any bytes for a key. Braces must be escaped all the same, since a
-// name that contains one would be no hash tag any more; the rest is escaped so
-// that names are the same as in other stores, and easy to type.
+// Redis accepts any bytes in a key. Braces are escaped all the same, because a name with
+// a brace would no longer be a hash tag. Other bytes are escaped so that names are the
+// same as in other stores, and easy to type.
 var naming = backend.Naming{Escape: '%'}
 
-// place is where everything about a key is kept.
+// place has the names of everything that belongs to a key.
 type place struct {
 	record  string
 	lease   string
@@ -25,8 +25,8 @@ func (b *Backend) placeOf(name string) place {
 	return place{record: record, lease: record + ":lease", channel: record + ":wake"}
 }
 
-// key is the key whose record this is. No other backend's record is taken for
-// one, even where its prefix begins with this one's: names have no braces.
+// key returns the key of a record's name. A record of another backend has none, even if
+// its prefix begins with this one's, because names have no braces.
 func (b *Backend) key(record string) (key string, ok bool) {
 	name, ok := strings.CutPrefix(record, b.prefix+"{")
 	if !ok {

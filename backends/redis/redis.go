@@ -1,6 +1,5 @@
-// Package redis keeps token records in Redis or Valkey, 6 or later: what many
-// workers on many machines share. One server, Sentinel and Cluster are all
-// reached through the client that the caller brings.
+// Package redis keeps token records in Redis or Valkey, version 6 or later, for many
+// workers on many machines. The caller's client reaches one server, Sentinel or Cluster.
 //
 //	client := goredis.NewUniversalClient(&goredis.UniversalOptions{Addrs: []string{"localhost:6379"}})
 //	backend, err := redis.New(client, redis.Options{Prefix: "tokens:"})
@@ -11,15 +10,15 @@
 //
 // # What is stored
 //
-// Everything about a key carries its name as a hash tag, and so lies in one
-// slot of a Cluster:
+// All names for a key contain its name as a hash tag, so they are in one slot of a
+// Cluster:
 //
 //	tokens:{ana%40contoso.com}        a hash: version, modified (µs since 1970), data:<version>
 //	tokens:{ana%40contoso.com}:lease  who refreshes the record; expires by itself
 //	tokens:{ana%40contoso.com}:wake   a channel, no key: a new version, or "" for "look again"
 //
-// A record never expires: 90 days without a refresh end its use, not the
-// store.
+// A record has no expiry in Redis. After 90 days without a refresh its tokens are of no
+// use, but the record stays.
 package redis
 
 import (
@@ -37,16 +36,15 @@ import (
 
 // Options configures a [Backend]. The zero value is ready for use.
 type Options struct {
-	// Prefix begins the name of every key and channel, as it is, and keeps
-	// apart those who share a server: whatever their prefixes, two Backends
-	// see each other's records only where the prefixes are equal. A prefix
-	// whose first brace begins "{}" is refused, since Cluster would then scatter
-	// what belongs together.
+	// Prefix begins the name of every key and channel, without escaping, and separates
+	// users of one server. Two Backends see each other's records only if their prefixes
+	// are equal. A prefix whose first brace begins "{}" is refused, because Cluster would
+	// then distribute the names of one key over several nodes.
 	Prefix string
 }
 
-// Backend is a [core.TokenBackend] over a Redis server, Sentinel or Cluster.
-// Any number of Backends, in any number of processes, can share one.
+// Backend is a [core.TokenBackend] on a Redis server, Sentinel or Cluster. Any number of
+// Backends, in any number of processes, can share one.
 type Backend struct {
 	client redis.UniversalClient
 	prefix string
@@ -62,14 +60,13 @@ var (
 	_ core.Pinger       = (*Backend)(nil)
 )
 
-// New returns a backend that uses client, which stays the caller's to close.
+// New returns a backend that uses client. The caller closes the client.
 //
-// It refuses clients that give wrong answers. One that reads from replicas, or
-// from a cache of its own, may show the holder of a lease the record from before
-// the last refresh, and have it spend a refresh token for the second time. A
-// Ring sends the keys of a shard that is down to another one, where every
-// record is absent. An AutoPipeliner hides that a Cluster is one, whose keys
-// would be listed in part.
+// New refuses clients that give wrong answers. A client that reads from replicas, or from
+// a cache of its own, may show the holder of a lease the record from before the last
+// refresh, so that it sends a refresh token a second time. A Ring sends the keys of a
+// shard that is down to another shard, where every record is absent. An AutoPipeliner
+// hides a Cluster, whose keys would be listed in part.
 func New(client redis.UniversalClient, o Options) (*Backend, error) {
 	if err := origin.Require(client); err != nil {
 		return nil, err
@@ -85,32 +82,32 @@ func New(client redis.UniversalClient, o Options) (*Backend, error) {
 	return b, nil
 }
 
-// checkClient says what is wrong with a client that gives wrong answers.
+// checkClient returns what is wrong with a client that gives wrong answers.
 func checkClient(client redis.UniversalClient) (err error) {
 	defer func() {
-		if recover() != nil { // asked for its options, a zero client panics
-			err = errors.New("the client is a zero value, and not made by go-redis")
+		if recover() != nil { // a zero client panics when it is asked for its options
+			err = errors.New("the client is a zero value: make it with go-redis's constructor")
 		}
 	}()
 	switch c := client.(type) {
 	case *redis.ClusterClient:
 		if o := c.Options(); o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
-			return errors.New("the client reads from replicas, which may be behind")
+			return errors.New("the client reads from replicas, which may not have the last save yet")
 		}
 	case *redis.Client:
 		if o := c.Options(); o.ClientSideCache != nil || o.ClientSideCacheConfig != nil {
-			return errors.New("the client reads from a cache of its own, which may be behind")
+			return errors.New("the client reads from a cache of its own, which may not have the last save yet")
 		}
 	case *redis.AutoPipeliner:
-		return errors.New("an AutoPipeliner hides what it belongs to: pass its client")
+		return errors.New("the client is an AutoPipeliner: pass the client that it belongs to")
 	case *redis.Ring:
-		return errors.New("a Ring takes the records of a shard that is down for absent")
+		return errors.New("the client is a Ring, for which the records of a shard that is down are absent")
 	}
 	return nil
 }
 
-// Place implements [core.Locator]: Backends are one place where they have the same
-// client and prefix. Two clients of one address may lead to different servers.
+// Place implements [core.Locator]. Backends with the same client and prefix have one
+// place. Two clients with one address may lead to different servers.
 func (b *Backend) Place() any {
 	type place struct {
 		client redis.UniversalClient
@@ -128,13 +125,13 @@ func (b *Backend) op(name, key string) backend.Op {
 	return op
 }
 
-// classify says of a key of another type that it is no record.
+// classify marks a key with another type as no record.
 //
-// READONLY is not made a core.ErrReadOnly, which is final: it is what a master says
-// that has just been replaced, and in a moment the client will have found the new one.
+// READONLY doesn't become core.ErrReadOnly, which is final: a master that has just been
+// replaced answers it, and the client will soon have found the new one.
 //
-// A Cluster's client goes on dialling a master that crashed until it next reads which
-// node serves which slot, a minute later by default. It is told to read that now.
+// A Cluster's client goes on connecting to a master that crashed until it reads again
+// which node serves which slot, by default a minute later. It is told to read that now.
 func (b *Backend) classify(err error) error {
 	if redis.HasErrorPrefix(err, "WRONGTYPE") {
 		return fmt.Errorf("%w: %w", core.ErrCorrupt, err)
@@ -147,15 +144,15 @@ func (b *Backend) classify(err error) error {
 	return err
 }
 
-// turn waits for a turn at the client. What another kind of client has of connections
-// isn't known, and isn't bounded.
+// turn waits for a turn at the client. The connections of other kinds of clients aren't
+// known, so they aren't limited.
 func (b *Backend) turn(ctx context.Context) (done func(), err error) {
 	size := 0
 	switch c := b.client.(type) {
 	case *redis.Client:
 		size = c.Options().PoolSize
 	case *redis.ClusterClient:
-		size = c.Options().PoolSize // to each node: one node may have all that is asked for
+		size = c.Options().PoolSize // for each node, because one node may get all requests
 	}
 	return backend.Turn(ctx, b.client, max(min(size, 1), size*3/4))
 }

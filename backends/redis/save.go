@@ -11,20 +11,19 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// save compares and writes in one step. The version to come is made by the
-// caller, and is its signature too: the client sends a command again when the
-// connection broke before the answer, and the second time the script must find
-// that the write is its own, rather than a conflict.
+// save compares and writes in one step. The caller makes the new version, by which the
+// script also recognizes its own write: if the connection breaks before the answer, the
+// client sends the command again, and the second run must not find a conflict.
 //
-// Data are given to it, or else were set before it in the field of the version
-// to come, and are removed again when it answers no.
+// The data are an argument, or were written before into the field of the new version, and
+// are removed again if the script refuses.
 //
-// A damaged record, one without a version, is neither absent nor any version.
+// A damaged record, which has no version, is neither absent nor any version.
 //
-// Scripts aren't rolled back. So TIME, which an ACL may have forgotten, comes
-// before any write; what can be refused for want of memory, while the data from
-// before are still there; and PUBLISH last and by pcall, so that an ACL that
-// forbids it doesn't turn a save that is done into an error.
+// Scripts aren't rolled back. So the order of commands matters. TIME, which an ACL may
+// not allow, comes before any write. Commands that can fail for lack of memory come while
+// the old data are still there. PUBLISH comes last and by pcall, so that an ACL that
+// forbids it doesn't make a completed save an error.
 const saveScript = `
 local key, known, version, channel, data = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local stored = redis.call('HGET', key, 'version')
@@ -59,10 +58,10 @@ var save = redis.NewScript(saveScript)
 
 // Save implements [core.TokenBackend].
 //
-// The client may send the save twice, when the answer to the first was lost. In
-// the rare case that somebody else replaced the record in between, the second
-// answers core.ErrConflict although the first was stored, and seen: whoever
-// replaced it had loaded it.
+// If the answer to a save was lost, the client sends it again. In the rare case that
+// another process replaced the record in between, the second save returns
+// core.ErrConflict although the first was stored. Nothing is lost then, because the other
+// process had loaded the first.
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
 	op := origin.SaveOp(key, rec, 0)
 	op.Classify = b.classify
@@ -76,20 +75,21 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 	})
 }
 
-// large is where handing the data to a script takes the server longer than a
-// transaction does: it copies all arguments into Lua before it runs one.
+// large is the size from which a transaction is faster: the server copies all arguments
+// of a script into Lua before it runs.
 const large = 8 << 10
 
-// write runs the script. Where it replaces a large record, the data come before
-// it in the same transaction. Whatever goes wrong with that, the script alone is
-// tried next, and finds what was done: go-redis doesn't send a transaction again
-// whose answer was lost, and says little of why a server refused it.
+// write runs the script. If it replaces a large record, the data come before it in the
+// same transaction. If that fails in any way, the script alone is tried next, and finds
+// out what was done: go-redis doesn't send a transaction again if the answer was lost,
+// and tells little about why a server refused it.
 func (b *Backend) write(ctx context.Context, at place, rec core.Record, next core.Version) (saved bool, err error) {
 	keys, args := []string{at.record}, []any{string(rec.Version), string(next), at.channel}
 	if len(rec.Data) >= large && rec.Version != core.AnyVersion && rec.Version != core.Absent {
 		tx := b.client.TxPipeline()
 		tx.HSet(ctx, at.record, fieldData+string(next), []byte(rec.Data))
-		// Not by its digest: a script that is unknown would leave the data behind.
+		// Not by its digest: if the server doesn't know the script, the data would remain
+		// there.
 		answer := tx.Eval(ctx, saveScript, keys, args...)
 		if _, err := tx.Exec(ctx); err == nil {
 			return answer.Bool()
@@ -102,6 +102,6 @@ func (b *Backend) write(ctx context.Context, at place, rec core.Record, next cor
 	return saved, err
 }
 
-// errNoScripts stands for the words of a server without EVALSHA, which quote
-// the beginning of its arguments, data included.
-var errNoScripts = errors.New("the server knows no scripts")
+// errNoScripts replaces the error of a server without EVALSHA, which quotes the beginning
+// of its arguments, with the data.
+var errNoScripts = errors.New("the server doesn't run scripts (EVALSHA)")

@@ -9,22 +9,22 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// listen keeps one subscription for all who wait through b, however many and for
-// however many keys: each would take a connection otherwise. All talking to the server
-// is done here, where an outage holds up nobody who waits.
+// listen keeps one subscription for all waiters of b, for any number of keys; otherwise
+// each waiter would take a connection. All requests to the server are made here, so that
+// an outage holds up no waiter.
 func (b *Backend) listen(ctx context.Context, n *backend.News) {
 	// Its own context doesn't end before that of a command.
 	subscription := b.client.Subscribe(context.WithoutCancel(ctx))
 	defer subscription.Close()
 	events := subscription.ChannelWithSubscriptions()
-	names := make(map[string]bool) // what the server was told, and whether it has confirmed
+	names := make(map[string]bool) // the names that the server was told, and whether it has confirmed them
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-n.Changed():
 			come, gone := n.Names()
-			// What fails is made up for when the client connects again.
+			// A failure is made up for when the client connects again.
 			if len(come) > 0 {
 				_ = subscription.Subscribe(ctx, come...)
 			}
@@ -45,7 +45,7 @@ func (b *Backend) listen(ctx context.Context, n *backend.News) {
 			case *redis.Subscription:
 				switch confirmed, told := names[e.Channel]; {
 				case !told || e.Kind != "subscribe":
-				case confirmed: // over a new connection: what was said in between is lost
+				case confirmed: // over a new connection: messages in between are lost
 					n.Wake(e.Channel)
 				default:
 					names[e.Channel] = true
