@@ -20,15 +20,15 @@ import (
 // KeyService wraps data keys with a key that never leaves a service: a key management
 // service, a vault, a hardware module. The modules crypto/awskms, crypto/azurekeys,
 // crypto/gcpkms and crypto/vaulttransit each have one. Implementations are safe for
-// concurrent use, return when ctx ends, and keep none of the slices.
+// concurrent use, return when ctx ends, and retain none of the slices.
 //
-// A service reports three kinds of failure differently, because each is mended
-// differently:
+// A service reports three kinds of failure differently, because each needs another
+// remedy:
 //
-//   - An error that wraps [core.ErrDecrypt], of Unwrap alone: wrapped is nothing that the
-//     service's key wrapped. It also wraps [ErrUnknownKey] where the service can tell that
+//   - An error that wraps [core.ErrDecrypt], from Unwrap alone: the service's key didn't
+//     wrap this data key. It also wraps [ErrUnknownKey] if the service can tell that
 //     another key did.
-//   - An error that wraps [ErrKeyDenied]: the service doesn't let the key be used.
+//   - An error that wraps [ErrKeyDenied]: the service doesn't allow the use of the key.
 //   - Any other error: the service can't be reached, or is overloaded.
 type KeyService interface {
 	// Wrap encrypts a data key of 32 bytes.
@@ -38,12 +38,12 @@ type KeyService interface {
 	Unwrap(ctx context.Context, wrapped WrappedKey) (dataKey []byte, err error)
 }
 
-// WrappedKey is a data key as a key service wrapped it. It is no secret, and is stored
-// in each record that the data key encrypts.
+// WrappedKey is a data key that a key service wrapped. It is no secret, and is stored in
+// each record that the data key encrypts.
 type WrappedKey struct {
-	// KeyID names the service's key, with its version where it has versions: an ARN,
-	// a resource's name. 1,024 bytes at most. What a record says here may be anybody's:
-	// Unwrap never uses a key because KeyID names it.
+	// KeyID names the service's key, with its version if it has versions: an ARN, a
+	// resource's name. It has at most 1,024 bytes. Anybody may have written the KeyID in
+	// a record: Unwrap never uses a key because KeyID names it.
 	KeyID string
 
 	// Data is what the service needs to unwrap the data key: 1 to 16,384 bytes.
@@ -52,31 +52,33 @@ type WrappedKey struct {
 
 const maxKeyID, maxWrapped = 1 << 10, 16 << 10
 
-// ErrKeyDenied: a key service answered, and doesn't let its key be used. The caller has no
-// permission, the key is disabled, or there is no such key. Records are not damaged: they
-// can be read once the service allows it.
+// ErrKeyDenied: a key service answered, and doesn't allow the use of its key. The caller
+// has no permission, the key is disabled, or there is no such key. Records are not
+// damaged: they can be read once the service allows it.
 var ErrKeyDenied = errors.New("the key service denies the key")
 
-// DataKeyOptions says how long data keys are used. The zero value is right for most programs.
+// DataKeyOptions says how long data keys are used. The zero value fits most programs.
 type DataKeyOptions struct {
-	// UseFor is how long a data key encrypts, from its making; zero is an hour. The next
-	// data key costs one call of Wrap.
+	// UseFor is how long a data key encrypts after it was made; zero means an hour. The
+	// next data key costs one call of Wrap.
 	UseFor time.Duration
 
-	// Uses is how many records a data key encrypts: zero is a million, and 2³² the most
-	// that AES-GCM allows. With 1, each saved record has a data key of its own, and each
-	// save costs one call of Wrap.
+	// Uses is how many records a data key encrypts; zero means a million. AES-GCM allows
+	// at most 2³². With 1, each saved record has a data key of its own, and each save
+	// costs one call of Wrap.
 	Uses int64
 
-	// KnownFor is how long a data key decrypts before the service is asked again; zero is
-	// an hour. So long can it take until a program notices that the service denies the key.
+	// KnownFor is how long a data key decrypts before the service is asked again; zero
+	// means an hour. A program may need so long to notice that the service denies the
+	// key.
 	KnownFor time.Duration
 
-	// MaxKnown is how many data keys are kept in memory, about 1 KB each; zero is 4,096. Those
-	// that were used longest ago are forgotten first, and are unwrapped again when they are needed.
+	// MaxKnown is how many data keys are kept in memory, about 1 KB each; zero means
+	// 4,096. Those that haven't been used for the longest time are removed first, and are
+	// unwrapped again when they are needed.
 	MaxKnown int
 
-	// Timeout bounds one call of the service; zero is 5 seconds.
+	// Timeout limits one call of the service; zero means 5 seconds.
 	Timeout time.Duration
 }
 
@@ -88,13 +90,14 @@ const (
 	defaultMaxKnown = 4096
 	defaultTimeout  = 5 * time.Second
 
-	// outagePause is how long a service that could not be reached is left alone where
-	// the program can do without it.
+	// outagePause is the time without calls to a service that could not be reached, if
+	// the program can work without it.
 	outagePause = 30 * time.Second
 )
 
-// DataKeys encrypts records with data keys that a key service wraps (envelope encryption).
-// Each record holds its wrapped data key; the service's key stays in the service.
+// DataKeys encrypts records with data keys that a key service wraps (envelope
+// encryption). Each record contains its wrapped data key; the service's key stays in the
+// service.
 //
 //	key, err := awskms.New(kms.NewFromConfig(cfg), "alias/tokens", awskms.Options{})
 //	if err != nil {
@@ -106,16 +109,17 @@ const (
 //	}
 //	store := core.NewStore(backend, core.WithCryptography(dataKeys))
 //
-// A process makes one data key, has it wrapped, and encrypts with it for a bounded time and
-// number of uses. A data key that it knows decrypts without a call.
+// A process makes one data key, lets the service wrap it, and encrypts with it for a
+// limited time and a limited number of records. A data key that the process knows
+// decrypts without a call.
 //
-// When the service can't be reached, the process goes on with the data keys that it knows,
-// beyond their time if need be: it decrypts with them, and encrypts with the latest. So a
-// process that has read a record can save that record's next tokens. A record whose data key the
-// process doesn't know can't be read until the service is back. When the service answers
-// [ErrKeyDenied], the data key is forgotten.
+// If the service can't be reached, the process uses the data keys that it knows, if
+// necessary longer than their time: it decrypts with them, and encrypts with the latest.
+// So a process that has read a record can save that record's next tokens. A record whose
+// data key the process doesn't know can't be read until the service is back. If the
+// service answers [ErrKeyDenied], the data key is removed from memory.
 //
-// A record's place is bound as a [Keyring] binds it, and so is the wrapped data key. DataKeys
+// A record's place is bound as in a [Keyring], and so is the wrapped data key. DataKeys
 // is safe for concurrent use, and prints no key.
 type DataKeys struct {
 	service KeyService
@@ -126,8 +130,8 @@ type DataKeys struct {
 	known      map[string]*dataKey // by header, the current one among them
 	wrapping   *keyCall            // the call of Wrap that callers wait for, if there is one
 	unwrapping map[string]*keyCall // the calls of Unwrap under way, by header
-	pause      time.Time           // until then Wrap isn't called, where a data key is known
-	proven     bool                // the service has unwrapped what it wrapped
+	pause      time.Time           // until then Wrap isn't called, if a data key is known
+	proven     bool                // the service has unwrapped a data key that it wrapped
 }
 
 var _ Rotator = (*DataKeys)(nil)
@@ -151,7 +155,7 @@ type keyCall struct {
 	err  error
 }
 
-// NewDataKeys returns a manager whose data keys the service wraps. It calls nothing.
+// NewDataKeys returns a manager whose data keys the service wraps. It makes no call.
 func NewDataKeys(service KeyService, o DataKeyOptions) (*DataKeys, error) {
 	if service == nil {
 		return nil, errors.New("crypto: data keys need a key service")
@@ -176,12 +180,13 @@ func setDefault[T comparable](option *T, value T) {
 	}
 }
 
-// Prepare makes a new data key, and has it wrapped. A program that calls it as it begins
-// finds out whether the service can be reached and its key be used, before tokens depend on
-// that. After a rotation of the service's key, Prepare is what the manager learns it by at
-// once; [Rewrap] calls it.
+// Prepare makes a new data key, and lets the service wrap it. A program that calls it at
+// its start finds out whether the service can be reached and its key be used, before
+// tokens depend on that. After a rotation of the service's key, Prepare makes the manager
+// use the new version at once; [Rewrap] calls it.
 //
-// Its errors are the service's: [ErrKeyDenied], or why the service can't be reached.
+// Its errors are the service's: [ErrKeyDenied], or the reason why the service can't be
+// reached.
 func (d *DataKeys) Prepare(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -200,10 +205,11 @@ func (d *DataKeys) Encrypt(ctx context.Context, plaintext, associatedData []byte
 	return seal(key.aead, key.header, plaintext, associatedData), nil
 }
 
-// Decrypt implements [core.CryptographyManager]. It calls the service for a data key that it
-// doesn't know. Errors that wrap [core.ErrDecrypt] are of the record: [ErrUnknownKey] is
-// among them where another key of a service wrapped its data key. All others are of the service,
-// and ctx's: [ErrKeyDenied], or why it can't be reached.
+// Decrypt implements [core.CryptographyManager]. It calls the service for a data key that
+// it doesn't know. Errors that wrap [core.ErrDecrypt] concern the record; they also wrap
+// [ErrUnknownKey] if another key of a service wrapped its data key. All others are those
+// of the service and of ctx: [ErrKeyDenied], or the reason why the service can't be
+// reached.
 func (d *DataKeys) Decrypt(ctx context.Context, ciphertext, associatedData []byte) ([]byte, error) {
 	header, encoded, err := splitWrapped(ciphertext)
 	if err != nil {
@@ -216,9 +222,10 @@ func (d *DataKeys) Decrypt(ctx context.Context, ciphertext, associatedData []byt
 	return unseal(key.aead, header, encoded, associatedData)
 }
 
-// NeedsRotation reports whether a stored record is anything but encrypted with a data key
-// that the service's present key wrapped, in its present version. Which that is DataKeys
-// learns whenever it has a data key wrapped; before the first, every record needs rotation.
+// NeedsRotation reports whether a stored record isn't encrypted with a data key that the
+// service's present key wrapped, in its present version. DataKeys learns the present key
+// whenever the service wraps a data key. Before the first time, every record needs
+// rotation.
 func (d *DataKeys) NeedsRotation(ciphertext []byte) bool {
 	d.mu.Lock()
 	current := d.current
@@ -230,7 +237,7 @@ func (d *DataKeys) NeedsRotation(ciphertext []byte) bool {
 	return err != nil || !bytes.HasPrefix(header, []byte(ofServiceKey(current.keyID)))
 }
 
-// encryptionKey returns the current data key, or the next where that is due.
+// encryptionKey returns the current data key, or the next one if that is due.
 func (d *DataKeys) encryptionKey(ctx context.Context) (*dataKey, error) {
 	for {
 		d.mu.Lock()
@@ -257,9 +264,9 @@ func (d *DataKeys) encryptionKey(ctx context.Context) (*dataKey, error) {
 	}
 }
 
-// nextKey has a data key made. Callers share the call, and then all look at the
-// current key again: nextKey returns nothing. Where each record has a key of its own
-// they don't, so that many records are saved at one time.
+// nextKey lets the service wrap a new data key. Callers share the call, and then all look
+// at the current key again, so nextKey returns nothing. If each record has a key of its
+// own, callers don't share, so that many records can be saved at the same time.
 func (d *DataKeys) nextKey(ctx context.Context) (*dataKey, error) {
 	var call *keyCall
 	if d.options.Uses == 1 {
@@ -288,7 +295,7 @@ func (d *DataKeys) nextKey(ctx context.Context) (*dataKey, error) {
 }
 
 // latest returns the data key to encrypt with while the service can't be reached: the
-// current one, or else the one that was used last. It counts as used.
+// current one, or else the one that was used last. This counts as a use.
 func (d *DataKeys) latest(now time.Time) *dataKey {
 	key := d.current
 	if key == nil || key.uses >= maxUses {
@@ -335,8 +342,8 @@ func (d *DataKeys) decryptionKey(ctx context.Context, header []byte) (*dataKey, 
 	return call.wait(ctx)
 }
 
-// begin calls f, which no longer depends on ctx's end: others may wait for the same, and
-// what the service answers is kept.
+// begin calls f, which no longer depends on ctx: other callers may wait for the same
+// result, and the service's answer is kept.
 func (d *DataKeys) begin(ctx context.Context, f func(context.Context) (*dataKey, error)) *keyCall {
 	call := &keyCall{done: make(chan struct{})}
 	go func() {
@@ -357,7 +364,7 @@ func (c *keyCall) wait(ctx context.Context) (*dataKey, error) {
 	}
 }
 
-// wrapForAll is wrap for callers who share the call.
+// wrapForAll is wrap for callers that share the call.
 func (d *DataKeys) wrapForAll(ctx context.Context) (*dataKey, error) {
 	_, err := d.wrap(ctx, 0)
 	d.mu.Lock()
@@ -366,10 +373,11 @@ func (d *DataKeys) wrapForAll(ctx context.Context) (*dataKey, error) {
 	return nil, err
 }
 
-// wrapForOne is wrap for a caller who encrypts one record with the key.
+// wrapForOne is wrap for a caller that encrypts one record with the key.
 func (d *DataKeys) wrapForOne(ctx context.Context) (*dataKey, error) { return d.wrap(ctx, 1) }
 
-// wrap makes a data key, and makes it the current one. So many uses of it are the caller's.
+// wrap makes a data key, and makes it the current one. uses is the number of uses that
+// belong to the caller.
 func (d *DataKeys) wrap(ctx context.Context, uses int64) (*dataKey, error) {
 	var secret [keySize]byte
 	rand.Read(secret[:]) // never fails
@@ -396,9 +404,9 @@ func (d *DataKeys) wrap(ctx context.Context, uses int64) (*dataKey, error) {
 	return key, nil
 }
 
-// prove looks at what the service wrapped. The first data key is unwrapped again: a process
-// that is allowed to wrap alone would write records that nobody has read yet, and that it
-// can't read itself once it has ended.
+// prove checks the first data key that the service wrapped, by unwrapping it again. A
+// process that may only wrap would write records that nobody has read yet, and that it
+// can't read itself after a restart.
 func (d *DataKeys) prove(ctx context.Context, secret [keySize]byte, wrapped WrappedKey) error {
 	if n := len(wrapped.KeyID); n == 0 || n > maxKeyID {
 		return fmt.Errorf("the key service names its key with %d bytes; 1 to %d are possible", n, maxKeyID)
@@ -425,8 +433,8 @@ func (d *DataKeys) prove(ctx context.Context, secret [keySize]byte, wrapped Wrap
 	return nil
 }
 
-// unwrap asks the service for the data key of envelopes with this header. When the service
-// can't be reached, a data key that is known stays so.
+// unwrap asks the service for the data key of envelopes with this header. If the service
+// can't be reached, a known data key stays known.
 func (d *DataKeys) unwrap(ctx context.Context, header string, wrapped WrappedKey) (*dataKey, error) {
 	secret, err := d.service.Unwrap(ctx, wrapped)
 	if err == nil && len(secret) != keySize {
@@ -460,7 +468,8 @@ func (d *DataKeys) unwrap(ctx context.Context, header string, wrapped WrappedKey
 	return nil, fmt.Errorf("crypto: the data key under %s: %w", core.Printable(wrapped.KeyID), err)
 }
 
-// keep files a data key, and forgets those that were used longest ago where there are too many.
+// keep stores a data key in memory. If there are too many, it removes those that haven't
+// been used for the longest time.
 func (d *DataKeys) keep(key *dataKey) {
 	d.known[key.header] = key
 	for len(d.known) > d.options.MaxKnown {
@@ -474,7 +483,7 @@ func (d *DataKeys) keep(key *dataKey) {
 	}
 }
 
-// ofServiceKey is how all envelopes under one key of a service begin.
+// ofServiceKey is the beginning of all envelopes under one key of a service.
 func ofServiceKey(id string) string {
 	return magic + ofDataKeys + encoding.EncodeToString([]byte(id)) + ":"
 }
@@ -483,8 +492,8 @@ func headerOfWrapped(w WrappedKey) string {
 	return ofServiceKey(w.KeyID) + encoding.EncodeToString(w.Data) + ":"
 }
 
-// splitWrapped splits an envelope into its header and what the cipher made, encoded. Both are
-// parts of it, not copies.
+// splitWrapped splits an envelope into its header and the encoded output of the cipher.
+// Both are parts of it, not copies.
 func splitWrapped(envelope []byte) (header, encoded []byte, err error) {
 	rest, err := open(envelope, ofDataKeys)
 	if err != nil {
@@ -500,7 +509,7 @@ func splitWrapped(envelope []byte) (header, encoded []byte, err error) {
 	return envelope[:len(envelope)-len(rest)], rest, nil
 }
 
-// parseWrapped takes a header that splitWrapped returned apart.
+// parseWrapped splits a header that splitWrapped returned.
 func parseWrapped(header string) (WrappedKey, error) {
 	id, data, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(header, magic+ofDataKeys), ":"), ":")
 	keyID, errID := appendDecoded(nil, []byte(id))
@@ -511,7 +520,7 @@ func parseWrapped(header string) (WrappedKey, error) {
 	return WrappedKey{KeyID: string(keyID), Data: wrapped}, nil
 }
 
-// String names the service's key, once a data key was wrapped.
+// String names the service's key, once a data key has been wrapped.
 func (d *DataKeys) String() string {
 	if d == nil {
 		return "[data keys nil]"

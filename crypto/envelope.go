@@ -9,15 +9,15 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// An envelope is a header and, encoded, what the cipher made. The header begins
-// with the magic word and the format, and ends with a colon.
+// An envelope is a header and, encoded, the output of the cipher. The header begins with
+// the magic word and the format, and ends with a colon.
 const (
 	magic      = "graphtoken:"
 	ofKeyring  = "1:" // the key's id follows
 	ofDataKeys = "2:" // the id of a key service's key follows, a colon, and the data key that it wrapped
 )
 
-// open takes the magic word and the format off an envelope.
+// open removes the magic word and the format from an envelope.
 func open(envelope []byte, format string) (rest []byte, err error) {
 	rest, ok := bytes.CutPrefix(envelope, []byte(magic))
 	if !ok {
@@ -37,15 +37,15 @@ func open(envelope []byte, format string) (rest []byte, err error) {
 
 // seal returns the envelope of plaintext.
 func seal(aead cipher.AEAD, header string, plaintext, associatedData []byte) []byte {
-	// What is authenticated and what the cipher makes share one array, in that order.
+	// The authenticated data and the output of the cipher share one array, in that order.
 	data := appendAuthenticated(make([]byte, 0, authenticatedSize(len(header), len(associatedData))+len(plaintext)+aead.Overhead()), header, associatedData)
 	sealed := aead.Seal(data[len(data):], nil, plaintext, data)
 	envelope := make([]byte, 0, len(header)+encoding.EncodedLen(len(sealed)))
 	return appendEncoded(append(envelope, header...), sealed)
 }
 
-// unseal returns the plaintext of an envelope: of its header, and of what the
-// cipher made, encoded.
+// unseal returns the plaintext of an envelope, given its header and the encoded output of
+// the cipher.
 func unseal(aead cipher.AEAD, header, encoded, associatedData []byte) ([]byte, error) {
 	data := appendAuthenticated(make([]byte, 0, authenticatedSize(len(header), len(associatedData))+encoding.DecodedLen(len(encoded))), header, associatedData)
 	sealed, err := appendDecoded(data, encoded)
@@ -65,9 +65,9 @@ func isID(b []byte) bool { return len(bytes.Trim(b, "0123456789abcdef")) == 0 }
 
 func malformed(reason string) error { return fmt.Errorf("%w: %s", core.ErrDecrypt, reason) }
 
-// appendAuthenticated appends what the tag covers besides the plaintext. The length
-// before the header keeps a header and associated data from running into each
-// other, whatever a later format's header looks like.
+// appendAuthenticated appends the bytes that the tag covers besides the plaintext.
+// Because of the length before the header, a header and associated data can't be confused
+// with each other, whatever a later format's header looks like.
 func appendAuthenticated[header []byte | string](dst []byte, h header, associatedData []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(len(h)))
 	dst = append(dst, h...)

@@ -21,15 +21,15 @@ const (
 	idSize  = 2 * idBytes
 )
 
-// Key is a secret key. It prints as its id, in fmt, slog and JSON alike;
-// [Key.Reveal] hands out the key itself, to be kept where secrets are kept.
+// Key is a secret key. It prints as its id, in fmt, slog and JSON; [Key.Reveal] returns
+// the key itself, to be kept where secrets are kept.
 //
 // Keys can't be compared with ==; compare their ids. The zero Key is no key, and
-// refused by [NewKeyring].
+// [NewKeyring] refuses it.
 type Key struct {
 	id string
-	// A function, because fmt follows pointers: in a field that is not
-	// exported it can't call Format, and prints what it reaches.
+	// A function, because fmt prints a field that is not exported without a call of its
+	// Format method, and follows pointers.
 	secret func() [keySize]byte
 }
 
@@ -40,16 +40,15 @@ func NewKey() Key {
 	return KeyFromBytes(secret)
 }
 
-// KeyFromBytes returns the key that is these 32 random bytes, such as another
-// key store keeps. A passphrase is not random, and would be found by
-// guessing. All zeros, which is what an array holds that nobody filled, give
-// the zero Key.
+// KeyFromBytes returns the key that consists of these 32 random bytes, for example from
+// another key store. A passphrase is not random, and could be guessed. All zeros, which
+// an array has that nobody filled, give the zero Key.
 func KeyFromBytes(secret [32]byte) Key {
 	if secret == [keySize]byte{} {
 		return Key{}
 	}
-	// The id is stored in clear beside every record. A hash doesn't lead back
-	// to a random key; the label makes it a hash nobody else computes of it.
+	// The id is stored unencrypted with every record. A hash doesn't lead back to a
+	// random key, and because of the label nobody else computes the same hash.
 	sum := sha256.Sum256(append([]byte("graphtoken key id\x00"), secret[:]...))
 	return Key{
 		id:     hex.EncodeToString(sum[:idBytes]),
@@ -57,15 +56,15 @@ func KeyFromBytes(secret [32]byte) Key {
 	}
 }
 
-// The text form of a key is a word to know it by (for people, and for scanners
-// that look for leaked secrets), and the key and its checksum in base64url.
+// The text form of a key is a word by which people, and programs that search for leaked
+// secrets, recognize it, and then the key and its checksum in base64url.
 const (
 	keyPrefix   = "gtkey1_"
 	keyTextSize = len(keyPrefix) + (keySize+crc32.Size)/3*4
 )
 
-// ParseKey returns the key that Reveal wrote as text; white space around it is
-// ignored. Errors name what is wrong with the text and never quote it.
+// ParseKey returns the key that Reveal wrote as text. White space around it is ignored.
+// Errors tell what is wrong with the text and never quote it.
 func ParseKey(text string) (Key, error) {
 	text = strings.TrimSpace(text)
 	body, ok := strings.CutPrefix(text, keyPrefix)
@@ -92,9 +91,9 @@ func ParseKey(text string) (Key, error) {
 	return key, nil
 }
 
-// ReadKeys reads keys as text, one to a line, up to the end of r. Empty lines
-// are passed over, and so is "#" with what follows it. The first key is the
-// one to make primary:
+// ReadKeys reads keys as text, one on each line, up to the end of r. Empty lines are
+// ignored, and so are "#" and the text after it. The first key is meant to be the primary
+// one:
 //
 //	keys, err := crypto.ReadKeys(file)
 //	if err != nil {
@@ -102,7 +101,7 @@ func ParseKey(text string) (Key, error) {
 //	}
 //	keyring, err := crypto.NewKeyring(keys[0], keys[1:]...)
 //
-// No key at all is an error.
+// If there is no key, that is an error.
 func ReadKeys(r io.Reader) ([]Key, error) {
 	var keys []Key
 	lines := bufio.NewScanner(r)
@@ -129,12 +128,12 @@ func ReadKeys(r io.Reader) ([]Key, error) {
 	return keys, nil
 }
 
-// ID names the key without giving it away: it is in every record encrypted
-// with it. The zero Key has none.
+// ID names the key without revealing it. It is in every record that is encrypted with the
+// key. The zero Key has no ID.
 func (k Key) ID() string { return k.id }
 
-// Reveal returns the key as the text that ParseKey reads, and nothing for the
-// zero Key.
+// Reveal returns the key as the text that ParseKey reads; for the zero Key, the empty
+// text.
 func (k Key) Reveal() string {
 	if k.secret == nil {
 		return ""
@@ -143,7 +142,7 @@ func (k Key) Reveal() string {
 	return keyPrefix + encoding.EncodeToString(binary.BigEndian.AppendUint32(secret[:], checksum(secret)))
 }
 
-// checksum finds any character mistyped and any two neighbours exchanged.
+// checksum finds every single mistyped character, and every exchange of two neighbours.
 func checksum(secret [keySize]byte) uint32 { return crc32.ChecksumIEEE(secret[:]) }
 
 // String returns the key's id in brackets.
@@ -157,8 +156,8 @@ func (k Key) String() string {
 // Format prints String, whatever the verb.
 func (k Key) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }
 
-// MarshalText returns String, so that a key in a configuration that is dumped
-// as JSON stays secret. There is no way back: a key is stored with Reveal.
+// MarshalText returns String, so that a key in a configuration that is printed as JSON
+// stays secret. It can't be read back: store a key with Reveal.
 func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // LogValue returns String.

@@ -10,21 +10,22 @@ import (
 	"unicode"
 )
 
-// ErrKeyFileShared: users other than its owner can read or write a file of keys.
+// ErrKeyFileShared: other users than the owner can read or write a file of keys.
 var ErrKeyFileShared = errors.New("other users can read or write this file of keys")
 
-// KeyFileOptions says which files of keys are taken.
+// KeyFileOptions says which files of keys are accepted.
 type KeyFileOptions struct {
-	// AllowShared takes a file that other users than its owner can read or write, as
-	// a container's mounted secrets often are. Otherwise it is ErrKeyFileShared.
+	// AllowShared accepts a file that other users than its owner can read or write, as
+	// mounted secrets of a container often are. Otherwise such a file is
+	// ErrKeyFileShared.
 	AllowShared bool
 }
 
-// ReadKeyFile reads keys from a file, as [ReadKeys] does. A file that its group or
-// others can read or write is refused with [ErrKeyFileShared], unless o allows it:
-// `chmod 600` mends it. The mode is that of the open file, so that nobody exchanges
-// the file meanwhile. On Windows, and wherever modes mean nothing, nothing of that is
-// checked: access control lists are the system administrator's there.
+// ReadKeyFile reads keys from a file, as [ReadKeys] does. A file that its group or others
+// can read or write is refused with [ErrKeyFileShared], unless o allows it; `chmod 600`
+// repairs that. The mode is that of the open file, so that nobody can exchange the file
+// meanwhile. On Windows, and wherever modes mean nothing, this isn't checked: there the
+// system's administrator sets access control lists.
 func ReadKeyFile(name string, o KeyFileOptions) ([]Key, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -45,12 +46,12 @@ func ReadKeyFile(name string, o KeyFileOptions) ([]Key, error) {
 	return keys, nil
 }
 
-// hasModes says whether a file's mode tells who can read the file.
+// hasModes reports whether a file's mode tells who can read the file.
 const hasModes = runtime.GOOS != "windows" && runtime.GOOS != "plan9" && runtime.GOOS != "js" && runtime.GOOS != "wasip1"
 
-// CreateKeyFile makes a file with one new key, which its owner alone can read, and
-// makes it last. A file that is there is never overwritten: the error then wraps
-// [fs.ErrExist], and the key in it may be the only one to read a store with.
+// CreateKeyFile makes a file with one new key, which its owner alone can read, and makes
+// it durable. An existing file is never overwritten, because its key may be the only one
+// that can read a store: the error then wraps [fs.ErrExist].
 func CreateKeyFile(name string) (Key, error) {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -70,10 +71,9 @@ func CreateKeyFile(name string) (Key, error) {
 	return key, nil
 }
 
-// KeysFromEnv reads keys from an environment variable, as [ParseKeys] does. A variable
-// that isn't set, or is empty, is an error that names it. Child processes inherit
-// variables, and other programs of the same user can read them: where that
-// matters, a file is the better place.
+// KeysFromEnv reads keys from an environment variable, as [ParseKeys] does. If the
+// variable isn't set, or is empty, the error names it. Child processes inherit variables,
+// and other programs of the same user can read them. If that matters, use a file.
 func KeysFromEnv(name string) ([]Key, error) {
 	text, ok := os.LookupEnv(name)
 	if !ok {
@@ -86,10 +86,10 @@ func KeysFromEnv(name string) ([]Key, error) {
 	return keys, nil
 }
 
-// ParseKeys reads keys from a text as a variable has it, where line ends are hard to
-// write: one or several keys, separated by white space or commas, the first of
-// which is the one to make primary. A "#" begins a comment that lasts to the end of its
-// line, so that the text of a file of keys is good, too.
+// ParseKeys reads keys from the text of a variable, in which line ends are hard to write:
+// one or several keys, separated by white space or commas. The first is meant to be the
+// primary one. A "#" begins a comment that lasts to the end of its line, so the text of a
+// file of keys can be used, too.
 func ParseKeys(text string) ([]Key, error) {
 	var all []string
 	for line := range strings.Lines(strings.TrimPrefix(text, "\ufeff")) {

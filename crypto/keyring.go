@@ -1,8 +1,8 @@
 // Package crypto encrypts token records before they are stored.
 //
-// A [Keyring] is a [core.CryptographyManager] of one or several 256-bit keys:
-// it encrypts with the first and decrypts with any, so that keys can be
-// replaced while records are in use.
+// A [Keyring] is a [core.CryptographyManager] with one or several 256-bit keys. It
+// encrypts with the first and decrypts with any, so that keys can be replaced while
+// records are in use.
 //
 //	keys, err := crypto.ReadKeyFile("/etc/mail/keys", crypto.KeyFileOptions{})
 //	if err != nil {
@@ -14,23 +14,22 @@
 //	}
 //	store := core.NewStore(backend, core.WithCryptography(keyring))
 //
-// What it stores is one line of ASCII, since records also live in environment
-// variables, JSON strings and secret managers that take nothing but text:
+// An encrypted record is one line of ASCII, because records are also kept in environment
+// variables, JSON strings and secret managers that accept only text:
 //
 //	graphtoken:1:0123456789abcdef:bm9uY2UgLi4u
 //
-// that is a magic word, the version of the format, the id of the key, and
-// nonce, ciphertext and tag of AES-256-GCM in unpadded base64url. The part
-// before the last colon is authenticated with the record, as is the associated
-// data, which the store makes the record's key: a record moved to another
-// user's place does not decrypt there. The page docs/envelope.md describes it byte
-// by byte.
+// These are a magic word, the version of the format, the id of the key, and nonce,
+// ciphertext and tag of AES-256-GCM in unpadded base64url. The part before the last colon
+// is authenticated with the record. So are the associated data, which are the record's
+// key: a record that is moved to another user's place doesn't decrypt there. The page
+// docs/envelope.md describes the format byte by byte.
 //
-// [DataKeys] encrypt the same way, with data keys that a [KeyService] wraps: the key above
-// them never leaves the service.
+// [DataKeys] encrypt in the same way, with data keys that a [KeyService] wraps: the key
+// that wraps them never leaves the service.
 //
-// [Rewrap] encrypts stored records anew beside running programs, after a change of
-// keys or, with a [Transition], of managers.
+// [Rewrap] encrypts stored records again while programs use them: after a change of keys
+// or, with a [Transition], of managers.
 package crypto
 
 import (
@@ -47,15 +46,15 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// ErrUnknownKey: a record was encrypted under a key that the manager doesn't have. It
-// comes with [core.ErrDecrypt], and is mended by adding the key.
+// ErrUnknownKey: a record was encrypted with a key that the manager doesn't have. It
+// comes together with [core.ErrDecrypt]. Adding the key helps.
 var ErrUnknownKey = errors.New("encrypted under another key")
 
-// Keyring encrypts with its primary key and decrypts with any of its keys. It
-// is safe for concurrent use, and prints as the ids of its keys.
+// Keyring encrypts with its primary key and decrypts with any of its keys. It is safe for
+// concurrent use, and prints the ids of its keys.
 //
-// A key is good for 2³² encryptions (one a second for 136 years): beyond that,
-// random nonces get too likely to repeat.
+// A key may be used for 2³² encryptions (one a second for 136 years). After that, random
+// nonces are too likely to repeat.
 type Keyring struct {
 	primary string // id
 	ids     []string
@@ -64,12 +63,11 @@ type Keyring struct {
 
 var _ core.CryptographyManager = (*Keyring)(nil)
 
-// NewKeyring returns a keyring that encrypts with primary. To replace a key,
-// first add the new one to others everywhere, then make it primary, and keep
-// the old one until [Keyring.NeedsRotation] is true for no record any more, which
-// [Rewrap] brings about.
+// NewKeyring returns a keyring that encrypts with primary. To replace a key, first add
+// the new one to others in every program, then make it primary. Keep the old one until
+// [Keyring.NeedsRotation] is false for every record; [Rewrap] brings that about.
 //
-// The zero Key is refused. The same key twice counts once.
+// The zero Key is refused. If a key occurs twice, it counts once.
 func NewKeyring(primary Key, others ...Key) (*Keyring, error) {
 	k := &Keyring{primary: primary.ID(), ciphers: make(map[string]cipher.AEAD)}
 	secrets := make(map[string][keySize]byte)
@@ -103,8 +101,8 @@ func newAEAD(secret [keySize]byte) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// Encrypt implements [core.CryptographyManager] with the primary key. It fails
-// for a Keyring that NewKeyring didn't make, and for no other.
+// Encrypt implements [core.CryptographyManager] with the primary key. It fails only for a
+// Keyring that NewKeyring didn't make.
 func (k *Keyring) Encrypt(_ context.Context, plaintext, associatedData []byte) ([]byte, error) {
 	aead, ok := k.ciphers[k.primary]
 	if !ok {
@@ -113,10 +111,9 @@ func (k *Keyring) Encrypt(_ context.Context, plaintext, associatedData []byte) (
 	return seal(aead, headerOf(k.primary), plaintext, associatedData), nil
 }
 
-// Decrypt implements [core.CryptographyManager]. Every error wraps
-// [core.ErrDecrypt], and tells what is not an envelope, what was encrypted with
-// a key that is not in the keyring ([ErrUnknownKey]), and what was altered or
-// belongs elsewhere.
+// Decrypt implements [core.CryptographyManager]. Every error wraps [core.ErrDecrypt]. It
+// tells whether the record is no envelope, was encrypted with a key that isn't in the
+// keyring ([ErrUnknownKey]), or was changed or belongs elsewhere.
 func (k *Keyring) Decrypt(_ context.Context, ciphertext, associatedData []byte) ([]byte, error) {
 	rest, err := open(ciphertext, ofKeyring)
 	if err != nil {
@@ -136,9 +133,9 @@ func (k *Keyring) Decrypt(_ context.Context, ciphertext, associatedData []byte) 
 // headerOf returns the header of envelopes under the key of this id.
 func headerOf(id string) string { return magic + ofKeyring + id + ":" }
 
-// NeedsRotation reports whether a stored record is anything but encrypted with
-// the primary key: with another one, or not at all. Saving it again rotates
-// it. It looks at the envelope's beginning only and decrypts nothing.
+// NeedsRotation reports whether a stored record isn't encrypted with the primary key.
+// Saving it again encrypts it with the primary key. NeedsRotation looks at the envelope's
+// beginning only and decrypts nothing.
 func (k *Keyring) NeedsRotation(ciphertext []byte) bool {
 	return !bytes.HasPrefix(ciphertext, []byte(headerOf(k.primary)))
 }

@@ -14,33 +14,33 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// RewrapOptions says which records Rewrap encrypts anew, and how. The zero value
-// takes all that the backend lists.
+// RewrapOptions says which records Rewrap encrypts again, and how. The zero value means
+// all records that the backend lists.
 type RewrapOptions struct {
-	// Keys are the records' keys. Nil means all that the backend lists, which must
-	// be a [core.Lister] then.
+	// Keys are the records' keys. Nil means all that the backend lists; it must then be a
+	// [core.Lister].
 	Keys []string
 
-	// Namespace is that of the store, see [core.WithNamespace].
+	// Namespace is the store's namespace, see [core.WithNamespace].
 	Namespace string
 
-	// Plaintext takes plain records, too, as [core.WithPlaintextReads] does: those
-	// that are token caches. Otherwise a plain record is a failure.
+	// Plaintext accepts plain records that are token caches, as [core.WithPlaintextReads]
+	// does. Otherwise a plain record is a failure.
 	Plaintext bool
 
-	// DryRun does everything but save: it tells what would be done, and what can't
-	// be decrypted.
+	// DryRun does everything except saving: it tells what would be done, and which
+	// records can't be decrypted.
 	DryRun bool
 
-	// Concurrency is how many records are under way at one time; 8 if it is zero.
+	// Concurrency is how many records are worked on at the same time; 8 if it is zero.
 	Concurrency int
 
-	// Progress, unless it is nil, is told of each record when it is done with, by
-	// one goroutine at a time. Records come in any order.
+	// Progress, unless it is nil, is called for each record when that is done, by one
+	// goroutine at a time. Records come in any order.
 	Progress func(RewrapProgress)
 }
 
-// RewrapProgress tells of one record that Rewrap is done with.
+// RewrapProgress is about one record that Rewrap has finished.
 type RewrapProgress struct {
 	Key     string
 	Outcome RewrapOutcome
@@ -49,18 +49,18 @@ type RewrapProgress struct {
 	Total   int   // records there are
 }
 
-// RewrapOutcome is what became of a record.
+// RewrapOutcome is the result for a record.
 type RewrapOutcome uint8
 
 const (
-	// Rewrapped: the record was encrypted anew and saved; in a dry run, it would be.
+	// Rewrapped: the record was encrypted again and saved; in a dry run, it would be.
 	Rewrapped RewrapOutcome = iota + 1
-	// AlreadyCurrent: the record is encrypted with the primary key. It was not
-	// touched, nor decrypted.
+	// AlreadyCurrent: the record is encrypted with the primary key. It was neither
+	// decrypted nor changed.
 	AlreadyCurrent
 	// RewrapGone: nothing is stored any more.
 	RewrapGone
-	// RewrapFailed: the record stays as it was, for RewrapProgress.Err.
+	// RewrapFailed: the record stays as it was, because of RewrapProgress.Err.
 	RewrapFailed
 )
 
@@ -78,31 +78,31 @@ func (o RewrapOutcome) String() string {
 	return fmt.Sprintf("RewrapOutcome(%d)", uint8(o))
 }
 
-// RewrapReport counts records by what became of them. Left are those that Rewrap
-// didn't come to, because it ended early.
+// RewrapReport counts records by their results. Left are those that Rewrap didn't reach,
+// because it ended early.
 type RewrapReport struct{ Rewrapped, Current, Gone, Failed, Left int }
 
-// Rewrap decrypts stored records with m and encrypts them anew, under m's primary
-// key: after a change of keys, with a [Keyring] that has both; after a change of the
-// manager, with a [Transition].
+// Rewrap decrypts stored records with m and encrypts them again with m's primary key.
+// After a change of keys, m is a [Keyring] that has both; after a change of the manager,
+// a [Transition].
 //
-// Programs may go on using the records, with a manager that decrypts both forms. A
-// record is saved as the successor of the very version that was decrypted; when
-// another program saved meanwhile, Rewrap loads what it saved. The backend must
-// compare versions for that: one that doesn't (backends/env) or that
-// leaves a gap (backends/bitwarden) must not be written by others meanwhile.
+// Programs may use the records meanwhile, with a manager that decrypts both forms. A
+// record is saved as the successor of exactly the version that was decrypted. If another
+// program saved meanwhile, Rewrap loads the record again. For that, the backend must
+// compare versions. If it doesn't (backends/env) or leaves a gap (backends/bitwarden),
+// other programs must not write meanwhile.
 //
-// Rewrap can be ended at any time and called again: what is encrypted with the
-// primary key already costs one Load. Before it saves a record, it decrypts what it
-// is about to save, and compares.
+// Rewrap can be ended at any time and called again: a record that is already encrypted
+// with the primary key costs one Load. Before it saves a record, it decrypts the new
+// form, and compares.
 //
-// A manager with a method Prepare, as [DataKeys] have, is prepared first: it learns which
-// version of its service's key is the present one.
+// A manager with a method Prepare, such as [DataKeys], is prepared first: it learns the
+// present version of its service's key.
 //
 // A record that can't be decrypted, is corrupt, or is too large for the store once
-// encrypted, is counted as failed, and the others are gone on with. Any other
-// error, of the store or of ctx, ends Rewrap. The error joins the first of them;
-// it is nil where every record is encrypted with the primary key, or gone.
+// encrypted, counts as failed, and Rewrap goes on with the others. Any other error, of
+// the store or of ctx, ends Rewrap. The returned error joins the first errors. It is nil
+// if every record is encrypted with the primary key, or gone.
 func Rewrap(ctx context.Context, b core.TokenBackend, m Rotator, o RewrapOptions) (RewrapReport, error) {
 	if err := prepare(ctx, m); err != nil {
 		return RewrapReport{}, fmt.Errorf("crypto: rewrap: %w", err)
@@ -151,7 +151,7 @@ func rewrapKeys(ctx context.Context, b core.TokenBackend, o RewrapOptions) ([]st
 	if !ok {
 		return nil, errors.New("the backend lists none; name them in RewrapOptions.Keys")
 	}
-	// All at once, since a store may hold a lock while its keys are asked for.
+	// All keys are listed first, because a store may hold a lock while it lists.
 	var keys []string
 	for key, err := range lister.Keys(ctx) {
 		if err != nil {
@@ -182,7 +182,8 @@ func (r *rewrapping) workers() int {
 	return 8
 }
 
-// keep keeps err for the end: the first few, since a million may fail alike.
+// keep keeps err for the end: only the first few, because a million may fail for the same
+// reason.
 func (r *rewrapping) keep(err error) {
 	const most = 10
 	if len(r.errs) < most {
@@ -199,8 +200,7 @@ func (r *rewrapping) err() error {
 	return errors.Join(r.errs...)
 }
 
-// take does one record and tells of it. Its error is one that ends all: then the
-// record is left.
+// take handles one record and reports it. If its error ends Rewrap, the record is left.
 func (r *rewrapping) take(ctx context.Context, key string) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -229,7 +229,7 @@ func (r *rewrapping) take(ctx context.Context, key string) error {
 	return nil
 }
 
-// ofOneRecord reports whether an error says nothing about the other records.
+// ofOneRecord reports whether an error concerns one record alone.
 func ofOneRecord(err error) bool {
 	for _, one := range []error{core.ErrDecrypt, core.ErrCorrupt, core.ErrTooLarge, core.ErrInvalidKey, core.ErrConflict, errNotSame} {
 		if errors.Is(err, one) {
@@ -241,9 +241,9 @@ func ofOneRecord(err error) bool {
 
 var errNotSame = errors.New("what the manager encrypted doesn't decrypt to the same record; nothing was saved")
 
-// rewrap does one record. When another program saves meanwhile it starts over, a
-// bounded number of times: each of those saves is encrypted with the primary key where
-// that program has it as its own.
+// rewrap handles one record. If another program saves meanwhile it begins again, a
+// limited number of times: each of those saves is encrypted with the primary key, if that
+// program has the same primary key.
 func (r *rewrapping) rewrap(ctx context.Context, key string) (RewrapOutcome, error) {
 	const most = 100
 	for attempt := 0; ; attempt++ {
@@ -295,7 +295,7 @@ func (r *rewrapping) once(ctx context.Context, key string) (RewrapOutcome, error
 	return Rewrapped, nil
 }
 
-// plaintext decrypts stored. A plain record is one only where nothing decrypts it.
+// plaintext decrypts stored. A record counts as plain only if nothing decrypts it.
 func (r *rewrapping) plaintext(ctx context.Context, stored, place []byte) ([]byte, error) {
 	plaintext, err := r.manager.Decrypt(ctx, stored, place)
 	if err == nil || !r.options.Plaintext || !errors.Is(err, core.ErrDecrypt) {

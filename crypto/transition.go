@@ -10,13 +10,13 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// Rotator is a cryptography manager that tells which stored records it would write
-// otherwise today. A [Keyring] is one, and so is fernet's Manager.
+// Rotator is a cryptography manager that tells which stored records it would now write in
+// another form. A [Keyring] is one, and so is fernet's Manager.
 type Rotator interface {
 	core.CryptographyManager
 
-	// NeedsRotation reports whether a stored record is anything but encrypted as
-	// Encrypt would encrypt it now: under the primary key.
+	// NeedsRotation reports whether a stored record isn't encrypted as Encrypt would do
+	// it now: with the primary key.
 	NeedsRotation(ciphertext []byte) bool
 }
 
@@ -25,12 +25,13 @@ var (
 	_ Rotator = (*Transition)(nil)
 )
 
-// Transition is the manager of a store that moves from one scheme to another: it
-// encrypts with the next manager, and decrypts what the next or a former one
-// encrypted. Programs hold one while [Rewrap] encrypts their records anew, beside them.
+// Transition is the manager of a store that changes from one scheme to another. It
+// encrypts with the next manager, and decrypts records of the next and the former ones.
+// Programs use it while [Rewrap] encrypts their records again.
 //
-// While a former manager is part of it, a record is as safe as with that: what Fernet
-// doesn't bind is not bound. Drop it when Rewrap leaves no record behind.
+// As long as a former manager is part of it, a record is only as safe as with that one:
+// associated data that Fernet doesn't bind aren't bound. Drop the Transition when Rewrap
+// has no record left.
 type Transition struct {
 	next   Rotator
 	former []core.CryptographyManager
@@ -55,10 +56,10 @@ func (t *Transition) Encrypt(ctx context.Context, plaintext, associatedData []by
 	return t.next.Encrypt(ctx, plaintext, associatedData)
 }
 
-// Decrypt implements [core.CryptographyManager] with the next manager, and where
-// that answers [core.ErrDecrypt], with the former ones in their order. When all
-// answer it, the error tells what each said. Any other error, of a key service that
-// can't be reached, say, ends the search: the record may be that manager's.
+// Decrypt implements [core.CryptographyManager] with the next manager and, if that
+// returns [core.ErrDecrypt], with the former ones in their order. If all return it, the
+// error has the reason of each. Any other error ends the search, for example that a key
+// service can't be reached: the record may be that manager's.
 func (t *Transition) Decrypt(ctx context.Context, ciphertext, associatedData []byte) ([]byte, error) {
 	plaintext, err := t.next.Decrypt(ctx, ciphertext, associatedData)
 	for _, former := range t.former {
@@ -76,14 +77,15 @@ func (t *Transition) Decrypt(ctx context.Context, ciphertext, associatedData []b
 	return plaintext, err
 }
 
-// NeedsRotation reports whether a stored record is anything but what the next
-// manager encrypts with its primary key.
+// NeedsRotation reports whether a stored record isn't encrypted by the next manager with
+// its primary key.
 func (t *Transition) NeedsRotation(ciphertext []byte) bool { return t.next.NeedsRotation(ciphertext) }
 
-// Prepare is the next manager's, where that has one: see [DataKeys.Prepare].
+// Prepare calls the next manager's Prepare, if it has one: see [DataKeys.Prepare].
 func (t *Transition) Prepare(ctx context.Context) error { return prepare(ctx, t.next) }
 
-// prepare has a manager that needs a service look whether the service is there.
+// prepare lets a manager that needs a service find out whether the service can be
+// reached.
 func prepare(ctx context.Context, m Rotator) error {
 	if p, ok := m.(interface{ Prepare(context.Context) error }); ok {
 		return p.Prepare(ctx)
@@ -91,7 +93,7 @@ func prepare(ctx context.Context, m Rotator) error {
 	return nil
 }
 
-// String names the next manager as it prints, and counts the former ones.
+// String returns the next manager's String, and the number of former ones.
 func (t *Transition) String() string {
 	if t == nil {
 		return "[transition nil]"

@@ -44,9 +44,9 @@ import (
 
 // Options configures a [Manager].
 type Options struct {
-	// Recipients are those that each record is encrypted to: any one of their identities
-	// decrypts it. None means the first identity's own. Hybrid recipients can't be mixed with
-	// others, which a quantum computer would defeat.
+	// Recipients are the recipients of each record: any one of their identities decrypts
+	// it. None means the first identity's own recipient. Hybrid recipients can't be mixed
+	// with others, which a quantum computer could break.
 	Recipients []age.Recipient
 }
 
@@ -69,9 +69,9 @@ const (
 var encoding = base64.RawURLEncoding.Strict()
 
 // New returns a manager that decrypts with any of the identities. Without identities it
-// encrypts alone, and needs recipients. To replace an identity, add the new one to every
-// program, then make it the first (and a recipient, where recipients are named), and keep the
-// old one until [crypto.Rewrap] reports every record as current.
+// can only encrypt, and needs recipients. To replace an identity, add the new one to
+// every program, then make it the first (and a recipient, if recipients are named), and
+// keep the old one until [crypto.Rewrap] reports every record as current.
 func New(identities []age.Identity, o Options) (*Manager, error) {
 	if len(o.Recipients) == 0 && len(identities) > 0 {
 		switch first := identities[0].(type) {
@@ -115,9 +115,9 @@ type PassphraseOptions struct {
 	Former []string
 }
 
-// NewPassphrase returns a manager that encrypts with a passphrase. A good one has six random
-// words or more. Nothing in a record tells which passphrase it is under: NeedsRotation tries the
-// present one, at the work of a Decrypt.
+// NewPassphrase returns a manager that encrypts with a passphrase. A good passphrase has
+// six random words or more. A record doesn't tell its passphrase: NeedsRotation tries the
+// present one, which takes as long as a Decrypt.
 func NewPassphrase(passphrase string, o PassphraseOptions) (*Manager, error) {
 	const usual, least, most = 18, 10, 22
 	if o.WorkFactor == 0 {
@@ -137,18 +137,19 @@ func NewPassphrase(passphrase string, o PassphraseOptions) (*Manager, error) {
 		if err != nil {
 			return nil, fmt.Errorf("age: passphrase %d: %w", i+1, err)
 		}
-		// Whoever can write records chooses the work of reading them.
+		// The writer of a record chooses the work of reading it.
 		identity.SetMaxWorkFactor(max(usual, o.WorkFactor))
 		identities = append(identities, identity)
 	}
 	return newManager([]age.Recipient{recipient}, identities, passphraseID), nil
 }
 
-// passphraseID stands for any passphrase: a digest of one could be tried faster than scrypt.
+// passphraseID stands for any passphrase. A digest of one could be tried faster than
+// scrypt.
 const passphraseID = "0000000000000000"
 
-// Encrypt implements [core.CryptographyManager]. Its errors are a recipient's: those of
-// filippo.io/age have none.
+// Encrypt implements [core.CryptographyManager]. Its errors are those of a recipient; the
+// recipients of filippo.io/age have none.
 func (m *Manager) Encrypt(_ context.Context, plaintext, associatedData []byte) ([]byte, error) {
 	if len(m.recipients) == 0 {
 		return nil, errors.New("age: the zero Manager has no recipient to encrypt to")
@@ -170,7 +171,8 @@ func (m *Manager) Encrypt(_ context.Context, plaintext, associatedData []byte) (
 }
 
 // bound is what is encrypted before the record: the header and the associated data, each
-// after its length in eight bytes, so that they don't run into each other or the record.
+// after its length in eight bytes, so that they can't be confused with each other or with
+// the record.
 func bound(header string, associatedData []byte) []byte {
 	b := binary.BigEndian.AppendUint64(nil, uint64(len(header)))
 	b = append(b, header...)
@@ -178,9 +180,10 @@ func bound(header string, associatedData []byte) []byte {
 	return append(b, associatedData...)
 }
 
-// Decrypt implements [core.CryptographyManager]. Errors of the record wrap [core.ErrDecrypt], and
-// [crypto.ErrUnknownKey] where no identity is one of the record's recipients. An identity
-// that is not of filippo.io/age, a plugin's say, may fail with an error of its own.
+// Decrypt implements [core.CryptographyManager]. Errors of the record wrap
+// [core.ErrDecrypt], and [crypto.ErrUnknownKey] if no identity is one of the record's
+// recipients. An identity that is not of filippo.io/age, for example a plugin's, may fail
+// with an error of its own.
 func (m *Manager) Decrypt(_ context.Context, ciphertext, associatedData []byte) ([]byte, error) {
 	header, file, err := open(ciphertext)
 	if err != nil {
@@ -197,7 +200,7 @@ func (m *Manager) Decrypt(_ context.Context, ciphertext, associatedData []byte) 
 	return plaintext, nil
 }
 
-// open takes a stored record apart, into its header and its age file.
+// open splits a stored record into its header and its age file.
 func open(stored []byte) (header string, file []byte, err error) {
 	rest, ok := bytes.CutPrefix(stored, []byte(prefix))
 	if !ok || len(rest) < idSize+1 || rest[idSize] != ':' || len(bytes.Trim(rest[:idSize], "0123456789abcdef")) > 0 {
@@ -205,7 +208,7 @@ func open(stored []byte) (header string, file []byte, err error) {
 	}
 	header, text := string(stored[:len(prefix)+idSize+1]), rest[idSize+1:]
 	if file, err = encoding.AppendDecode(nil, text); err != nil || len(text)%4 == 1 || len(file) != encoding.DecodedLen(len(text)) {
-		return "", nil, malformed("it is damaged or cut short") // the decoder alone would pass over line breaks
+		return "", nil, malformed("it is damaged or cut short") // the decoder alone would ignore line breaks
 	}
 	return header, file, nil
 }
@@ -240,7 +243,7 @@ func decrypt(file []byte, identities []age.Identity) ([]byte, error) {
 	return text, nil
 }
 
-// watched is an identity whose failure isn't the record's.
+// watched is an identity whose failure doesn't concern the record.
 type watched struct {
 	age.Identity
 	failure *error
@@ -254,9 +257,9 @@ func (w watched) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
 	return key, err
 }
 
-// NeedsRotation reports whether a stored record is anything but encrypted to the manager's
-// present recipients. It looks at the record's beginning alone, unless a
-// passphrase must be tried.
+// NeedsRotation reports whether a stored record isn't encrypted to the manager's present
+// recipients. It looks at the record's beginning alone, unless a passphrase must be
+// tried.
 func (m *Manager) NeedsRotation(ciphertext []byte) bool {
 	if !bytes.HasPrefix(ciphertext, []byte(m.header)) || len(m.recipients) == 0 {
 		return true

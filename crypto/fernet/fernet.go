@@ -1,5 +1,5 @@
-// Package fernet encrypts token records as Python's cryptography.fernet does, so
-// that a program in Go and python-o365 with its usual manager share a place.
+// Package fernet encrypts token records as Python's cryptography.fernet does, so that a
+// program in Go and python-o365 with its usual manager can share a place.
 //
 //	manager, err := fernet.New(os.Getenv("FERNET_KEY"))
 //	if err != nil {
@@ -9,19 +9,19 @@
 //
 // # What Fernet can't do
 //
-// Fernet has no place for associated data, which are the record's key. Whoever can
-// write to the store can put one user's record in another user's place, and there
-// the record decrypts. Nor does a Fernet token name its key: a key that is missing
-// and a record that is damaged are one error. Where no Python program reads the
-// records, take the keyring of package crypto, which does both.
+// Fernet has no place for associated data, which are the record's key. A program that can
+// write to the store can put one user's record in another user's place, and there the
+// record decrypts. Nor does a Fernet token name its key: a missing key and a damaged
+// record are the same error. If no Python program reads the records, use the keyring of
+// package crypto, which can do both.
 //
 // # Moving to the keyring
 //
 // Give every program that reads the records a crypto.Transition from this manager to a
-// keyring: it encrypts with the keyring, and reads both. crypto.Rewrap then encrypts
-// what is stored anew, beside the running programs. When it reports that every
-// record is current, give the programs the keyring alone: until then, Fernet's
-// records are read, and those aren't bound to their place.
+// keyring: it encrypts with the keyring, and reads both. crypto.Rewrap then encrypts the
+// stored records again, while the programs run. When it reports that every record is
+// current, give the programs the keyring alone. Until then Fernet's records are read, and
+// those aren't bound to their place.
 package fernet
 
 import (
@@ -45,25 +45,25 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// Manager is a [core.CryptographyManager] that encrypts with its first key and
-// decrypts with any, as Python's Fernet does with one key and MultiFernet with
-// several. It is safe for concurrent use, and prints as the number of its keys.
+// Manager is a [core.CryptographyManager] that encrypts with its first key and decrypts
+// with any, as Python's Fernet does with one key and MultiFernet with several. It is safe
+// for concurrent use, and prints the number of its keys.
 type Manager struct {
 	keys []key
 }
 
 var _ core.CryptographyManager = (*Manager)(nil)
 
-// key is one key, taken apart. What fmt can't print of it stays hidden: a block is
-// printed as an address, and the signing key is in a function.
+// key is one key, in its parts. Package fmt can't show it: it prints a block as an
+// address, and the signing key is in a function.
 type key struct {
 	block cipher.Block
 	sign  func(data []byte) [sha256.Size]byte
 }
 
-// A token is a version, when it was made (seconds since 1970, big-endian), an
-// initialization vector, what AES-128-CBC made of the padded plaintext, and an
-// HMAC-SHA256 over all of that; in base64url with padding. See
+// A token is a version, the time at which it was made (seconds since 1970, big-endian),
+// an initialization vector, the padded plaintext encrypted by AES-128-CBC, and an
+// HMAC-SHA256 over all of that, in base64url with padding. See
 // https://github.com/fernet/spec/blob/master/Spec.md.
 const (
 	version   = 0x80
@@ -76,13 +76,14 @@ const (
 
 var encoding = base64.URLEncoding.Strict()
 
-// New returns a manager that encrypts with the first of the keys and decrypts with
-// any of them. A key is written as Python's Fernet.generate_key writes it: 32
-// bytes in base64, 44 characters; white space around it is ignored. To replace a
-// key, put the new one first in every program, and keep the old one until
-// [Manager.NeedsRotation] is false for every record.
+// New returns a manager that encrypts with the first of the keys and decrypts with any of
+// them. A key is written as Python's Fernet.generate_key writes it: 32 bytes in base64,
+// 44 characters. White space around it is ignored. To replace a key, put the new one
+// first in every program, and keep the old one until [Manager.NeedsRotation] is false for
+// every record.
 //
-// No key at all is an error. Errors name a key by its number and never quote it.
+// If there is no key, that is an error. Errors name a key by its number and never quote
+// it.
 func New(keys ...string) (*Manager, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("fernet: a manager needs a key")
@@ -98,8 +99,8 @@ func New(keys ...string) (*Manager, error) {
 	return m, nil
 }
 
-// parseKey takes what Python takes: keys are also made by `openssl rand -base64 32`,
-// whose alphabet has "+" and "/".
+// parseKey accepts the keys that Python accepts: they are also made by `openssl rand
+// -base64 32`, whose alphabet has "+" and "/".
 func parseKey(text string) (key, error) {
 	text = strings.TrimSpace(text)
 	if text == "" {
@@ -128,9 +129,9 @@ func parseKey(text string) (key, error) {
 	}}, nil
 }
 
-// Encrypt implements [core.CryptographyManager] with the first key. The associated
-// data are passed over: Fernet has no place for them. Encrypt fails for a Manager
-// that New didn't make, and for no other.
+// Encrypt implements [core.CryptographyManager] with the first key. The associated data
+// are ignored, because Fernet has no place for them. Encrypt fails only for a Manager
+// that New didn't make.
 func (m *Manager) Encrypt(_ context.Context, plaintext, _ []byte) ([]byte, error) {
 	if len(m.keys) == 0 {
 		return nil, errors.New("fernet: the zero Manager has no key to encrypt with")
@@ -141,7 +142,7 @@ func (m *Manager) Encrypt(_ context.Context, plaintext, _ []byte) ([]byte, error
 }
 
 func (k key) seal(plaintext []byte, now time.Time, iv [aes.BlockSize]byte) []byte {
-	padding := aes.BlockSize - len(plaintext)%aes.BlockSize // PKCS #7: 1 to 16 bytes, each of which is their number
+	padding := aes.BlockSize - len(plaintext)%aes.BlockSize // PKCS #7: 1 to 16 bytes, each with the number of them
 	token := make([]byte, 0, emptySize+len(plaintext)+padding)
 	token = append(token, version)
 	token = binary.BigEndian.AppendUint64(token, uint64(now.Unix()))
@@ -155,10 +156,10 @@ func (k key) seal(plaintext []byte, now time.Time, iv [aes.BlockSize]byte) []byt
 	return encoding.AppendEncode(nil, append(token, tag[:]...))
 }
 
-// Decrypt implements [core.CryptographyManager] with any of the keys, and passes over
-// the associated data. Every error wraps [core.ErrDecrypt]. When a token was made
-// doesn't matter: a record is as old as its user's last refresh. White space around
-// the token is ignored, as Python ignores it.
+// Decrypt implements [core.CryptographyManager] with any of the keys, and ignores the
+// associated data. Every error wraps [core.ErrDecrypt]. The age of a token doesn't
+// matter: a record is as old as its user's last refresh. White space around the token is
+// ignored, as in Python.
 func (m *Manager) Decrypt(_ context.Context, ciphertext, _ []byte) ([]byte, error) {
 	token, err := open(ciphertext)
 	if err != nil {
@@ -172,10 +173,10 @@ func (m *Manager) Decrypt(_ context.Context, ciphertext, _ []byte) ([]byte, erro
 	return nil, malformed("it was altered, or encrypted with a key that isn't among the " + strconv.Itoa(len(m.keys)) + " there; Fernet can't tell")
 }
 
-// open takes a token out of its text.
+// open decodes a token's text.
 func open(text []byte) ([]byte, error) {
 	text = bytes.TrimSpace(text)
-	if bytes.ContainsAny(text, "\r\n") { // the decoder would pass over line breaks
+	if bytes.ContainsAny(text, "\r\n") { // the decoder would ignore line breaks
 		return nil, malformed("it is not a Fernet token: it has line breaks")
 	}
 	token, err := encoding.AppendDecode(nil, text)
@@ -199,8 +200,8 @@ func (k key) signed(token []byte) bool {
 	return hmac.Equal(tag[:], token[n:])
 }
 
-// decrypt decrypts a token that k signed. Only a holder of the key can have made
-// one that fails here, so that the padding tells a stranger nothing.
+// decrypt decrypts a token that k signed. Only a holder of the key can have made a token
+// that fails here, so the padding tells an attacker nothing.
 func (k key) decrypt(token []byte) ([]byte, error) {
 	iv, body := token[ivAt:bodyAt], token[bodyAt:len(token)-sha256.Size]
 	if len(body) == 0 || len(body)%aes.BlockSize != 0 {
@@ -215,9 +216,9 @@ func (k key) decrypt(token []byte) ([]byte, error) {
 	return body[:n:n], nil
 }
 
-// NeedsRotation reports whether a stored record is anything but encrypted with the
-// first key: with another one, or not at all. Saving it again rotates it. A token
-// names no key, so that NeedsRotation checks the whole token's signature.
+// NeedsRotation reports whether a stored record isn't encrypted with the first key.
+// Saving it again encrypts it with the first key. A token names no key, so NeedsRotation
+// checks the whole token's signature.
 func (m *Manager) NeedsRotation(ciphertext []byte) bool {
 	token, err := open(ciphertext)
 	return err != nil || len(m.keys) == 0 || !m.keys[0].signed(token)
