@@ -397,6 +397,10 @@ func TestAUserSignsInByPassword(t *testing.T) {
 	if !errors.As(err, &refused) || strings.Contains(fmt.Sprintf("%+v %#v", err, refused), "canary") {
 		t.Errorf("a wrong password: %v", err)
 	}
+	idp.Inject(entra.Password, entra.Fault{Status: 400, Body: `{"error":"invalid_grant","error_description":"AADSTS50126: the password quoted-canary is wrong"}`})
+	if _, err := p.Password(t.Context(), ana, "quoted-canary"); err == nil || strings.Contains(err.Error(), "canary") {
+		t.Errorf("a password that the provider quotes: %v", err)
+	}
 	if _, err := newApp(t, idp, b, account.Config{Tenant: entra.Tenant, Username: bo}).Password(t.Context(), ana, entra.UserPassword); !errors.Is(err, account.ErrOtherUser) {
 		t.Errorf("another user than the Config's: %v", err)
 	}
@@ -453,6 +457,10 @@ func TestAnAPICallsGraphOnBehalfOfItsCaller(t *testing.T) {
 		if _, err := p.OnBehalfOf(t.Context(), assertion); err == nil || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+	idp.Inject(entra.OnBehalfOf, entra.Fault{Status: 400, Body: `{"error":"invalid_grant","error_description":"AADSTS50013: quoted-canary"}`})
+	if _, err := p.OnBehalfOf(t.Context(), "quoted-canary"); err == nil || strings.Contains(err.Error(), "canary") {
+		t.Errorf("an assertion that the provider quotes: %v", err)
 	}
 	if _, err := newApp(t, idp, b, account.Config{}).OnBehalfOf(t.Context(), api(t, idp, ana)); err == nil {
 		t.Error("a public client: no error")

@@ -28,7 +28,6 @@ func (c *Client) OnBehalfOf(ctx context.Context, r UserRequest, assertion tokenc
 	scopes := orIdentity(Scopes(r.Scopes...))
 	authority, realm := c.authority.at(r.Tenant)
 	x := c.exchange(emptyDocument)
-	x.conceal(assertion.Reveal())
 	a, err := x.call("on behalf of", func() error {
 		client, err := c.confidential(x, authority)
 		if err != nil {
@@ -56,7 +55,6 @@ func (c *Client) UserPassword(ctx context.Context, r UserRequest, username strin
 	scopes := orIdentity(Scopes(r.Scopes...))
 	authority, realm := c.authority.at(r.Tenant)
 	x := c.exchange(emptyDocument)
-	x.conceal(password.Reveal())
 	a, err := x.call("password", func() error {
 		client, err := c.public(x, authority)
 		if err != nil {
