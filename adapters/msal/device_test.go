@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/adapters/msal"
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
 	"github.com/graphtoken/graphtoken/internal/testkit/entra"
 )
 
@@ -242,6 +244,23 @@ func TestAnAuthorityIsReadInAllItsForms(t *testing.T) {
 		}
 		if err != nil || c.Authority() != want {
 			t.Errorf("%s: %v", raw, err)
+		}
+	}
+}
+
+// A B2C policy stands behind the tenant, and stays there whatever tenant a record names.
+func TestARefreshStaysWithThePolicyOfItsAuthority(t *testing.T) {
+	idp := start(t, entra.Options{})
+	w, cache := newWire(idp), tokencache.New()
+	c := public(t, w, entra.B2CAuthority)
+	signIn(t, idp, c, cache, ana)
+	q := tokencache.Query{Tenant: entra.Tenant, Scopes: scopes}
+	if err := public(t, w, entra.B2CAuthority).Refresh(t.Context(), cache, core.Refresh{Query: q}); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range w.gets {
+		if strings.Contains(path, "openid-configuration") && !strings.Contains(path, "/b2c_1_susi/") {
+			t.Errorf("%s was asked", path)
 		}
 	}
 }
