@@ -28,6 +28,7 @@ func startBrowser(t *testing.T, idp *entra.Server) context.Context {
 		chromedp.IgnoreCertErrors,
 		chromedp.ProxyServer(machine.Proxy(t, idp)), // for other hosts than localhost
 		chromedp.WindowSize(720, 480),
+		chromedp.WSURLReadTimeout(testkit.Patience),
 	)...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
