@@ -84,12 +84,8 @@ type Backend struct {
 }
 
 var (
-	_ core.TokenBackend = (*Backend)(nil)
-	_ core.Leaser       = (*Backend)(nil)
-	_ core.Watcher      = (*Backend)(nil)
-	_ core.Lister       = (*Backend)(nil)
-	_ core.Locator      = (*Backend)(nil)
-	_ core.Pinger       = (*Backend)(nil)
+	_ backend.Coordinated = (*Backend)(nil)
+	_ core.Locator        = (*Backend)(nil)
 )
 
 // New returns the backend of a bucket, whose name may also be the ARN of an

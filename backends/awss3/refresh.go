@@ -24,27 +24,19 @@ func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.Refres
 // ETag, and of the lease. They cost a fraction of the PutObject that Acquire would try
 // each time.
 func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
-	known := seen
 	return backend.Wait(ctx, origin.Op("wait", key), seen, backend.Watch{
 		Place: b.Place(),
 		First: 100 * time.Millisecond,
 		Last:  2 * time.Second,
-		Look: func(ctx context.Context, key string) (core.Version, time.Duration, error) {
-			stored, err := b.current(ctx, b.records.Name(key), known)
-			if err != nil || stored != known {
-				known = stored
-				return stored, backend.Held, err
-			}
-			left, err := b.left(ctx, b.leases.Name(key))
-			return stored, left, err
-		},
+		Look:  backend.TwoLooks(seen, b.current, b.left),
 	})
 }
 
-// current is the version of an object, which had the version known. It doesn't ask
+// current is the version of a record, which had the version known. It doesn't ask
 // by HeadObject, whose errors have no body: a missing bucket couldn't be told
 // from a missing object, nor could the SDK see that a clock is wrong.
-func (b *Backend) current(ctx context.Context, name string, known core.Version) (core.Version, error) {
+func (b *Backend) current(ctx context.Context, key string, known core.Version) (core.Version, error) {
+	name := b.records.Name(key)
 	in := &s3.GetObjectInput{Bucket: &b.bucket, Key: &name}
 	if etag, ok := etagOf(known); ok {
 		in.IfNoneMatch = &etag
@@ -62,9 +54,9 @@ func (b *Backend) current(ctx context.Context, name string, known core.Version) 
 	return versionOf(out.ETag)
 }
 
-// left is how long the lease under a name lasts yet.
-func (b *Backend) left(ctx context.Context, name string) (time.Duration, error) {
-	held, now, err := b.lockOf(ctx, name)
+// left is how long the lease of a key lasts yet.
+func (b *Backend) left(ctx context.Context, key string) (time.Duration, error) {
+	held, now, err := b.lockOf(ctx, b.leases.Name(key))
 	if errors.Is(err, core.ErrNotFound) {
 		return 0, nil
 	}

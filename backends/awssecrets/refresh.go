@@ -19,28 +19,21 @@ func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.Refres
 // as the first pause. The service has nothing that wakes; without Wait
 // core.Coordinate would ask more often, and by trying to create the lease.
 func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
-	known := seen
-	return backend.Wait(ctx, origin.Op("wait", key), seen, backend.Watch{
-		Place: b.Place(),
-		First: 500 * time.Millisecond,
-		Last:  4 * time.Second,
-		Look: func(ctx context.Context, key string) (core.Version, time.Duration, error) {
-			stored, err := b.version(ctx, b.name(key))
-			if err != nil || stored != known {
-				known = stored
-				return stored, backend.Held, err
-			}
-			_, left, err := b.holder(ctx, b.leaseName(key))
-			return stored, left, err
-		},
-	})
+	w := backend.Watch{Place: b.Place(), Look: backend.TwoLooks(seen, b.version, b.left), First: 500 * time.Millisecond, Last: 4 * time.Second}
+	return backend.Wait(ctx, origin.Op("wait", key), seen, w)
 }
 
 // version is the stored version of a record.
-func (b *Backend) version(ctx context.Context, name string) (core.Version, error) {
-	s, err := b.look(ctx, name)
+func (b *Backend) version(ctx context.Context, key string, _ core.Version) (core.Version, error) {
+	s, err := b.look(ctx, b.name(key))
 	if err != nil || b.gone(s) {
 		return core.Absent, err
 	}
 	return core.Version(s.current()), nil
+}
+
+// left is how long the lease of a key lasts yet.
+func (b *Backend) left(ctx context.Context, key string) (time.Duration, error) {
+	_, left, err := b.holder(ctx, b.leaseName(key))
+	return left, err
 }

@@ -118,9 +118,6 @@ func newBackend(secrets Secrets, o Options) (*Backend, error) {
 	}, nil
 }
 
-// Format prints the backend without what it knows of secrets.
-func (b *Backend) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[bitwarden backend]") }
-
 // Place implements [core.Locator]: Backends are one place where they have the same
 // Secrets and options.
 func (b *Backend) Place() any {
@@ -130,6 +127,9 @@ func (b *Backend) Place() any {
 	}
 	return place{b.secrets, b.options}
 }
+
+// Format prints the backend without what it knows of secrets.
+func (b *Backend) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[bitwarden backend]") }
 
 // origin names the backend in its errors.
 const origin backend.Origin = "bitwarden"

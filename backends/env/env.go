@@ -64,26 +64,11 @@ type Backend struct {
 const origin backend.Origin = "env"
 
 var (
-	_ core.TokenBackend = (*Backend)(nil)
-	_ core.Leaser       = (*Backend)(nil)
-	_ core.Watcher      = (*Backend)(nil)
-	_ core.Lister       = (*Backend)(nil)
-	_ core.Locator      = (*Backend)(nil)
-	_ core.Pinger       = (*Backend)(nil)
-	_ core.Prober       = (*Backend)(nil)
-	_ core.SizeLimiter  = (*Backend)(nil)
+	_ backend.Coordinated = (*Backend)(nil)
+	_ core.Locator        = (*Backend)(nil)
+	_ core.Prober         = (*Backend)(nil)
+	_ core.SizeLimiter    = (*Backend)(nil)
 )
-
-// Place implements [core.Locator]: Backends are one place where they have the same
-// variables, the process's or a file's, and prefix.
-func (b *Backend) Place() any {
-	type at struct {
-		place  *place
-		prefix string
-		native bool
-	}
-	return at{b.place, b.prefix, b.native}
-}
 
 // New returns a backend. It reads nothing yet: its errors are about the options,
 // such as a prefix that can't begin a variable's name.
@@ -108,4 +93,15 @@ func New(o Options) (*Backend, error) {
 		return nil, errors.New("env: Options.Prefix leaves no room for a value")
 	}
 	return b, nil
+}
+
+// Place implements [core.Locator]: Backends are one place where they have the same
+// variables, the process's or a file's, and prefix.
+func (b *Backend) Place() any {
+	type at struct {
+		place  *place
+		prefix string
+		native bool
+	}
+	return at{b.place, b.prefix, b.native}
 }

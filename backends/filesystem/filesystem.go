@@ -89,12 +89,9 @@ type Backend struct {
 }
 
 var (
-	_ core.TokenBackend = (*Backend)(nil)
-	_ core.Leaser       = (*Backend)(nil)
-	_ core.Watcher      = (*Backend)(nil)
-	_ core.Lister       = (*Backend)(nil)
-	_ core.Pinger       = (*Backend)(nil)
-	_ core.Prober       = (*Backend)(nil)
+	_ backend.Coordinated = (*Backend)(nil)
+	_ core.Locator        = (*Backend)(nil)
+	_ core.Prober         = (*Backend)(nil)
 )
 
 // New returns the backend of a directory, which the first Save makes if it

@@ -84,13 +84,9 @@ type Backend struct {
 }
 
 var (
-	_ core.TokenBackend = (*Backend)(nil)
-	_ core.Leaser       = (*Backend)(nil)
-	_ core.Watcher      = (*Backend)(nil)
-	_ core.Lister       = (*Backend)(nil)
-	_ core.Locator      = (*Backend)(nil)
-	_ core.Pinger       = (*Backend)(nil)
-	_ core.SizeLimiter  = (*Backend)(nil)
+	_ backend.Coordinated = (*Backend)(nil)
+	_ core.Locator        = (*Backend)(nil)
+	_ core.SizeLimiter    = (*Backend)(nil)
 )
 
 const maxPrefix = 1000 // ids have at most 1,500 bytes, and an escaped key 450

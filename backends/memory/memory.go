@@ -42,12 +42,8 @@ type record struct {
 const origin backend.Origin = "memory"
 
 var (
-	_ core.TokenBackend = (*Backend)(nil)
-	_ core.Leaser       = (*Backend)(nil)
-	_ core.Watcher      = (*Backend)(nil)
-	_ core.Lister       = (*Backend)(nil)
-	_ core.Pinger       = (*Backend)(nil)
-	_ core.Prober       = (*Backend)(nil)
+	_ backend.Coordinated = (*Backend)(nil)
+	_ core.Prober         = (*Backend)(nil)
 )
 
 // New returns an empty backend. Its error is always nil; it is there because other stores

@@ -52,12 +52,8 @@ type Backend struct {
 }
 
 var (
-	_ core.TokenBackend = (*Backend)(nil)
-	_ core.Leaser       = (*Backend)(nil)
-	_ core.Watcher      = (*Backend)(nil)
-	_ core.Lister       = (*Backend)(nil)
-	_ core.Locator      = (*Backend)(nil)
-	_ core.Pinger       = (*Backend)(nil)
+	_ backend.Coordinated = (*Backend)(nil)
+	_ core.Locator        = (*Backend)(nil)
 )
 
 // New returns a backend that uses client. The caller closes the client.

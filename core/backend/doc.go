@@ -27,3 +27,18 @@
 // docs/writing-a-backend.md shows how a backend is written, and examples/bbolt is a whole
 // one.
 package backend
+
+import "github.com/graphtoken/graphtoken/core"
+
+// Coordinated is a backend that one of several processes refreshes through, while the
+// others wait: it has all the capabilities that make that cheap. A backend says so where
+// the compiler reads it:
+//
+//	var _ backend.Coordinated = (*Backend)(nil)
+type Coordinated interface {
+	core.TokenBackend
+	core.Leaser
+	core.Watcher
+	core.Lister
+	core.Pinger
+}

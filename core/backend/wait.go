@@ -45,6 +45,22 @@ type Watch struct {
 // Held means that a lease is held, and that the store doesn't tell for how long.
 const Held = time.Duration(1<<63 - 1)
 
+// TwoLooks returns a Watch.Look for a store that charges for each of two questions.
+// version asks for the stored version, and is given the one that was known before (at
+// first, seen), so that a store can answer that nothing was modified. left asks how long
+// the lease lasts, and only while the version stays as it was.
+func TwoLooks(seen core.Version, version func(ctx context.Context, key string, known core.Version) (core.Version, error), left func(ctx context.Context, key string) (time.Duration, error)) func(context.Context, string) (core.Version, time.Duration, error) {
+	return func(ctx context.Context, key string) (core.Version, time.Duration, error) {
+		stored, err := version(ctx, key, seen)
+		if err != nil || stored != seen {
+			seen = stored
+			return stored, Held, err
+		}
+		lasts, err := left(ctx, key)
+		return stored, lasts, err
+	}
+}
+
 // lookTimeout ends a look at a store that doesn't answer.
 const lookTimeout = 10 * time.Second
 
