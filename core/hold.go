@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/graphtoken/graphtoken/core/internal/late"
 	"github.com/graphtoken/graphtoken/core/internal/sleep"
 )
 
@@ -23,7 +24,7 @@ func hold(ctx context.Context, l Leaser, key string, ttl time.Duration) (*holdin
 		return nil, err
 	}
 	asked := time.Now()
-	lease, err := takeOrRelease(ctx, func(ctx context.Context) (Lease, error) { return l.Acquire(ctx, key, ttl) })
+	lease, err := late.Take(ctx, func(ctx context.Context) (Lease, error) { return l.Acquire(ctx, key, ttl) })
 	if err != nil {
 		return nil, err
 	}

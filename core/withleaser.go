@@ -3,6 +3,8 @@ package core
 import (
 	"context"
 	"time"
+
+	"github.com/graphtoken/graphtoken/core/internal/late"
 )
 
 // WithLeaser returns a backend that stores in b and coordinates in l. A store without
@@ -27,7 +29,7 @@ func (b *leased) ShouldRefresh(ctx context.Context, key string, req RefreshReque
 }
 
 func (b *leased) Acquire(ctx context.Context, key string, ttl time.Duration) (Lease, error) {
-	return takeOrRelease(ctx, func(ctx context.Context) (Lease, error) { return b.leaser.Acquire(ctx, key, ttl) })
+	return late.Take(ctx, func(ctx context.Context) (Lease, error) { return b.leaser.Acquire(ctx, key, ttl) })
 }
 
 func (b *leased) Unwrap() TokenBackend { return b.TokenBackend }

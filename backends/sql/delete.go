@@ -6,15 +6,6 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Check implements [core.TokenBackend], with one statement. An empty record is
-// one, too.
-func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
-	return backend.DoValue(ctx, b.op("check", key), func() (bool, error) {
-		var one int
-		return b.first(ctx, b.args(key), b.sql.check, &one)
-	})
-}
-
 // Delete implements [core.TokenBackend]. The row is gone when it returns, with
 // one statement, unless somebody holds the lease: then the record is gone, and
 // the row goes with the lease.

@@ -14,6 +14,15 @@ func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 	return backend.DoValue(ctx, b.op("load", key), func() (core.Record, error) { return b.load(ctx, key) })
 }
 
+// Check implements [core.TokenBackend], with one statement. An empty record is
+// one, too.
+func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
+	return backend.DoValue(ctx, b.op("check", key), func() (bool, error) {
+		var one int
+		return b.first(ctx, b.args(key), b.sql.check, &one)
+	})
+}
+
 func (b *Backend) load(ctx context.Context, key string) (core.Record, error) {
 	done, err := b.turn(ctx)
 	if err != nil {

@@ -14,9 +14,6 @@ import (
 // is the same on all databases, so that a record can move.
 const maxSize = 16_000_000
 
-// MaxSize implements [core.SizeLimiter].
-func (b *Backend) MaxSize() int { return maxSize }
-
 // Save implements [core.TokenBackend], with one statement that compares and
 // writes. (On MySQL and MariaDB two, where a record is created while somebody
 // holds its lease.)
@@ -25,6 +22,9 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 	op.Classify = classify
 	return backend.DoValue(ctx, op, func() (core.Version, error) { return b.save(ctx, key, rec) })
 }
+
+// MaxSize implements [core.SizeLimiter].
+func (b *Backend) MaxSize() int { return maxSize }
 
 func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
 	version := 1 + rand.Int64N(1<<62)

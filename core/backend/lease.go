@@ -27,16 +27,7 @@ const releaseTimeout = 5 * time.Second
 // Acquire returns ctx's error as soon as ctx is done, and a lease that comes later is
 // released in the background.
 func Acquire(ctx context.Context, op Op, take func(ctx context.Context) (core.Lease, error)) (core.Lease, error) {
-	return AcquireLocal(ctx, op, func(ctx context.Context) (core.Lease, error) {
-		return late.Take(ctx, take, func(ctx context.Context, lease core.Lease) {
-			if lease == nil {
-				return
-			}
-			ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
-			defer cancel()
-			_ = lease.Release(ctx) // if that fails, the lease expires
-		})
-	})
+	return AcquireLocal(ctx, op, func(ctx context.Context) (core.Lease, error) { return late.Take(ctx, take) })
 }
 
 // AcquireLocal is [Acquire] for a store without a network, which grants nothing to a

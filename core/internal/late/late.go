@@ -1,5 +1,5 @@
-// Package late asks a store for something that must be given back when its caller
-// has left before the answer came.
+// Package late takes a lease that must be released if its caller left before the store
+// answered.
 package late
 
 import (
@@ -7,38 +7,54 @@ import (
 	"time"
 )
 
-// timeout bounds a question, which no caller's context does.
-const timeout = 30 * time.Second
+const (
+	// takeTimeout bounds an acquisition, which no caller's context does.
+	takeTimeout = 30 * time.Second
 
-// Take returns what take does, or ctx's error as soon as ctx is done. take runs with
-// a context of its own that ends after 30 seconds; what it returns after the caller
-// has left is handed to giveBack, in the background.
-func Take[T any](ctx context.Context, take func(context.Context) (T, error), giveBack func(context.Context, T)) (T, error) {
-	var none T
+	// releaseTimeout bounds the release of a lease that nobody waits for.
+	releaseTimeout = 5 * time.Second
+)
+
+// Take returns what take returns, or ctx's error as soon as ctx is done. take runs with
+// a context of its own, which ends after 30 seconds. A lease that take returns after the
+// caller left is released in the background.
+func Take[L interface {
+	Release(ctx context.Context) error
+}](ctx context.Context, take func(context.Context) (L, error)) (L, error) {
+	var none L
 	if err := ctx.Err(); err != nil {
 		return none, err // and nothing is asked for
 	}
-	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeTimeout)
 	type answer struct {
-		value T
+		lease L
 		err   error
 	}
 	answers := make(chan answer) // not buffered: an answer is received, or the caller has left
 	go func() {
 		defer cancel()
-		value, err := take(detached)
+		lease, err := take(detached)
 		select {
-		case answers <- answer{value, err}:
+		case answers <- answer{lease, err}:
 		case <-ctx.Done():
-			if err == nil {
-				giveBack(context.WithoutCancel(ctx), value)
+			if err == nil && any(lease) != nil {
+				release(detached, lease)
 			}
 		}
 	}()
 	select {
 	case a := <-answers:
-		return a.value, a.err
+		return a.lease, a.err
 	case <-ctx.Done():
 		return none, ctx.Err()
 	}
+}
+
+// release releases a lease. If that fails, the lease expires.
+func release(ctx context.Context, lease interface {
+	Release(ctx context.Context) error
+}) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	_ = lease.Release(ctx)
 }
