@@ -43,7 +43,9 @@ func consume(ctx context.Context, root string) error {
 			jobs = append(jobs, job{m.dir + ": go get, README, go mod tidy, go build, go vet", func() error { return c.use(ctx, m) }})
 		}
 	}
-	jobs = append(jobs, job{"README.md: go mod tidy, go build, go vet", func() error { return c.examples(ctx, c.place("README"), "README.md") }})
+	jobs = append(jobs, job{"README.md, a newcomer's documents: go mod tidy, go build, go vet", func() error {
+		return c.examples(ctx, c.place("README"), "README.md", "docs/getting-started.md", "docs/from-python-o365.md")
+	}})
 	err = errors.Join(runAll(jobs), c.compare(ctx))
 	if err == nil {
 		fmt.Printf("%d modules can be installed at %s\n", len(r.order), r.table.version)
