@@ -12,8 +12,8 @@
 //	store := core.NewStore(backend, core.WithCryptography(manager))
 //
 // It stores one line of ASCII, "graphtoken:age1:", an id of the recipients, a colon, and an age
-// file in unpadded base64url. What is encrypted in the file begins with the record's key, so
-// that a record that is moved to another user's place doesn't decrypt there.
+// file in unpadded base64url. The file's content begins with the record's key, so that a
+// record that is moved to another user's place doesn't decrypt there.
 //
 // # Who can write records
 //

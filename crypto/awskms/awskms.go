@@ -60,8 +60,8 @@ var _ crypto.KeyService = (*Key)(nil)
 // New returns the key of this id, ARN or alias. It calls nothing.
 //
 // A data key is unwrapped by this key alone: KMS refuses one that another key wrapped,
-// which the alias named earlier, say. Whoever can write records can't name a key of
-// their own.
+// which the alias named earlier, say. A stranger who can write records can't name a key
+// of their own.
 func New(client Client, id string, o Options) (*Key, error) {
 	if client == nil {
 		return nil, errors.New("awskms: the client is nil")

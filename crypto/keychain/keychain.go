@@ -48,15 +48,16 @@ var (
 	// nobody answers.
 	ErrNoAnswer = errors.New("the keychain doesn't answer")
 
-	// ErrKeyGone: the key is no longer where it was put. What is encrypted with it can't be
-	// read until the key is back.
+	// ErrKeyGone: the key is no longer where it was put. Records that are encrypted with
+	// the key can't be read until the key is back.
 	ErrKeyGone = errors.New("the key is gone")
 )
 
 // Options configures [Open]. The zero value uses the keychain and nothing else.
 type Options struct {
 	// AllowFile keeps a new key in a file that its owner alone can read (mode 0600), where
-	// the keychain can't be used. Whoever reads the user's files can then read the records.
+	// the keychain can't be used. A stranger who reads the user's files can then read the
+	// records, too.
 	AllowFile bool
 
 	// Dir is the directory that remembers where keys are, and holds key files. Empty is

@@ -251,7 +251,7 @@ func (k *Key) ask(ctx context.Context, op string, body request) (answer, error) 
 }
 
 // classify says which of the three kinds of failure that crypto tells apart an error is.
-// What the statuses mean: https://developer.hashicorp.com/vault/api-docs#http-status-codes
+// The meaning of the statuses: https://developer.hashicorp.com/vault/api-docs#http-status-codes
 func classify(err error, unwraps bool) error {
 	var answer *StatusError
 	if !errors.As(err, &answer) {
