@@ -43,63 +43,89 @@ type home struct {
 	env     []string          // more of python-o365's environment
 }
 
-// homes make a record in each place that python-o365 has a token backend for.
+// homes make a record in each place that python-o365 has a token backend for. It is
+// called as python-o365's documentation has it, or, where native is true, by a name
+// that this collection would escape.
 var homes = []struct {
 	name string
-	make func(t *testing.T) home
+	make func(t *testing.T, native bool) home
 }{
-	{"a file", func(t *testing.T) home {
-		dir := t.TempDir()
+	{"a file", func(t *testing.T, native bool) home {
+		dir, name := t.TempDir(), filesystem.DefaultKey
+		if native {
+			name = "ana@contoso.com token.txt"
+		}
 		return home{
-			backend: func() (core.TokenBackend, error) { return filesystem.New(dir, filesystem.Options{}) },
-			key:     filesystem.DefaultKey,
-			place:   map[string]string{"kind": "file", "directory": dir, "name": filesystem.DefaultKey},
+			backend: func() (core.TokenBackend, error) {
+				return filesystem.New(dir, filesystem.Options{NativeNames: native})
+			},
+			key:   name,
+			place: map[string]string{"kind": "file", "directory": dir, "name": name},
 		}
 	}},
-	{"an environment variable", func(t *testing.T) home {
+	{"an environment variable", func(t *testing.T, native bool) home {
 		variable := "O365TOKEN_" + rand.Text() // the tests run in one process
+		if native {
+			variable += " ana@contoso.com"
+		}
 		t.Cleanup(func() { _ = os.Unsetenv(variable) })
 		return home{
-			backend: func() (core.TokenBackend, error) { return env.New(env.Options{}) },
+			backend: func() (core.TokenBackend, error) { return env.New(env.Options{NativeNames: native}) },
 			key:     variable,
 			place:   map[string]string{"kind": "env", "name": variable},
 		}
 	}},
-	{"Firestore", func(t *testing.T) home {
+	{"Firestore", func(t *testing.T, native bool) home {
 		server := firestoretest.Double(t)
-		client := server.Client(t, "")
+		client, name := server.Client(t, ""), "o365_token"
+		if native {
+			name = "token_ana@contoso.com"
+		}
 		return home{
-			backend: func() (core.TokenBackend, error) { return firestore.New(client, "tokens", firestore.Options{}) },
-			key:     "o365_token",
-			place:   map[string]string{"kind": "firestore", "project": firestoretest.Project, "collection": "tokens", "name": "o365_token"},
-			env:     []string{"FIRESTORE_EMULATOR_HOST=" + server.Addr},
+			backend: func() (core.TokenBackend, error) {
+				return firestore.New(client, "tokens", firestore.Options{NativeNames: native})
+			},
+			key:   name,
+			place: map[string]string{"kind": "firestore", "project": firestoretest.Project, "collection": "tokens", "name": name},
+			env:   []string{"FIRESTORE_EMULATOR_HOST=" + server.Addr},
 		}
 	}},
-	{"S3", func(t *testing.T) home {
+	{"S3", func(t *testing.T, native bool) home {
 		url := s3test.Versitygw(t).URL
 		client := s3test.Client(url)
-		bucket := s3test.Bucket(t, client)
+		bucket, name := s3test.Bucket(t, client), "o365_token.txt"
+		if native {
+			name = "contoso/ana+o365@contoso.com token.txt"
+		}
 		return home{
-			backend: func() (core.TokenBackend, error) { return awss3.New(client, bucket, awss3.Options{}) },
-			key:     "o365_token.txt",
-			place:   map[string]string{"kind": "s3", "bucket": bucket, "name": "o365_token.txt"},
-			env:     awsEnv(url, s3test.AccessKey, s3test.SecretKey),
+			backend: func() (core.TokenBackend, error) {
+				return awss3.New(client, bucket, awss3.Options{NativeNames: native})
+			},
+			key:   name,
+			place: map[string]string{"kind": "s3", "bucket": bucket, "name": name},
+			env:   awsEnv(url, s3test.AccessKey, s3test.SecretKey),
 		}
 	}},
-	{"Secrets Manager", func(t *testing.T) home {
+	{"Secrets Manager", func(t *testing.T, native bool) home {
 		// moto answers GetSecretValue, as python-o365 sends it, with an old version.
 		url := secretstest.Start(t, secretstest.Options{}).URL
 		client := secretsmanager.New(secretsmanager.Options{
 			Region: s3test.Region, BaseEndpoint: aws.String(url), Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
 		})
+		name := "o365_token"
+		if native {
+			name = "contoso/ana+o365=1@contoso.com"
+		}
 		return home{
-			backend: func() (core.TokenBackend, error) { return awssecrets.New(client, awssecrets.Options{}) },
-			key:     "o365_token",
-			place:   map[string]string{"kind": "secrets_manager", "region": s3test.Region, "name": "o365_token"},
-			env:     awsEnv(url, "key", "secret"),
+			backend: func() (core.TokenBackend, error) {
+				return awssecrets.New(client, awssecrets.Options{NativeNames: native})
+			},
+			key:   name,
+			place: map[string]string{"kind": "secrets_manager", "region": s3test.Region, "name": name},
+			env:   awsEnv(url, "key", "secret"),
 		}
 	}},
-	{"Bitwarden", func(t *testing.T) home {
+	{"Bitwarden", func(t *testing.T, native bool) home {
 		if runtime.GOOS != "linux" {
 			peer.Missing(t, "ssl-cert-file", "Bitwarden's SDKs trust the file in SSL_CERT_FILE on Linux alone")
 		}
@@ -120,15 +146,17 @@ var homes = []struct {
 		}
 		id := server.Add(bitwardentest.Secret{Key: "o365_token", Value: "{}"}) // python-o365 creates none
 		return home{
-			backend: func() (core.TokenBackend, error) { return bitwarden.New(secrets, bitwarden.Options{}) },
-			key:     id,
+			backend: func() (core.TokenBackend, error) {
+				return bitwarden.New(secrets, bitwarden.Options{NativeNames: native})
+			},
+			key: id,
 			place: map[string]string{
 				"kind": "bitwarden", "api": server.APIURL(), "identity": server.IdentityURL(), "access token": server.AccessToken(), "name": id,
 			},
 			env: []string{"SSL_CERT_FILE=" + cert},
 		}
 	}},
-	{"Django", func(t *testing.T) home {
+	{"Django", func(t *testing.T, _ bool) home {
 		const table = "myapp_tokenmodel"
 		file := filepath.Join(t.TempDir(), "db.sqlite3")
 		db, err := gorm.Open(sqlite.Open("file:"+file+"?_pragma=busy_timeout(5000)"), &gorm.Config{})
@@ -227,12 +255,12 @@ const rounds = "opopooppoppooppoopop"
 
 func TestPythonO365AndThisCollectionTakeTurnsInEveryPlaceOfPythons(t *testing.T) {
 	for _, at := range homes {
-		for name, key := range map[string]string{"plain": "", "encrypted": fernetKey} {
-			t.Run(at.name+", "+name, func(t *testing.T) {
+		for how, key := range map[string]string{"plain": "", "encrypted, by a native name": fernetKey} {
+			t.Run(at.name+", "+how, func(t *testing.T) {
 				t.Parallel()
 				p := newPlace(t)
 				p.idp.SetLifetime(fewMinutes)
-				record := at.make(t)
+				record := at.make(t, key != "")
 				python, us := p.pythonO365(t, record, key), p.ours(t, "common")
 				us.backend, us.key = record.backend, record.key
 				if key != "" {
