@@ -112,19 +112,20 @@ func Open(ctx context.Context, name string, o Options) (crypto.Key, Place, error
 
 // settings are one call of Open.
 type settings struct {
-	name    string
-	service string
-	dir     string
-	root    *os.Root
-	timeout time.Duration
-	toFile  bool
+	name     string
+	service  string
+	keychain store
+	dir      string
+	root     *os.Root
+	timeout  time.Duration
+	toFile   bool
 }
 
 func newSettings(name string, o Options) (*settings, error) {
 	if name == "" || len(name) > 64 || name[0] == '.' || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") != "" {
 		return nil, fmt.Errorf("%q is no name of a key: letters, digits, dots, dashes and underscores, 64 at most", core.Printable(name))
 	}
-	s := &settings{name: name, service: o.Service, dir: o.Dir, timeout: o.Timeout, toFile: o.AllowFile}
+	s := &settings{name: name, service: o.Service, keychain: system, dir: o.Dir, timeout: o.Timeout, toFile: o.AllowFile}
 	if s.service == "" {
 		s.service = "graphtoken"
 	}
@@ -182,7 +183,7 @@ func (s *settings) read(ctx context.Context, place Place) (crypto.Key, error) {
 		}
 		return keys[0], nil
 	}
-	text, err := s.ask(ctx, func() (string, error) { return system.Get(place.Service, place.Account) })
+	text, err := s.ask(ctx, func() (string, error) { return s.keychain.Get(place.Service, place.Account) })
 	if err != nil {
 		return crypto.Key{}, err
 	}
@@ -214,7 +215,7 @@ func (s *settings) choose(ctx context.Context) (Place, error) {
 func (s *settings) toKeychain(ctx context.Context) (Place, error) {
 	key := crypto.NewKey()
 	place := Place{KeyID: key.ID(), Service: s.service, Account: s.name + "-" + key.ID()}
-	if _, err := s.ask(ctx, func() (string, error) { return "", system.Set(place.Service, place.Account, key.Reveal()) }); err != nil {
+	if _, err := s.ask(ctx, func() (string, error) { return "", s.keychain.Set(place.Service, place.Account, key.Reveal()) }); err != nil {
 		return Place{}, err
 	}
 	kept, err := s.read(ctx, place)
@@ -242,7 +243,7 @@ func (s *settings) remove(ctx context.Context, place Place) {
 		_ = os.Remove(place.File)
 		return
 	}
-	_, _ = s.ask(ctx, func() (string, error) { return "", system.Delete(place.Service, place.Account) })
+	_, _ = s.ask(ctx, func() (string, error) { return "", s.keychain.Delete(place.Service, place.Account) })
 }
 
 // memory is the file that remembers where the key of a name is.
