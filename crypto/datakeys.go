@@ -422,7 +422,7 @@ func (d *DataKeys) prove(ctx context.Context, secret [keySize]byte, wrapped Wrap
 	}
 	again, err := d.service.Unwrap(ctx, wrapped)
 	if err != nil {
-		return fmt.Errorf("the key service wrapped it and doesn't unwrap it, so that nobody could read a record: %w", err)
+		return fmt.Errorf("the key service wraps data keys but doesn't unwrap them, so nobody could read a record: %w", err)
 	}
 	if subtle.ConstantTimeCompare(again, secret[:]) != 1 {
 		return errors.New("the key service unwraps another data key than it wrapped")

@@ -28,9 +28,9 @@ func open(envelope []byte, format string) (rest []byte, err error) {
 	case found == format:
 		return rest[len(format):], nil
 	case found == ofKeyring:
-		return nil, fmt.Errorf("%w: %w: under a key of a Keyring, and this is none", core.ErrDecrypt, ErrUnknownKey)
+		return nil, fmt.Errorf("%w: %w: the record was encrypted by a Keyring, and this manager is none", core.ErrDecrypt, ErrUnknownKey)
 	case found == ofDataKeys:
-		return nil, fmt.Errorf("%w: %w: under a key service's key, for DataKeys to decrypt", core.ErrDecrypt, ErrUnknownKey)
+		return nil, fmt.Errorf("%w: %w: the record was encrypted by DataKeys, and this manager isn't one", core.ErrDecrypt, ErrUnknownKey)
 	}
 	return nil, malformed("its envelope is of a format this version doesn't know")
 }

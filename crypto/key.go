@@ -123,7 +123,7 @@ func ReadKeys(r io.Reader) ([]Key, error) {
 		return nil, fmt.Errorf("crypto: reading keys: %w", err)
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("crypto: no key there")
+		return nil, errors.New("crypto: the text has no key in it")
 	}
 	return keys, nil
 }

@@ -75,8 +75,8 @@ func TestKeysAreReadOneToALine(t *testing.T) {
 		r    io.Reader
 		want string
 	}{
-		{"nothing", strings.NewReader(""), "crypto: no key there"},
-		{"comments only", strings.NewReader("# none\n\n"), "crypto: no key there"},
+		{"nothing", strings.NewReader(""), "crypto: the text has no key in it"},
+		{"comments only", strings.NewReader("# none\n\n"), "crypto: the text has no key in it"},
 		{"a typo", strings.NewReader("\n" + fixed.Reveal() + "\nhunter2\n"), "line 3: crypto: not a key: it does not begin with gtkey1_"},
 		{"half a file", io.MultiReader(strings.NewReader(fixed.Reveal()+"\n"), iotest.ErrReader(broken)), "crypto: reading keys: broken disk"},
 	} {

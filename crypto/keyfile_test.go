@@ -88,7 +88,7 @@ func TestKeysAreReadFromAVariable(t *testing.T) {
 		}
 	}
 	t.Setenv("TEST_KEYS", "")
-	if _, err := crypto.KeysFromEnv("TEST_KEYS"); err == nil || err.Error() != "the environment variable TEST_KEYS: crypto: no key there" {
+	if _, err := crypto.KeysFromEnv("TEST_KEYS"); err == nil || err.Error() != "the environment variable TEST_KEYS: crypto: the text has no key in it" {
 		t.Error(err)
 	}
 	t.Setenv("TEST_KEYS", fixed.Reveal()+" gtkey1_hunter2")

@@ -235,7 +235,7 @@ func TestARefusalSaysWhy(t *testing.T) {
 		{"nothing", "", "cannot decrypt: it is not an envelope of this package"},
 		{"Fernet", "gAAAAABhunter2", "cannot decrypt: it is not an envelope of this package"},
 		{"a later format", strings.Replace(mine, ":1:", ":3:", 1), "cannot decrypt: its envelope is of a format this version doesn't know"},
-		{"a key service's format", strings.Replace(mine, ":1:", ":2:", 1), "cannot decrypt: encrypted under another key: under a key service's key, for DataKeys to decrypt"},
+		{"a key service's format", strings.Replace(mine, ":1:", ":2:", 1), "cannot decrypt: encrypted under another key: the record was encrypted by DataKeys, and this manager isn't one"},
 		{"an id in upper case", "graphtoken:1:ABCDEFABCDEFABCD:hunter2", "cannot decrypt: its envelope names no key"},
 		{"no id", "graphtoken:1:", "cannot decrypt: its envelope names no key"},
 		{"another's key", foreign, "cannot decrypt: encrypted under another key: no key with id " + other.ID() + " in the keyring"},

@@ -109,7 +109,7 @@ func Rewrap(ctx context.Context, b core.TokenBackend, m Rotator, o RewrapOptions
 	}
 	keys, err := rewrapKeys(ctx, b, o)
 	if err != nil {
-		return RewrapReport{}, fmt.Errorf("crypto: rewrap: which records there are: %w", err)
+		return RewrapReport{}, fmt.Errorf("crypto: rewrap: listing the records: %w", err)
 	}
 	r := &rewrapping{backend: b, manager: m, options: o, total: len(keys)}
 	r.report.Left = len(keys)
@@ -149,7 +149,7 @@ func rewrapKeys(ctx context.Context, b core.TokenBackend, o RewrapOptions) ([]st
 	}
 	lister, ok := core.As[core.Lister](b)
 	if !ok {
-		return nil, errors.New("the backend lists none; name them in RewrapOptions.Keys")
+		return nil, errors.New("the backend can't list its records; name their keys in RewrapOptions.Keys")
 	}
 	// All keys are listed first, because a store may hold a lock while it lists.
 	var keys []string
@@ -239,7 +239,7 @@ func ofOneRecord(err error) bool {
 	return false
 }
 
-var errNotSame = errors.New("what the manager encrypted doesn't decrypt to the same record; nothing was saved")
+var errNotSame = errors.New("the record's new form doesn't decrypt to the same record; nothing was saved")
 
 // rewrap handles one record. If another program saves meanwhile it begins again, a
 // limited number of times: each of those saves is encrypted with the primary key, if that

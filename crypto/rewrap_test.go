@@ -224,8 +224,8 @@ func TestRewrapOfNamedRecordsLeavesTheOthers(t *testing.T) {
 	if want := (crypto.RewrapReport{Rewrapped: 1, Gone: 1}); err != nil || got != want || b.saves["user-1"] != 1 || len(b.saves) != 1 {
 		t.Errorf("%+v, %v, saves %v; want %+v", got, err, b.saves, want)
 	}
-	if _, err := crypto.Rewrap(t.Context(), b, ring(t, other), crypto.RewrapOptions{}); err == nil || !strings.Contains(err.Error(), "name them in RewrapOptions.Keys") {
-		t.Errorf("all of a backend that lists none: %v", err)
+	if _, err := crypto.Rewrap(t.Context(), b, ring(t, other), crypto.RewrapOptions{}); err == nil || !strings.Contains(err.Error(), "name their keys in RewrapOptions.Keys") {
+		t.Errorf("all of a backend that can't list its records: %v", err)
 	}
 }
 

@@ -67,7 +67,7 @@ func New(client Client, id string, o Options) (*Key, error) {
 		return nil, errors.New("awskms: the client is nil")
 	}
 	if id == "" {
-		return nil, errors.New("awskms: which key? Name its id, its ARN or its alias")
+		return nil, errors.New("awskms: the name of the key is empty: give its id, its ARN or its alias")
 	}
 	return &Key{client: client, id: id, context: maps.Clone(o.Context)}, nil
 }

@@ -57,7 +57,7 @@ func New(client *azkeys.Client, name string, o Options) (*Key, error) {
 		return nil, errors.New("azurekeys: the client is nil")
 	}
 	if name == "" || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-		return nil, fmt.Errorf("azurekeys: %q is no name of a key: letters, digits and dashes, without the vault's address", core.Printable(name))
+		return nil, fmt.Errorf("azurekeys: the key's name %q may have letters, digits and dashes only; leave the vault's address out", core.Printable(name))
 	}
 	if o.Algorithm == "" {
 		o.Algorithm = azkeys.EncryptionAlgorithmRSAOAEP256

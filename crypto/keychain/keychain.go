@@ -50,7 +50,7 @@ var (
 
 	// ErrKeyGone: the key is no longer where it was put. Records that are encrypted with
 	// the key can't be read until the key is back.
-	ErrKeyGone = errors.New("the key is gone")
+	ErrKeyGone = errors.New("the key is no longer where it was stored")
 )
 
 // Options configures [Open]. The zero value uses the keychain and nothing else.
@@ -135,7 +135,7 @@ func newSettings(name string, o Options) (*settings, error) {
 	if s.dir == "" {
 		config, err := os.UserConfigDir()
 		if err != nil {
-			return nil, fmt.Errorf("where to remember the key's place: %w; or set Dir", err)
+			return nil, fmt.Errorf("the directory that remembers the key's place: %w; set Dir", err)
 		}
 		s.dir = filepath.Join(config, "graphtoken")
 	}
@@ -220,7 +220,7 @@ func (s *settings) toKeychain(ctx context.Context) (Place, error) {
 	}
 	kept, err := s.read(ctx, place)
 	if err != nil {
-		return Place{}, fmt.Errorf("what was just stored: %w", err)
+		return Place{}, fmt.Errorf("reading the new key back from the keychain: %w", err)
 	}
 	if kept.ID() != key.ID() {
 		return Place{}, errors.New("the keychain returned another key than it was given")
