@@ -12,7 +12,6 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/graphtoken/graphtoken/account"
-	"github.com/graphtoken/graphtoken/adapters/msal"
 )
 
 // errNoFlow: the redirect belongs to no sign-in that this browser has begun, or to one
@@ -90,11 +89,4 @@ func (s *web) take(r *http.Request, state string) (account.Flow, error) {
 		return account.Flow{}, err
 	}
 	return account.ParseFlow(data)
-}
-
-// isDeclined reports whether the user has said no at the sign-in page (RFC 6749
-// section 4.1.2.1).
-func isDeclined(err error) bool {
-	var refusal *msal.Error
-	return errors.As(err, &refusal) && refusal.Code == "access_denied"
 }

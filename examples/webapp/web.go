@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"embed"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"github.com/graphtoken/graphtoken/account"
+	"github.com/graphtoken/graphtoken/adapters/msal"
 	"github.com/graphtoken/graphtoken/core"
 )
 
@@ -171,13 +173,14 @@ func (s *web) name(r *http.Request) string { return s.sessions.GetString(r.Conte
 // fail shows what went wrong: to the user what to do, to the operator why.
 func (s *web) fail(w http.ResponseWriter, r *http.Request, err error) {
 	log.Printf("%s %s: %v", r.Method, r.URL.Path, err) // no error shows a code or a token
+	var refusal *msal.Error
 	switch {
 	case errors.Is(err, errNoFlow), errors.Is(err, account.ErrFlowExpired), errors.Is(err, account.ErrFlowUsed):
 		show(w, http.StatusBadRequest, "failed", "This sign-in is over, or was not begun in this browser.")
+	case errors.As(err, &refusal):
+		show(w, http.StatusForbidden, "failed", "Microsoft has refused: "+cmp.Or(refusal.Remedy(), refusal.Code)+".")
 	case errors.Is(err, core.ErrReauthRequired):
 		show(w, http.StatusUnauthorized, "failed", "Your sign-in is no longer good.")
-	case isDeclined(err):
-		show(w, http.StatusForbidden, "failed", "You have declined. Nothing was stored.")
 	default:
 		show(w, http.StatusBadGateway, "failed", "That did not work.")
 	}

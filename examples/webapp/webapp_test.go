@@ -198,10 +198,24 @@ func TestAUserDeclines(t *testing.T) {
 	b.visit(app)
 	b.click("#sign-in")
 	b.click(decline)
-	b.shows("#failed", "You have declined")
+	b.shows("#failed", "Microsoft has refused: the user has declined")
 	b.picture("declined")
 	b.click("#home")
 	b.shows("h1", "Nobody is signed in")
+}
+
+func TestAUserOfAnotherTenantReadsWhatToDo(t *testing.T) {
+	idp := startEntra(t)
+	if err := idp.AddUser(entra.User{Username: "cy@fabrikam.com"}); err != nil {
+		t.Fatal(err)
+	}
+	browser := startBrowser(t, idp)
+	app, _ := startApp(t, idp, "-tenant", "contoso.com")
+	b := newSession(t, browser)
+	b.visit(app)
+	b.click("#sign-in")
+	b.click(atSignIn("cy@fabrikam.com"))
+	b.shows("#failed", "invite them as a guest")
 }
 
 func TestSignInsAreUnderWayInTwoTabs(t *testing.T) {
