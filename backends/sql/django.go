@@ -19,8 +19,8 @@ type DjangoOptions struct {
 	Leases string
 
 	// DeleteNewest has Delete remove the newest row alone, as python-o365 does.
-	// What python-o365 saved before that is then the record again. Without it
-	// Delete removes all rows.
+	// Then the row before is the record again, with its refresh token. Without
+	// DeleteNewest, Delete removes all rows.
 	DeleteNewest bool
 
 	// Location is Django's time zone, TIME_ZONE in its settings, where USE_TZ is

@@ -139,7 +139,8 @@ func (d *Django) add(ctx context.Context, on session, known core.Version, token 
 		if stored, err = newest.version(); err != nil {
 			return "", err
 		}
-		// Whatever this clock says: python-o365 reads the row with the latest date.
+		// This clock may be behind another's, and python-o365 reads the row with the
+		// latest date.
 		at, err := newest.date()
 		if next := at.Add(time.Microsecond).Format(dates); err == nil && created < next {
 			created = next
@@ -187,7 +188,7 @@ var djangoDialects = map[string]djangoDialect{
 		created: `CAST(created_at AS TEXT)`,
 		token:   `@token`,
 		date:    `@created`,
-		// What writes first locks the file; a transaction that reads first may
+		// A transaction that writes first locks the file. One that reads first may
 		// find that it can't write any more.
 		lock: `UPDATE {table} SET updated_at = updated_at WHERE 1 = 0`,
 	},

@@ -221,7 +221,7 @@ func TestDjangosNewestRowIsTheRecord(t *testing.T) {
 			t.Fatalf("Load = %s, %v, %v", string(rec.Data), rec.Modified, err)
 		}
 
-		// What python-o365 saves meanwhile is another version.
+		// A row that python-o365 adds meanwhile is another version.
 		create(t, db, table, "{}", "2026-03-02 00:00:00")
 		if _, err := b.Save(t.Context(), table, rec); !errors.Is(err, core.ErrConflict) {
 			t.Errorf("Save over what python-o365 saved = %v, want ErrConflict", err)
