@@ -21,7 +21,9 @@ import (
 //	}
 //
 //	func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
-//		return backend.Wait(ctx, origin.Op("wait", key), seen, b.leases.Watch(key, b.version))
+//		return backend.Wait(ctx, origin.Op("wait", key), seen, b.leases.Watch(key, func() (core.Version, error) {
+//			return b.version(key)
+//		}))
 //	}
 type LocalLeases struct {
 	mu     sync.Mutex

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"reflect"
 	"sync"
@@ -28,7 +29,7 @@ type Watch struct {
 
 	// First is the pause before the first look, and Last the longest pause: each pause is
 	// 8/5 of the one before. If Last is zero, Wait looks only when it is woken and when
-	// the lease ends.
+	// the lease ends; without Wakes, Last is a second.
 	First, Last time.Duration
 
 	// MostLooks limits the looks per second at all records of Place together. Zero means
@@ -80,8 +81,9 @@ const lookTimeout = 10 * time.Second
 // However many callers wait for a record in this process, one loop looks for all of them.
 func Wait(ctx context.Context, op Op, seen core.Version, w Watch) error {
 	return Do(ctx, op, func() error {
-		if w.Name == "" {
-			w.Name = op.Key
+		w.Name = cmp.Or(w.Name, op.Key)
+		if w.Wakes == nil {
+			w.Last = cmp.Or(w.Last, time.Second)
 		}
 		one := &waiter{seen: seen, over: make(chan error, 1)}
 		k := watches.join(context.WithoutCancel(ctx), op.Key, w, one)

@@ -124,7 +124,7 @@ func TestThereIsALookWhenTheLeaseEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := held()
 		s.expires = time.Now().Add(5 * time.Second)
-		over := waiting(t, "ana", "1", backend.Watch{Place: s, Look: s.look})
+		over := waiting(t, "ana", "1", backend.Watch{Place: s, Look: s.look, Wakes: new(backend.Wakes)})
 		time.Sleep(4 * time.Second)
 		wantWaiting(t, over)
 		time.Sleep(time.Second + time.Millisecond)
