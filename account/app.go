@@ -22,7 +22,9 @@ type App struct {
 	store  *core.Store
 	client *msal.Client
 	config Config
-	used   usedStates
+
+	used    expiring[struct{}]           // the states of flows whose code was redeemed
+	callers expiring[tokencache.Account] // users, by the digest of the assertions they came with
 }
 
 // NewApp returns the application that cfg describes, with its users' tokens in store. It
@@ -212,9 +214,9 @@ func (p *App) SignInApp(ctx context.Context) (*Account, error) {
 // grant). assertion is that token, which must have been issued for this application. The
 // user's tokens for the Config's scopes are then in the user's record.
 //
-// Each call asks the provider, because only the provider can tell whether the assertion
-// is good. A service that checks its callers' tokens itself uses Account for the user's
-// later requests.
+// The provider checks an assertion, and is asked once for each. Until the assertion
+// expires, later calls with the same one return the same user, as in MSAL, as long as the
+// user's record has a token or can be refreshed.
 func (p *App) OnBehalfOf(ctx context.Context, assertion tokencache.Secret) (*Account, error) {
 	return p.onBehalfOf(ctx, assertion)
 }

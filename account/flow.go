@@ -15,7 +15,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/graphtoken/graphtoken/adapters/msal"
@@ -242,7 +241,7 @@ func (p *App) redeem(ctx context.Context, into *Account, flow storedFlow, redire
 	if err := ctx.Err(); err != nil { // the last moment at which leaving loses nothing
 		return nil, err
 	}
-	if !p.used.note(flow.State, flow.Expires) {
+	if !p.used.add(flow.State, struct{}{}, flow.Expires) {
 		return nil, ErrFlowUsed
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -338,32 +337,6 @@ func checkIssuer(provider msal.Provider, params url.Values) error {
 		return fmt.Errorf("%w: the redirect doesn't name its provider, as redirects of %s do", ErrOtherIssuer, core.Printable(provider.Issuer))
 	}
 	return nil
-}
-
-// usedStates are the states of flows whose code was redeemed, until they expire.
-type usedStates struct {
-	mu    sync.Mutex
-	until map[string]time.Time
-	prune int // the number at which expired ones are dropped
-}
-
-// note reports whether a state is new.
-func (u *usedStates) note(state string, expires time.Time) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if _, known := u.until[state]; known {
-		return false
-	}
-	if u.until == nil {
-		u.until = make(map[string]time.Time)
-	}
-	if len(u.until) >= max(u.prune, 1000) {
-		now := time.Now()
-		maps.DeleteFunc(u.until, func(_ string, until time.Time) bool { return now.After(until) })
-		u.prune = 2 * len(u.until)
-	}
-	u.until[state] = expires
-	return true
 }
 
 // newVerifier returns a code verifier of 256 random bits (RFC 7636 section 4.1).

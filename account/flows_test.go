@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/graphtoken/graphtoken/account"
@@ -571,4 +572,86 @@ func TestOtherProvidersSignUsersIn(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An API is called many times with one token.
+func TestAnAssertionIsTradedOnce(t *testing.T) {
+	idp, b := start(t), newBackend(t)
+	cfg := account.Config{ClientID: entra.ConfidentialClient, Credential: account.Secret(entra.ConfidentialSecret), Tenant: entra.Tenant}
+	p := newApp(t, idp, b, cfg)
+	anas, bos := api(t, idp, ana), api(t, idp, bo)
+	traded := func() int { return idp.Grants().ByType[entra.OnBehalfOf].Received }
+	for range 5 {
+		for username, assertion := range map[string]tokencache.Secret{ana: anas, bo: bos} {
+			a, err := p.OnBehalfOf(t.Context(), assertion)
+			if err != nil || a.User().Username != username {
+				t.Fatalf("%s: %v", username, err)
+			}
+		}
+	}
+	if n := traded(); n != 2 {
+		t.Errorf("two assertions were traded %d times", n)
+	}
+	// A sign-out counts, and so does the provider's word after it.
+	a, err := p.OnBehalfOf(t.Context(), anas)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.SignOut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.OnBehalfOf(t.Context(), anas); err != nil {
+		t.Errorf("after signing out: %v", err)
+	}
+	if n := traded(); n != 3 {
+		t.Errorf("after signing out, %d were traded, want 3", n)
+	}
+	idp.Revoke(ana)
+	if err := a.SignOut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.OnBehalfOf(t.Context(), anas); !errors.Is(err, core.ErrReauthRequired) {
+		t.Errorf("an assertion that is revoked: %v", err)
+	}
+}
+
+func TestAnExpiredAssertionIsTradedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		traded := 0
+		p, err := account.NewApp(core.NewStore(newBackend(t)), account.Config{
+			ClientID: "app", Credential: account.Secret("s"), Authority: "https://idp.example.com/t", DisableInstanceDiscovery: true,
+			HTTPClient: &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+				if req.Method == http.MethodPost {
+					traded++
+				}
+				return at("idp.example.com", `{"access_token":"at","expires_in":86400,"client_info":"`+b64([]byte(`{"uid":"u","utid":"t"}`))+`"}`).RoundTrip(req)
+			})},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lives := func(d time.Duration) func() string {
+			return func() string { return jwt(fmt.Appendf(nil, `{"exp":%d}`, time.Now().Add(d).Unix())) }
+		}
+		for what, row := range map[string]struct {
+			assertion func() string
+			want      int // trades of two calls at once and one an hour later
+		}{
+			"that has expired then":       {lives(time.Hour), 2},
+			"that lives longer":           {lives(9 * time.Hour), 1},
+			"that doesn't say":            {func() string { return "opaque" }, 3},
+			"that says something strange": {func() string { return jwt([]byte(`{"exp":"never"}`)) }, 3},
+		} {
+			before, assertion := traded, tokencache.Secret(row.assertion())
+			for _, pause := range []time.Duration{0, 0, time.Hour} {
+				time.Sleep(pause)
+				if _, err := p.OnBehalfOf(t.Context(), assertion); err != nil {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			if n := traded - before; n != row.want {
+				t.Errorf("an assertion %s was traded %d times, want %d", what, n, row.want)
+			}
+		}
+	})
 }
