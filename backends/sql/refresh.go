@@ -8,8 +8,7 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] over the
-// leases of Acquire.
+// ShouldRefresh implements [core.TokenBackend]: [core.Coordinate] over the table's leases.
 func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
 	return origin.Coordinate(ctx, b, b, key, req)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
@@ -32,9 +33,10 @@ func savedNews(storedKey string, v core.Version) string { return news(storedKey)
 // listen hands what an Options.Listen hears to those who wait.
 func listen(to func(ctx context.Context, channel string, heard func(payload string)) error) func(context.Context, *backend.News) {
 	return func(ctx context.Context, n *backend.News) {
+		var once sync.Once
 		// Why it ended is for the program that wrote it to say.
 		_ = to(ctx, channel, func(payload string) {
-			n.HeardAll()
+			once.Do(n.HeardAll)
 			switch name, version, saved := strings.Cut(payload, " "); {
 			case saved:
 				n.Saved(name, core.Version(version))
