@@ -91,13 +91,9 @@ type Backend struct {
 }
 
 var (
-	_ core.TokenBackend = (*Backend)(nil)
-	_ core.Leaser       = (*Backend)(nil)
-	_ core.Watcher      = (*Backend)(nil)
-	_ core.Lister       = (*Backend)(nil)
-	_ core.Locator      = (*Backend)(nil)
-	_ core.Pinger       = (*Backend)(nil)
-	_ core.SizeLimiter  = (*Backend)(nil)
+	_ backend.Coordinated = (*Backend)(nil)
+	_ core.Locator        = (*Backend)(nil)
+	_ core.SizeLimiter    = (*Backend)(nil)
 )
 
 // maxStoredKey is how long a record_key can be, see ddl/mysql.sql.
