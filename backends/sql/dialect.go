@@ -40,7 +40,7 @@ var dialects = map[string]dialect{
 	"sqlite": {
 		ddl:      "ddl/sqlite.sql",
 		embedded: true,
-		now: `CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)`,
+		now:      `CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)`,
 		// SQLite's clock is that of the process it is part of. It takes long to
 		// ask for it, and a lease needs the time after the wait for the file's
 		// lock, but a save doesn't.

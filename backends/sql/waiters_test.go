@@ -31,7 +31,7 @@ func waitForOne(t testing.TB, many int) (after []time.Duration, calls []int64) {
 	all := make([]waiters.Waiter, many)
 	for i := range many {
 		b, w := d.openWired(t, o) // connected, as a process that lives
-		b.wakes.Linger = 0 // the server has so many connections and no more
+		b.wakes.Linger = 0        // the server has so many connections and no more
 		w.statements.Store(0)
 		defer w.ConnPool.(io.Closer).Close()
 		all[i] = waiters.Waiter{Backend: b, Calls: func() int64 { return w.statements.Load() + 1 }} // and LISTEN
