@@ -17,7 +17,7 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// What a session holds.
+// The keys of what a session holds.
 const (
 	browserKey = "browser"         // names the session, and outlives the renewal of its cookie
 	userKey    = "home account ID" // of the user who has signed in

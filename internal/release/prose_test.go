@@ -20,7 +20,7 @@ import (
 
 // notYet lists what is still to be rewritten. It only gets shorter.
 var notYet = []string{
-	"account", "backends", "cmd", "examples", "internal",
+	"account/overlay.go", "backends", "cmd", "examples/bbolt", "internal",
 	"docs/envelope.md",
 }
 
