@@ -19,6 +19,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/conformance"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
 	"github.com/graphtoken/graphtoken/crypto"
 )
 
@@ -144,6 +145,7 @@ func TestADataKeyEncryptsForABoundedTimeAndNumberOfRecords(t *testing.T) {
 		if len(headers) != 3 {
 			t.Errorf("25 records have %d data keys, want 3", len(headers))
 		}
+		wantCalls(t, s, 3, 1) // only the first is unwrapped, to see that it can be
 		for h, n := range headers {
 			if n > 10 {
 				t.Errorf("a data key encrypted %d records: %s", n, h)
@@ -284,6 +286,65 @@ func TestADeniedKeyIsForgottenWhenTheServiceIsAskedAgain(t *testing.T) {
 		s.set(nil, false)
 		wantLoad(t, d, stored, "text")
 	})
+}
+
+// aCache is a token cache with a refresh token.
+func aCache(t *testing.T, secret string) *tokencache.Cache {
+	t.Helper()
+	c := tokencache.New()
+	err := c.Put(tokencache.TokenResponse{
+		AccessToken: secret, RefreshToken: secret, Scope: "User.Read", ExpiresIn: 3600, ClientID: "client", HomeAccountID: "ana.tenant", Sent: time.Now(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// wantStored expects that a process that begins now reads the refresh token from the store.
+func wantStored(t *testing.T, b core.TokenBackend, s *service, secret string) {
+	t.Helper()
+	c, _, err := core.NewStore(b, core.WithCryptography(dataKeys(t, s, crypto.DataKeyOptions{}))).Load(t.Context(), "ana")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token, ok := c.RefreshToken(tokencache.Query{HomeAccountID: "ana.tenant"}); !ok || token.Secret.Reveal() != secret {
+		t.Errorf("the stored refresh token is not %s", secret)
+	}
+}
+
+func TestNoTokenIsLostWhenTheServiceFailsInTheMiddleOfARefresh(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault error
+		want  error // of the refresh
+	}{
+		"it can't be reached": {errDown, nil},
+		"it denies the key":   {fmt.Errorf("%w: disabled", crypto.ErrKeyDenied), core.ErrRefreshedNotSaved},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, b := newService("mine"), newTable()
+				if _, err := core.NewStore(b, core.WithCryptography(dataKeys(t, s, crypto.DataKeyOptions{}))).Save(t.Context(), "ana", aCache(t, "first"), core.Absent); err != nil {
+					t.Fatal(err)
+				}
+				store := core.NewStore(b, core.WithCryptography(dataKeys(t, s, crypto.DataKeyOptions{})))
+				_, _, err := store.Refresh(t.Context(), "ana", core.AnyVersion, func(_ context.Context, cache *tokencache.Cache) error {
+					s.set(c.fault, false) // while the provider answers
+					return cache.Put(tokencache.TokenResponse{
+						AccessToken: "second", RefreshToken: "second", Scope: "User.Read", ExpiresIn: 3600, ClientID: "client", HomeAccountID: "ana.tenant", Sent: time.Now(),
+					})
+				})
+				if !errors.Is(err, c.want) {
+					t.Errorf("Refresh = %v, want %v", err, c.want)
+				}
+				s.set(nil, false)
+				if err := store.Flush(t.Context()); err != nil {
+					t.Errorf("Flush = %v", err)
+				}
+				wantStored(t, b, s, "second")
+			})
+		})
+	}
 }
 
 func TestAProcessThatMayWrapAndNotUnwrapWritesNothing(t *testing.T) {

@@ -141,23 +141,25 @@ func TestPythonO365AndTheEnvBackendShareAFernetVariable(t *testing.T) {
 	wantTokens(t, c, bo, "at-go", "rt-go")
 }
 
-func TestPythonOpensTheKeyringsEnvelopesAsTheyAreDescribed(t *testing.T) {
-	vectors := filepath.Join("..", "..", "crypto", "testdata", "vectors.json")
-	var want []struct {
-		Name      string
-		Plaintext string
-	}
-	if err := json.Unmarshal(readFile(t, vectors), &want); err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	o365(t, "PEER_VECTORS="+vectors).run(t, "envelopes", &got)
-	if len(got) != len(want) || len(got) == 0 {
-		t.Fatalf("Python opened %d of %d envelopes", len(got), len(want))
-	}
-	for i, v := range want {
-		if got[i] != v.Plaintext {
-			t.Errorf("%s: Python finds %s, want %s", v.Name, decoded(got[i]), decoded(v.Plaintext))
+func TestPythonOpensEnvelopesAsTheyAreDescribed(t *testing.T) {
+	for _, file := range []string{"vectors.json", "datakeys.json"} {
+		vectors := filepath.Join("..", "..", "crypto", "testdata", file)
+		var want []struct {
+			Name      string
+			Plaintext string
+		}
+		if err := json.Unmarshal(readFile(t, vectors), &want); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		o365(t, "PEER_VECTORS="+vectors).run(t, "envelopes", &got)
+		if len(got) != len(want) || len(got) == 0 {
+			t.Fatalf("%s: Python opened %d of %d envelopes", file, len(got), len(want))
+		}
+		for i, v := range want {
+			if got[i] != v.Plaintext {
+				t.Errorf("%s: Python finds %s, want %s", v.Name, decoded(got[i]), decoded(v.Plaintext))
+			}
 		}
 	}
 }
