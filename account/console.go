@@ -13,18 +13,18 @@ import (
 )
 
 // Console returns a Prompt for a user at a console. It shows the address of the sign-in
-// page on out, and reads the address at which the browser ends from in, for example
-// os.Stdin. The browser may run anywhere. The application must be registered with the
-// redirect URL: NativeClientURL, unless the Config or the AuthOptions name another.
+// page on out, and reads the address at which the browser ends from in, such as
+// os.Stdin. The browser may run on any machine. The application's registration must list
+// the redirect URL, which is NativeClientURL unless the Config or the AuthOptions name
+// another.
 //
-// If in is a terminal, the user can paste an address of any length, which terminals by
-// themselves don't allow. The address isn't shown, because it contains the code. The
-// terminal has its former state again when the sign-in ends, also after a signal. A
-// program that handles signals ends its context by them. Quotes, angle brackets, blanks
-// and empty lines, which come along when an address is copied, are removed. At a
-// terminal, a user who pastes another text is asked again.
+// If in is a terminal, it takes an address of any length, which terminals by themselves
+// don't, and doesn't show it, because of the code in it. The terminal is as it was before
+// when the sign-in ends, also by a signal; a program that handles signals ends its context
+// by them. A user at a terminal who pastes something else is asked again.
 //
-// No other code may read from in meanwhile. Nothing after the address is read.
+// Quotes, angle brackets, blanks and empty lines that come along when an address is copied
+// are taken off. Nothing beyond the address is read; until then in is the prompt's alone.
 func Console(in io.Reader, out io.Writer) Prompt { return console{in, out} }
 
 type console struct {

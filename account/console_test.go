@@ -87,7 +87,7 @@ func TestAUserPastesTheAddressAtAConsole(t *testing.T) {
 	}
 }
 
-func TestAConsoleThatBringsNoAddress(t *testing.T) {
+func TestAConsoleWithoutAnAddressIsAnError(t *testing.T) {
 	const canary = "secret-canary"
 	for what, row := range map[string]struct {
 		answers []func(string) string
@@ -115,7 +115,7 @@ func TestAConsoleThatBringsNoAddress(t *testing.T) {
 	}
 }
 
-func TestAUserDeclinesAtAConsole(t *testing.T) {
+func TestAUserWhoDeclinesAtAConsoleIsARefusal(t *testing.T) {
 	idp := start(t)
 	a := newAccount(t, idp, newBackend(t), account.Config{})
 	var refused string
@@ -146,7 +146,7 @@ func TestAConsoleEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestAConsoleThatCanNotBeWrittenTo(t *testing.T) {
+func TestAPromptThatCannotBeShownIsAnError(t *testing.T) {
 	idp := start(t)
 	a := newAccount(t, idp, newBackend(t), account.Config{})
 	broken := errors.New("broken pipe")

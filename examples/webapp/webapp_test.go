@@ -131,7 +131,7 @@ func TestASessionInRedisOutlivesTheProgram(t *testing.T) {
 	b.shows("#name", "Ana Alves")
 }
 
-func TestATokenThatHasExpiredIsRefreshed(t *testing.T) {
+func TestARefusedTokenIsReplacedAndARevokedUserSignsInAgain(t *testing.T) {
 	idp := startEntra(t)
 	browser := startBrowser(t, idp)
 	app, _ := startApp(t, idp)
@@ -190,7 +190,7 @@ func TestARedirectThatComesTwiceOrIsForgedChangesNothing(t *testing.T) {
 	stranger.shows("#user", bo)
 }
 
-func TestAUserDeclines(t *testing.T) {
+func TestAUserWhoDeclinesIsNotSignedIn(t *testing.T) {
 	idp := startEntra(t)
 	browser := startBrowser(t, idp)
 	app, _ := startApp(t, idp)
