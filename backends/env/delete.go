@@ -14,7 +14,7 @@ func (b *Backend) Delete(ctx context.Context, key string) error {
 	})
 }
 
-// change changes a variable, and wakes those who wait for it.
+// change changes a variable, and wakes the waiters for it.
 func (b *Backend) change(key string, do func(name string) error) error {
 	if b.readOnly {
 		return core.ErrReadOnly

@@ -21,8 +21,8 @@ import (
 	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
-// dotenv is a file of NAME=value lines. What they mean, godotenv says. It
-// would also write them, sorted and without comments: so this edits the text.
+// dotenv is a file of NAME=value lines. godotenv decides what they mean. It would also
+// write them, but sorted and without comments, so this package edits the text.
 type dotenv struct {
 	identifiers
 	path string
@@ -30,10 +30,10 @@ type dotenv struct {
 
 func (dotenv) begins(prefix string) bool { return isIdentifier(prefix) }
 
-// holds tells whether value reads the same between single quotes to godotenv,
-// to a shell and to python-dotenv. The last of them expands "${" even there, and
-// takes a backslash before another or before a quote for an escape. Line feeds
-// are kept, for MSAL's JSON in Python is indented.
+// holds reports whether value means the same between single quotes to godotenv, to a
+// shell and to python-dotenv. The last of these expands "${" even there, and treats a
+// backslash before another one or before a quote as an escape. Line feeds are kept,
+// because MSAL's JSON in Python is indented.
 func (dotenv) holds(value string) bool {
 	return !strings.ContainsFunc(value, isControl) &&
 		!strings.Contains(value, `'`) &&
@@ -73,7 +73,7 @@ func (d dotenv) edit(text []byte, name, value string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", d.path, err)
 	}
-	// An edit that doesn't read back must not reach the file.
+	// An edit that can't be read back must not reach the file.
 	if vars, err := godotenv.UnmarshalBytes(text); err != nil || vars[name] != value {
 		return nil, fmt.Errorf("%s: the value can't be written there", d.path)
 	}
@@ -137,7 +137,7 @@ func (d dotenv) read() (text []byte, vars map[string]string, err error) {
 	}
 	vars, err = godotenv.UnmarshalBytes(text)
 	if err != nil {
-		// godotenv's error quotes the file, secrets and all.
+		// godotenv's error quotes the file, with the secrets.
 		return nil, nil, fmt.Errorf("%w: %s can't be parsed as a dotenv file", core.ErrCorrupt, d.path)
 	}
 	return text, vars, nil
@@ -163,9 +163,9 @@ func (d dotenv) readText() ([]byte, error) {
 	return text, err
 }
 
-// assign returns text with assignment as the only statement about name, in the
-// place of the first there was or else at the end; without any, if assignment
-// is empty. All other statements and comments stay byte by byte.
+// assign returns text with assignment as the only statement about name, in the place of
+// the first one or else at the end. If assignment is empty, there is none afterwards. All
+// other statements and comments stay byte by byte.
 func assign(text []byte, name, assignment string) ([]byte, error) {
 	var out []byte
 	for len(text) > 0 {
@@ -194,9 +194,9 @@ func assign(text []byte, name, assignment string) ([]byte, error) {
 	return append(out, assignment...), nil
 }
 
-// statement returns the size of the first statement of text, and what it sets.
-// It is the least number of lines that godotenv can parse: more than one where
-// a quoted value has line breaks, and then one that its quote ends.
+// statement returns the size of the first statement of text, and what it sets. A
+// statement is the smallest number of lines that godotenv can parse. It has more than one
+// line if a quoted value has line breaks, and ends with the quote's line.
 func statement(text []byte) (size int, vars map[string]string, err error) {
 	quote := byte(0)
 	for size < len(text) {
@@ -209,7 +209,7 @@ func statement(text []byte) (size int, vars map[string]string, err error) {
 		case size == len(line):
 			quote = openingQuote(line)
 		case quote != 0 && !hasUnescaped(line, quote):
-			continue // parsing all of it for each line would take forever
+			continue // parsing all of it for each line would take too long
 		}
 		if vars, err = godotenv.UnmarshalBytes(text[:size]); err == nil {
 			return size, vars, nil
@@ -241,8 +241,8 @@ func hasUnescaped(line []byte, quote byte) bool {
 	return false
 }
 
-// write replaces the file as a whole: whoever reads it meanwhile, or after a
-// crash, finds the old text or the new one; see package atomicfile.
+// write replaces the file as a whole: a reader at the same time, or after a crash, finds
+// the old text or the new one; see package atomicfile.
 func (d dotenv) write(text []byte) error {
 	dir, file, err := d.open()
 	if err != nil {
@@ -270,7 +270,7 @@ func (d dotenv) open() (*os.Root, atomicfile.Replacement, error) {
 	}, nil
 }
 
-// target follows links; the last one may lead to a file that isn't there yet.
+// target follows links. The last one may lead to a file that doesn't exist yet.
 func target(path string) (string, error) {
 	const most = 40 // as on Linux
 	for range most {

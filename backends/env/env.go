@@ -1,5 +1,5 @@
-// Package env keeps token records in environment variables: in those of the
-// process, or in a dotenv file.
+// Package env keeps token records in environment variables: in those of the process, or
+// in a dotenv file.
 //
 //	backend, err := env.New(env.Options{})
 //	if err != nil {
@@ -8,8 +8,8 @@
 //	store := core.NewStore(backend)
 //	cache, version, err := store.Load(ctx, env.DefaultKey)
 //
-// What a process writes to its variables reaches the processes it starts from
-// then on, and nobody else: neither its parent nor the next run. With
+// A process that writes to its variables changes those of the processes that it starts
+// afterwards, and of no others: neither its parent's nor those of its next run. With
 // [Options.DotEnv] records outlast the process.
 package env
 
@@ -28,30 +28,30 @@ const DefaultKey = "O365TOKEN"
 // Options configures a [Backend]. The zero value reads and writes the
 // variables of the process.
 type Options struct {
-	// Prefix comes before every variable's name, as it is.
+	// Prefix comes before every variable's name, without escaping.
 	Prefix string
 
 	// NativeNames makes a key the name of its variable, whatever bytes it has, so that
 	// records can be used that another program has named. Only a key that can't be a
-	// variable's name gets another name: one with "=", and in a dotenv file, whose readers
-	// take no other names, one with anything but [A-Za-z0-9_.]. Without NativeNames, other bytes than
-	// those of [A-Za-z0-9._-] are escaped, and so is lower case on Windows. All programs
-	// that share the variables must agree on it.
+	// variable's name gets another name: a key with "=" and, in a dotenv file, whose
+	// readers accept no other names, a key with anything but [A-Za-z0-9_.]. Without
+	// NativeNames, bytes outside of [A-Za-z0-9._-] are escaped, and so is lower case on
+	// Windows. All programs that share the variables must have the same setting.
 	NativeNames bool
 
 	// ReadOnly refuses Save and Delete with core.ErrReadOnly.
 	ReadOnly bool
 
-	// DotEnv is the path of a dotenv file. If it is set, records are kept
-	// there and nowhere else: variables of the process are neither read nor
-	// written. Other lines of the file are left as they are. The file is
-	// made by the first Save, in a directory that is there.
+	// DotEnv is the path of a dotenv file. If it is set, records are kept there and
+	// nowhere else: variables of the process are neither read nor written. Other lines of
+	// the file stay as they are. The first Save makes the file, in a directory that must
+	// exist.
 	DotEnv string
 }
 
-// Backend is a [core.TokenBackend] over environment variables. All Backends of
-// a process that use its variables, or the same file, are one store: they
-// compare versions and hold leases together.
+// Backend is a [core.TokenBackend] on environment variables. All Backends of a process
+// that use its variables, or the same file, are one store: they compare versions and hold
+// leases together.
 type Backend struct {
 	place    *place
 	naming   naming
@@ -70,12 +70,13 @@ var (
 	_ core.SizeLimiter    = (*Backend)(nil)
 )
 
-// New returns a backend. It reads nothing yet: its errors are about the options,
-// such as a prefix that can't begin a variable's name.
+// New returns a backend. It reads nothing yet: its errors are about the options, such as
+// a prefix that can't begin a variable's name.
 func New(o Options) (*Backend, error) {
 	b := &Backend{place: process, prefix: o.Prefix, native: o.NativeNames, readOnly: o.ReadOnly}
 	if o.DotEnv != "" {
-		// Today's working directory is meant, wherever the process goes.
+		// The working directory at this time is meant, even if the process changes it
+		// later.
 		path, err := filepath.Abs(o.DotEnv)
 		if err != nil {
 			return nil, fmt.Errorf("env: Options.DotEnv: %w", err)
@@ -95,8 +96,8 @@ func New(o Options) (*Backend, error) {
 	return b, nil
 }
 
-// Place implements [core.Locator]: Backends are one place where they have the same
-// variables, the process's or a file's, and prefix.
+// Place implements [core.Locator]. Backends with the same variables, the process's or a
+// file's, and the same prefix have one place.
 func (b *Backend) Place() any {
 	type at struct {
 		place  *place

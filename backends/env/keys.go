@@ -11,9 +11,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Keys implements [core.Lister]. It needs a prefix, because nothing else tells
-// a record from any other variable: without one, its only element is an error
-// that wraps [errors.ErrUnsupported].
+// Keys implements [core.Lister]. It needs a prefix, because nothing else tells a record
+// from any other variable. Without one, its only element is an error that wraps
+// [errors.ErrUnsupported].
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	return backend.Keys(ctx, origin.StoreOp("keys"), func(yield func(string) bool) error {
 		if b.prefix == "" {

@@ -7,13 +7,13 @@ import (
 	"path/filepath"
 )
 
-// takeAbsent takes the lease without the record's lock, where there is no lease file.
-// Of many who do so at once, one gets it, since a file can be linked to a name only
-// if the name is free; and the others need wait for nothing. Only a holder of the lock
-// removes a lease file, so that nobody takes a lease that is about to be taken over.
+// takeAbsent takes the lease without the record's lock if there is no lease file. If many
+// try at the same time, one gets it, because a file can be linked to a name only if the
+// name is free; and the others don't have to wait. Only a holder of the lock removes a
+// lease file, so nobody takes a lease that is about to be taken over.
 //
-// It returns false where there is a lease file, which the caller must look at under the
-// lock, and where the file system has no locks or no links.
+// It returns false if there is a lease file, which the caller must look at under the
+// lock, or if the file system has no locks or no links.
 func (l *lease) takeAbsent(ctx context.Context, key string) (taken bool, err error) {
 	b := l.b
 	if b.noFileLocks.Load() || b.caseMatters(key) && casing(b.casing.Load()) == casingUnknown {
@@ -29,7 +29,7 @@ func (l *lease) takeAbsent(ctx context.Context, key string) (taken bool, err err
 	}
 	t, err := newOwnTemp(d.helpers, l.at.stripe())
 	if err != nil {
-		return false, nil // what is wrong is found again under the lock
+		return false, nil // the fault is found again under the lock
 	}
 	defer func() {
 		_ = d.helpers.Remove(t.name)
@@ -51,7 +51,7 @@ func (l *lease) takeAbsent(ctx context.Context, key string) (taken bool, err err
 	return true, nil
 }
 
-// missing is nil for what has not been made yet.
+// missing returns nil for a directory or file that doesn't exist yet.
 func missing(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -11,9 +11,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Whether names that differ in case are one is a property of each directory: ext4
-// and NTFS have a flag for it, Linux mounts FAT, and macOS file systems of both
-// kinds. So it is found out, by asking for a name that is there in the other case.
+// Whether names that differ in case are one name depends on the directory: ext4 and NTFS
+// have a flag for it, Linux mounts FAT, and macOS has file systems of both kinds. So it
+// is found out, by asking for an existing name in the other case.
 
 // casing says what is known of the Backend's directory.
 type casing int32
@@ -24,8 +24,8 @@ const (
 	casingFolded
 )
 
-// naming returns the names of keys. Those without upper case have the same name
-// either way, and cost no look.
+// naming returns the names of keys. Keys without upper case have the same name in both
+// kinds, and need no look.
 func (b *Backend) naming(upper bool) backend.Naming {
 	if !upper {
 		return b.namings[false]
@@ -43,8 +43,8 @@ func (b *Backend) naming(upper bool) backend.Naming {
 	return b.namings[runtime.GOOS == "windows" || runtime.GOOS == "darwin" || runtime.GOOS == "ios"]
 }
 
-// lookAtCase finds out what the directory does. Whoever has locked it has made
-// its helpers, which tell.
+// lookAtCase finds out the kind of the directory. A process that has locked it has made
+// its helpers, whose names can be used for that.
 func (b *Backend) lookAtCase() error {
 	found, err := casingOf(b.dir)
 	if err == nil && found != casingUnknown {
@@ -80,7 +80,7 @@ func casingOf(dir string) (casing, error) {
 	return casingUnknown, nil
 }
 
-// casingBy asks for a name, and for the same in the other case.
+// casingBy asks for a name, and for the same name in the other case.
 func casingBy(dir, name string) (casing, error) {
 	this, err := os.Lstat(placeIn(dir, name).record())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -99,7 +99,7 @@ func casingBy(dir, name string) (casing, error) {
 	return casingUnknown, err
 }
 
-// caseMatters reports a key whose name is another one where the directory folds case.
+// caseMatters reports a key whose name differs in a directory that folds case.
 func (b *Backend) caseMatters(key string) bool {
 	return !b.native && strings.ContainsFunc(key, func(c rune) bool { return 'A' <= c && c <= 'Z' })
 }
@@ -115,8 +115,8 @@ func swapCase(s string) string {
 	}, s)
 }
 
-// unfolded returns the name as Naming made it, of one that the directory may have
-// changed: some that fold case list all names in lower case.
+// unfolded returns the name as Naming made it. Some directories that fold case list all
+// names in lower case.
 func unfolded(name string) string {
 	name = strings.ToLower(name)
 	if strings.HasPrefix(name, "%%") {

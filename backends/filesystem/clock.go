@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// moment is one moment by two clocks. The wall clock is set while programs run: by
-// an hour, on a machine that boots with a wrong one. So leases expire by the clock
-// that counts since the machine was booted, which all of its processes share; the
-// wall clock counts only for a holder on another machine, or before a reboot, and
-// where the system doesn't tell one boot from another.
+// moment is one moment by two clocks. The wall clock is set while programs run, for
+// example by an hour on a machine that booted with a wrong one. So leases expire by the
+// clock that counts since the machine was booted, which all of its processes share. The
+// wall clock counts only for a holder on another machine, or before a reboot, and on
+// systems that don't tell one boot from another.
 type moment struct {
 	wall time.Time
-	boot string        // which boot up counts from; empty: unknown
+	boot string        // the boot from which up counts; empty if it is unknown
 	up   time.Duration // without the time that the machine slept
 }
 
@@ -38,7 +38,7 @@ func (b *Backend) moment() moment {
 
 func (m moment) add(d time.Duration) moment { return moment{m.wall.Add(d), m.boot, m.up + d} }
 
-// before compares by the shared clock where it can.
+// before compares by the shared clock if that is possible.
 func (m moment) before(other moment) bool {
 	if m.boot != "" && m.boot == other.boot {
 		return m.up < other.up

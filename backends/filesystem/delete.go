@@ -10,10 +10,10 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Delete implements [core.TokenBackend]. The file is gone for good when it
-// returns; where the record is a symbolic link, the file it leads to is
-// deleted and the link stays. A file that can be written and not removed, such as
-// a mount point, is an error: an empty one would be a broken record.
+// Delete implements [core.TokenBackend]. When it returns, not even a power cut brings the
+// file back. If the record is a symbolic link, the file to which it leads is deleted and
+// the link stays. A file that can be written but not removed, such as a mount point, is
+// an error: an empty file would be a broken record.
 func (b *Backend) Delete(ctx context.Context, key string) error {
 	return backend.Do(ctx, b.with(origin.Op("delete", key)), func() error { return b.delete(ctx, key) })
 }
@@ -46,7 +46,7 @@ func (b *Backend) delete(ctx context.Context, key string) error {
 }
 
 func (b *Backend) deleteUnder(g guard, root *os.Root, at place) error {
-	// What a killed save left holds tokens too.
+	// A temporary file of a killed save contains tokens, too.
 	if err := b.removeDeadTemps(g, at.stripe()); err != nil {
 		return err
 	}
@@ -59,8 +59,8 @@ func (b *Backend) deleteUnder(g guard, root *os.Root, at place) error {
 	return nil
 }
 
-// hasTemps reports whether somebody writes, or was killed as it wrote, under the
-// place's lock.
+// hasTemps reports whether a process writes under the place's lock, or was killed while
+// it wrote.
 func hasTemps(at place) bool {
 	d, err := openDirectories(at.home)
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
-// directories are a directory of records and its helpers, open. Opening them takes
-// more system calls than most of what is done in them, so all who use them at the same
-// time share them. Nothing stays open once nobody does.
+// directories are an open directory of records and its helpers. Opening them takes more
+// system calls than most operations in them, so all users at the same time share them.
+// They are closed with the last user.
 type directories struct {
 	home, helpers         *os.Root
 	homeInfo, helpersInfo fs.FileInfo
@@ -20,7 +20,7 @@ type directories struct {
 	mu                    sync.Mutex
 	leases                *os.Root // nil: not opened yet
 	leasesInfo            fs.FileInfo
-	replaced              []*os.Root // former ones of leases, which somebody may still use
+	replaced              []*os.Root // former values of leases, which may still be in use
 }
 
 var opened = struct {
@@ -64,8 +64,8 @@ func (d *directories) open() (err error) {
 	return err
 }
 
-// areNamed reports whether they are still what their names lead to: somebody may
-// have removed them, or put others in their place.
+// areNamed reports whether their names still lead to them: they may have been removed or
+// replaced.
 func (d *directories) areNamed() bool {
 	home, err := os.Stat(d.path)
 	if err != nil || !os.SameFile(home, d.homeInfo) {
@@ -119,7 +119,7 @@ func (d *directories) keepOpen() (close func()) {
 	return d.close
 }
 
-// close closes them, once everybody who uses them has.
+// close closes them with the last user.
 func (d *directories) close() {
 	opened.mu.Lock()
 	d.users--

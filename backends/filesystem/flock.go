@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockFileNow locks the file, for one or for several, unless somebody else has.
+// lockFileNow locks the file, exclusively or shared, unless another has it locked.
 // Closing the file unlocks it.
 func lockFileNow(f *os.File, exclusive bool) (locked bool, err error) {
 	how := unix.LOCK_SH

@@ -10,12 +10,12 @@ import (
 	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
-// helpers is the directory, beside the records, of everything that is no record;
-// leases is the directory of lease files below it.
+// helpers is the directory, beside the records, of all files that are no records; leases
+// is the directory of lease files below it.
 //
-// All below is opened relative to its directory, and no link is followed: where
-// others can write too, a link would have this process lock, write and delete its
-// own user's files.
+// All files below are opened relative to their directory, and no link is followed. If
+// others can write to the directory too, a link could make this process lock, write and
+// delete its own user's files.
 const helpers, leases = ".graphtoken", "leases"
 
 // openBelow opens a directory below another one, and no link to one.
@@ -54,7 +54,7 @@ func openHelper(root *os.Root, name string, flags int) (*os.File, error) {
 	return f, nil
 }
 
-// errReplaced: another file has the name by now.
+// errReplaced: another file has the name now.
 var errReplaced = errors.New("replaced meanwhile")
 
 // stillNamed returns nil if f is the regular file of that name, and
@@ -117,8 +117,8 @@ func makeHelpers(home string, lockFiles bool) error {
 	return makeLockFiles(below)
 }
 
-// makeDir makes a directory and those above it, for their owner alone, and
-// makes them last.
+// makeDir makes a directory and those above it, for their owner alone, and makes them
+// durable.
 func makeDir(path string) error {
 	info, err := os.Stat(path)
 	switch {
@@ -143,11 +143,11 @@ func makeDir(path string) error {
 	return err
 }
 
-// makeBelow makes a directory, unless it is there, and makes it last.
+// makeBelow makes a directory, unless it exists, and makes it durable.
 func makeBelow(root *os.Root, name string) (made bool, err error) {
 	err = root.Mkdir(name, 0o700)
 	if errors.Is(err, fs.ErrExist) {
-		// A link to nowhere, say, must not send the caller here again.
+		// A link to nowhere, for example, must not send the caller here again.
 		_, err = root.Stat(name)
 		return false, atomicfile.Located(root, err)
 	}

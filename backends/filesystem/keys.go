@@ -18,13 +18,13 @@ import (
 // maxName is the longest file name of every file system in use.
 const maxName = 255
 
-// Keys implements [core.Lister]. Each regular file that carries the prefix,
-// and whose name a key could have, is a record; so is a symbolic link to one.
+// Keys implements [core.Lister]. Each regular file with the prefix is a record if its
+// name could be a key's; so is a symbolic link to such a file.
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	return backend.Keys(ctx, b.with(origin.StoreOp("keys")), func(yield func(string) bool) error { return b.eachKey(ctx, yield) })
 }
 
-// eachKey returns nil too when yield had enough.
+// eachKey also returns nil if yield ended the listing.
 func (b *Backend) eachKey(ctx context.Context, yield func(string) bool) error {
 	dir, err := os.Open(b.dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -94,10 +94,10 @@ func newNaming(o Options, foldsCase bool) backend.Naming {
 	return n
 }
 
-// longestEscape is what the longest key takes in Naming's base32 form.
+// longestEscape is the length of the longest key in Naming's base32 form.
 const longestEscape = 2 + (core.MaxKeyLen*8+4)/5
 
-// fits refuses the few keys that a long prefix leaves no room for.
+// fits refuses the few keys for which a long prefix leaves no room.
 func (b *Backend) fits(key string) error {
 	if len(b.prefix)+longestEscape <= maxName {
 		return nil
@@ -112,8 +112,8 @@ func (b *Backend) fileName(key string) string {
 	return b.prefix + b.naming(b.caseMatters(key)).Name(key)
 }
 
-// validatePrefix refuses what can't begin a file name on some system, so that
-// a directory that moves to another stays readable.
+// validatePrefix refuses a prefix that can't begin a file name on some system, so that a
+// directory can be moved to any system.
 func validatePrefix(prefix string) error {
 	for _, c := range []byte(prefix) {
 		if c < ' ' || c == 0x7f || strings.IndexByte(`/\:*?"<>|`, c) >= 0 {

@@ -17,14 +17,14 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Acquire implements [core.Leaser]. The lease is a file, locked for as long as
-// its holder lives, which says who holds it and until when. Thus a dead
-// holder's lease is free at once; a holder's that lives, but doesn't renew, at
-// its expiry, and then the successor makes a new file, since the old one stays
-// locked. Where files can't be locked, a lease is free at its expiry only.
+// Acquire implements [core.Leaser]. The lease is a file that names the holder and the
+// expiry, and is locked as long as the holder lives. So the lease of a dead holder is
+// free at once. The lease of a holder that lives, but doesn't renew, is free at its
+// expiry; then the next holder makes a new file, since the old one stays locked. If files
+// can't be locked, a lease is free only at its expiry.
 //
 // Expiries count by a clock that nobody sets; see README. Saving needs no lease and
-// respects none. When ctx ends in between, nothing is kept.
+// ignores leases. If ctx ends in between, nothing is kept.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
 	return backend.AcquireLocal(ctx, b.with(origin.Op("acquire", key)), func(ctx context.Context) (core.Lease, error) {
 		return b.acquire(ctx, key, ttl)
@@ -37,7 +37,7 @@ func (b *Backend) acquire(ctx context.Context, key string, ttl time.Duration) (*
 		return nil, err
 	}
 	abandonExpired()
-	// Those who wait for a lease must not get in the way of those who save.
+	// Waiters for a lease must not hold up saves.
 	if held, err := b.leaseHeld(at); held || err != nil {
 		return nil, heldOr(err)
 	}
@@ -48,9 +48,9 @@ func (b *Backend) acquire(ctx context.Context, key string, ttl time.Duration) (*
 	case taken:
 		return living.added(l), nil
 	}
-	// There is a dead holder's lease file, or one that can't be taken without the lock. Of
-	// many who see that the lease is free, one gets it, and the others needn't wait for
-	// the lock to see that.
+	// There is a dead holder's lease file, or one that can't be taken without the lock.
+	// If many see that the lease is free, one gets it, and the others don't have to wait
+	// for the lock to see that.
 	at, guard, err := b.lockKeyWhile(ctx, key, func(at place) error {
 		if held, err := b.leaseHeld(at); held || err != nil {
 			return heldOr(err)
@@ -90,7 +90,7 @@ func heldOr(err error) error {
 type lease struct {
 	b    *Backend
 	at   place
-	file *os.File // the lease file, locked while the lease is believed held
+	file *os.File // the lease file, locked as long as the lease is believed to be held
 
 	claim claim // its expiry is guarded by living
 }
@@ -110,13 +110,13 @@ func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
 // Release implements [core.Lease].
 func (l *lease) Release(ctx context.Context) error {
 	return l.whileMine(ctx, func(helpers *os.Root) error {
-		l.abandon() // first, because Windows removes no open file
+		l.abandon() // first, because Windows doesn't remove open files
 		return removeLease(helpers, l.at)
 	})
 }
 
-// whileMine does what only the holder may, while nobody can take the lease
-// over, or returns ErrLeaseLost and clears away what is left of it.
+// whileMine does something that only the holder may do, while nobody can take the lease
+// over. If the lease is lost, it returns ErrLeaseLost and removes the remains.
 func (l *lease) whileMine(ctx context.Context, do func(helpers *os.Root) error) error {
 	guard, err := l.b.lock(ctx, l.at)
 	if err != nil {
@@ -133,24 +133,24 @@ func (l *lease) whileMine(ctx context.Context, do func(helpers *os.Root) error) 
 	}
 	l.abandon()
 	if mine {
-		_ = removeLease(guard.helpers, l.at) // expired, and nobody wanted it
+		_ = removeLease(guard.helpers, l.at) // it has expired, and nobody has taken it
 	}
 	return core.ErrLeaseLost
 }
 
-// take makes the lease file. The caller holds the guard and knows that the
-// lease is free, whatever file is there.
+// take makes the lease file. The caller has the guard and knows that the lease is free,
+// whatever file exists.
 func (l *lease) take(ctx context.Context, g guard) error {
 	dir, err := g.makeLeases()
 	if err != nil {
 		return err
 	}
-	// The old file may be locked by one who sleeps, and is not reused.
+	// The old file may be locked by a process that sleeps, so it is not used again.
 	err = dir.Remove(l.at.as)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		// Windows removes no file that the sleeper has open. The new claim
-		// goes into the old file then, and the lock on it, which is the
-		// sleeper's, doesn't count.
+		// Windows doesn't remove a file that the sleeping process has open. The new claim
+		// is then written into the old file, and the sleeping process's lock on it
+		// doesn't count.
 		if l.file, err = openHelper(dir, l.at.as, os.O_RDWR); err != nil {
 			return err
 		}
@@ -158,7 +158,7 @@ func (l *lease) take(ctx context.Context, g guard) error {
 	}
 	l.file, err = createHelper(dir, l.at.as)
 	if errors.Is(err, fs.ErrExist) {
-		return core.ErrLeaseHeld // somebody was quicker, without the lock
+		return core.ErrLeaseHeld // another process was quicker, without the lock
 	}
 	if err != nil {
 		return err
@@ -171,8 +171,8 @@ func (l *lease) take(ctx context.Context, g guard) error {
 	return writeClaimTo(l.file, l.claim)
 }
 
-// tryLock locks the new lease file, where files can be locked. Whoever looks
-// for a dead holder in that moment is in the way, but not for long.
+// tryLock locks the new lease file if files can be locked. A process that looks for a
+// dead holder at that moment is in the way, but not for long.
 func (l *lease) tryLock(ctx context.Context) (bool, error) {
 	patience, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
@@ -190,8 +190,8 @@ func (l *lease) tryLock(ctx context.Context) (bool, error) {
 	}
 }
 
-// leaseHeld reports whether somebody holds the lease. It needs no guard: what
-// it reads while the file changes hands is settled under the guard.
+// leaseHeld reports whether the lease is held. It needs no guard: if the file changes
+// while it reads, the guard decides later.
 func (b *Backend) leaseHeld(at place) (held bool, err error) {
 	file, err := openLease(at)
 	switch {
@@ -211,7 +211,7 @@ func (b *Backend) leaseHeld(at place) (held bool, err error) {
 	case !stored.locked:
 		return true, nil
 	}
-	// A holder that lives has it locked; those who only look share it.
+	// A holder that lives has it locked exclusively; others that look share it.
 	dead, err := lockFileNow(file, false)
 	return !dead, err
 }
@@ -234,9 +234,9 @@ func removeLease(helpers *os.Root, at place) error {
 	return atomicfile.Patiently(func() error { return helpers.Remove(filepath.Join(leases, at.as)) })
 }
 
-// seenLongEnough bounds by this Backend's own clock how long a claim is believed
-// whose expiry only the wall clock tells: nobody holds a lease for longer than its
-// ttl without writing a new claim, whatever was done to the clock since.
+// seenLongEnough limits, by this Backend's own clock, how long a claim is believed whose
+// expiry only the wall clock tells. Nobody holds a lease longer than its ttl without
+// writing a new claim, whatever was done to the clock since.
 func (b *Backend) seenLongEnough(at place, c claim, now moment) bool {
 	b.claims.mu.Lock()
 	defer b.claims.mu.Unlock()
@@ -251,7 +251,8 @@ func (b *Backend) seenLongEnough(at place, c claim, now moment) bool {
 	return now.up-seen.since.up >= c.ttl
 }
 
-// seenClaims are claims of other boots, and when this Backend saw each first.
+// seenClaims are claims of other boots, with the time at which this Backend saw each
+// first.
 type seenClaims struct {
 	mu   sync.Mutex
 	seen map[place]seenClaim
@@ -262,22 +263,22 @@ type seenClaim struct {
 	since moment
 }
 
-// maxSeenClaims bounds them. Whoever is forgotten is waited for anew.
+// maxSeenClaims limits them. A holder that is removed here is waited for again.
 const maxSeenClaims = 1000
 
-// claim is what a lease file says, in fields between spaces: the owner; the expiry
-// in ns since 1970; "locked" or "unlocked"; which boot, or "-"; the expiry in ns
-// since then; the ttl in ns. It is written under the guard, over the one before:
-// one line counts.
+// claim is the content of a lease file, in fields between spaces: the owner; the expiry
+// in ns since 1970; "locked" or "unlocked"; which boot, or "-"; the expiry in ns since
+// then; the ttl in ns. It is written under the guard, over the one before: one line
+// counts.
 type claim struct {
 	owner   string
 	expires moment
 	ttl     time.Duration
-	locked  bool // the holder has the file locked; else the expiry alone counts
+	locked  bool // the holder has the file locked; otherwise only the expiry counts
 }
 
-// claimOffset leaves out the byte that is locked on Windows, where nobody else
-// could read it.
+// claimOffset leaves out the byte that is locked on Windows, which no other process could
+// read.
 const claimOffset = 1
 
 func writeClaim(helpers *os.Root, at place, c claim) error {
@@ -304,8 +305,8 @@ func writeClaimTo(f *os.File, c claim) error {
 	return err
 }
 
-// readClaim returns an expired claim for a file that holds none: its maker
-// died before it wrote, or is about to write.
+// readClaim returns an expired claim for a file without one: its maker died before it
+// wrote, or is about to write.
 func readClaim(helpers *os.Root, at place) (claim, error) {
 	f, err := openHelper(helpers, filepath.Join(leases, at.as), os.O_RDONLY)
 	if errors.Is(err, errReplaced) {
@@ -337,9 +338,9 @@ func claimIn(f *os.File) claim {
 	return claim{fields[0], expires, time.Duration(ns[2]), fields[2] == "locked"}
 }
 
-// living are the unexpired leases of this process. They are remembered so that
-// one whose variable went out of scope lasts until its expiry: otherwise the
-// garbage collector would close, and so unlock, its file.
+// living are the unexpired leases of this process. They are kept here so that a lease
+// whose variable went out of scope lasts until its expiry. Otherwise the garbage
+// collector would close its file, and so unlock it.
 var living = leaseSet{of: make(map[*lease]struct{})}
 
 type leaseSet struct {
@@ -361,7 +362,7 @@ func (s *leaseSet) extend(l *lease, renewed claim) {
 	l.claim = renewed
 }
 
-// abandon closes the lease file, and with it unlocks it.
+// abandon closes the lease file, which unlocks it.
 func (l *lease) abandon() {
 	living.mu.Lock()
 	defer living.mu.Unlock()
@@ -369,8 +370,8 @@ func (l *lease) abandon() {
 	_ = l.file.Close()
 }
 
-// abandonExpired closes the files of leases that were neither renewed nor
-// released, long after nobody needs them: a renewal may be under way.
+// abandonExpired closes the files of leases that were neither renewed nor released. It
+// does so long after their expiry, because a renewal may be under way.
 func abandonExpired() {
 	living.mu.Lock()
 	defer living.mu.Unlock()

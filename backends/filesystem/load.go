@@ -20,11 +20,11 @@ import (
 // write in place, as python-o365 does, leave it empty for a moment.
 var rereads = []time.Duration{time.Millisecond, 3 * time.Millisecond, 6 * time.Millisecond}
 
-// Load implements [core.TokenBackend]. It takes no lock: a record is replaced
-// as a whole. A file that is empty, or a plain record that ends too early, is
-// core.ErrCorrupt once it has stayed so for 10 ms; the error names the file. Of a
-// file that is written in place by this package, or was when its writer died, the
-// whole content counts, the one before or the one after.
+// Load implements [core.TokenBackend]. It takes no lock, because a record is replaced as
+// a whole. A file that is empty, or a plain record that ends too early, is
+// core.ErrCorrupt if it stays so for 10 ms; the error names the file. If a file is
+// written in place by this package, or was when its writer died, its whole content
+// counts: the old one or the new one.
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 	return backend.DoValue(ctx, b.with(origin.Op("load", key)), func() (core.Record, error) {
 		path := filepath.Join(b.dir, b.fileName(key))
@@ -42,7 +42,7 @@ func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 	})
 }
 
-// Check implements [core.TokenBackend]. A file is a record, even a broken one.
+// Check implements [core.TokenBackend]. A file is a record, even if it is broken.
 func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 	return backend.DoValue(ctx, b.with(origin.Op("check", key)), func() (bool, error) {
 		path := filepath.Join(b.dir, b.fileName(key))
@@ -57,7 +57,7 @@ func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 	})
 }
 
-// read takes as many calls as os.ReadFile.
+// read makes as many system calls as os.ReadFile.
 func read(path string) (core.Record, error) {
 	f, info, err := openRegular(path)
 	if err != nil {
@@ -78,7 +78,7 @@ func read(path string) (core.Record, error) {
 	return core.Record{Data: data, Version: versionOf(data), Modified: info.ModTime()}, nil
 }
 
-// openRegular refuses directories, pipes and devices, and waits for none.
+// openRegular refuses directories, pipes and devices, and doesn't wait for any.
 func openRegular(path string) (*os.File, fs.FileInfo, error) {
 	f, err := openToRead(path)
 	if err != nil {
@@ -99,22 +99,22 @@ func irregular(op, path string) error {
 	return &fs.PathError{Op: op, Path: path, Err: errors.New("not a regular file")}
 }
 
-// flawOf says what is wrong with a record that can't be whole. Of what is
-// encrypted it can't tell; of a plain record it is sure, because a JSON object
-// that was cut off has opened more braces than it closed.
+// flawOf describes the fault of a record that can't be whole. It can't tell of an
+// encrypted record. Of a plain record it is certain, because a JSON object that was cut
+// off has opened more braces than it closed.
 func flawOf(data []byte) string {
 	switch data := bytes.TrimSpace(data); {
 	case len(data) == 0:
 		return "the file is empty"
 	case isPlain(data) && bytes.Count(data, []byte{'{'}) > bytes.Count(data, []byte{'}'}) && !json.Valid(data):
-		// Counting alone is quick, and fooled by braces in strings.
+		// Counting alone is quick, but braces in strings deceive it.
 		return fmt.Sprintf("the file ends in the middle, after %d bytes", len(data))
 	}
 	return ""
 }
 
-// isPlain reports whether data begins as a JSON object with a member does, in
-// readable text: no ciphertext does by chance.
+// isPlain reports whether data begins as a JSON object with a member does, in readable
+// text. No ciphertext does so by chance.
 func isPlain(data []byte) bool {
 	for _, c := range data[:min(len(data), 64)] {
 		if (c < ' ' || c > '~') && c != '\n' && c != '\r' && c != '\t' {

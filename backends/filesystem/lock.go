@@ -14,23 +14,22 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// guard is the short lock under which a record and its lease file change. It is no
-// lease, and nothing is fsynced under it where that can be helped: a save that was
-// prepared holds it for a comparison and a rename.
+// guard is the short lock under which a record and its lease file change. It is no lease.
+// Nothing is fsynced under it if that can be avoided: a save that was prepared needs it
+// for a comparison and a rename.
 type guard struct {
 	*directories        // of the place it was taken for, until unlock
-	temp         string // the holder's own name among the helpers, for a temporary
+	temp         string // the holder's own name among the helpers, for a temporary file
 	unlock       func()
 }
 
-// lockPatience bounds the wait for a lock whose holder neither finishes nor
-// dies, such as a process that was stopped in the middle of a save. Its lock
-// can't be broken: it would go on where it stood, and replace what was saved
-// meanwhile.
+// lockPatience limits the wait for a lock whose holder neither finishes nor dies, such as
+// a process that was stopped in the middle of a save. Its lock can't be broken: when it
+// is continued, it would replace what was saved meanwhile.
 const lockPatience = 30 * time.Second
 
-// lockKey takes the lock of the key's place. Only once the directory is there can
-// be told whether it takes two names for one, and so which is the key's.
+// lockKey takes the lock of the key's place. Only an existing directory tells whether two
+// names are one for it, and so which name the key has.
 func (b *Backend) lockKey(ctx context.Context, key string) (place, guard, error) {
 	return b.lockKeyWhile(ctx, key, func(place) error { return nil })
 }
@@ -62,20 +61,19 @@ func (b *Backend) lockKeyWhile(ctx context.Context, key string, worth func(place
 	}
 }
 
-// lock takes the lock of the place's stripe, and makes the directory for it if
-// it is missing.
+// lock takes the lock of the place's stripe. It makes the directory if it doesn't exist.
 func (b *Backend) lock(ctx context.Context, at place) (guard, error) {
 	return b.lockWhile(ctx, at, func() error { return nil })
 }
 
-// lockWhile is lock, and gives up while it waits once worth returns an error.
+// lockWhile is lock, but gives up once worth returns an error while it waits.
 func (b *Backend) lockWhile(ctx context.Context, at place, worth func() error) (guard, error) {
 	stripe := at.stripe()
 	patience := &fs.PathError{Op: "lock", Path: lockFile(at.home, stripe), Err: fmt.Errorf("still held after %v: %w", lockPatience, os.ErrDeadlineExceeded)}
 	ctx, cancel := context.WithTimeoutCause(ctx, lockPatience, patience)
 	defer cancel()
 
-	// First this Backend's own line, which is fair and costs nothing.
+	// First comes this Backend's own queue, which is fair and costs nothing.
 	queue := b.queues[stripe]
 	select {
 	case queue <- struct{}{}:
@@ -113,8 +111,8 @@ func (b *Backend) lockWhile(ctx context.Context, at place, worth func() error) (
 	return g, nil
 }
 
-// lockOf returns what tries once to take the lock of a stripe, and what ends the
-// tries.
+// lockOf returns a function that tries once to take the lock of a stripe, and one that
+// ends the tries.
 func lockOf(home string, stripe int, exclusive bool) (try func() (guard, bool, error), stop func()) {
 	if !exclusive {
 		l := &fileLock{home: home, name: lockName(stripe), temp: newTempName(stripe)}
@@ -164,7 +162,7 @@ func poll(ctx context.Context, try func() (guard, bool, error)) (guard, error) {
 	}
 }
 
-// cause is ctx's error, or lock's own where its patience ended.
+// cause is ctx's error, or lock's own if its patience ended.
 func cause(ctx context.Context) error {
 	var patience *fs.PathError
 	if err := context.Cause(ctx); errors.As(err, &patience) && errors.Is(err, os.ErrDeadlineExceeded) {
@@ -175,11 +173,11 @@ func cause(ctx context.Context) error {
 
 // fileLock locks by the operating system, which unlocks when the holder dies.
 //
-// Somebody may remove lock files: cleaners of old, empty files do. The lock on a
-// removed file is one that nobody else looks for. So whoever holds a lock also
-// shares a lock on the directory, taken first; and lock files are made by a process
-// that has the directory's lock for itself. Thus all who hold a lock at the same
-// moment have found the same file.
+// Lock files may be removed: programs that clean up old, empty files do that. A lock on a
+// removed file is useless, because others look for another file. So a process that holds
+// a lock also shares a lock on the directory, which it takes first; and a process makes
+// lock files only while it has the directory's lock for itself. So all that hold a lock
+// at the same moment have found the same file.
 type fileLock struct {
 	home, name string
 	temp       string
@@ -255,8 +253,8 @@ func (l *fileLock) close() {
 	l.d, l.dir, l.file = nil, nil, nil
 }
 
-// openLockFile opens a lock file, and makes it if it is missing. What it is, is seen
-// once it is locked.
+// openLockFile opens a lock file, and makes it if it doesn't exist. Once it is locked,
+// its kind is checked.
 func openLockFile(root *os.Root, dir *os.File, name string) (*os.File, error) {
 	f, err := root.OpenFile(name, os.O_RDWR|openNow, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -271,8 +269,8 @@ func openLockFile(root *os.Root, dir *os.File, name string) (*os.File, error) {
 	return f, nil
 }
 
-// notReplaced is nil for a file that another one has replaced, or nobody yet: the
-// caller tries again.
+// notReplaced is nil for a file that has been replaced, or removed: the caller tries
+// again.
 func notReplaced(err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errReplaced) || errors.Is(err, fs.ErrExist) {
 		return nil
@@ -280,8 +278,8 @@ func notReplaced(err error) error {
 	return err
 }
 
-// makeLockFile makes a missing lock file and returns it, with the directory shared
-// again; or errReplaced, where somebody holds a lock right now.
+// makeLockFile makes a missing lock file and returns it, with the directory shared again.
+// It returns errReplaced if any lock is held right now.
 func makeLockFile(root *os.Root, dir *os.File, name string) (*os.File, error) {
 	if ok, err := lockDirectoryNow(dir, true); !ok && err == nil {
 		return nil, errReplaced
@@ -290,8 +288,8 @@ func makeLockFile(root *os.Root, dir *os.File, name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	// For a moment the directory is unlocked, and the file can be replaced: the caller
-	// looks for that once all is locked.
+	// For a moment the directory is unlocked, and the file can be replaced. The caller
+	// checks that once everything is locked.
 	if ok, err := lockDirectoryNow(dir, false); !ok && err == nil {
 		f.Close()
 		return nil, errReplaced
@@ -299,8 +297,8 @@ func makeLockFile(root *os.Root, dir *os.File, name string) (*os.File, error) {
 	return f, nil
 }
 
-// makeLockFiles makes all lock files in a new directory: whoever makes one later
-// has to wait until nobody holds any.
+// makeLockFiles makes all lock files in a new directory. A process that makes one later
+// has to wait until no lock is held.
 func makeLockFiles(root *os.Root) error {
 	for stripe := range stripes {
 		f, err := createHelper(root, lockName(stripe))
@@ -314,14 +312,14 @@ func makeLockFiles(root *os.Root) error {
 	return nil
 }
 
-// brokenAfter is how long an unchanged lock of existence is believed. No save
-// takes nearly as long.
+// brokenAfter is how long an unchanged lock file is believed if its existence is the
+// lock. No save takes nearly as long.
 const brokenAfter = 10 * time.Second
 
-// tryExclusiveFile locks by making a file that must not exist. A lock seen
-// unchanged for brokenAfter, by the clock of the one who waits, is broken, and
-// its holder's temporary removed with it: should the holder live, its rename
-// finds nothing, and fails instead of replacing what was saved meanwhile.
+// tryExclusiveFile locks by making a file that must not exist. A lock that hasn't changed
+// for brokenAfter, by the waiter's clock, is broken, and its holder's temporary file is
+// removed with it. If the holder lives, its rename finds no file, and fails instead of
+// replacing what was saved meanwhile.
 func tryExclusiveFile() func(root *os.Root, stripe int) (guard, bool, error) {
 	owner := newOwner()
 	var seen string
@@ -371,16 +369,16 @@ func readHelper(root *os.Root, name string) (string, error) {
 	return string(data), err
 }
 
-// removeIf removes the lock if it is still owner's. It moves it aside first:
-// of several who break a lock, one gets it, and sees what it got.
+// removeIf removes the lock if it is still owner's. It moves it aside first: of several
+// that break a lock, one gets it, and sees its owner.
 func removeIf(root *os.Root, held, owner string) {
 	aside := held + "." + newOwner()
 	if root.Rename(held, aside) != nil {
 		return
 	}
 	if got, err := readHelper(root, aside); err == nil && got != owner {
-		// Somebody broke it before us, and somebody else holds it: give it
-		// back, unless a third one was quicker.
+		// Another process broke it before us, and a third one holds it: give it back,
+		// unless yet another was quicker.
 		_ = root.Link(aside, held)
 	}
 	root.Remove(aside)

@@ -10,20 +10,20 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Ping implements [core.Pinger]. It does what a Save does short of the record:
-// makes the directory if it is missing, takes a lock, writes a temporary, has it
-// take a name in the directory, and removes it. Then it tries whether the records
-// that are there could be saved, up to a thousand of them.
+// Ping implements [core.Pinger]. It does all that a Save does, except writing a record:
+// it makes the directory if that doesn't exist, takes a lock, writes a temporary file,
+// gives it a name in the directory, and removes it. Then it tries whether the existing
+// records could be saved, up to a thousand of them.
 //
-// It also returns an error, core.ErrUnsafeDirectory, where other users can write
-// to the directory or own it. No other method refuses such a directory.
+// It also returns core.ErrUnsafeDirectory if other users can write to the directory or
+// own it. No other method refuses such a directory.
 func (b *Backend) Ping(ctx context.Context) error {
 	return backend.Do(ctx, b.with(origin.StoreOp("ping")), func() error { return b.ping(ctx) })
 }
 
-// Probe implements [core.Prober]: it does all that a Save of the key would do,
-// short of the record's content. Where it returns nil, Save replaces the record or,
-// where that can't be had, writes it in place.
+// Probe implements [core.Prober]. It does all that a Save of the key would do, except
+// changing the record's content. If it returns nil, Save replaces the record or, if that
+// isn't possible, writes it in place.
 func (b *Backend) Probe(ctx context.Context, key string) error {
 	return backend.Do(ctx, b.with(origin.Op("probe", key)), func() error { return b.probe(ctx, key) })
 }
@@ -49,7 +49,7 @@ func probeAt(at place, g guard) error {
 // noRecord names no record: no key has such a name.
 const noRecord = "%ping"
 
-// maxProbes bounds how many records Ping tries.
+// maxProbes limits how many records Ping tries.
 const maxProbes = 1000
 
 func (b *Backend) ping(ctx context.Context) error {
@@ -65,7 +65,7 @@ func (b *Backend) ping(ctx context.Context) error {
 	return b.pingRecords(ctx)
 }
 
-// checkDirectory looks at what others may do to the directory, if there is one.
+// checkDirectory checks what others may do to the directory, if it exists.
 func (b *Backend) checkDirectory() error {
 	for _, dir := range []string{b.dir, placeIn(b.dir, "").in(helpers)} {
 		if err := atomicfile.CheckDirectory(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -10,11 +10,10 @@ import (
 	"strings"
 )
 
-// place is where a record lies: what its name in the Backend's directory
-// comes to once symbolic links are followed. Its helper files lie in the same
-// directory, so that a rename stays on one file system, and so that those who
-// come by the link and those who come by the file meet at the same lock. Where
-// that directory can't be written, they lie beside the link.
+// place is where a record is: its name in the Backend's directory, after symbolic links
+// are followed. Its helper files are in the same directory, so that a rename stays on one
+// file system, and so that processes that use the link and those that use the file find
+// the same lock. If that directory can't be written, they are beside the link.
 type place struct {
 	dir, name string // of the record
 	home, as  string // of its helper files
@@ -25,8 +24,8 @@ func placeIn(dir, name string) place { return place{dir, name, dir, name} }
 // maxLinks is how many links in a row are followed, as on Linux.
 const maxLinks = 40
 
-// place follows the record's links. A last link that leads nowhere is fine:
-// Save makes what it names.
+// place follows the record's links. The last link may lead to a file that doesn't exist:
+// Save makes that file.
 func (b *Backend) place(key string) (place, error) { return b.placeOf(b.fileName(key)) }
 
 func (b *Backend) placeOf(name string) (place, error) {
@@ -48,8 +47,8 @@ func (b *Backend) placeOf(name string) (place, error) {
 			return place{}, err
 		}
 		if !filepath.IsAbs(target) {
-			// Not filepath.Join: it resolves ".." in the text, where the
-			// directory itself may be a link.
+			// Not filepath.Join: it resolves ".." in the text, but the directory itself
+			// may be a link.
 			target = at.dir + string(filepath.Separator) + target
 		}
 		at = placeIn(filepath.Split(target))
@@ -74,13 +73,12 @@ func (p place) in(names ...string) string {
 	return p.dir + string(filepath.Separator) + filepath.Join(names...)
 }
 
-// stripes is how many locks the records of a directory share. With one each,
-// a directory of 100,000 users would hold as many lock files, and none could
-// be removed without a race; with one for all, every save would wait for
-// every other's fsync.
+// stripes is how many locks the records of a directory share. With one lock each, a
+// directory of 100,000 users would have as many lock files, and none could be removed
+// without a race. With one lock for all, every save would wait for every other's fsync.
 const stripes = 64
 
-// stripe is the same for names that a directory may take for one.
+// stripe is the same for names that a directory may treat as one.
 func (p place) stripe() int {
 	h := fnv.New32a()
 	h.Write([]byte(strings.ToLower(p.as)))

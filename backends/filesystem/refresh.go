@@ -13,9 +13,9 @@ func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.Refres
 	return origin.Coordinate(ctx, b, b, key, req)
 }
 
-// Wait implements [core.Watcher] by looking again, because no notification tells of a
-// process that died: at the record every 5 ms, and at its lease with every fifth look.
-// A process makes 2,000 looks a second at most. Thus each of a thousand records is
+// Wait implements [core.Watcher]. It looks again and again, because no notification tells
+// of a process that died: at the record every 5 ms, and at its lease with every fifth
+// look. A process makes at most 2,000 looks a second, so each of a thousand records is
 // looked at twice a second.
 func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
 	op := b.with(origin.Op("wait", key))

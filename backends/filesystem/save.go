@@ -11,23 +11,23 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Save implements [core.TokenBackend]. It compares and replaces under the
-// record's lock, and returns when the record would survive a power cut. A kill
-// at any point leaves the old record or the new one.
+// Save implements [core.TokenBackend]. It compares and replaces under the record's lock,
+// and returns when the record would survive a power cut. If the process is killed at any
+// point, the old record or the new one is there.
 //
-// A missing directory is made, with mode 0700, and a new record with mode 0600;
-// what is there keeps its owner and its mode. Where the record is a symbolic link,
-// the file it leads to is replaced. A file that can't be replaced (a mount point,
-// one in a directory that can't be written, another user's) is written in place;
-// see package atomicfile.
+// A missing directory is made with mode 0700, and a new record with mode 0600; existing
+// ones keep their owner and mode. If the record is a symbolic link, the file to which it
+// leads is replaced. A file that can't be replaced (a mount point, a file in a directory
+// that can't be written, another user's file) is written in place; see package
+// atomicfile.
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
 	return backend.DoValue(ctx, b.with(origin.SaveOp(key, rec, 0)), func() (core.Version, error) { return b.save(ctx, key, rec) })
 }
 
 func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
 	if rec.Version != core.AnyVersion && rec.Version != core.Absent {
-		// Nothing can have that version where nothing is: don't make the
-		// directory only to say so.
+		// No stored record has that version, so the directory isn't made just to say
+		// that.
 		if _, err := os.Stat(placeIn(b.dir, b.fileName(key)).record()); errors.Is(err, fs.ErrNotExist) {
 			return "", core.ErrConflict
 		}
@@ -46,8 +46,8 @@ func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.V
 // errMoved: the record, or its directory, is another one than a moment ago.
 var errMoved = errors.New("the directory was replaced")
 
-// saveOnce writes the new file, takes the lock, compares and renames. Nothing is
-// fsynced under the lock, but a file that is written in place.
+// saveOnce writes the new file, takes the lock, compares and renames. Nothing is fsynced
+// under the lock, except a file that is written in place.
 func (b *Backend) saveOnce(ctx context.Context, key string, rec core.Record) (core.Version, error) {
 	at, d, err := b.openPlace(key)
 	if err != nil {
@@ -107,15 +107,15 @@ type saving struct {
 	crowded  bool
 }
 
-// prepare writes the new file without the lock, where there can be one and files
-// can be locked.
+// prepare writes the new file without the lock, if a new file is possible and files can
+// be locked.
 func (s *saving) prepare(helpers *os.Root) error {
 	if s.at.home != s.at.dir {
 		return nil
 	}
 	t, err := newTemp(helpers, s.at.stripe())
 	if err != nil {
-		return nil // what is wrong is found again under the lock, as it is for Probe
+		return nil // the fault is found again under the lock, as it is for Probe
 	}
 	s.crowded = t.crowded
 	return s.prepareIn(t.name, t.file)
@@ -127,7 +127,8 @@ func (s *saving) prepareIn(temp string, file *os.File) (err error) {
 		Temp: s.at.below(temp),
 		File: file,
 		Data: s.rec.Data,
-		// Who shares the file alone, as another container may, has other locks.
+		// A process that shares the file alone, in another container for example, has
+		// other locks.
 		Confirm: func(stored []byte) error {
 			if s.rec.Version != core.AnyVersion && versionOf(stored) != s.rec.Version {
 				return core.ErrConflict
@@ -164,7 +165,7 @@ func (s *saving) commit(ctx context.Context, key string, d *directories) error {
 	err = s.prepared.Replace(ctx)
 	s.prepared = nil
 	if ahead && errors.Is(err, fs.ErrNotExist) {
-		return errMoved // somebody removed the temporary, and not for the lock's sake
+		return errMoved // another program removed the temporary file, not because of a lock
 	}
 	return err
 }

@@ -10,32 +10,32 @@ import (
 	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
-// A record's next content is written and fsynced before the record's lock is taken,
-// into a temporary that its writer has locked until it takes the record's name. A
-// temporary that isn't locked is a killed writer's. Temporaries are removed by their
-// writers, and by who holds the lock of their stripe. So what a holder of that lock
-// finds unlocked stays unlocked, and a writer that unlocks its temporary under that
-// lock keeps the name.
+// A record's next content is written and fsynced before the record's lock is taken, into
+// a temporary file that its writer has locked until it takes the record's name. So a
+// temporary file that isn't locked belongs to a killed writer. Temporary files are
+// removed by their writers, and by holders of the lock of their stripe. So a file that
+// such a holder finds unlocked stays unlocked, and a writer that unlocks its temporary
+// file under that lock keeps the name.
 //
-// Where files can't be locked, temporaries are made under the stripe's lock, and its
+// If files can't be locked, temporary files are made under the stripe's lock, and its
 // holder may remove them all.
 
 // temp is a temporary that this process has locked.
 type temp struct {
 	name string // among the helpers
 	file *os.File
-	// crowded: another temporary of the stripe has the usual name. A killed writer
+	// crowded: another temporary file of the stripe has the usual name. A killed writer
 	// may have left it.
 	crowded bool
 }
 
-// newTemp makes a temporary, or returns errors.ErrUnsupported where files can't
-// be locked.
+// newTemp makes a temporary file. It returns errors.ErrUnsupported if files can't be
+// locked.
 func newTemp(root *os.Root, stripe int) (temp, error) {
 	return makeTemp(root, stripe, tempName(stripe))
 }
 
-// newOwnTemp is newTemp under a name that nobody else wants.
+// newOwnTemp is newTemp with a name that nobody else uses.
 func newOwnTemp(root *os.Root, stripe int) (temp, error) {
 	return makeTemp(root, stripe, newTempName(stripe))
 }
@@ -59,7 +59,7 @@ func makeTemp(root *os.Root, stripe int, name string) (temp, error) {
 	}
 }
 
-// lockTemp returns false where somebody took the new file for a killed writer's.
+// lockTemp returns false if another process took the new file for a killed writer's.
 func lockTemp(root *os.Root, t temp) (bool, error) {
 	ok, err := lockFileNow(t.file, true)
 	if err != nil {
@@ -93,7 +93,7 @@ func temps(helpers *os.Root) (map[int][]string, error) {
 	return found, err
 }
 
-// removeDeadTemps removes what killed saves left in the guard's stripe.
+// removeDeadTemps removes the files that killed saves left in the guard's stripe.
 func (b *Backend) removeDeadTemps(g guard, stripe int) error {
 	temps, err := temps(g.helpers)
 	if err != nil {
@@ -111,8 +111,9 @@ func (b *Backend) removeDeadTemps(g guard, stripe int) error {
 	return nil
 }
 
-// removeUnlocked removes a temporary, for the holder of its stripe's lock, unless its
-// writer lives. One that this process may not open is another user's, and stays.
+// removeUnlocked removes a temporary file, for the holder of its stripe's lock, unless
+// its writer lives. A file that this process may not open belongs to another user, and
+// stays.
 func removeUnlocked(helpers *os.Root, name string) error {
 	f, err := openHelper(helpers, name, os.O_RDWR)
 	if errors.Is(err, fs.ErrPermission) {
@@ -122,7 +123,7 @@ func removeUnlocked(helpers *os.Root, name string) error {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, errReplaced), errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return helpers.Remove(name) // a link, say: it has no writer
+		return helpers.Remove(name) // for example a link, which has no writer
 	}
 	// It stays locked until it is gone: its writer may be about to lock it.
 	defer f.Close()
@@ -133,9 +134,9 @@ func removeUnlocked(helpers *os.Root, name string) error {
 	return helpers.Remove(name)
 }
 
-// sweepTemps removes what killed saves left, for a caller who holds the lock of
-// stripe own. Whatever is in use, under other locks, or can't be removed, is left to
-// others.
+// sweepTemps removes the files that killed saves left, for a caller that holds the lock
+// of stripe own. Files that are in use, that are under other locks, or that can't be
+// removed, are left to others.
 func (b *Backend) sweepTemps(g guard, own int) {
 	temps, err := temps(g.helpers)
 	if err != nil {

@@ -12,15 +12,14 @@ import (
 	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
-// digest makes the version of a record from its content: its length and two
-// independent CRCs, so that one change in 2⁶⁴ goes unnoticed. It is all of the
-// content and nothing else, so that another program's save is a new version,
-// and a copy of the directory has the old ones.
+// digest makes the version of a record from its content: its length and two independent
+// CRCs, so that one change in 2⁶⁴ isn't noticed. It depends on the whole content and on
+// nothing else. So another program's save is a new version, and a copy of the directory
+// has the old versions.
 //
-// It is no cryptographic digest, and needs not be: who can choose what is in
-// the file has no need of collisions. SHA-256 was measured: 3.3 µs of the 8 µs
-// that reading 6 KB takes, and at 1 MB more than reading it; this takes 0.4 µs
-// and 0.07 ms.
+// It is no cryptographic digest, and needn't be: a program that can choose the content of
+// the file doesn't need collisions. SHA-256 was measured: it takes 3.3 µs of the 8 µs in
+// which 6 KB are read, and for 1 MB more than reading; this takes 0.4 µs and 0.07 ms.
 type digest struct {
 	size             int64
 	castagnoli, ieee uint32
@@ -54,8 +53,8 @@ const chunkSize = 64 << 10
 
 var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 
-// storedVersion is the version of the file, or Absent. It keeps no more than a
-// chunk of the record in memory, but where it is being written in place.
+// storedVersion is the version of the file, or Absent. It keeps at most a chunk of the
+// record in memory, unless the file is being written in place.
 func storedVersion(path string) (core.Version, error) {
 	f, _, err := openRegular(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -99,8 +98,8 @@ func isMarked(chunk []byte, first bool) bool {
 	return false
 }
 
-// markedVersion is the version of a file that is being written in place, or was
-// when its writer died. Of one that has no whole copy, it is the version of all of it.
+// markedVersion is the version of a file that is being written in place, or was when its
+// writer died. If the file has no whole copy, it is the version of all of it.
 func markedVersion(path string) (core.Version, error) {
 	f, info, err := openRegular(path)
 	if err != nil {

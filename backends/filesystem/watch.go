@@ -12,16 +12,16 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// How often the records that somebody waits for are looked at, and their leases,
-// which takes ten times as long. Few are looked at each time, so that thousands of
-// waiters don't take the processor from those they wait for.
+// How often the records with waiters are looked at, and their leases, which takes ten
+// times as long. Few are looked at each time, so that thousands of waiters don't take the
+// processor from the processes for which they wait.
 const (
 	lookEvery     = 5 * time.Millisecond
 	mostLooks     = 2000 // a second, of the whole process
 	looksPerLease = 5
 )
 
-// files are, to package backend, one store: all directories share the looks.
+// files is one store for package backend: all directories share the looks.
 type files struct{}
 
 // watch is how b looks at a place.
@@ -35,7 +35,7 @@ func watch(b *Backend, at place) backend.Watch {
 	}
 }
 
-// watched is a record that somebody waits for, as it was when it was looked at last.
+// watched is a record with waiters, as it was at the last look.
 type watched struct {
 	b       *Backend
 	at      place
@@ -45,9 +45,8 @@ type watched struct {
 	read    time.Time
 }
 
-// unread is how long an unchanged-looking file goes without being read:
-// within one tick of the file system's clock, a file can change behind the
-// same number, size and date.
+// unread is how long a file that looks unchanged isn't read: within one tick of the file
+// system's clock, a file can change without another number, size or date.
 const unread = 200 * time.Millisecond
 
 // look looks at the record, and with every fifth call at the lease.
@@ -64,8 +63,7 @@ func (k *watched) look(context.Context, string) (core.Version, time.Duration, er
 	return version, left, err
 }
 
-// stored returns the stored version, and reads the record only where it may have
-// changed.
+// stored returns the stored version. It reads the record only if that may have changed.
 func (k *watched) stored() (core.Version, error) {
 	info, err := os.Stat(k.at.record())
 	if errors.Is(err, fs.ErrNotExist) {

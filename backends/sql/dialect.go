@@ -11,27 +11,26 @@ import (
 //go:embed ddl/*.sql
 var ddl embed.FS
 
-// dialect is how one database differs from the others.
+// dialect is in what one database differs from the others.
 type dialect struct {
 	ddl      string // the file of the table's definition
 	now      string // microseconds since 1970
 	saved    string // the same for a save
-	numbered bool   // placeholders are $1, $2, and so on, and not ?
+	numbered bool   // placeholders are $1, $2, and so on, not ?
 	notifies bool   // it has NOTIFY
-	embedded bool   // it runs in this process, where one at a time can write; others would sleep
+	embedded bool   // it runs in this process, where one statement at a time can write; others would sleep
 
-	// Whether somebody holds the lease, asked before it is tried. Only SQLite
-	// needs it, where an attempt takes the lock on the whole file: those who
-	// wait for a lease must not get in the way of those who save.
+	// Whether the lease is held, asked before it is tried. Only SQLite needs it, where a
+	// try locks the whole file: waiters for a lease must not hold up saves.
 	held string
 
-	// commits fails in a session that doesn't commit each statement by itself, and
-	// is a condition that holds in any other: see run. Empty where there is no such
+	// commits is a condition that fails in a session that doesn't commit each statement
+	// by itself, and holds in any other: see run. It is empty if there is no such
 	// session.
 	commits string
 
-	// Writes that insert the row or change it. Their parts run one after the
-	// other until one of them changes a row.
+	// Writes that insert the row or change it. Their parts run one after the other until
+	// one of them changes a row.
 	overwrite, create, acquire []string
 }
 
@@ -41,9 +40,8 @@ var dialects = map[string]dialect{
 		ddl:      "ddl/sqlite.sql",
 		embedded: true,
 		now:      `CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)`,
-		// SQLite's clock is that of the process it is part of. It takes long to
-		// ask for it, and a lease needs the time after the wait for the file's
-		// lock, but a save doesn't.
+		// SQLite's clock is that of its process. It takes long to ask for it. A lease
+		// needs the time after the wait for the file's lock, but a save doesn't.
 		saved: `@now`,
 
 		held:      `SELECT 1 FROM {table} WHERE record_key = @key AND lease_until > {now}`,
@@ -51,16 +49,16 @@ var dialects = map[string]dialect{
 	},
 	"postgres": {
 		ddl: "ddl/postgres.sql",
-		// Not now(), which is when the statement began: it may have waited
-		// for another's since.
+		// Not now(), which is when the statement began: it may have waited for another
+		// statement since.
 		now:      `CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)`,
 		numbered: true,
 		notifies: true,
 
 		overwrite: upsert.overwrite, create: upsert.create,
-		// ON CONFLICT locks the row even where it then leaves it alone, and
-		// with it keeps the holder from saving. So nothing is inserted while
-		// the lease is held; the condition at the end is for who comes second.
+		// ON CONFLICT locks the row even if it then leaves it alone, and so keeps the
+		// holder from saving. So nothing is inserted while the lease is held; the
+		// condition at the end is for the second of two.
 		acquire: []string{
 			`INSERT INTO {table} AS stored (record_key, lease_owner, lease_until)
 			SELECT CAST(@key AS TEXT), CAST(@owner AS TEXT), {now} + @ttl
@@ -85,13 +83,13 @@ var dialects = map[string]dialect{
 			`INSERT INTO {table} (record_key, data, version, modified) VALUES (@key, @data, @version, {saved})
 			ON DUPLICATE KEY UPDATE data = VALUES(data), version = VALUES(version), modified = VALUES(modified)`,
 		},
-		// ON DUPLICATE KEY UPDATE has no condition, and the number of rows it
-		// reports for a row it leaves alone is that of an insertion if the
-		// program connects with clientFoundRows. Hence two statements: the one
-		// that usually does comes first.
+		// ON DUPLICATE KEY UPDATE has no condition, and if the program connects with
+		// clientFoundRows, it reports the number of rows of an insertion for a row that
+		// it leaves alone. Hence there are two statements; the one that usually succeeds
+		// comes first.
 		//
-		// Nothing is amiss if a row comes or goes between the two: a caller who
-		// is told of a conflict, or a lease held, that is over by now looks again.
+		// It does no harm if a row comes or goes between the two: a caller that is told
+		// of a conflict, or of a held lease, that is over by now looks again.
 		create: []string{
 			`INSERT IGNORE INTO {table} (record_key, data, version, modified) VALUES (@key, @data, @version, {saved})`,
 			`UPDATE {table} SET data = @data, version = @version, modified = {saved} WHERE record_key = @key AND data IS NULL`,
@@ -103,7 +101,7 @@ var dialects = map[string]dialect{
 	},
 }
 
-// upsert is what SQLite has from PostgreSQL.
+// upsert is the form that SQLite has from PostgreSQL.
 var upsert = dialect{
 	overwrite: []string{
 		`INSERT INTO {table} (record_key, data, version, modified) VALUES (@key, @data, @version, {saved})
@@ -121,14 +119,14 @@ var upsert = dialect{
 	},
 }
 
-// statement is one as the driver takes it.
+// statement is one statement in the driver's form.
 type statement struct {
 	text    string
 	guarded string   // the same, with the dialect's condition commits
 	params  []string // whose argument stands at each placeholder
 }
 
-// statements are what a Backend says to its database.
+// statements are those that a Backend executes.
 type statements struct {
 	createTable statement
 
@@ -136,8 +134,7 @@ type statements struct {
 
 	overwrite, create, replace []statement
 
-	// A Delete removes the row, or where somebody holds the lease, the record
-	// in it.
+	// A Delete removes the row or, if the lease is held, the record in it.
 	remove []statement
 
 	held    *statement // nil: just try
@@ -152,8 +149,8 @@ type statements struct {
 	keys, ping statement
 }
 
-// statements are those for a table. With notify, what waiters wait for is also
-// said on the channel.
+// statements returns those for a table. With notify, changes are also reported on the
+// channel.
 func (d dialect) statements(table string, notify bool) statements {
 	one := func(text string) statement {
 		s := d.statement(strings.NewReplacer("{table}", table, "{now}", d.now, "{saved}", cmp.Or(d.saved, d.now)).Replace(text))
@@ -212,8 +209,7 @@ func (d dialect) statements(table string, notify bool) statements {
 
 var parameter = regexp.MustCompile(`@[a-z]+`)
 
-// statement puts the dialect's placeholders where @names stand for the
-// parameters.
+// statement replaces the @names of parameters by the dialect's placeholders.
 func (d dialect) statement(text string) statement {
 	var params []string
 	text = parameter.ReplaceAllStringFunc(text, func(name string) string {
@@ -226,8 +222,8 @@ func (d dialect) statement(text string) statement {
 	return statement{text: text, params: params}
 }
 
-// guard puts the condition commits into a statement. A row that is inserted has
-// the condition, which is 1, multiply one of its values.
+// guard puts the condition commits into a statement. In a row that is inserted, one of
+// the values is multiplied by the condition, which is 1.
 func (d dialect) guard(text string) string {
 	switch {
 	case d.commits == "":
@@ -238,11 +234,11 @@ func (d dialect) guard(text string) string {
 	return strings.Replace(text, d.now, "("+d.commits+") * "+d.now, 1)
 }
 
-// definition is the DDL file's statement, for another table.
+// definition is the DDL file's statement for another table.
 func (d dialect) definition(table string) string {
 	text, err := ddl.ReadFile(d.ddl)
 	if err != nil {
-		return "" // not without its file being renamed; the tests would know
+		return "" // happens only if the file is renamed, which the tests would notice
 	}
 	return strings.Replace(string(text), " "+DefaultTable+" (", " "+table+" (", 1)
 }

@@ -14,48 +14,45 @@ import (
 
 // DjangoOptions configures a [Django]. The zero value is ready for use.
 type DjangoOptions struct {
-	// Leases is the table that the leases are kept in, which [New] would make
-	// a Backend of; DefaultTable if empty. Django's table has no room for them.
+	// Leases is the table of the leases, in the form that [New]'s Backend has;
+	// DefaultTable if empty. Django's table has no columns for them.
 	Leases string
 
-	// DeleteNewest has Delete remove the newest row alone, as python-o365 does.
-	// Then the row before is the record again, with its refresh token. Without
-	// DeleteNewest, Delete removes all rows.
+	// DeleteNewest makes Delete remove the newest row alone, as python-o365 does. The row
+	// before it is then the record again. Without it Delete removes all rows.
 	DeleteNewest bool
 
-	// Location is Django's time zone, TIME_ZONE in its settings, where USE_TZ is
-	// False and the database is SQLite, MySQL or MariaDB: there dates are local
-	// ones. It is UTC if nil, as they are where USE_TZ is True.
+	// Location is Django's time zone (TIME_ZONE in its settings), if USE_TZ is False and
+	// the database is SQLite, MySQL or MariaDB: there dates are local ones. Nil means
+	// UTC, which dates have if USE_TZ is True.
 	Location *time.Location
 }
 
-// Django is a [core.TokenBackend] over the table of the TokenModel that
-// python-o365's DjangoTokenBackend keeps its tokens in. Both may use the table at
-// one time.
+// Django is a [core.TokenBackend] on the table of the TokenModel in which python-o365's
+// DjangoTokenBackend keeps its tokens. Both may use the table at the same time.
 //
 //	backend, err := sql.NewDjango(db, "myapp_tokenmodel", sql.DjangoOptions{})
 //	if err != nil {
 //		return err
 //	}
-//	if err := backend.Migrate(ctx); err != nil { // the table for leases; the other is Django's to make
+//	if err := backend.Migrate(ctx); err != nil { // the table for leases; Django makes the other
 //		return err
 //	}
 //	source := app.TokenSource(core.NewStore(backend), "myapp_tokenmodel", query)
 //
-// The table holds one record, whose key is the name of the table: any other key
-// is [core.ErrInvalidKey]. The record is the newest row by created_at, as it is for
-// python-o365, and a Save adds a row. Nobody removes the older ones, which
-// hold refresh tokens, but Delete.
+// The table has one record, whose key is the name of the table: any other key is
+// [core.ErrInvalidKey]. The record is the newest row by created_at, as it is for
+// python-o365, and a Save adds a row. The older rows, which contain refresh tokens, stay
+// until Delete removes them.
 //
-// Save compares and writes while nobody else can write to the table, python-o365
-// included. Its new row is the newest, whatever the clocks of the other writers
-// say.
+// Save compares and writes while no other program can write to the table, not even
+// python-o365. Its new row is the newest, whatever the clocks of the other writers say.
 //
-// Leases are kept in a table beside it, and hold among programs that have this
-// package. python-o365 knows none: it may refresh while another program does,
-// and it saves over whatever is there.
+// Leases are kept in another table, and hold among programs that use this package.
+// python-o365 knows no leases: it may refresh while another program does, and it saves
+// without a comparison.
 type Django struct {
-	leases *Backend // its pool is the one that the rows are read through, too
+	leases *Backend // the rows are read through its pool, too
 	o      DjangoOptions
 	table  string
 	sql    djangoStatements
@@ -70,9 +67,9 @@ var (
 	_ core.SizeLimiter  = (*Django)(nil)
 )
 
-// NewDjango returns the backend of the table of a TokenModel, which has the name
-// of its app and of its class, in lower case: "myapp_tokenmodel". A schema may
-// stand before it. As with [New], db stays the caller's, and isn't asked.
+// NewDjango returns the backend of the table of a TokenModel. The table has the names of
+// its app and its class, in lower case: "myapp_tokenmodel". A schema may come before it.
+// As with [New], the caller closes db, and NewDjango asks it nothing.
 func NewDjango(db *gorm.DB, table string, o DjangoOptions) (*Django, error) {
 	d, err := newDjango(db, table, o)
 	if err != nil {
@@ -95,8 +92,8 @@ func newDjango(db *gorm.DB, table string, o DjangoOptions) (*Django, error) {
 	return &Django{leases: leases, o: o, table: table, sql: newDjangoStatements(db.Name(), db.Statement.Quote(table))}, nil
 }
 
-// Place implements [core.Locator]: two are one place where they have the same pool
-// of connections and table.
+// Place implements [core.Locator]. Backends with the same pool of connections and the
+// same table have one place.
 func (d *Django) Place() any {
 	type place struct {
 		pool  gorm.ConnPool
@@ -150,8 +147,8 @@ func (d *Django) Check(ctx context.Context, key string) (bool, error) {
 	})
 }
 
-// Delete implements [core.TokenBackend], with one statement. It removes all rows,
-// or with DjangoOptions.DeleteNewest the newest.
+// Delete implements [core.TokenBackend], with one statement. It removes all rows, or with
+// DjangoOptions.DeleteNewest the newest.
 func (d *Django) Delete(ctx context.Context, key string) error {
 	return backend.Do(ctx, d.op("delete", key), func() error {
 		remove := d.sql.removeAll
@@ -168,8 +165,8 @@ func (d *Django) Acquire(ctx context.Context, key string, ttl time.Duration) (co
 	return backend.DoValue(ctx, d.op("acquire", key), func() (core.Lease, error) { return d.leases.Acquire(ctx, key, ttl) })
 }
 
-// ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] over the
-// leases of Acquire.
+// ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] and the leases of
+// Acquire.
 func (d *Django) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
 	return origin.Coordinate(ctx, d, d.leases, key, req)
 }
@@ -195,12 +192,12 @@ func (d *Django) Ping(ctx context.Context) error {
 	})
 }
 
-// Migrate makes the table for leases if it isn't there. Django's own is made by
-// Django's migrations.
+// Migrate makes the table for leases if it doesn't exist. Django's migrations make the
+// other.
 func (d *Django) Migrate(ctx context.Context) error { return d.leases.Migrate(ctx) }
 
-// ReadDjango reads the record that python-o365's DjangoTokenBackend would read in
-// the table of a TokenModel. It is how a program moves to a Backend:
+// ReadDjango reads the record that python-o365's DjangoTokenBackend would read in the
+// table of a TokenModel. With it a program moves to a Backend:
 //
 //	rec, err := sql.ReadDjango(ctx, db, "myapp_tokenmodel")
 //	if err != nil {
@@ -208,8 +205,8 @@ func (d *Django) Migrate(ctx context.Context) error { return d.leases.Migrate(ct
 //	}
 //	_, err = backend.Save(ctx, "ana@contoso.com", rec)
 //
-// The record's version is core.Absent, so that this Save overwrites nothing.
-// An empty table is core.ErrNotFound.
+// The record's version is core.Absent, so this Save overwrites nothing. An empty table is
+// core.ErrNotFound.
 func ReadDjango(ctx context.Context, db *gorm.DB, table string) (core.Record, error) {
 	d, err := NewDjango(db, table, DjangoOptions{})
 	if err != nil {

@@ -16,20 +16,20 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// row is one of Django's, as it is read: token is a JSONField, and created the
-// text of a DateTimeField.
+// row is one of Django's rows as it is read: token is a JSONField, and created the text
+// of a DateTimeField.
 type row struct {
 	token   []byte
 	created string
 }
 
-// dates is how created_at is compared and written: in microseconds, as Django
-// writes it to SQLite.
+// dates is the form in which created_at is compared and written: in microseconds, as
+// Django writes it to SQLite.
 const dates = "2006-01-02 15:04:05.000000"
 
-// text is what python-o365 gave to the field, which made JSON of it: a string
-// that holds the cache, plain or encrypted. Where the row holds another value,
-// which somebody else gave, text is its JSON.
+// text is the value that python-o365 gave to the field, which made JSON of it: a string
+// with the cache, plain or encrypted. If another program gave another value, text is its
+// JSON.
 func (r row) text() string {
 	var text string
 	if json.Unmarshal(r.token, &text) == nil {
@@ -47,8 +47,8 @@ func (r row) date() (time.Time, error) {
 	return at, nil
 }
 
-// version tells the row from others by its date, and from what it was before
-// somebody edited it by a checksum.
+// version tells the row from others by its date, and by a checksum from its content
+// before somebody edited it.
 func (r row) version() (core.Version, error) {
 	at, err := r.date()
 	if err != nil {
@@ -72,8 +72,8 @@ func (r row) record(at *time.Location) (core.Record, error) {
 	return core.Record{Data: data, Version: version, Modified: modified}, err
 }
 
-// token is what the field makes of a record: a JSON string in ASCII, as Python
-// writes it, which columns of any character set take.
+// token is the form that the field gives to a record: a JSON string in ASCII, as Python
+// writes it, which columns of any character set accept.
 func token(data []byte) ([]byte, error) {
 	text, err := json.Marshal(backend.EncodeText(data, nil))
 	ascii := make([]byte, 0, len(text))
@@ -89,11 +89,11 @@ func token(data []byte) ([]byte, error) {
 	return ascii, err
 }
 
-// maxText is the most that JSON makes of a byte.
+// maxText is the largest number of bytes that JSON makes of one.
 const maxText = 6
 
-// djangoAttempts bounds the attempts of a Save. Of those who find MySQL's table empty
-// at one time, the database gives up all but one, and again all but one.
+// djangoAttempts limits the attempts of a Save. If several find MySQL's table empty at
+// the same time, the database gives up all but one, and then again all but one.
 const djangoAttempts = 100
 
 // MaxSize implements [core.SizeLimiter]: however a record is escaped in JSON, it has
@@ -122,7 +122,7 @@ func (d *Django) Save(ctx context.Context, key string, rec core.Record) (core.Ve
 	})
 }
 
-// add adds a row, if the newest one has the version that is known.
+// add adds a row, if the newest one has the known version.
 func (d *Django) add(ctx context.Context, on session, known core.Version, token []byte) (core.Version, error) {
 	if lock := d.sql.lock; lock != "" {
 		if _, err := on.ExecContext(ctx, lock); err != nil {
@@ -139,8 +139,8 @@ func (d *Django) add(ctx context.Context, on session, known core.Version, token 
 		if stored, err = newest.version(); err != nil {
 			return "", err
 		}
-		// This clock may be behind another's, and python-o365 reads the row with the
-		// latest date.
+		// Whatever this clock says, the row must be the newest: python-o365 reads the row
+		// with the latest date.
 		at, err := newest.date()
 		if next := at.Add(time.Microsecond).Format(dates); err == nil && created < next {
 			created = next
@@ -160,25 +160,25 @@ func (d *Django) isStored(ctx context.Context, version core.Version) bool {
 	return err == nil && rec.Version == version
 }
 
-// djangoStatements are what a Django says to its database.
+// djangoStatements are those that a Django backend executes.
 type djangoStatements struct {
 	newest, exists, ping    statement
 	removeAll, removeNewest statement
 
-	// A Save begins a transaction with lock, unless that is empty, reads the newest
-	// row by locked, and adds one by insert. Meanwhile nobody else can add one.
+	// A Save begins a transaction with lock, unless that is empty, reads the newest row
+	// by locked, and adds one by insert. Meanwhile no other program can add one.
 	isolation      *stdsql.TxOptions
 	lock           string
 	locked, insert statement
 }
 
-// djangoDialect is how a database has those of Django.
+// djangoDialect has a database's forms of those statements.
 type djangoDialect struct {
 	created     string // the text of created_at
-	token, date string // what is written to a JSONField and a DateTimeField
+	token, date string // the values that are written to a JSONField and a DateTimeField
 
 	isolation    *stdsql.TxOptions
-	lock, locked string // see djangoStatements; locked is what ends that statement
+	lock, locked string // see djangoStatements; locked is the end of that statement
 }
 
 // djangoDialects are by gorm's names for the databases.
@@ -188,21 +188,21 @@ var djangoDialects = map[string]djangoDialect{
 		created: `CAST(created_at AS TEXT)`,
 		token:   `@token`,
 		date:    `@created`,
-		// A transaction that writes first locks the file. One that reads first may
-		// find that it can't write any more.
+		// A statement that writes first locks the file. A transaction that reads first
+		// may find that it can't write any more.
 		lock: `UPDATE {table} SET updated_at = updated_at WHERE 1 = 0`,
 	},
 	"postgres": {
 		created: `to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')`,
 		token:   `CAST(CAST(@token AS TEXT) AS JSONB)`,
 		date:    `CAST(CAST(@created AS TEXT) AS TIMESTAMP) AT TIME ZONE 'UTC'`,
-		lock:    `LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE`, // readers don't mind
+		lock:    `LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE`, // readers can go on
 	},
 	"mysql": {
 		created: `CAST(created_at AS CHAR)`,
 		token:   `@token`,
 		date:    `@created`,
-		// At this level the read locks what it read and the gap after it.
+		// At this level the read locks the rows that it read and the gap after them.
 		isolation: &stdsql.TxOptions{Isolation: stdsql.LevelRepeatableRead},
 		locked:    ` FOR UPDATE`,
 	},
@@ -223,7 +223,7 @@ func newDjangoStatements(database, table string) djangoStatements {
 		exists:    one(`SELECT 1 FROM {table} WHERE 1 = 1 LIMIT 1`),
 		ping:      one(`SELECT token, created_at, updated_at FROM {table} WHERE 1 = 0`),
 		removeAll: one(`DELETE FROM {table} WHERE 1 = 1`),
-		// MySQL reads a table that it deletes from in a query of its own alone.
+		// MySQL reads a table from which it deletes only in a separate query.
 		removeNewest: one(`DELETE FROM {table} WHERE created_at = (SELECT latest FROM (SELECT MAX(created_at) AS latest FROM {table}) AS newest)`),
 
 		isolation: c.isolation,

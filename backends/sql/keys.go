@@ -8,12 +8,12 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Keys implements [core.Lister]. It reads 500 keys at a time, and holds no
-// connection while the loop's body runs.
+// Keys implements [core.Lister]. It reads 500 keys at a time, and uses no connection
+// while the loop's body runs.
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	return backend.Keys(ctx, b.storeOp("keys"), func(yield func(string) bool) error {
-		// Keys sort by their bytes: those with the prefix stand together, after
-		// the prefix itself, which is no key's.
+		// Keys sort by their bytes: those with the prefix are together, after the prefix
+		// itself, which is no key's name.
 		for after, more := b.prefix, true; more; {
 			page, err := b.column(ctx, args{"after": after}, b.sql.keys)
 			if err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Acquire implements [core.Leaser]. The lease is two columns of the key's row:
-// whose it is, and until when by the database's clock. Everything a holder
-// does is one UPDATE with both in its condition.
+// Acquire implements [core.Leaser]. The lease is two columns of the key's row: its owner,
+// and its expiry by the database's clock. Each operation of a holder is one UPDATE with
+// both in its condition.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
 	return backend.Acquire(ctx, b.op("acquire", key), func(ctx context.Context) (core.Lease, error) {
 		l := &lease{b: b, key: key, owner: rand.Text()}
@@ -22,7 +22,7 @@ func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (c
 // lease is a held or lost lease.
 type lease struct {
 	b          *Backend
-	key, owner string // the owner is this lease's alone, not its process's
+	key, owner string // of this lease alone, not of its process
 }
 
 func (l *lease) acquire(ctx context.Context, ttl time.Duration) error {
@@ -44,7 +44,7 @@ func (l *lease) acquire(ctx context.Context, ttl time.Duration) error {
 	switch got, err := l.b.change(ctx, l.args(ttl), l.b.sql.acquire...); {
 	case err == nil && !got:
 		return core.ErrLeaseHeld
-	case err != nil && l.Renew(ctx, ttl) != nil: // nor is it ours without our having been told
+	case err != nil && l.Renew(ctx, ttl) != nil: // the answer may have been lost although the lease is ours
 		return err
 	}
 	return nil
@@ -55,8 +55,8 @@ func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
 	return l.change(ctx, l.args(ttl), l.b.sql.renew)
 }
 
-// Release implements [core.Lease]. Where the lease is all there is in the row,
-// it removes the row.
+// Release implements [core.Lease]. If the row has nothing but the lease, it removes the
+// row.
 func (l *lease) Release(ctx context.Context) error {
 	return l.change(ctx, l.args(0), l.b.sql.release...)
 }

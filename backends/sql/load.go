@@ -14,8 +14,8 @@ func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 	return backend.DoValue(ctx, b.op("load", key), func() (core.Record, error) { return b.load(ctx, key) })
 }
 
-// Check implements [core.TokenBackend], with one statement. An empty record is
-// one, too.
+// Check implements [core.TokenBackend], with one statement. An empty record counts as
+// stored.
 func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 	return backend.DoValue(ctx, b.op("check", key), func() (bool, error) {
 		var one int
@@ -40,12 +40,12 @@ func (b *Backend) load(ctx context.Context, key string) (core.Record, error) {
 	return core.Record{Data: data, Version: versionOf(version), Modified: time.UnixMicro(modified)}, err
 }
 
-// versionOf is the version column as a Version.
+// versionOf returns the version column as a Version.
 func versionOf(column int64) core.Version {
 	return core.Version(strconv.FormatInt(column, 10))
 }
 
-// columnOf is the other way round; ok is false for what versionOf never said.
+// columnOf is the reverse; ok is false for a text that versionOf never returned.
 func columnOf(v core.Version) (column int64, ok bool) {
 	column, err := strconv.ParseInt(string(v), 10, 64)
 	return column, err == nil && versionOf(column) == v

@@ -10,21 +10,21 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// looked is what a look shows of a record.
+// looked is the result of a look at a record.
 type looked struct {
 	version core.Version
-	left    time.Duration // of its lease; nothing or less where there is none
+	left    time.Duration // of its lease; zero or less if there is none
 }
 
-// look returns the version of a record, core.Absent where none is stored, and how long
-// its lease lasts yet.
+// look returns the version of a record, core.Absent if none is stored, and how much
+// longer its lease lasts.
 func (b *Backend) look(ctx context.Context, key string) (core.Version, time.Duration, error) {
 	found, err := b.lookAt(ctx, []string{key})
 	return found[key].version, found[key].left, err
 }
 
-// lookAt looks at many records, at as many with one statement as its largest takes.
-// Those that are absent, and not leased either, are left out.
+// lookAt looks at many records, with one statement for as many as its largest form takes.
+// Records that are absent, and not leased either, are left out.
 func (b *Backend) lookAt(ctx context.Context, keys []string) (map[string]looked, error) {
 	found := make(map[string]looked, len(keys))
 	largest := len(b.sql.look) - 1
@@ -33,7 +33,7 @@ func (b *Backend) lookAt(ctx context.Context, keys []string) (map[string]looked,
 		s := b.sql.look[size]
 		values := make([]any, len(s.params))
 		for i := range values {
-			values[i] = b.prefix + some[min(i, len(some)-1)] // the last fills what is left
+			values[i] = b.prefix + some[min(i, len(some)-1)] // the last key fills the remaining places
 		}
 		err := b.attempt(ctx, func(on session) error {
 			return on.each(ctx, s, values, func(scan func(...any) error) error { return b.noteLook(found, scan) })
@@ -45,7 +45,7 @@ func (b *Backend) lookAt(ctx context.Context, keys []string) (map[string]looked,
 	return found, nil
 }
 
-// noteLook notes a row of a look.
+// noteLook notes a row of the result.
 func (b *Backend) noteLook(found map[string]looked, scan func(...any) error) error {
 	var (
 		stored        bool
@@ -63,7 +63,7 @@ func (b *Backend) noteLook(found map[string]looked, scan func(...any) error) err
 	return nil
 }
 
-// together is how long a look waits for others, which then are one statement.
+// together is how long a look waits for others, so that one statement does for all.
 const together = 10 * time.Millisecond
 
 // looks are the looks that wait for others.
@@ -72,7 +72,7 @@ type looks struct {
 	next *question // nil: there is none
 }
 
-// question is one look for all who ask within a little time.
+// question is one look for all that ask within a short time.
 type question struct {
 	keys  map[string]struct{}
 	done  chan struct{} // closed when found and err are set
@@ -80,7 +80,7 @@ type question struct {
 	err   error
 }
 
-// lookWithOthers is look, together with others who look at nearly the same time.
+// lookWithOthers is look, together with others that look at nearly the same time.
 func (b *Backend) lookWithOthers(ctx context.Context, key string) (core.Version, time.Duration, error) {
 	q := b.ask(ctx, key)
 	select {
@@ -107,7 +107,7 @@ func (b *Backend) ask(ctx context.Context, key string) *question {
 // lookTimeout ends a look at a database that doesn't answer.
 const lookTimeout = 10 * time.Second
 
-// answer looks when the pool has a turn for it: until then others join.
+// answer looks when the pool has a turn for it; until then others join.
 func (b *Backend) answer(ctx context.Context, q *question) {
 	defer close(q.done)
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
@@ -122,7 +122,7 @@ func (b *Backend) answer(ctx context.Context, q *question) {
 	q.found, q.err = b.lookAt(ctx, keys)
 }
 
-// closeQuestion lets nobody join any more.
+// closeQuestion ends the time in which others can join.
 func (b *Backend) closeQuestion() (keys []string) {
 	b.looks.mu.Lock()
 	defer b.looks.mu.Unlock()

@@ -9,14 +9,13 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// maxSize is a little less than the 16,777,215 bytes that MEDIUMBLOB holds:
-// the row must also fit into MariaDB's default max_allowed_packet of 16 MiB. It
-// is the same on all databases, so that a record can move.
+// maxSize is a little less than the 16,777,215 bytes that MEDIUMBLOB holds, because the
+// row must also fit into MariaDB's default max_allowed_packet of 16 MiB. It is the same
+// on all databases, so that a record can move.
 const maxSize = 16_000_000
 
-// Save implements [core.TokenBackend], with one statement that compares and
-// writes. (On MySQL and MariaDB two, where a record is created while somebody
-// holds its lease.)
+// Save implements [core.TokenBackend], with one statement that compares and writes. (On
+// MySQL and MariaDB there are two, if a record is created while its lease is held.)
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
 	op := origin.SaveOp(key, rec, maxSize)
 	op.Classify = classify
@@ -55,8 +54,8 @@ func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.V
 	return versionOf(version), nil
 }
 
-// isStored looks what became of a save that failed: the connection may have
-// broken between the statement and its answer, and versions are nobody else's.
+// isStored finds out whether a save that failed is stored: the connection may have broken
+// between the statement and its answer. Nobody else makes the same version.
 func (b *Backend) isStored(ctx context.Context, key string, version int64) bool {
 	stored, _, err := b.look(ctx, key)
 	return err == nil && stored == versionOf(version)

@@ -1,6 +1,6 @@
-// Package sql keeps token records in a table of an SQL database: what web
-// workers use that have one anyway. It works on SQLite, PostgreSQL, MySQL and
-// MariaDB, by a [gorm.DB] the program brings; it imports no driver itself.
+// Package sql keeps token records in a table of an SQL database, for web workers that
+// have one anyway. It works with SQLite, PostgreSQL, MySQL and MariaDB, through a
+// [gorm.DB] that the program brings. It imports no driver.
 //
 //	db, err := gorm.Open(postgres.Open(dsn), &gorm.Config{})
 //	if err != nil {
@@ -17,16 +17,16 @@
 //
 // # The table
 //
-// Each key has one row, which holds the record and the lease. A lease needs no
-// record: a row whose data is NULL is a lease alone, and goes with it. Times
-// are microseconds since 1970, by the database's clock, so that neither the
-// clocks nor the time zones of its clients matter.
+// Each key has one row, with the record and the lease. A lease needs no record: a row
+// whose data is NULL is a lease alone, and is removed with it. Times are microseconds
+// since 1970, by the database's clock, so neither the clocks nor the time zones of its
+// clients matter.
 //
-// Versions are random numbers. A counter in the row would begin anew after a
-// Delete, unless the row stayed, and with it the user's name. And since the
-// client makes them up, every write is one statement that says what it stored
-// on every database, and changes its row every time: MySQL counts no row that
-// an UPDATE left as it was.
+// Versions are random numbers. A counter in the row would begin again after a Delete,
+// unless the row stayed, and with it the user's name. Since the client makes the version,
+// every write is one statement after which the client knows what it stored, on every
+// database. And every write changes its row, because MySQL doesn't count a row that an
+// UPDATE leaves as it was.
 package sql
 
 import (
@@ -45,49 +45,48 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// DefaultTable is the table of a Backend that is told no other.
+// DefaultTable is the table of a Backend without Options.Table.
 const DefaultTable = "graphtoken"
 
 // Options configures a [Backend]. The zero value is ready for use.
 type Options struct {
-	// Prefix begins every record_key, as it is, and keeps apart those who
-	// share a table. It is UTF-8 without NUL, of at most 105 bytes.
+	// Prefix begins every record_key, without escaping, and separates users of one table.
+	// It is UTF-8 without NUL, of at most 105 bytes.
 	Prefix string
 
-	// Table is the table's name, DefaultTable if empty, with or without a
-	// schema before it: letters, digits, underscores, and one dot at most.
+	// Table is the table's name, with or without a schema before it: letters, digits,
+	// underscores, and one dot at most. Empty means DefaultTable.
 	Table string
 
-	// Listen, on PostgreSQL, has waiters woken by notifications, instead of
-	// looking by themselves now and then. It opens a connection of its own,
-	// executes LISTEN for the channel, and calls heard: once with "" as soon as
-	// it listens, and with the payload of each notification. It returns when
-	// ctx is done or the connection is lost. See the package's example for one
-	// with pgx.
+	// Listen, on PostgreSQL, wakes waiters by notifications; otherwise they look by
+	// themselves now and then. It opens a connection of its own, executes LISTEN for the
+	// channel, and calls heard: once with "" as soon as it listens, and with the payload
+	// of each notification. It returns when ctx is done or the connection is lost. The
+	// package's example has one with pgx.
 	//
-	// There is one call at a time for each Backend, besides those whose ctx is
-	// done, while somebody waits and a little longer; and another a second after
-	// it returned: waiters look by themselves meanwhile. Errors are its own to
-	// report. Without it the Backend also tells nobody of its writes, so processes
-	// that share a table want it all alike.
+	// For each Backend there is one call at a time, besides those whose ctx is done. It
+	// lasts as long as there are waiters, and a little longer. A second after it returned
+	// it is called again; meanwhile waiters look by themselves. It has to report its
+	// errors itself. A Backend without Listen doesn't notify others of its writes, so
+	// either all processes that share a table have it, or none.
 	Listen func(ctx context.Context, channel string, heard func(payload string)) error
 }
 
-// Backend is a [core.TokenBackend] over a table. Any number of Backends, in any
-// number of processes, can share one.
+// Backend is a [core.TokenBackend] on a table. Any number of Backends, in any number of
+// processes, can share one.
 type Backend struct {
-	// Not the gorm.DB, whose logger and plugins see what statements carry.
+	// Not the gorm.DB, because its logger and plugins see the statements' arguments.
 	pool     gorm.ConnPool
-	db       *stdsql.DB // behind the pool; nil: not known
+	db       *stdsql.DB // the pool's database; nil if it isn't known
 	table    string
 	prefix   string
 	sql      statements
 	prepared *prepared      // nil: the driver is given the text
-	writers  int            // as many write at a time; zero sets no bound
-	wakes    *backend.Wakes // nil: those who wait look by themselves
+	writers  int            // how many may write at the same time; zero means no limit
+	wakes    *backend.Wakes // nil: waiters look by themselves
 	looks    looks
 
-	transacts atomic.Bool // a session was met that doesn't commit by itself
+	transacts atomic.Bool // a session was found that doesn't commit by itself
 }
 
 var (
@@ -101,12 +100,12 @@ const maxStoredKey = 255
 
 var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$`)
 
-// New returns the backend of a table in db, which stays the caller's to close.
-// It doesn't ask the database anything; see [Backend.Migrate] for the table,
-// and [Backend.Ping] to learn whether it is there.
+// New returns the backend of a table in db. The caller closes db. New doesn't ask the
+// database anything: [Backend.Migrate] makes the table, and [Backend.Ping] finds out
+// whether it exists.
 //
-// New refuses a db that is a transaction: a lease that others can't see until
-// it is over, and a record that may yet be rolled back, would be no use.
+// New refuses a db that is a transaction: other processes couldn't see a lease until the
+// transaction is over, and a record could still be rolled back.
 func New(db *gorm.DB, o Options) (*Backend, error) {
 	b, err := newBackend(db, o)
 	if err != nil {
@@ -175,8 +174,8 @@ func poolBehind(pool gorm.ConnPool) *stdsql.DB {
 	return nil
 }
 
-// Place implements [core.Locator]: Backends are one place where they have the same
-// pool of connections, table and prefix.
+// Place implements [core.Locator]. Backends with the same pool of connections, table and
+// prefix have one place.
 func (b *Backend) Place() any {
 	type place struct {
 		pool          gorm.ConnPool
@@ -185,7 +184,7 @@ func (b *Backend) Place() any {
 	return place{b.pool, b.table, b.prefix}
 }
 
-// args are what every statement about a key may want.
+// args returns the arguments that a statement about a key may need.
 func (b *Backend) args(key string) args {
 	a := args{"key": b.prefix + key}
 	if b.wakes != nil {
@@ -209,8 +208,8 @@ func (b *Backend) storeOp(name string) backend.Op {
 	return op
 }
 
-// turn waits for a turn at the pool, which those take that read, try for a lease or
-// look for others. A pool without a bound, which is database/sql's default, has none.
+// turn waits for a turn at the pool. Reads, tries for a lease and looks for others take
+// turns. A pool without a limit, which is database/sql's default, has no turns.
 func (b *Backend) turn(ctx context.Context) (done func(), err error) {
 	if b.db == nil {
 		return func() {}, nil
