@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -827,5 +828,40 @@ func TestLetterCaseMakesNoOtherUser(t *testing.T) {
 	id := signInTo(t, idp, newApp(t, idp, b, account.Config{}), ana).User().HomeAccountID
 	if _, err := newApp(t, idp, b, account.Config{}).Account(strings.ToUpper(id)).TokenSource().Token(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestACapabilityIsDeclared(t *testing.T) {
+	idp := start(t)
+	var claims []string
+	p := newApp(t, idp, newBackend(t), account.Config{Capabilities: []string{"cp1"}, HTTPClient: &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+		if req.Method == http.MethodPost {
+			body, err := req.GetBody()
+			if err != nil {
+				return nil, err
+			}
+			raw, err := io.ReadAll(body)
+			if err != nil {
+				return nil, err
+			}
+			form, err := url.ParseQuery(string(raw))
+			if err != nil {
+				return nil, err
+			}
+			claims = append(claims, form.Get("claims"))
+		}
+		return idp.HTTPClient().Transport.RoundTrip(req)
+	})}})
+	if _, err := signInTo(t, idp, p, ana).TokenSource().Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(claims) != 2 || !strings.Contains(claims[0], "cp1") || !strings.Contains(claims[1], "cp1") {
+		t.Errorf("the claims sent are %q", claims)
+	}
+	if _, err := p.DeviceCode(t.Context(), approve(idp, ana)); err != nil {
+		t.Fatal(err)
+	}
+	if last := claims[len(claims)-1]; !strings.Contains(last, "cp1") {
+		t.Errorf("the claims sent with a device code are %q", last)
 	}
 }

@@ -66,6 +66,10 @@ type Config struct {
 	// accepts a refresh token only once, the stored one can't be used afterwards.
 	NoStore bool
 
+	// Capabilities are what the application can handle, such as "cp1": claims
+	// challenges. See [msal.WithCapabilities].
+	Capabilities []string
+
 	// Library is another MSAL that works on the record, too. A sign-in then stores tokens
 	// under that library's keys: see docs/other-msals.md.
 	Library tokencache.Library
@@ -90,7 +94,7 @@ func (cfg Config) completed() (Config, *msal.Client, error) {
 	if err == nil && cfg.App {
 		err = isForApplications(client, cfg.Scopes)
 	}
-	cfg.Credential = Credential{}
+	cfg.Credential, cfg.Capabilities = Credential{}, nil
 	return cfg, client, err
 }
 
@@ -103,6 +107,7 @@ func (cfg Config) client() (*msal.Client, error) {
 		msal.WithAuthority(authority),
 		msal.WithHTTPClient(cfg.HTTPClient),
 		msal.WithInstanceDiscovery(!cfg.DisableInstanceDiscovery),
+		msal.WithCapabilities(cfg.Capabilities...),
 	}
 	credentials, err := cfg.Credential.msal()
 	if err != nil {

@@ -73,8 +73,8 @@ func (c *Client) beginDeviceCode(ctx context.Context, x *exchange, r DeviceReque
 		return DeviceCode{}, fmt.Errorf("%s doesn't support device codes", c.authority.host)
 	}
 	form := url.Values{"client_id": {c.id}, "scope": {strings.Join(append(Scopes(r.Scopes...), reservedScopes...), " ")}}
-	if r.Claims != "" {
-		form.Set("claims", r.Claims)
+	if err := c.setClaims(form, r.Claims); err != nil {
+		return DeviceCode{}, err
 	}
 	sent := time.Now()
 	resp, body, err := x.post(ctx, "device_authorization_endpoint", p.device, form)
@@ -132,6 +132,30 @@ func (c *Client) RedeemDeviceCode(ctx context.Context, d DeviceCode) (tokencache
 	return c.usersTokens("device code", "device_code", a, realm, scopes, err)
 }
 
+// setClaims sets the parameter claims to a challenge, with the client's capabilities in it,
+// as MSAL Go does (authority.AuthParams.MergeCapabilitiesAndClaims).
+func (c *Client) setClaims(form url.Values, challenge string) error {
+	if challenge == "" && len(c.capabilities) == 0 {
+		return nil
+	}
+	claims := make(map[string]map[string]any)
+	if challenge != "" && (json.Unmarshal([]byte(challenge), &claims) != nil || claims == nil) {
+		return errors.New("the claims are no JSON object of objects")
+	}
+	if len(c.capabilities) > 0 {
+		if claims["access_token"] == nil {
+			claims["access_token"] = make(map[string]any)
+		}
+		claims["access_token"]["xms_cc"] = map[string]any{"values": c.capabilities}
+	}
+	merged, err := json.Marshal(claims)
+	if err != nil {
+		return err
+	}
+	form.Set("claims", string(merged))
+	return nil
+}
+
 // errDeviceExpired is what a provider says, too; its own text may come too late.
 var errDeviceExpired = &Error{Code: "expired_token", Description: "the device code has expired before it was entered"}
 
@@ -144,8 +168,8 @@ func (c *Client) pollDevice(ctx context.Context, x *exchange, authority string, 
 		"grant_type": {"urn:ietf:params:oauth:grant-type:device_code"}, "device_code": {d.code()}, "client_id": {c.id}, "client_info": {"1"},
 		"scope": {strings.Join(append(scopes, reservedScopes...), " ")},
 	}
-	if d.request.Claims != "" {
-		form.Set("claims", d.request.Claims)
+	if err := c.setClaims(form, d.request.Claims); err != nil {
+		return nil, err
 	}
 	for interval := d.interval; ; {
 		timer := time.NewTimer(min(interval, max(time.Until(d.Expires), 0)))

@@ -264,3 +264,49 @@ func TestARefreshStaysWithThePolicyOfItsAuthority(t *testing.T) {
 		}
 	}
 }
+
+func TestADeviceCodeAsksForClaimsAndCapabilities(t *testing.T) {
+	for what, row := range map[string]struct {
+		capabilities []string
+		challenge    string
+		want         string
+	}{
+		"neither":      {nil, "", ""},
+		"a challenge":  {nil, `{"access_token":{"nbf":{"essential":true}}}`, `{"access_token":{"nbf":{"essential":true}}}`},
+		"a capability": {[]string{"cp1"}, "", `{"access_token":{"xms_cc":{"values":["cp1"]}}}`},
+		"both":         {[]string{"cp1"}, `{"access_token":{"nbf":{"essential":true}},"id_token":{"acr":null}}`, `{"access_token":{"nbf":{"essential":true},"xms_cc":{"values":["cp1"]}},"id_token":{"acr":null}}`},
+	} {
+		t.Run(what, func(t *testing.T) {
+			idp := start(t, entra.Options{})
+			w := newWire(idp)
+			c, err := msal.NewPublic(entra.PublicClient, msal.WithHTTPClient(&http.Client{Transport: w}), msal.WithCapabilities(row.capabilities...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			code, err := c.BeginDeviceCode(t.Context(), msal.DeviceRequest{Scopes: scopes, Claims: row.challenge})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := idp.ApproveDevice(code.UserCode, ana); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.RedeemDeviceCode(t.Context(), code); err != nil {
+				t.Fatal(err)
+			}
+			for _, form := range w.forms {
+				if got := form.Get("claims"); got != row.want {
+					t.Errorf("the claims are %s, want %s", got, row.want)
+				}
+			}
+		})
+	}
+	for _, claims := range []string{"[1]", "null", "{", `{"access_token":1}`} {
+		c, err := msal.NewPublic("app", msal.WithAuthority("https://idp.example.com/t"), msal.WithInstanceDiscovery(false), msal.WithCapabilities("cp1"), msal.WithHTTPClient(&http.Client{Transport: &devices{code: deviceAnswer}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.BeginDeviceCode(t.Context(), msal.DeviceRequest{Claims: claims}); err == nil {
+			t.Errorf("the claims %s: no error", claims)
+		}
+	}
+}
