@@ -59,19 +59,9 @@ func run(ctx context.Context, args []string, directory string, client *http.Clie
 		return err
 	}
 	if login {
-		return user.Authenticate(ctx, terminal{}, account.AuthOptions{})
+		return user.Authenticate(ctx, account.DeviceCodePrompt(os.Stderr), account.AuthOptions{})
 	}
 	return newServer(user.HTTPClient()).Run(ctx, &mcp.StdioTransport{})
-}
-
-// terminal shows the user what to do in the browser.
-type terminal struct{}
-
-func (terminal) SignIn(ctx context.Context, attempt *account.Attempt) error {
-	return attempt.DeviceCode(ctx, func(code account.DeviceCode) error {
-		_, err := fmt.Fprintln(os.Stderr, code.Message)
-		return err
-	})
 }
 
 // newServer has the tools. An error of theirs goes to the model, which can tell the user to sign in.

@@ -59,7 +59,7 @@ func login(t *testing.T, idp *entra.Server, tokens string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	code := shown.wait(t, "enter the code ")
+	code := shown.codeToEnter(t)
 	if err := idp.ApproveDevice(code, entra.Ana); err != nil {
 		t.Error(err)
 	}
@@ -86,14 +86,12 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-// wait returns the word after text.
-func (l *lines) wait(t *testing.T, text string) string {
+// codeToEnter waits until the program shows a code, in a line of its own.
+func (l *lines) codeToEnter(t *testing.T) string {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if _, after, ok := strings.Cut(l.String(), text); ok {
-			if word, _, ok := strings.Cut(after, " "); ok {
-				return word
-			}
+		if _, after, ok := strings.Cut(l.String(), "Enter this code"); ok && strings.HasSuffix(after, "\n\n") {
+			return strings.Fields(after)[len(strings.Fields(after))-1]
 		}
 	}
 	t.Fatalf("the program says %q", l)
