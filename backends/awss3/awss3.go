@@ -114,14 +114,7 @@ func newBackend(client *s3.Client, bucket string, o Options) (*Backend, error) {
 
 // Place implements [core.Locator]: Backends are one place where they have the same
 // client, bucket and prefix.
-func (b *Backend) Place() any {
-	type place struct {
-		client         *s3.Client
-		bucket, prefix string
-		native         bool
-	}
-	return place{b.client, b.bucket, b.o.Prefix, b.o.NativeNames}
-}
+func (b *Backend) Place() any { return [...]any{b.client, b.bucket, b.o.Prefix, b.o.NativeNames} }
 
 // origin names the backend in its errors.
 const origin backend.Origin = "awss3"

@@ -147,13 +147,7 @@ func newBackend(client *secretsmanager.Client, o Options) (*Backend, error) {
 // client and prefix, and delete alike: without a window, a secret
 // that is scheduled for deletion is an error.
 func (b *Backend) Place() any {
-	type place struct {
-		client  *secretsmanager.Client
-		prefix  string
-		native  bool
-		recover bool
-	}
-	return place{b.client, b.naming.Prefix, b.naming.Native != nil, b.window > 0}
+	return [...]any{b.client, b.naming.Prefix, b.naming.Native != nil, b.window > 0}
 }
 
 // origin names the backend in its errors.

@@ -70,7 +70,6 @@ type Backend struct {
 	options Options
 	naming  backend.Naming // has the prefix
 	places  places
-	turns   turns
 }
 
 var (
@@ -114,19 +113,12 @@ func newBackend(secrets Secrets, o Options) (*Backend, error) {
 		options: o,
 		naming:  newNaming(o),
 		places:  places{of: make(map[string]place)},
-		turns:   turns{taken: make(map[string]chan struct{})},
 	}, nil
 }
 
 // Place implements [core.Locator]: Backends are one place where they have the same
 // Secrets and options.
-func (b *Backend) Place() any {
-	type place struct {
-		secrets Secrets
-		options Options
-	}
-	return place{b.secrets, b.options}
-}
+func (b *Backend) Place() any { return [...]any{b.secrets, b.options} }
 
 // Format prints the backend without what it knows of secrets.
 func (b *Backend) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[bitwarden backend]") }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/graphtoken/graphtoken/backends/bitwarden/internal/said"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
@@ -99,7 +100,7 @@ func (c *client) List(ctx context.Context, organizationID string) ([]Identifier,
 	for i, w := range answer.Secrets {
 		key, err := l.key.open(w.Key)
 		if err != nil {
-			return nil, fmt.Errorf("the name of the secret %s: %w", said(w.ID), err)
+			return nil, fmt.Errorf("the name of the secret %s: %w", said.Text(w.ID), err)
 		}
 		ids[i] = Identifier{ID: w.ID, Key: string(key), ProjectID: w.projectID()}
 	}
@@ -176,7 +177,7 @@ type deletion struct {
 func (d deletion) refusal() error {
 	for _, secret := range d.Data {
 		if secret.Error != "" {
-			return fmt.Errorf("%w: %s", core.ErrReadOnly, said(secret.Error))
+			return fmt.Errorf("%w: %s", core.ErrReadOnly, said.Text(secret.Error))
 		}
 	}
 	return nil

@@ -13,7 +13,7 @@ import (
 // called something else by now.
 func (b *Backend) Delete(ctx context.Context, key string) error {
 	return backend.Do(ctx, origin.Op("delete", key), func() error {
-		end, err := b.turns.take(ctx, key)
+		end, err := b.turn(ctx, key)
 		if err != nil {
 			return err
 		}

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/graphtoken/graphtoken/backends/bitwarden/internal/said"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
@@ -141,25 +141,6 @@ func (o *official[S, I, D]) Delete(ctx context.Context, id string) error {
 	return answer.refusal()
 }
 
-// SDKError returns an error of the official SDK's without the secrets in its text
-// (the access token, or what looks like a credential) and without control
-// characters: the SDK repeats what the server said. It wraps err, and is nil where
-// err is. FromSDK's errors have been through it.
-func SDKError(err error, secrets ...string) error {
-	if err == nil {
-		return nil
-	}
-	for _, secret := range secrets {
-		secrets = append(secrets, strings.FieldsFunc(secret, func(r rune) bool { return r == '.' || r == ':' })...)
-	}
-	secrets = slices.DeleteFunc(secrets, func(s string) bool { return len(s) < minStruck || isUUID(s) })
-	return &saidError{said(err.Error(), secrets...), func() error { return err }}
-}
-
-// minStruck keeps the version number of an access token from being taken for a
-// secret.
-const minStruck = 4
-
 var errOrganizationID = errors.New("the official SDK doesn't tell the account's organization: set Options.OrganizationID")
 
 func projects(s Secret) []string {
@@ -193,7 +174,7 @@ func sdkCall[A, R any](ctx context.Context, busy chan struct{}, call func() (R, 
 		if err == nil {
 			r.err = convert(answer, &r.answer)
 		} else {
-			r.err = orSDKDecrypt(SDKError(err))
+			r.err = orSDKDecrypt(said.SDKError(err))
 		}
 		done <- r
 	}()
@@ -210,10 +191,10 @@ func sdkCall[A, R any](ctx context.Context, busy chan struct{}, call func() (R, 
 func convert(answer, to any) error {
 	text, err := json.Marshal(answer)
 	if err != nil {
-		return unreadable("the SDK's", err)
+		return said.Unreadable("the SDK's", err)
 	}
 	if err := json.Unmarshal(text, to); err != nil {
-		return unreadable("the SDK's", err)
+		return said.Unreadable("the SDK's", err)
 	}
 	return nil
 }

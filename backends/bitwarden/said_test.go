@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/graphtoken/graphtoken/backends/bitwarden"
+	"github.com/graphtoken/graphtoken/backends/bitwarden/internal/said"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/internal/testkit/bitwardentest"
 )
@@ -113,9 +114,9 @@ func TestSecretsThatTheSDKRepeatsAreNotShown(t *testing.T) {
 		t.Errorf("Get = %v", err)
 	}
 	const token = "0.ec2c1d46-6a4b-4751-a310-af9601317f2d.C2IgxjjLF7qSshsbwe8JGcbM075YXw:X8vbvA0bduihIDe/qrzIQQ=="
-	err = bitwarden.SDKError(errors.New("can't log in with "+token+", secret C2IgxjjLF7qSshsbwe8JGcbM075YXw, key X8vbvA0bduihIDe/qrzIQQ=="), token)
+	err = said.SDKError(errors.New("can't log in with "+token+", secret C2IgxjjLF7qSshsbwe8JGcbM075YXw, key X8vbvA0bduihIDe/qrzIQQ=="), token)
 	wantClean(t, "login", err, "C2IgxjjLF7qSshsbwe8JGcbM075YXw", "X8vbvA0bduihIDe/qrzIQQ==")
-	if bitwarden.SDKError(nil, token) != nil {
+	if said.SDKError(nil, token) != nil {
 		t.Error("an error of nothing")
 	}
 }

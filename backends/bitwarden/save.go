@@ -30,7 +30,7 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 			}
 			return "", fmt.Errorf("%w: %d bytes%s, the limit is %d", core.ErrTooLarge, len(value), as, maxValue)
 		}
-		end, err := b.turns.take(ctx, key)
+		end, err := b.turn(ctx, key)
 		if err != nil {
 			return "", err
 		}
@@ -96,4 +96,14 @@ func (b *Backend) update(ctx context.Context, key string, s Secret, value tokenc
 	s.RevisionDate = updated.RevisionDate
 	b.places.remember(key, s)
 	return s, nil
+}
+
+// turn has those who change one key's record do so one after the other, from the look
+// at the version to the write.
+func (b *Backend) turn(ctx context.Context, key string) (end func(), err error) {
+	type record struct {
+		b   *Backend
+		key string
+	}
+	return backend.Turn(ctx, record{b, key}, 1)
 }

@@ -3,11 +3,13 @@ package bitwarden
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/graphtoken/graphtoken/backends/bitwarden/internal/said"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
@@ -79,24 +81,10 @@ type DuplicateError struct {
 }
 
 func (e *DuplicateError) Error() string {
-	return strconv.Itoa(len(e.IDs)) + " secrets are named " + strconv.Quote(e.Name) + ": " + said(strings.Join(e.IDs, ", "))
+	return strconv.Itoa(len(e.IDs)) + " secrets are named " + strconv.Quote(e.Name) + ": " + said.Text(strings.Join(e.IDs, ", "))
 }
 
+var uuid = regexp.MustCompile(`^[\dA-Fa-f]{8}(-[\dA-Fa-f]{4}){3}-[\dA-Fa-f]{12}$`)
+
 // isUUID reports whether s has the form of a UUID (RFC 9562, section 4).
-func isUUID(s string) bool {
-	if len(s) != 36 {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case i == 8 || i == 13 || i == 18 || i == 23:
-			if c != '-' {
-				return false
-			}
-		case '0' <= c && c <= '9', 'a' <= c && c <= 'f', 'A' <= c && c <= 'F':
-		default:
-			return false
-		}
-	}
-	return true
-}
+func isUUID(s string) bool { return uuid.MatchString(s) }

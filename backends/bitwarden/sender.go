@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/graphtoken/graphtoken/backends/bitwarden/internal/said"
 	"github.com/graphtoken/graphtoken/core/backend"
 	"github.com/graphtoken/graphtoken/core/bearer"
 )
@@ -145,7 +146,7 @@ func (s *sender) once(ctx context.Context, r request, answer any) error {
 		}
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
-		return unreadable("the", err)
+		return said.Unreadable("the", err)
 	}
 	return nil
 }
@@ -164,6 +165,6 @@ func message(body []byte, secrets []string) string {
 	if text == "" {
 		text = refusal.Error
 	}
-	text = said(text, secrets...)
+	text = said.Text(text, secrets...)
 	return strings.ToValidUTF8(text[:min(len(text), 200)], "")
 }

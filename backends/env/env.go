@@ -98,11 +98,4 @@ func New(o Options) (*Backend, error) {
 
 // Place implements [core.Locator]. Backends with the same variables, the process's or a
 // file's, and the same prefix have one place.
-func (b *Backend) Place() any {
-	type at struct {
-		place  *place
-		prefix string
-		native bool
-	}
-	return at{b.place, b.prefix, b.native}
-}
+func (b *Backend) Place() any { return [...]any{b.place, b.prefix, b.native} }

@@ -134,12 +134,7 @@ func newBackend(client *firestore.Client, collection string, o Options) (*Backen
 // Place implements [core.Locator]: Backends are one place where they have the same
 // client, collection, prefix and field.
 func (b *Backend) Place() any {
-	type place struct {
-		client                    *firestore.Client
-		collection, prefix, field string
-		native                    bool
-	}
-	return place{b.client, b.collection.Path, b.naming.Prefix, b.field, b.naming.Native != nil}
+	return [...]any{b.client, b.collection.Path, b.naming.Prefix, b.field, b.naming.Native != nil}
 }
 
 // origin names the backend in its errors.

@@ -104,13 +104,7 @@ func checkClient(client redis.UniversalClient) (err error) {
 
 // Place implements [core.Locator]. Backends with the same client and prefix have one
 // place. Two clients with one address may lead to different servers.
-func (b *Backend) Place() any {
-	type place struct {
-		client redis.UniversalClient
-		prefix string
-	}
-	return place{b.client, b.prefix}
-}
+func (b *Backend) Place() any { return [...]any{b.client, b.prefix} }
 
 // origin names the backend in its errors.
 const origin backend.Origin = "redis"

@@ -176,13 +176,7 @@ func poolBehind(pool gorm.ConnPool) *stdsql.DB {
 
 // Place implements [core.Locator]. Backends with the same pool of connections, table and
 // prefix have one place.
-func (b *Backend) Place() any {
-	type place struct {
-		pool          gorm.ConnPool
-		table, prefix string
-	}
-	return place{b.pool, b.table, b.prefix}
-}
+func (b *Backend) Place() any { return [...]any{b.pool, b.table, b.prefix} }
 
 // args returns the arguments that a statement about a key may need.
 func (b *Backend) args(key string) args {

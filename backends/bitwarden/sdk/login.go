@@ -18,6 +18,7 @@ import (
 	official "github.com/bitwarden/sdk-go"
 
 	"github.com/graphtoken/graphtoken/backends/bitwarden"
+	"github.com/graphtoken/graphtoken/backends/bitwarden/internal/said"
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
@@ -52,8 +53,7 @@ type Client struct {
 // that is still good. The client renews it before it expires.
 //
 // Login returns when ctx is done; a request under way goes on behind, since the SDK can't
-// be interrupted. Errors are the SDK's, which are all texts, as bitwarden.SDKError shows
-// them.
+// be interrupted. Errors are the SDK's, which are all texts, without the secrets in them.
 func Login(ctx context.Context, accessToken string, o LoginOptions) (*Client, error) {
 	c, err := login(ctx, accessToken, o)
 	if err != nil {
@@ -101,7 +101,7 @@ func login(ctx context.Context, accessToken string, o LoginOptions) (*Client, er
 	go func() { done <- r.run(logIn) }()
 	select {
 	case err = <-done:
-		err = bitwarden.SDKError(err, accessToken)
+		err = said.SDKError(err, accessToken)
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
