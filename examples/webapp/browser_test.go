@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 
 	"github.com/graphtoken/graphtoken/internal/testkit"
@@ -18,15 +19,13 @@ import (
 	"github.com/graphtoken/graphtoken/internal/testkit/peer"
 )
 
-// startBrowser starts a headless browser whose https addresses lead to idp. The
-// context is for newSession.
-func startBrowser(t *testing.T, idp *entra.Server) context.Context {
+// chromium is one browser for all tests. Its value is the context of newSession.
+var chromium = testkit.Shared[context.Context]{Start: func(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(browserPath(t)),
 		chromedp.NoSandbox, // which root can't have, and pages of this machine don't need
 		chromedp.IgnoreCertErrors,
-		chromedp.ProxyServer(machine.Proxy(t, idp)), // for other hosts than localhost
 		chromedp.WindowSize(720, 480),
 		chromedp.WSURLReadTimeout(testkit.Patience),
 	)...)
@@ -37,10 +36,10 @@ func startBrowser(t *testing.T, idp *entra.Server) context.Context {
 		t.Fatalf("the browser: %v", err)
 	}
 	return ctx
-}
+}}
 
 // browserPath finds a browser.
-func browserPath(t *testing.T) string {
+func browserPath(t testing.TB) string {
 	t.Helper()
 	if path := os.Getenv("GRAPHTOKEN_BROWSER"); path != "" {
 		return path
@@ -67,9 +66,12 @@ type addresses struct {
 	all []string
 }
 
-// newSession opens a tab with cookies of its own, as another browser has them.
-func newSession(t *testing.T, browser context.Context) *tab {
-	return newTab(t, browser, chromedp.WithNewBrowserContext())
+// newSession opens a tab with cookies of its own, as another browser has them. Its https
+// addresses lead to idp.
+func newSession(t *testing.T, idp *entra.Server) *tab {
+	t.Helper()
+	proxy := machine.Proxy(t, idp)
+	return newTab(t, chromium.Get(t), chromedp.WithNewBrowserContext(func(p *target.CreateBrowserContextParams) { p.ProxyServer = proxy }))
 }
 
 // another opens a second tab of the same session.

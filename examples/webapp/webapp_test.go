@@ -17,7 +17,9 @@ import (
 
 func TestMain(m *testing.M) {
 	machine.Become(main)
-	os.Exit(m.Run())
+	code := m.Run()
+	chromium.End()
+	os.Exit(code)
 }
 
 const (
@@ -79,9 +81,8 @@ func TestTwoUsersAreSignedInAtOnce(t *testing.T) {
 	} {
 		t.Run(where, func(t *testing.T) {
 			idp := startEntra(t)
-			browser := startBrowser(t, idp)
 			app, program := startApp(t, idp, flags()...)
-			one, other := newSession(t, browser), newSession(t, browser)
+			one, other := newSession(t, idp), newSession(t, idp)
 
 			one.visit(app)
 			one.picture("welcome")
@@ -117,9 +118,8 @@ func TestTwoUsersAreSignedInAtOnce(t *testing.T) {
 func TestASessionInRedisOutlivesTheProgram(t *testing.T) {
 	server := redistest.Start(t)
 	idp := startEntra(t)
-	browser := startBrowser(t, idp)
 	app, program := startApp(t, idp, "-redis", server.Addr)
-	b := newSession(t, browser)
+	b := newSession(t, idp)
 	signIn(b, app, ana)
 	program.Signal(syscall.SIGTERM)
 	program.Finish()
@@ -133,9 +133,8 @@ func TestASessionInRedisOutlivesTheProgram(t *testing.T) {
 
 func TestARefusedTokenIsReplacedAndARevokedUserSignsInAgain(t *testing.T) {
 	idp := startEntra(t)
-	browser := startBrowser(t, idp)
 	app, _ := startApp(t, idp)
-	b := newSession(t, browser)
+	b := newSession(t, idp)
 	signIn(b, app, ana)
 	idp.RevokeAccess(ana) // Graph refuses the token, as it does an expired one
 	b.click("#me")
@@ -154,14 +153,13 @@ func TestARefusedTokenIsReplacedAndARevokedUserSignsInAgain(t *testing.T) {
 
 func TestARedirectThatComesTwiceOrIsForgedChangesNothing(t *testing.T) {
 	idp := startEntra(t)
-	browser := startBrowser(t, idp)
 	app, _ := startApp(t, idp)
-	b := newSession(t, browser)
+	b := newSession(t, idp)
 	signIn(b, app, ana)
 	callback := b.last("/callback?")
 
 	// Bo has signed in at the provider, and the redirect is shown to Ana's browser.
-	stranger := newSession(t, browser)
+	stranger := newSession(t, idp)
 	stranger.visit(app)
 	stranger.click("#sign-in")
 	planted, err := idp.SignInAs(bo, stranger.last("/authorize?"))
@@ -192,9 +190,8 @@ func TestARedirectThatComesTwiceOrIsForgedChangesNothing(t *testing.T) {
 
 func TestAUserWhoDeclinesIsNotSignedIn(t *testing.T) {
 	idp := startEntra(t)
-	browser := startBrowser(t, idp)
 	app, _ := startApp(t, idp)
-	b := newSession(t, browser)
+	b := newSession(t, idp)
 	b.visit(app)
 	b.click("#sign-in")
 	b.click(decline)
@@ -209,9 +206,8 @@ func TestAUserOfAnotherTenantReadsWhatToDo(t *testing.T) {
 	if err := idp.AddUser(entra.User{Username: "cy@fabrikam.com"}); err != nil {
 		t.Fatal(err)
 	}
-	browser := startBrowser(t, idp)
 	app, _ := startApp(t, idp, "-tenant", "contoso.com")
-	b := newSession(t, browser)
+	b := newSession(t, idp)
 	b.visit(app)
 	b.click("#sign-in")
 	b.click(atSignIn("cy@fabrikam.com"))
@@ -220,9 +216,8 @@ func TestAUserOfAnotherTenantReadsWhatToDo(t *testing.T) {
 
 func TestSignInsAreUnderWayInTwoTabs(t *testing.T) {
 	idp := startEntra(t)
-	browser := startBrowser(t, idp)
 	app, _ := startApp(t, idp)
-	first := newSession(t, browser)
+	first := newSession(t, idp)
 	first.visit(app)
 	second := first.another()
 	for _, b := range []*tab{first, second} {
