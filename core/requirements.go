@@ -13,12 +13,14 @@ type requirements struct {
 	claims      string
 	rejected    tokencache.Secret
 	force       bool // a new token, even if the present one is valid
+	unstored    bool // see Unstored
 	background  bool // no caller waits: the token has to be past its refresh window
 }
 
 func (r *requirements) apply(opts []TokenOption) {
 	for _, o := range opts {
 		r.minValidity = max(r.minValidity, o.minValidity)
+		r.unstored = r.unstored || o.unstored
 		if o.claims != "" {
 			r.claims = o.claims
 		}

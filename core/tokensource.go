@@ -80,6 +80,7 @@ type TokenOption struct {
 	minValidity time.Duration
 	claims      string
 	rejected    unique.Handle[tokencache.Secret] // not the token itself, because package fmt would print that
+	unstored    bool
 }
 
 // MinValidity asks for a token that is valid for at least d. A token that was just
@@ -169,6 +170,9 @@ func (ts *TokenSource) held() *heldToken {
 // an attempt obtains. An error together with a token says that the token could not be
 // saved.
 func (ts *TokenSource) find(ctx context.Context, t *heldToken, r *requirements) (*heldToken, error) {
+	if r.unstored {
+		return ts.findUnstored(ctx, r)
+	}
 	table := &ts.store.tokens
 	begun := table.obtained.Load()
 	if t == nil { // another source of the same query may have one
