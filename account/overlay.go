@@ -74,8 +74,8 @@ func (o *overlay) own(key string) (saved, bool) {
 	return own, known
 }
 
-// Save keeps the record in memory. What was made of another version below is no
-// conflict: that one stays as it is.
+// Save keeps the record in memory. If it was made from another version of the store's
+// record, that is no conflict, because the store's record stays as it is.
 func (o *overlay) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
 	return backend.DoValue(ctx, overlayOrigin.SaveOp(key, rec, 0), func() (core.Version, error) {
 		o.mu.Lock()

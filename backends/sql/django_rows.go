@@ -139,7 +139,7 @@ func (d *Django) add(ctx context.Context, on session, known core.Version, token 
 		if stored, err = newest.version(); err != nil {
 			return "", err
 		}
-		// Whatever this clock says, the row must be the newest: python-o365 reads the row
+		// The row must be the newest, whatever this clock says: python-o365 reads the row
 		// with the latest date.
 		at, err := newest.date()
 		if next := at.Add(time.Microsecond).Format(dates); err == nil && created < next {

@@ -250,8 +250,8 @@ func (b *Backend) givenUp(err error) bool {
 		return true
 	}
 	if _, prepares := b.pool.(*gorm.PreparedStmtDB); prepares {
-		// Who comes first prepares for all who want the statement meanwhile:
-		// when that caller hangs up, they are told so.
+		// The first caller prepares the statement for all that need it meanwhile. When
+		// that caller leaves, the others get its context's error.
 		return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 	}
 	return false

@@ -149,8 +149,8 @@ func (o *opened) close(ctx context.Context, err *error) {
 	}
 }
 
-// account returns the account that the flags mean. What they leave out comes from the
-// record: its client, and the scopes of its newest token.
+// account returns the account that the flags mean. If they name no client and no scopes,
+// these come from the record: its client, and the scopes of its newest token.
 func (o *opened) account(ctx context.Context) (*account.Account, error) {
 	c, _, err := o.store.Load(ctx, o.key)
 	if errors.Is(err, core.ErrNotFound) {

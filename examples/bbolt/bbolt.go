@@ -91,10 +91,10 @@ func (b *Backend) Delete(ctx context.Context, key string) error {
 	})
 }
 
-// Acquire takes the key's lease if it is free or expired. What is stored is
-// when it expires and a word that only this lease knows: that it is the
-// backend's would not do, since one backend may hold the successor too. The wall
-// clock tells the expiry here: a step of it takes a lease or keeps a dead one's.
+// Acquire takes the key's lease if it is free or has expired. It stores the expiry
+// and a word that only this lease knows; the backend's name would not be enough, since
+// one backend may hold the next lease too. The wall clock tells the expiry here, so a
+// change of that clock can end a lease early or keep a dead holder's.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
 	return backend.AcquireLocal(ctx, origin.Op("acquire", key), func(ctx context.Context) (core.Lease, error) {
 		l := &lease{b: b, key: key, owner: rand.Text()}
