@@ -865,3 +865,25 @@ func TestACapabilityIsDeclared(t *testing.T) {
 		t.Errorf("the claims sent with a device code are %q", last)
 	}
 }
+
+func TestAMissingConsentIsToldWithWhoCanGiveIt(t *testing.T) {
+	idp, b := start(t), newBackend(t)
+	p := newApp(t, idp, b, account.Config{})
+	a := signInTo(t, idp, p, ana)
+	if err := idp.AddClient(entra.Client{ID: entra.PublicClient, AdminOnly: true}); err != nil {
+		t.Fatal(err)
+	}
+	flow, redirect := visit(t, idp, p, bo, account.AuthOptions{})
+	if _, err := p.SignIn(t.Context(), flow, redirect); err == nil || !strings.Contains(err.Error(), "an administrator must agree") {
+		t.Errorf("at the sign-in page: %v", err)
+	}
+	if _, err := p.DeviceCode(t.Context(), approve(idp, bo)); err == nil || !strings.Contains(err.Error(), "the user must agree") {
+		t.Errorf("by device code: %v", err)
+	}
+	if err := a.Refresh(t.Context()); !errors.Is(err, core.ErrReauthRequired) || !strings.Contains(err.Error(), "the user must agree") {
+		t.Errorf("at a refresh: %v", err)
+	}
+	if got := keysOf(t, b); len(got) != 1 {
+		t.Errorf("the records are %q", got)
+	}
+}

@@ -98,6 +98,9 @@ func (s *Server) authorize(at provider, asked *url.URL) show {
 		refused.code = "access_denied" // what RFC 6749 section 4.1.2.1 has for it
 		return back.refuse(refused)
 	}
+	if client.AdminOnly {
+		return back.refuse(refuse("access_denied", 90094, "The application needs permission to access resources in your organization that only an admin can grant. Please ask an admin to grant permission to this app before you can use it."))
+	}
 	value := "1." + random(60)
 	s.codes[value] = &code{
 		client: client.ID, user: user, redirectURI: redirect, scopes: scopes, nonce: q.Get("nonce"),

@@ -65,6 +65,8 @@ type Client struct {
 	// (RFC 8252 section 7.3). None at all means: any loopback address, and
 	// the native client's page that python-o365 uses by default.
 	RedirectURIs []string
+	// AdminOnly clients ask for what an administrator alone can agree to, and none has.
+	AdminOnly bool
 	// Roles are the application permissions in its app-only tokens.
 	Roles []string
 }

@@ -56,6 +56,9 @@ var oidcScopes = []string{"openid", "profile", "email", "offline_access"}
 // issueForUser makes the answer for a signed-in user, its refresh token excepted. s.mu is held.
 func (s *Server) issueForUser(c *call, client *Client, u *User, scopes []string, nonce string) (*answer, *refusal) {
 	c.user = u
+	if client.AdminOnly {
+		return nil, refuse("invalid_grant", 65001, "The user or administrator has not consented to use the application with ID '%s'. Send an interactive authorization request for this user and resource.", client.ID).with("consent_required")
+	}
 	claims, refused := parseClaims(c.Claims)
 	if refused != nil {
 		return nil, refused
