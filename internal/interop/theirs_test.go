@@ -191,7 +191,7 @@ func TestPythonO365RefreshesNoTokenThatAnotherLibraryThanMSALPythonFiledLast(t *
 	}
 }
 
-// It reads its place once in its life.
+// python-o365 reads its place once in its life, unless the program has it read again.
 func TestAPythonO365ThatLivesOnSpendsTheTokenThatWeSpent(t *testing.T) {
 	p := newPlace(t)
 	p.idp.SetLifetime(fewMinutes)
@@ -200,6 +200,14 @@ func TestAPythonO365ThatLivesOnSpendsTheTokenThatWeSpent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := us.token(t); err != nil {
+		t.Fatal(err)
+	}
+	for _, what := range []string{"reload", "refresh"} {
+		if _, _, err := python.do(t, what); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	if _, err := us.refresh(t); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := python.do(t, "refresh"); err == nil || p.idp.Grants().ReuseDetected != 1 {

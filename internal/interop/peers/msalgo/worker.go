@@ -39,7 +39,7 @@ type Peer struct {
 
 // Command is one line of a worker's standard input.
 type Command struct {
-	Do string `json:"do"` // restart, redeem, silent, refresh, accounts, sign out, application, on behalf; python-o365: restart, wait, sign in, refresh, look
+	Do string `json:"do"` // restart, redeem, silent, refresh, accounts, sign out, application, on behalf; python-o365: restart, reload, wait, sign in, refresh, look
 
 	Code      string `json:"code,omitempty"` // of redeem, as are the next two
 	Redirect  string `json:"redirect,omitempty"`

@@ -168,6 +168,10 @@ class Worker:
         assert self.connection.refresh_token()
         return {"found": found, **self.token()}
 
+    def reload(self):
+        assert self.connection.load_token_from_backend()
+        return {}
+
     def look(self):
         """Says which token is there for a program that starts; none if nobody is signed in."""
         self.restart()
