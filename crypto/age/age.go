@@ -54,9 +54,10 @@ type Options struct {
 // with any of its identities. It is safe for concurrent use if its recipients and
 // identities are, as those of filippo.io/age are, and prints no key.
 type Manager struct {
-	recipients []age.Recipient
-	identities []age.Identity
-	header     string
+	// A function, because a program that reads memory by reflection, to show how two
+	// values differ, say, would find keys and passphrases in fields.
+	keys   func() ([]age.Recipient, []age.Identity)
+	header string
 }
 
 var _ crypto.Rotator = (*Manager)(nil)
@@ -101,7 +102,10 @@ func New(identities []age.Identity, o Options) (*Manager, error) {
 }
 
 func newManager(recipients []age.Recipient, identities []age.Identity, id string) *Manager {
-	return &Manager{recipients: recipients, identities: identities, header: prefix + id + ":"}
+	return &Manager{
+		keys:   func() ([]age.Recipient, []age.Identity) { return recipients, identities },
+		header: prefix + id + ":",
+	}
 }
 
 // PassphraseOptions says how much work it is to try a passphrase.
@@ -148,14 +152,23 @@ func NewPassphrase(passphrase string, o PassphraseOptions) (*Manager, error) {
 // scrypt.
 const passphraseID = "0000000000000000"
 
+// held returns what New was given, and nothing of the zero Manager.
+func (m *Manager) held() ([]age.Recipient, []age.Identity) {
+	if m.keys == nil {
+		return nil, nil
+	}
+	return m.keys()
+}
+
 // Encrypt implements [core.CryptographyManager]. Its errors are those of a recipient; the
 // recipients of filippo.io/age have none.
 func (m *Manager) Encrypt(_ context.Context, plaintext, associatedData []byte) ([]byte, error) {
-	if len(m.recipients) == 0 {
+	recipients, _ := m.held()
+	if len(recipients) == 0 {
 		return nil, errors.New("age: the zero Manager has no recipient to encrypt to")
 	}
 	var file bytes.Buffer
-	w, err := age.Encrypt(&file, m.recipients...)
+	w, err := age.Encrypt(&file, recipients...)
 	if err != nil {
 		return nil, fmt.Errorf("age: %w", err)
 	}
@@ -189,7 +202,8 @@ func (m *Manager) Decrypt(_ context.Context, ciphertext, associatedData []byte) 
 	if err != nil {
 		return nil, err
 	}
-	text, err := decrypt(file, m.identities)
+	_, identities := m.held()
+	text, err := decrypt(file, identities)
 	if err != nil {
 		return nil, err
 	}
@@ -261,15 +275,16 @@ func (w watched) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
 // recipients. It looks at the record's beginning alone, unless a passphrase must be
 // tried.
 func (m *Manager) NeedsRotation(ciphertext []byte) bool {
-	if !bytes.HasPrefix(ciphertext, []byte(m.header)) || len(m.recipients) == 0 {
+	recipients, identities := m.held()
+	if !bytes.HasPrefix(ciphertext, []byte(m.header)) || len(recipients) == 0 {
 		return true
 	}
-	if m.header != prefix+passphraseID+":" || len(m.identities) == 1 {
+	if m.header != prefix+passphraseID+":" || len(identities) == 1 {
 		return false
 	}
 	_, file, err := open(ciphertext)
 	if err == nil {
-		_, err = decrypt(file, m.identities[:1])
+		_, err = decrypt(file, identities[:1])
 	}
 	return err != nil
 }
@@ -281,7 +296,8 @@ func (m *Manager) String() string {
 	if m == nil {
 		return "[age nil]"
 	}
-	return fmt.Sprintf("[age %s recipients=%d identities=%d]", strings.Trim(strings.TrimPrefix(m.header, prefix), ":"), len(m.recipients), len(m.identities))
+	recipients, identities := m.held()
+	return fmt.Sprintf("[age %s recipients=%d identities=%d]", strings.Trim(strings.TrimPrefix(m.header, prefix), ":"), len(recipients), len(identities))
 }
 
 // Format prints String, whatever the verb: fmt would show the identities.

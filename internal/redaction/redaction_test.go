@@ -32,7 +32,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/bearer"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 	"github.com/graphtoken/graphtoken/crypto"
+	"github.com/graphtoken/graphtoken/crypto/age"
 	"github.com/graphtoken/graphtoken/crypto/fernet"
+	"github.com/graphtoken/graphtoken/crypto/vaulttransit"
 )
 
 // canary is every token of these tests, and a key of 32 bytes. A dump of 16 bytes
@@ -147,6 +149,20 @@ func build(ctx context.Context, t *testing.T) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
+	phrase, err := age.NewPassphrase(canary, age.PassphraseOptions{WorkFactor: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	transit, err := vaulttransit.New("https://vault.example", "tokens", vaulttransit.Options{
+		Token: func(context.Context) (string, error) { return canary, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dataKeys, err := crypto.NewDataKeys(transit, crypto.DataKeyOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	store := core.NewStore(inMemory)
 	source := store.TokenSource("ana", query, nil)
 	if _, err := source.Token(ctx); err != nil {
@@ -173,7 +189,8 @@ func build(ctx context.Context, t *testing.T) map[string]any {
 		"Record": record, "*Record": &record, "Data": record.Data,
 		"*Store": store, "*TokenSource": source, "Rejected": core.Rejected(canary), "Transport": &bearer.Transport{Source: source},
 		"memory": inMemory, "filesystem": inFiles, "env": inVariables, "Key": key, "*Key": &key, "*Keyring": keyring,
-		"Fernet": python, "*Transition": transition,
+		"Fernet": python, "*Transition": transition, "age, a passphrase": phrase,
+		"transit Key": transit, "*DataKeys": dataKeys,
 	}
 }
 
