@@ -1,9 +1,6 @@
 package main_test
 
 import (
-	"io"
-	"net"
-	"net/http"
 	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
@@ -72,36 +69,7 @@ func TestMicrosoftsOwnHostWithInstanceDiscovery(t *testing.T) {
 // proxy that knows no other way.
 func (w *world) beMicrosoft() {
 	w.t.Helper()
-	proxy := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodConnect {
-			http.Error(rw, "only CONNECT", http.StatusMethodNotAllowed)
-			return
-		}
-		up, err := net.Dial("tcp", w.idp.Addr())
-		if err != nil {
-			http.Error(rw, err.Error(), http.StatusBadGateway)
-			return
-		}
-		defer up.Close()
-		rw.WriteHeader(http.StatusOK)
-		down, buffered, err := http.NewResponseController(rw).Hijack()
-		if err != nil {
-			w.t.Error(err)
-			return
-		}
-		defer down.Close()
-		done := make(chan struct{}, 2)
-		for _, way := range []struct {
-			to   io.Writer
-			from io.Reader
-		}{{up, buffered}, {down, up}} {
-			go func() {
-				_, _ = io.Copy(way.to, way.from) // either end may hang up
-				done <- struct{}{}
-			}()
-		}
-		<-done
-	}))
+	proxy := httptest.NewServer(w.idp.Proxy())
 	w.t.Cleanup(proxy.Close)
 	w.set("GRAPHTOKEN_AUTHORITY=", "HTTPS_PROXY="+proxy.URL, "https_proxy="+proxy.URL)
 }

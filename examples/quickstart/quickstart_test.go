@@ -4,10 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/graphtoken/graphtoken/internal/testkit/entra"
+	"github.com/graphtoken/graphtoken/internal/testkit/machine"
 )
 
 // asProgram makes the test's own binary the program.
@@ -34,7 +31,7 @@ func TestTheFirstRunSignsInAndLaterRunsNeedNoBrowser(t *testing.T) {
 		t.Skip("SSL_CERT_FILE makes a program trust the imitation of Entra on Linux alone")
 	}
 	idp := entra.Start(t, entra.Options{Strict: true})
-	environment := machine(t, idp)
+	environment := environmentOf(t, idp)
 
 	signIns := 0
 	for range 2 {
@@ -61,7 +58,7 @@ func TestTheRecordOnTheDiskShowsNoToken(t *testing.T) {
 		t.Skip("SSL_CERT_FILE makes a program trust the imitation of Entra on Linux alone")
 	}
 	idp := entra.Start(t, entra.Options{Strict: true})
-	environment := machine(t, idp)
+	environment := environmentOf(t, idp)
 	call(t, environment, func(address string) {
 		if err := idp.Browse(address); err != nil {
 			t.Error(err)
@@ -76,44 +73,12 @@ func TestTheRecordOnTheDiskShowsNoToken(t *testing.T) {
 	}
 }
 
-// machine returns the environment of a machine on which every https address
-// leads to the imitation of Entra and Graph, whose certificates it trusts.
-func machine(t *testing.T, idp *entra.Server) []string {
+// environmentOf returns the environment of a machine on which every https address leads to
+// the imitation of Entra and Graph, and whose user has signed in nowhere.
+func environmentOf(t *testing.T, idp *entra.Server) []string {
 	t.Helper()
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := idp.WriteCA(ca); err != nil {
-		t.Fatal(err)
-	}
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodConnect {
-			http.Error(w, "only https goes through here", http.StatusMethodNotAllowed)
-			return
-		}
-		server, err := net.Dial("tcp", idp.Addr())
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadGateway)
-			return
-		}
-		defer server.Close()
-		client, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			return
-		}
-		defer client.Close()
-		io.WriteString(client, "HTTP/1.1 200 OK\r\n\r\n")
-		go func() {
-			io.Copy(server, client)
-			server.Close()
-		}()
-		io.Copy(client, server)
-	}))
-	t.Cleanup(proxy.Close)
-	return []string{
-		"XDG_CONFIG_HOME=" + t.TempDir(), // where os.UserConfigDir looks first
-		"HTTPS_PROXY=" + proxy.URL, "NO_PROXY=",
-		"SSL_CERT_FILE=" + ca, "SSL_CERT_DIR=" + t.TempDir(),
-		asProgram + "=yes",
-	}
+	home := "XDG_CONFIG_HOME=" + t.TempDir() // where os.UserConfigDir looks first
+	return append([]string{home, asProgram + "=yes"}, machine.Environment(t, idp)...)
 }
 
 // call runs the program, visits the sign-in page if it shows one, and returns

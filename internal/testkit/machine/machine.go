@@ -20,8 +20,6 @@ package machine
 
 import (
 	"io"
-	"net"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -142,42 +140,10 @@ func Environment(t testing.TB, idp *entra.Server) []string {
 	return []string{"HTTPS_PROXY=" + Proxy(t, idp), "NO_PROXY=", "SSL_CERT_FILE=" + ca, "SSL_CERT_DIR=" + directory}
 }
 
-// Proxy returns the address of an HTTP proxy that connects to idp whatever it is
-// asked for.
+// Proxy starts idp's proxy, and returns its address.
 func Proxy(t testing.TB, idp *entra.Server) string {
 	t.Helper()
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodConnect {
-			http.Error(w, "only https goes through here", http.StatusMethodNotAllowed)
-			return
-		}
-		var d net.Dialer
-		server, err := d.DialContext(r.Context(), "tcp", idp.Addr())
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadGateway)
-			return
-		}
-		client, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			_ = server.Close()
-			return
-		}
-		join(client, server)
-	}))
+	proxy := httptest.NewServer(idp.Proxy())
 	t.Cleanup(proxy.Close)
 	return proxy.URL
-}
-
-// join passes on what either side says until one of them leaves.
-func join(client, server net.Conn) {
-	leave := func() { _, _ = client.Close(), server.Close() }
-	defer leave()
-	if _, err := io.WriteString(client, "HTTP/1.1 200 OK\r\n\r\n"); err != nil {
-		return
-	}
-	go func() {
-		defer leave()
-		_, _ = io.Copy(server, client) // either side may leave at any time
-	}()
-	_, _ = io.Copy(client, server)
 }

@@ -13,6 +13,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -45,6 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	strict := flags.Bool("strict", false, "refresh tokens are single use; reuse revokes the sign-in")
 	grace := flags.Duration("grace", 0, "with --strict: how long a spent refresh token is answered again")
 	lifetime := flags.Duration("lifetime", time.Hour, "of access tokens")
+	proxy := flags.String("proxy", "", "loopback `address` of an HTTP proxy that leads every https address here, for programs that can't be told another authority")
 	users := flags.String("users", entra.Ana, "comma-separated `names` of those who can sign in")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -75,7 +78,33 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := greet(stdout, s, *ca); err != nil {
 		return err
 	}
-	<-ctx.Done()
+	if *proxy == "" {
+		<-ctx.Done()
+		return nil
+	}
+	return serveProxy(ctx, *proxy, s, stdout, *ca)
+}
+
+// serveProxy serves the proxy until ctx is done.
+func serveProxy(ctx context.Context, address string, s *entra.Server, stdout io.Writer, ca string) error {
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("the proxy: %w", err)
+	}
+	if at, ok := listener.Addr().(*net.TCPAddr); !ok || !at.IP.IsLoopback() {
+		_ = listener.Close()
+		return fmt.Errorf("the proxy: %s is not a loopback address", address)
+	}
+	if _, err := fmt.Fprintf(stdout, "proxy          HTTPS_PROXY=http://%s SSL_CERT_FILE=%s\n", listener.Addr(), ca); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	server := &http.Server{Handler: s.Proxy(), ReadHeaderTimeout: 10 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("the proxy: %w", err)
+	}
 	return nil
 }
 

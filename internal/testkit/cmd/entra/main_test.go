@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -54,6 +56,53 @@ func TestThePrintedLinesAreEnoughToReachTheServer(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestTheProxyLeadsEveryHttpsAddressToTheServer(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	out, in := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		err := run(ctx, []string{"--ca", ca, "--proxy", "127.0.0.1:0"}, in, io.Discard)
+		in.Close()
+		ended <- err
+	}()
+	var proxy *url.URL
+	for lines := bufio.NewScanner(out); proxy == nil && lines.Scan(); {
+		if found := regexp.MustCompile(`HTTPS_PROXY=(\S+)`).FindStringSubmatch(lines.Text()); found != nil {
+			var err error
+			if proxy, err = url.Parse(found[1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if proxy == nil {
+		t.Fatalf("no proxy was printed; run said %v", <-ended)
+	}
+	pem, err := os.ReadFile(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy), TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}}
+	resp, err := client.Get("https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("discovery: %s", resp.Status)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if err := run(t.Context(), []string{"--ca", ca, "--proxy", "0.0.0.0:0"}, io.Discard, io.Discard); err == nil {
+		t.Error("a proxy that a network sees is no error")
 	}
 }
 
