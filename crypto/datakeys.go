@@ -78,7 +78,8 @@ type DataKeyOptions struct {
 	// unwrapped again when they are needed.
 	MaxKnown int
 
-	// Timeout limits one call of the service; zero means 5 seconds.
+	// Timeout limits one call of the service, what its credentials take included: a program
+	// that asks a cloud's command line for them may need several seconds. Zero means 10 seconds.
 	Timeout time.Duration
 }
 
@@ -88,7 +89,7 @@ const (
 	maxUses         = 1 << 32
 	defaultKnownFor = time.Hour
 	defaultMaxKnown = 4096
-	defaultTimeout  = 5 * time.Second
+	defaultTimeout  = 10 * time.Second
 
 	// outagePause is the time without calls to a service that could not be reached, if
 	// the program can work without it.
