@@ -53,6 +53,9 @@ type AccessorOptions struct {
 	// MaxAge is how long another process's change to a record may stay unnoticed while
 	// the user's tokens are good. Once they are due for refresh, every call looks at the
 	// record. Zero means DefaultMaxAge; if it is negative, every call looks.
+	//
+	// A call with claims, or for scopes that no stored token has, spends a refresh token
+	// earlier. Another process may have spent that one within MaxAge.
 	MaxAge time.Duration
 }
 

@@ -6,7 +6,9 @@
 //	mcp CLIENT_ID         # what the editor starts; it speaks on its standard input and output
 //
 // CLIENT_ID is the ID of an application that is registered at Microsoft Entra and allows
-// public client flows.
+// public client flows. An editor's configuration has the program by its name:
+//
+//	{"mcpServers": {"mail": {"command": "mcp", "args": ["CLIENT_ID"]}}}
 package main
 
 import (
