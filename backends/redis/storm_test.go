@@ -24,28 +24,49 @@ var storms = []struct {
 	{"a client each", true},
 }
 
+// stormUsers is how many users the benchmarks have.
+var stormUsers = []int{1000, 10_000}
+
+// empty forgets what an earlier storm left, and returns a client that sees at the end
+// that no lease is left.
+func empty(t testing.TB, addr string) *goredis.Client {
+	t.Helper()
+	observer := goredis.NewClient(&goredis.Options{Addr: addr})
+	t.Cleanup(func() { observer.Close() })
+	if err := observer.FlushAll(context.Background()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { wantNoLease(t, observer) })
+	return observer
+}
+
 func BenchmarkStorm(b *testing.B) {
 	addr := redistest.Start(b, "--appendonly", "no").Addr
 	for _, way := range storms {
-		for _, users := range []int{1000, 10_000} {
-			b.Run(way.name, func(b *testing.B) {
+		b.Run(way.name, func(b *testing.B) {
+			for _, users := range stormUsers {
 				storm.Bench(b, storm.Options{Users: users, Stores: 8}, func(t testing.TB) func() core.TokenBackend {
-					observer := goredis.NewClient(&goredis.Options{Addr: addr})
-					t.Cleanup(func() { observer.Close() })
-					if err := observer.FlushAll(context.Background()).Err(); err != nil {
-						t.Fatal(err)
-					}
-					t.Cleanup(func() { wantNoLease(t, observer) })
+					shared := empty(t, addr)
 					return func() core.TokenBackend {
 						if way.clients {
 							own, _ := open(t, addr)
 							return own
 						}
-						return on(t, observer)
+						return on(t, shared)
 					}
 				})
-			})
-		}
+			}
+		})
+	}
+}
+
+func BenchmarkStormOfProcesses(b *testing.B) {
+	addr := redistest.Start(b, "--appendonly", "no").Addr
+	for _, users := range stormUsers {
+		storm.BenchProcesses(b, storm.Options{Users: users, Stores: 8}, func(t testing.TB) where {
+			empty(t, addr)
+			return where{Addrs: []string{addr}}
+		}, connect)
 	}
 }
 

@@ -36,23 +36,48 @@ func openStorm(t testing.TB, d database, connections int) (db *gorm.DB, table st
 	}
 }
 
+// stormUsers is how many users the benchmarks have.
+var stormUsers = []int{1000, 10_000}
+
+// startStorm starts a database, reached as README wants it.
+func startStorm(t testing.TB, start func(testing.TB) database) database {
+	d := start(t)
+	if d.name == "mysql" {
+		d.dsn += "?interpolateParams=true"
+	}
+	return d
+}
+
 func BenchmarkStorm(b *testing.B) {
 	for name, start := range starters {
 		for _, connections := range []int{20, 4} {
-			for _, users := range []int{1000, 10_000} {
-				b.Run(fmt.Sprintf("%s/connections=%d", name, connections), func(b *testing.B) {
-					d := start(b)
-					if d.name == "mysql" {
-						d.dsn += "?interpolateParams=true" // as README wants it
-					}
+			b.Run(fmt.Sprintf("%s/connections=%d", name, connections), func(b *testing.B) {
+				d := startStorm(b, start)
+				for _, users := range stormUsers {
 					storm.Bench(b, storm.Options{Users: users, Stores: 8}, func(t testing.TB) func() core.TokenBackend {
 						db, table, again := openStorm(t, d, connections)
 						t.Cleanup(func() { wantNoLease(t, db, table) })
 						return again
 					})
-				})
-			}
+				}
+			})
 		}
+	}
+}
+
+func BenchmarkStormOfProcesses(b *testing.B) {
+	for name, start := range starters {
+		b.Run(name, func(b *testing.B) {
+			d := startStorm(b, start)
+			for _, users := range stormUsers {
+				storm.BenchProcesses(b, storm.Options{Users: users, Stores: 8}, func(t testing.TB) where {
+					db, table, again := openStorm(t, d, 2)
+					again() // makes the table
+					t.Cleanup(func() { wantNoLease(t, db, table) })
+					return where{d.name, d.dsn, table}
+				}, connect)
+			}
+		})
 	}
 }
 
