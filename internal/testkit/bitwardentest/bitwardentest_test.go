@@ -11,11 +11,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/graphtoken/graphtoken/internal/testkit"
 )
 
 // The access token, and what was encrypted for it and by it, are those that Bitwarden's
@@ -451,9 +452,7 @@ func TestAHeldRequestWhoseSenderLeavesChangesNothing(t *testing.T) {
 	defer cancel()
 	unanswered := put(ctx, "unanswered")
 	arrived(3)
-	for value() != "unanswered" {
-		runtime.Gosched()
-	}
+	testkit.Until(t, "the request is processed", func() bool { return value() == "unanswered" })
 	cancel()
 	if err := <-unanswered; !errors.Is(err, context.Canceled) {
 		t.Errorf("the sender that left heard %v", err)

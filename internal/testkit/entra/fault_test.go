@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/graphtoken/graphtoken/internal/testkit"
 	"github.com/graphtoken/graphtoken/internal/testkit/entra"
 )
 
@@ -214,18 +215,11 @@ func TestARequestWhoseSenderWasKilledIsDropped(t *testing.T) {
 			child := exec.Command(os.Args[0], "-test.run=^TestMain$")
 			child.Env = append(os.Environ(), killedEnv+"="+string(order))
 			child.Stderr = os.Stderr
-			if err := child.Start(); err != nil {
-				t.Fatal(err)
-			}
+			process := testkit.Start(t, child, os.Kill)
 			if err := gate.Await(within(t), 1); err != nil {
-				_ = child.Process.Kill()
-				_ = child.Wait()
 				t.Fatal(err)
 			}
-			if err := child.Process.Kill(); err != nil { // SIGKILL: it says goodbye to nobody
-				t.Fatal(err)
-			}
-			_ = child.Wait() // "signal: killed"
+			process.End(t, os.Kill) // its connections aren't closed in order
 			expectDropped(t, app, gate, first)
 		})
 	}
