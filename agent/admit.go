@@ -30,7 +30,7 @@ const identityHeader = "X-Identity-Header"
 func (a *Agent) admit(r *http.Request) *failure {
 	c, own := r.Context().Value(connectionKey{}).(connection)
 	switch {
-	case r.Method != http.MethodGet:
+	case r.Method != http.MethodGet && !(r.Method == http.MethodPost && r.URL.Path == "/stop" && own && c.unix):
 		return &failure{http.StatusMethodNotAllowed, client.CodeBadRequest, "only GET is answered", 0}
 	// A browser sends one of these with every request that a page makes.
 	case r.Header.Get("Origin") != "", r.Header.Get("Sec-Fetch-Site") != "", r.Header.Get("Referer") != "":

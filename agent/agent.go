@@ -64,6 +64,10 @@ type Options struct {
 	// negative. A request for a token that is kept costs nothing and is never refused.
 	Refreshes int
 
+	// Stop is called when a process of the user sends POST /stop at the Unix socket. Nil
+	// answers that with 404.
+	Stop func()
+
 	// Logger is told of refused callers and of failures, never of a token. Nil is for nobody.
 	Logger *slog.Logger
 }
@@ -73,6 +77,7 @@ type Options struct {
 //	GET /token?user=…&scope=…&min_validity=…&claims=…
 //	GET /identity?api-version=2019-08-01&resource=…[&client_id=…|&principal_id=…|&mi_res_id=…]
 //	GET /healthz
+//	POST /stop, at a Unix socket
 //
 // It is safe for concurrent use.
 type Agent struct {
@@ -81,6 +86,7 @@ type Agent struct {
 	secret  string
 	timeout time.Duration
 	limits  *limits
+	stop    func()
 	log     *slog.Logger
 	now     func() time.Time
 }
@@ -117,6 +123,7 @@ func New(s map[string]Sources, o Options) (*Agent, error) {
 		secret:  newSecret(),
 		timeout: o.Timeout,
 		limits:  newLimits(o.Refreshes),
+		stop:    o.Stop,
 		log:     o.Logger,
 		now:     time.Now,
 	}
@@ -220,6 +227,13 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch r.URL.Path {
+	case "/stop":
+		if a.stop == nil || r.Method != http.MethodPost {
+			badRequest("/stop takes a POST, at an agent that can be stopped").write(w, r)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+		a.stop()
 	case "/token":
 		a.answer(w, r, a.tokenRequest)
 	case "/identity":

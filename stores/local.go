@@ -55,9 +55,7 @@ func openPath(path string, o Options) (*Place, error) {
 		dir = filepath.Join(dir, "graphtoken-"+strings.Trim(o.Prefix, "/-_"))
 		p.remove = func() error { return os.RemoveAll(dir) }
 	}
-	if file != "" {
-		p.Path = filepath.Join(dir, file)
-	}
+	p.Path = filepath.Join(dir, file)
 	b, err := filesystem.New(dir, filesystem.Options{NativeNames: true})
 	p.Backend = b
 	return p, err

@@ -62,7 +62,8 @@ type Place struct {
 	// named, and the store may hold many.
 	Key string
 
-	// Path is the file that holds the record or the table, where there is one.
+	// Path is the file that holds the record or the table, where there is one, and the
+	// directory of the files where no record is named.
 	Path string
 
 	// ReadOnly says that Save is in vain: a variable of this process ends with it.
@@ -115,7 +116,7 @@ type Kind struct {
 
 // kinds are in the order in which help shows them.
 var kinds = []Kind{
-	{[]string{"file"}, []string{"PATH", "file:///path/to/file", "file:relative/file", "file:///path/to/directory/#NAME"}, "files; python-o365 reads them, too", openFile},
+	{[]string{"file"}, []string{"file:///path/to/file", "PATH", "file:relative/file", "file:///path/to/directory/#NAME"}, "files; python-o365 reads them, too", openFile},
 	{[]string{"env"}, []string{"env://NAME", "env://NAME?file=.env"}, "a variable (read only), or one in a dotenv file", openEnv},
 	{[]string{"redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"},
 		[]string{"redis://host:6379/0#NAME", "redis+sentinel://host:26379,host:26379/MASTER/0#NAME", "redis+cluster://host:6379,host:6379#NAME"}, "Redis 6 and Valkey; rediss by TLS; ?prefix=", openRedis},
@@ -153,6 +154,9 @@ func Open(ctx context.Context, store string, o Options) (*Place, error) {
 		a, err := parse(store, o)
 		if err != nil {
 			return nil, err
+		}
+		if a.Opaque != "" && !slices.Contains([]string{"file", "env", "sqlite"}, a.Scheme) {
+			return nil, a.errorf("two slashes follow the colon: %s", k.Forms[0])
 		}
 		p, err := k.open(ctx, a, o)
 		if err != nil {

@@ -153,6 +153,8 @@ func TestAPasswordIsNeverShown(t *testing.T) {
 		"postgres://ana:p4ss%3Aw0rd@localhost:1/db?nothing=%zz",
 		"postgres://ana:p4ss%ZZw0rd@localhost/db",
 		"mysql://ana:p4ss%3Aw0rd@localhost:1/",
+		"redis:p4ss@host",
+		"mysql:ana:p4ss@host/db",
 		"ftp://ana:p4ss%3Aw0rd@localhost/",
 		"redis://ana:p4ss%3Aw0rd@localhost/0?unknown=1",
 	} {

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 
 	"github.com/graphtoken/graphtoken/conformance"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/stores"
 )
 
 type conformanceCommand struct {
@@ -19,39 +21,35 @@ type conformanceCommand struct {
 	Timeout time.Duration `env:"-" default:"20s" help:"How long one case may take."`
 }
 
-// trial is a part of a store that nobody else uses: how to open a handle on it, and how
-// to remove its records.
-type trial struct {
-	open   func() (core.TokenBackend, error)
-	remove func() error
-}
-
 // errNonconforming is the error of a suite in which cases failed. The report has named
 // them.
 var errNonconforming = errors.New("the store does not conform")
 
 func (cmd *conformanceCommand) Run(ctx context.Context, s *session, c *console) error {
-	at, err := s.place()
+	at, err := s.place(ctx)
 	if err != nil {
 		return err
 	}
-	claims := at.claims
+	defer at.Close()
+	claims := at.claims()
 	// The limit may depend on the length of the trial's name, which is always the same.
-	if b, err := at.trialBackend(); err != nil {
+	one, err := at.openTrial(ctx, trialName())
+	if err != nil {
 		return err
-	} else if limiter, ok := core.As[core.SizeLimiter](b); ok {
+	}
+	if limiter, ok := core.As[core.SizeLimiter](one.Backend); ok {
 		claims.MaxSize = limiter.MaxSize()
+	}
+	if err := one.Close(); err != nil {
+		return err
 	}
 	var leftovers []error
 	report, err := conformance.Check(ctx, conformance.Harness{
-		Name:    at.scheme,
+		Name:    at.Kind,
 		Timeout: cmd.Timeout,
 		Want:    claims,
 		New: func(t conformance.T) conformance.Env {
-			trial, err := at.trial(trialName())
-			if err != nil {
-				t.Fatalf("%v", err)
-			}
+			trial := &trial{place: at, name: trialName()}
 			t.Cleanup(func() {
 				if err := trial.remove(); err != nil {
 					leftovers = append(leftovers, err)
@@ -79,22 +77,40 @@ func (cmd *conformanceCommand) Run(ctx context.Context, s *session, c *console) 
 
 func trialName() string { return strings.ToLower(rand.Text()[:16]) }
 
-// trialBackend opens a trial without storing anything.
-func (p place) trialBackend() (core.TokenBackend, error) {
-	t, err := p.trial(trialName())
-	if err != nil {
-		return nil, err
-	}
-	return t.open()
+// trial is a part of a store that nobody else uses.
+type trial struct {
+	place
+	name string
+
+	mu     sync.Mutex
+	opened []*stores.Place
 }
 
 // Open implements [conformance.Env].
-func (t trial) Open(ct conformance.T) core.TokenBackend {
-	b, err := t.open()
+func (t *trial) Open(ct conformance.T) core.TokenBackend {
+	at, err := t.openTrial(context.Background(), t.name)
 	if err != nil {
 		ct.Fatalf("%v", err)
 	}
-	return b
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.opened = append(t.opened, at)
+	return at.Backend
+}
+
+// remove removes what the trial stored, and closes it.
+func (t *trial) remove() error {
+	at, err := t.openTrial(context.Background(), t.name)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	errs := []error{at.RemoveAll(context.Background())}
+	for _, one := range append(t.opened, at) {
+		errs = append(errs, one.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func count(r conformance.Report, o conformance.Outcome) (n int) {

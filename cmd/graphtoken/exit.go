@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/graphtoken/graphtoken/adapters/msal"
+	"github.com/graphtoken/graphtoken/agent/client"
 	"github.com/graphtoken/graphtoken/core"
 )
 
@@ -33,6 +34,7 @@ Exit codes:
   5    the store can't be reached or written, or the record can't be read: it is broken, or was encrypted with another key
   6    the identity provider can't be reached, or refuses
   7    the token is new and good, but could not be saved
+  126, 127  exec: the program can't be run, or isn't there; otherwise exec ends as its program does
   130  interrupted, or ended by SIGTERM, SIGQUIT or SIGHUP
 `
 
@@ -43,6 +45,8 @@ func (e usageError) Error() string { return string(e) }
 
 func exitCode(ctx context.Context, err error) int {
 	var (
+		missing *unrunnable
+		told    *client.Error
 		usage   usageError
 		refusal *msal.Error
 		network *url.Error
@@ -51,6 +55,8 @@ func exitCode(ctx context.Context, err error) int {
 	switch {
 	case err == nil && ctx.Err() == nil:
 		return exitOK
+	case errors.As(err, &missing):
+		return missing.code
 	case errors.As(err, &usage), errors.Is(err, core.ErrInvalidKey):
 		return exitUsage
 	case errors.Is(err, core.ErrRefreshedNotSaved):
@@ -63,9 +69,30 @@ func exitCode(ctx context.Context, err error) int {
 		return exitNotFound
 	case errors.Is(err, core.ErrCorrupt), errors.Is(err, core.ErrLegacyToken), errors.Is(err, core.ErrDecrypt), errors.Is(err, errMalformedToken):
 		return exitStore
+	case errors.As(err, &told):
+		return exitOfAgent(told.Code)
+	case errors.Is(err, errNoAgent):
+		return exitNotFound
 	case errors.As(err, &inStore) && inStore.FromBackend():
 		return exitStore
 	case errors.As(err, &refusal), errors.As(err, &network):
+		return exitProvider
+	}
+	return exitFailure
+}
+
+// exitOfAgent is the exit code of what an agent answered.
+func exitOfAgent(code string) int {
+	switch code {
+	case client.CodeSignIn:
+		return exitSignIn
+	case client.CodeAmbiguous, client.CodeUnknownUser:
+		return exitNotFound
+	case client.CodeForbidden, client.CodeBadRequest:
+		return exitUsage
+	case client.CodeStore:
+		return exitStore
+	case client.CodeProvider, client.CodeTimeout:
 		return exitProvider
 	}
 	return exitFailure

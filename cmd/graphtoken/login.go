@@ -21,7 +21,8 @@ type loginCommand struct {
 }
 
 func (l *loginCommand) Run(ctx context.Context, s *session, c *console) (err error) {
-	o, err := s.open(c)
+	s.migrate = true
+	o, err := s.open(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -84,7 +85,7 @@ func (l *loginCommand) signIn(ctx context.Context, a *account.Account, c *consol
 // readable finds out, before anybody signs in, whether the record is broken or encrypted
 // with another key. An absent one is an empty cache.
 func (o *opened) readable(ctx context.Context) (*tokencache.Cache, error) {
-	c, _, err := o.store.Load(ctx, o.key)
+	c, _, err := o.store.Load(ctx, o.Key)
 	if errors.Is(err, core.ErrNotFound) {
 		return tokencache.New(), nil
 	}
@@ -104,8 +105,8 @@ func onlyClient(c *tokencache.Cache, environment string) string {
 
 // writable finds out, before the provider is asked, whether anything can be saved.
 func (o *opened) writable(ctx context.Context) error {
-	if o.readOnly {
-		return &core.Error{Op: "save", Backend: "env", Key: o.key, Err: fmt.Errorf("%w: a variable ends with this command; env://%s?file=.env outlasts it", core.ErrReadOnly, o.key)}
+	if o.ReadOnly {
+		return &core.Error{Op: "save", Backend: "env", Key: o.Key, Err: fmt.Errorf("%w: a variable ends with this command; env://%s?file=.env outlasts it", core.ErrReadOnly, o.Key)}
 	}
 	if err := o.tryToSave(ctx); err != nil {
 		return err
@@ -115,10 +116,10 @@ func (o *opened) writable(ctx context.Context) error {
 
 // tryToSave does everything that a save does, except storing the record.
 func (o *opened) tryToSave(ctx context.Context) error {
-	if p, ok := core.As[core.Prober](o.backend); ok {
-		return p.Probe(ctx, o.key)
+	if p, ok := core.As[core.Prober](o.Backend); ok {
+		return p.Probe(ctx, o.Key)
 	}
-	if p, ok := core.As[core.Pinger](o.backend); ok {
+	if p, ok := core.As[core.Pinger](o.Backend); ok {
 		return p.Ping(ctx)
 	}
 	return nil

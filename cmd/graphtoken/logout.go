@@ -15,12 +15,12 @@ import (
 type logoutCommand struct{}
 
 func (logoutCommand) Run(ctx context.Context, s *session, c *console) (err error) {
-	o, err := s.open(c)
+	o, err := s.open(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer o.close(ctx, &err)
-	cache, _, err := o.store.Load(ctx, o.key)
+	cache, _, err := o.store.Load(ctx, o.Key)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (logoutCommand) Run(ctx context.Context, s *session, c *console) (err error
 		user, _ := cache.Account(q)
 		who = cmp.Or(user.Username, user.HomeAccountID, s.User)
 	}
-	if err := account.SignOut(ctx, o.store, o.key, q); err != nil {
+	if err := account.SignOut(ctx, o.store, o.Key, q); err != nil {
 		return err
 	}
 	c.say("Signed out: %s.", who)

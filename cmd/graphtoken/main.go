@@ -33,6 +33,9 @@ type commands struct {
 	Logout  logoutCommand  `cmd:"" help:"Remove a user's tokens, or the application's, from the store."`
 	Keygen  keygenCommand  `cmd:"" help:"Make a key to encrypt the store with."`
 
+	Exec  execCommand  `cmd:"" help:"Run a program that finds tokens where Azure's SDKs look for a managed identity."`
+	Agent agentCommand `cmd:"" help:"Hand out access tokens to other programs over a socket."`
+
 	Conformance conformanceCommand `cmd:"" help:"Run the conformance suite against the store, in a place of its own that is removed afterwards."`
 
 	session
@@ -67,8 +70,20 @@ func main() {
 	if cli.Verbose {
 		c.beVerbose()
 	}
+	cli.given = make(map[string]bool)
+	for _, element := range command.Path {
+		if element.Flag != nil {
+			cli.given[element.Flag.Name] = true
+		}
+	}
 	command.BindTo(ctx, (*context.Context)(nil))
 	err = command.Run(&cli.session, c)
+	if program := (*exited)(nil); errors.As(err, &program) {
+		if program.signal != nil {
+			endBy(program.signal)
+		}
+		os.Exit(program.code)
+	}
 	if told := ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, core.ErrRefreshedNotSaved); err != nil && !told {
 		c.say("graphtoken %s: %v", command.Command(), err)
 		if advice := adviceOn(err, &cli.session); advice != "" {

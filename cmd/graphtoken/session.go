@@ -43,6 +43,9 @@ type session struct {
 	// These come from variables and have no flag, because a secret must not be an
 	// argument.
 	clientSecret, keys string
+
+	migrate bool            // a table that is missing is made
+	given   map[string]bool // the flags on the command line, and not from the environment
 }
 
 // AfterApply is called by kong after it has read the flags.
@@ -58,15 +61,15 @@ type opened struct {
 	*session
 	place
 	store  *core.Store
-	name   string // of the store, as the user gave it
 	config account.Config
+	holder string // the user's name, as the record has it; see account
 
 	hasCredential bool
 }
 
 // open opens the store. It reads only the files that flags name, and looks at the store's
 // directory.
-func (s *session) open(c *console) (*opened, error) {
+func (s *session) open(ctx context.Context, c *console) (*opened, error) {
 	if s.User != "" && s.ClientCredentials {
 		return nil, usageError("--user names a user, and --client-credentials means the application itself: leave one of them out")
 	}
@@ -74,12 +77,12 @@ func (s *session) open(c *console) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, err := openStore(name, s.Record)
+	at, err := openStore(ctx, name, s.Record, s.migrate)
 	if err != nil {
 		return nil, err
 	}
-	if err := at.own(); err != nil {
-		return nil, err
+	if err := cmp.Or(at.named(), at.own()); err != nil {
+		return nil, errors.Join(err, at.Close())
 	}
 	opts := []core.StoreOption{core.WithLogger(c.log)}
 	keyring, err := s.keyring()
@@ -92,7 +95,7 @@ func (s *session) open(c *console) (*opened, error) {
 	if s.PlaintextReads {
 		opts = append(opts, core.WithPlaintextReads())
 	}
-	o := &opened{session: s, store: core.NewStore(at.backend, opts...), place: at, name: name}
+	o := &opened{session: s, store: core.NewStore(at.Backend, opts...), place: at}
 	o.config = account.Config{
 		ClientID: s.ClientID, Authority: s.Authority, Tenant: s.Tenant, Scopes: tokencache.SplitScopes(s.Scope...),
 		Username: s.User, App: s.ClientCredentials, DisableInstanceDiscovery: !microsofts(s.Authority),
@@ -118,12 +121,12 @@ func (s *session) storeName() (string, error) {
 }
 
 // place opens the store without encryption.
-func (s *session) place() (place, error) {
+func (s *session) place(ctx context.Context) (place, error) {
 	name, err := s.storeName()
 	if err != nil {
 		return place{}, err
 	}
-	at, err := openStore(name, s.Record)
+	at, err := openStore(ctx, name, s.Record, false)
 	if err != nil {
 		return place{}, err
 	}
@@ -141,6 +144,7 @@ func (o *opened) close(ctx context.Context, err *error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	flushed := o.store.Flush(ctx)
+	_ = o.Close() // everything is saved, or is reported as unsaved
 	switch {
 	case !errors.Is(*err, core.ErrRefreshedNotSaved):
 		*err = errors.Join(*err, flushed)
@@ -152,7 +156,7 @@ func (o *opened) close(ctx context.Context, err *error) {
 // account returns the account that the flags mean. If they name no client and no scopes,
 // these come from the record: its client, and the scopes of its newest token.
 func (o *opened) account(ctx context.Context) (*account.Account, error) {
-	c, _, err := o.store.Load(ctx, o.key)
+	c, _, err := o.store.Load(ctx, o.Key)
 	if errors.Is(err, core.ErrNotFound) {
 		c, err = tokencache.New(), nil
 	}
@@ -184,6 +188,8 @@ func (o *opened) account(ctx context.Context) (*account.Account, error) {
 	if len(cfg.Scopes) == 0 {
 		cfg.Scopes = msal.Scopes(token.Scopes...)
 	}
+	user, _ := c.Account(q)
+	o.config, o.holder = cfg, cmp.Or(user.Username, o.User)
 	return o.newAccount(cfg)
 }
 
@@ -194,7 +200,7 @@ func (o *opened) newAccount(cfg account.Config) (*account.Account, error) {
 	if cfg.App && !o.hasCredential {
 		return nil, usageError("the application's secret is missing: set GRAPHTOKEN_CLIENT_SECRET, or name a file with --client-secret-file")
 	}
-	a, err := account.New(o.store, o.key, cfg)
+	a, err := account.New(o.store, o.Key, cfg)
 	if err != nil {
 		return nil, usageError(err.Error())
 	}

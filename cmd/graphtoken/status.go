@@ -40,17 +40,17 @@ type signIn struct {
 }
 
 func (cmd *statusCommand) Run(ctx context.Context, s *session, c *console) (err error) {
-	o, err := s.open(c)
+	o, err := s.open(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer o.close(ctx, &err)
-	cache, _, err := o.store.Load(ctx, o.key)
+	cache, _, err := o.store.Load(ctx, o.Key)
 	if err != nil {
 		return err
 	}
 	now, named := time.Now(), s.named()
-	r := report{Store: redact(o.name), Key: redact(o.key), Accounts: []signIn{}}
+	r := report{Store: o.String(), Key: redact(o.Key), Accounts: []signIn{}}
 	r.Accounts = append(r.Accounts, users(cache, named, now)...)
 	r.Accounts = append(r.Accounts, applications(cache, named, now)...)
 	if len(r.Accounts) == 0 && s.User != "" {

@@ -3,41 +3,50 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"time"
 
+	"github.com/graphtoken/graphtoken/agent/client"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-type tokenCommand struct{}
-
-func (tokenCommand) Run(ctx context.Context, s *session, c *console) error {
-	return s.obtain(ctx, c, false, func(ts *core.TokenSource) (tokencache.AccessToken, error) { return ts.Token(ctx) },
-		func(token tokencache.AccessToken) error { return c.reveal(token.Secret) })
+type tokenCommand struct {
+	Format      string        `env:"-" enum:"text,header,json,xoauth2,env" default:"text" help:"How to print the token: text, header (for curl -H @-), json (as az account get-access-token), xoauth2 (for mail programs) or env."`
+	MinValidity time.Duration `env:"-" placeholder:"DURATION" help:"Print a token that is valid for this long at least, such as 10m."`
+	Claims      string        `env:"-" placeholder:"JSON" help:"A claims challenge of the resource, as JSON or in base64."`
 }
 
-// reveal prints a token. It goes into headers and commands unchanged, so a line break in
-// it would begin another header. RFC 6749, appendix A.12, lists the characters of a
-// token.
-func (c *console) reveal(token tokencache.Secret) error {
-	if strings.ContainsFunc(token.Reveal(), func(r rune) bool { return r < ' ' || r > '~' }) {
-		return errMalformedToken
+func (cmd *tokenCommand) Run(ctx context.Context, s *session, c *console) error {
+	claims, err := challenge(cmd.Claims)
+	if err != nil {
+		return err
 	}
-	_, err := fmt.Fprintln(c.out, token.Reveal())
-	return err
+	if asked := s.agent(); asked != nil {
+		return cmd.askAgent(ctx, s, c, asked, claims)
+	}
+	var opts []core.TokenOption
+	if cmd.MinValidity > 0 {
+		opts = append(opts, core.MinValidity(cmd.MinValidity))
+	}
+	if claims != "" {
+		opts = append(opts, core.Claims(claims))
+	}
+	return s.obtain(ctx, c, false, func(ts *core.TokenSource) (tokencache.AccessToken, error) { return ts.Token(ctx, opts...) },
+		func(token tokencache.AccessToken, user string) error {
+			return reveal(c.out, tokenOf(token, user), cmd.Format)
+		})
 }
 
-// errMalformedToken is an error of the record. A provider's answer with such a token is
-// refused before it is stored.
-var errMalformedToken = errors.New("the stored access token has characters that no token has (RFC 6749 appendix A.12), and is not printed")
+// tokenOf is a token as the formats take it.
+func tokenOf(t tokencache.AccessToken, user string) client.Token {
+	return client.Token{AccessToken: t.Secret.Reveal(), Type: "Bearer", ExpiresOn: t.ExpiresOn, Tenant: t.Realm, User: user, Scopes: t.Scopes}
+}
 
 type refreshCommand struct{}
 
 func (refreshCommand) Run(ctx context.Context, s *session, c *console) error {
 	return s.obtain(ctx, c, true, func(ts *core.TokenSource) (tokencache.AccessToken, error) { return ts.Refresh(ctx) },
-		func(token tokencache.AccessToken) error {
+		func(token tokencache.AccessToken, _ string) error {
 			c.say("Refreshed: valid until %s.", token.ExpiresOn.Local().Format(time.DateTime))
 			return nil
 		})
@@ -47,8 +56,8 @@ func (refreshCommand) Run(ctx context.Context, s *session, c *console) error {
 // saved is good all the same: it is shown, and the error says that it isn't saved. If
 // stored is true, the token is wanted in the store alone: if nothing can be saved, the
 // provider isn't asked.
-func (s *session) obtain(ctx context.Context, c *console, stored bool, get func(*core.TokenSource) (tokencache.AccessToken, error), show func(tokencache.AccessToken) error) (err error) {
-	o, err := s.open(c)
+func (s *session) obtain(ctx context.Context, c *console, stored bool, get func(*core.TokenSource) (tokencache.AccessToken, error), show func(token tokencache.AccessToken, user string) error) (err error) {
+	o, err := s.open(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -66,7 +75,7 @@ func (s *session) obtain(ctx context.Context, c *console, stored bool, get func(
 	if token.Secret == "" {
 		return o.blame(ctx, err)
 	}
-	if failed := show(token); failed != nil {
+	if failed := show(token, o.holder); failed != nil {
 		return errors.Join(err, failed)
 	}
 	return err
@@ -79,7 +88,7 @@ func (o *opened) blame(ctx context.Context, err error) error {
 	}
 	q := o.query()
 	q.Tenant = "" // a user of one tenant may be refreshed in another
-	c, _, failed := o.store.Load(ctx, o.key)
+	c, _, failed := o.store.Load(ctx, o.Key)
 	if failed != nil || q.App || len(c.Accounts()) == 0 || len(fitting(c, q)) > 0 {
 		return err
 	}
