@@ -16,18 +16,18 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// versionOf is an ETag as a version: without its quotes, which some stores
-// leave out.
+// versionOf turns an ETag into a version: it removes the quotes, which some stores leave
+// out.
 func versionOf(etag *string) (core.Version, error) {
 	v := core.Version(strings.Trim(aws.ToString(etag), `"`))
 	if _, ok := etagOf(v); !ok {
-		return "", fmt.Errorf("the store answered the ETag %q, which can't be a condition", aws.ToString(etag))
+		return "", fmt.Errorf("the store's answer has the ETag %q, which can't be used as a condition", aws.ToString(etag))
 	}
 	return v, nil
 }
 
-// etagOf is the other way round. It is false for what would be another
-// condition than this very version: "*", which is any, a list, a weak tag.
+// etagOf turns a version into an ETag. ok is false for a text that would be another
+// condition than "this exact version": "*" (any version), a list, a weak ETag.
 func etagOf(v core.Version) (etag string, ok bool) {
 	for i := range len(v) {
 		if c := v[i]; c <= ' ' || c > '~' || strings.IndexByte(`",*`, c) >= 0 {
@@ -37,14 +37,14 @@ func etagOf(v core.Version) (etag string, ok bool) {
 	return `"` + string(v) + `"`, v != ""
 }
 
-// answeredAt is when the store answered, to the second by its own clock; zero
-// where it doesn't say.
+// answeredAt is the time of the store's answer, in whole seconds of the store's clock. It
+// is zero if the answer has no date.
 func answeredAt(answer middleware.Metadata) time.Time {
 	t, _ := awsmiddleware.GetServerTime(answer)
 	return t
 }
 
-// refusedAt is the same of an answer that is an error.
+// refusedAt is answeredAt for an answer that is an error.
 func refusedAt(err error) time.Time {
 	answer := (*smithyhttp.ResponseError)(nil)
 	if !errors.As(err, &answer) {
@@ -54,8 +54,8 @@ func refusedAt(err error) time.Time {
 	return t
 }
 
-// status is the HTTP status of an answer that is an error; zero where there was
-// no answer.
+// status is the HTTP status of an answer that is an error. It is zero if there was no
+// answer.
 func status(err error) int {
 	if answer := (*smithyhttp.ResponseError)(nil); errors.As(err, &answer) {
 		return answer.HTTPStatusCode()
@@ -63,14 +63,14 @@ func status(err error) int {
 	return 0
 }
 
-// refused says that a condition didn't hold. Where nothing is stored, the answer
-// to If-Match is that.
+// refused reports whether the error says that a condition didn't hold. If nothing is
+// stored, S3 answers If-Match with "not found", which also counts.
 func refused(err error) bool {
 	return status(err) == http.StatusPreconditionFailed || missing(err)
 }
 
-// missing says that the object isn't there: not that the bucket isn't, nor what
-// some proxy calls not found.
+// missing reports whether the error says that the object doesn't exist. A missing bucket,
+// or a proxy's own "not found", doesn't count.
 func missing(err error) bool {
 	said := smithy.APIError(nil)
 	return errors.As(err, &said) && said.ErrorCode() == "NoSuchKey"

@@ -11,9 +11,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Delete implements [core.TokenBackend], with one DeleteObject. It leaves the
-// lease, which is its holder's. A bucket that keeps versions keeps the deleted
-// record too.
+// Delete implements [core.TokenBackend], with one DeleteObject. It doesn't remove the
+// lease, which belongs to its holder. A bucket with versioning keeps the deleted record
+// as an old version.
 func (b *Backend) Delete(ctx context.Context, key string) error {
 	return backend.Do(ctx, origin.Op("delete", key), func() error {
 		_, err := b.remove(ctx, b.records.Name(key), core.AnyVersion)
@@ -21,9 +21,9 @@ func (b *Backend) Delete(ctx context.Context, key string) error {
 	})
 }
 
-// remove deletes an object where what is stored has the version known, and
-// answers core.ErrConflict elsewhere. That nothing is stored is no error, since
-// some stores don't say so. It returns when the store deleted, by its clock.
+// remove deletes an object if its stored version equals known, and returns core.ErrConflict
+// otherwise. It is no error if nothing is stored, since some stores don't report that. It
+// returns the time of the deletion by the store's clock.
 func (b *Backend) remove(ctx context.Context, name string, known core.Version) (time.Time, error) {
 	in := &s3.DeleteObjectInput{Bucket: &b.bucket, Key: &name}
 	if known != core.AnyVersion {

@@ -10,14 +10,14 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Keys implements [core.Lister], with one ListObjectsV2 for a thousand objects.
-// What is saved or deleted meanwhile may be listed or not.
+// Keys implements [core.Lister], with one ListObjectsV2 for each thousand objects. A
+// record that is saved or deleted at the same time may be listed or not.
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	return backend.Keys(ctx, origin.StoreOp("keys"), func(yield func(string) bool) error {
 		in := &s3.ListObjectsV2Input{Bucket: &b.bucket, Prefix: &b.o.Prefix}
 		if !b.o.NativeNames {
-			// No record's name has one: leases, and all that lies deeper, are left
-			// out by the store.
+			// The names of records have no slash. With this delimiter the store leaves
+			// out leases and everything else below a slash.
 			in.Delimiter = aws.String("/")
 		}
 		pages := s3.NewListObjectsV2Paginator(b.client, in)

@@ -13,13 +13,13 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Acquire implements [core.Leaser]. A lease is an object: one conditional
-// PutObject makes it, another renews it, and a conditional DeleteObject removes
-// it. Who finds one in the way reads it, and replaces it if it has expired.
+// Acquire implements [core.Leaser]. A lease is an object: one conditional PutObject
+// creates it, another renews it, and a conditional DeleteObject removes it. If there is
+// already such an object, Acquire reads it, and replaces it if it has expired.
 //
-// That is judged by the store's clock alone, which stamps the object and the
-// answer in whole seconds. So a lease is never taken over before its ttl has
-// passed, and up to two seconds after.
+// Only the store's clock decides about that. The store writes its time, in whole seconds,
+// into the object and into its answers. So a lease is never taken over before its ttl has
+// passed, and up to two seconds later.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
 	return backend.Acquire(ctx, origin.Op("acquire", key), func(ctx context.Context) (core.Lease, error) {
 		l := &lease{b: b, name: b.leases.Name(key), owner: rand.Text()}
@@ -29,25 +29,25 @@ func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (c
 
 // lock is a lease as it is stored.
 type lock struct {
-	Owner string        `json:"owner"`  // of this lease, not of the process: it may hold the successor too
-	Nonce string        `json:"nonce"`  // of this write, so that a renewal has another ETag
-	TTL   time.Duration `json:"ttl_ns"` // from when it was written
+	Owner string        `json:"owner"`  // a name for this lease, not for the process, which may also hold the next lease
+	Nonce string        `json:"nonce"`  // new for each write, so that a renewal has another ETag
+	TTL   time.Duration `json:"ttl_ns"` // counted from the time when it was written
 
 	version core.Version
-	written time.Time // by the store's clock, to the second
+	written time.Time // by the store's clock, in whole seconds
 }
 
-// expired says whether the lock has, when the store's clock shows now.
+// expired reports whether the lock is over when the store's clock shows now.
 func (k lock) expired(now time.Time) bool { return k.left(now) <= 0 }
 
-// left is how long the lock lasts yet. Both times are cut off to the second: it is
-// older than their difference less one.
+// left is how much longer the lock lasts. Both times are cut off to whole seconds, so the
+// lock may be one second younger than their difference.
 func (k lock) left(now time.Time) time.Duration {
 	return k.written.Add(k.TTL).Add(time.Second).Sub(now)
 }
 
-// lockOf returns the lock under a name, and when the store answered. That there
-// is none is core.ErrNotFound.
+// lockOf returns the lock that is stored under a name, and the time of the store's
+// answer. If there is none, the error is core.ErrNotFound.
 func (b *Backend) lockOf(ctx context.Context, name string) (lock, time.Time, error) {
 	stored, err := b.get(ctx, name)
 	if err != nil {
@@ -55,13 +55,14 @@ func (b *Backend) lockOf(ctx context.Context, name string) (lock, time.Time, err
 	}
 	k := lock{version: stored.version, written: stored.modified}
 	if err := json.Unmarshal(stored.data, &k); err != nil {
-		// Without err, which may quote what is there.
-		return lock{}, time.Time{}, fmt.Errorf("%w: the object %q is no lease", core.ErrCorrupt, name)
+		// err is left out: it may quote the object's content.
+		return lock{}, time.Time{}, fmt.Errorf("%w: the object %q should be a lease, and can't be read as one", core.ErrCorrupt, name)
 	}
 	return k, stored.now, nil
 }
 
-// lease is a lock that was written, and may be lost by now.
+// lease is a lock that this process has written. By now another process may have replaced
+// it.
 type lease struct {
 	b     *Backend
 	name  string
@@ -72,7 +73,7 @@ type lease struct {
 }
 
 func (l *lease) acquire(ctx context.Context, ttl time.Duration) error {
-	// A lock that was in the way may be gone when it is looked at.
+	// If a lock was in the way, it may be gone when it is looked at.
 	for range 3 {
 		_, err := l.write(ctx, ttl, core.Absent)
 		if !errors.Is(err, core.ErrConflict) {
@@ -95,8 +96,9 @@ func (l *lease) acquire(ctx context.Context, ttl time.Duration) error {
 	return core.ErrLeaseHeld
 }
 
-// Renew implements [core.Lease]. A lock that had expired and that nobody took
-// is written by it all the same, which shows in the answer, and is removed.
+// Renew implements [core.Lease]. If the lock had expired and nobody took it over, the
+// write still succeeds. The store's answer shows that it had expired, and Renew removes
+// it.
 func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
 	return l.whileHeld(ctx, func(k lock) (time.Time, error) {
 		next, err := l.write(ctx, ttl, k.version)
@@ -104,7 +106,7 @@ func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
 			return time.Time{}, err
 		}
 		if k.expired(next.written) {
-			// What fails here expires by itself.
+			// If this fails, the lock expires by itself.
 			_, _ = l.b.remove(ctx, l.name, next.version)
 		}
 		return next.written, nil
@@ -122,9 +124,9 @@ func (l *lease) Release(ctx context.Context) error {
 	})
 }
 
-// whileHeld changes the lock if it is still this lease's, and says
-// core.ErrLeaseLost if it isn't, or had expired. What change returns is when
-// the store did it, by its clock.
+// whileHeld changes the lock if it still belongs to this lease. It returns
+// core.ErrLeaseLost if it doesn't, or if it had expired. change returns the time of the
+// change by the store's clock.
 func (l *lease) whileHeld(ctx context.Context, change func(lock) (time.Time, error)) error {
 	l.mu.Lock()
 	k := l.lock
@@ -141,8 +143,8 @@ func (l *lease) whileHeld(ctx context.Context, change func(lock) (time.Time, err
 		case !errors.Is(err, core.ErrConflict):
 			return err
 		}
-		// Another's lock is in the way, or none, or one of this lease's own:
-		// of a renewal whose answer was lost.
+		// There is another holder's lock, or no lock, or a lock that this lease wrote
+		// itself: a renewal whose answer was lost.
 		stored, _, lookErr := l.b.lockOf(ctx, l.name)
 		switch {
 		case errors.Is(lookErr, core.ErrNotFound), lookErr == nil && stored.Owner != l.owner:
@@ -151,14 +153,14 @@ func (l *lease) whileHeld(ctx context.Context, change func(lock) (time.Time, err
 		case lookErr != nil:
 			return lookErr
 		case stored.version == k.version:
-			return err // the store doesn't know its own ETag
+			return err // the store doesn't accept its own ETag
 		}
 		k = &stored
 	}
 }
 
-// write puts a lock of this lease where the version known is stored, and
-// answers core.ErrConflict elsewhere.
+// write stores a lock of this lease if the stored version equals known, and returns
+// core.ErrConflict otherwise.
 func (l *lease) write(ctx context.Context, ttl time.Duration, known core.Version) (lock, error) {
 	k := lock{Owner: l.owner, Nonce: rand.Text(), TTL: max(ttl, 0)}
 	data, err := json.Marshal(k)

@@ -14,11 +14,11 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Load implements [core.TokenBackend], with one GetObject. An object without
-// content is core.ErrCorrupt.
+// Load implements [core.TokenBackend], with one GetObject. An object without content is
+// core.ErrCorrupt.
 //
-// Where nothing is stored, S3 tells so only those who may list the bucket, and
-// others that access is denied, which is then what Load answers.
+// If nothing is stored, S3 says so only to callers who may list the bucket. To others it
+// answers that access is denied, and then Load returns that error.
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 	return backend.DoValue(ctx, origin.Op("load", key), func() (core.Record, error) {
 		stored, err := b.get(ctx, b.records.Name(key))
@@ -26,8 +26,8 @@ func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 	})
 }
 
-// Check implements [core.TokenBackend], with one GetObject. The answer to a
-// HeadObject has no body that would tell a missing bucket from a missing object.
+// Check implements [core.TokenBackend], with one GetObject. HeadObject won't do: its
+// answer has no body, so a missing bucket would look like a missing object.
 func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 	return backend.DoValue(ctx, origin.Op("check", key), func() (bool, error) {
 		_, err := b.get(ctx, b.records.Name(key))
@@ -42,12 +42,12 @@ func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 type object struct {
 	data     []byte
 	version  core.Version
-	writer   string    // of a write with a condition, see put
-	modified time.Time // to the second, by the store's clock
-	now      time.Time // when the store answered, likewise; zero if it doesn't say
+	writer   string    // marks a write with a condition, see put
+	modified time.Time // in whole seconds, by the store's clock
+	now      time.Time // the time of the answer, in whole seconds; zero if the store doesn't say
 }
 
-// get returns an object, whole, or core.ErrNotFound.
+// get returns the whole object, or core.ErrNotFound.
 func (b *Backend) get(ctx context.Context, name string) (object, error) {
 	out, err := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.bucket, Key: &name})
 	if missing(err) {
@@ -61,8 +61,8 @@ func (b *Backend) get(ctx context.Context, name string) (object, error) {
 	if err != nil {
 		return object{}, err
 	}
-	// The SDK compares checksums where the store has them, and net/http the
-	// length; what sits between them may not.
+	// The SDK compares checksums if the store has them, and net/http compares the length.
+	// A proxy between them may do neither.
 	if n := out.ContentLength; n != nil && *n != int64(len(data)) {
 		return object{}, fmt.Errorf("%w: %d of %d bytes", io.ErrUnexpectedEOF, len(data), *n)
 	}

@@ -11,18 +11,18 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// ErrUnconditional is what Ping says of a store that ignores a condition of a
-// write, or of a delete: there one process overwrites what another has saved, or
-// ends its lease, and nobody learns of it. It is also what Ping says of one that
-// keeps versions, and takes a deleted object for one that is there: nobody could
-// have a lease a second time.
+// ErrUnconditional is the error of Ping for a store that ignores a condition of a write
+// or of a delete. In such a store one process can overwrite what another has saved, or
+// end its lease, and no error tells either of them. It is also the error for a store with
+// versioning that treats a deleted object as existing: there a lease could be taken only
+// once.
 var ErrUnconditional = errors.New("the store ignores conditions")
 
-// Ping implements [core.Pinger]. It tries every condition that the backend
-// relies on, with an object that is no record, and removes that: eight requests, of
-// which four write. Ask once when a program starts, and not as a heartbeat. A
-// store that is unfit is [ErrUnconditional], with the condition that it
-// ignores; one that refuses conditions, or a permission, is the SDK's error.
+// Ping implements [core.Pinger]. It tries every condition that the backend relies on,
+// with an object that is no record, and removes that object: eight requests, four of
+// which write. Call it once when a program starts, not as a heartbeat. If the store
+// ignores a condition, the error is [ErrUnconditional] and names the condition. If the
+// store refuses conditions, or denies a permission, the error is the SDK's.
 func (b *Backend) Ping(ctx context.Context) error {
 	return backend.Do(ctx, origin.StoreOp("ping"), func() error { return b.probe(ctx, b.o.Prefix+probes+rand.Text()) })
 }
@@ -35,14 +35,14 @@ func (b *Backend) probe(ctx context.Context, name string) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			// Also when it is ctx that is over.
+			// The object is removed even if ctx is over.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
 			defer cancel()
 			_, _ = b.remove(ctx, name, core.AnyVersion)
 		}
 	}()
 	if at.IsZero() {
-		return errors.New("the store's answers have no Date, by which leases expire")
+		return errors.New("the store's answers have no Date header, which leases need in order to expire")
 	}
 	_, _, err = b.put(ctx, name, "", []byte("made again"), core.Absent)
 	if err := heeded(err, "PutObject with If-None-Match: * over an object"); err != nil {
@@ -59,10 +59,10 @@ func (b *Backend) probe(ctx context.Context, name string) (err error) {
 	if _, err := b.remove(ctx, name, made); err != nil {
 		return err
 	}
-	// Absent, and not forbidden: see Load.
+	// The answer must be "not found", not "forbidden": see Load.
 	if _, err = b.get(ctx, name); !errors.Is(err, core.ErrNotFound) {
 		if err == nil {
-			err = errors.New("the store shows an object that was deleted")
+			err = errors.New("the store still returns an object that was deleted")
 		}
 		return err
 	}
@@ -79,8 +79,7 @@ func (b *Backend) probe(ctx context.Context, name string) (err error) {
 
 const cleanup = 5 * time.Second
 
-// heeded turns the conflict that should have been into none, and none into
-// ErrUnconditional.
+// heeded turns the expected conflict into nil, and a success into ErrUnconditional.
 func heeded(err error, what string) error {
 	switch {
 	case errors.Is(err, core.ErrConflict):

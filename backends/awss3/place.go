@@ -7,15 +7,15 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// named are the names of objects after a prefix. Of the characters that Amazon
-// calls safe in any name, "!" is the one that a key is least likely to have.
+// named is how keys become names of objects, after the prefix. Among the characters that
+// Amazon calls safe in any name, "!" is the one that is rarest in keys.
 //
-// An object named "soap" can't be reached by virtual-hosted-style requests, and
-// dots alone are path segments to much that handles URLs. See "Naming Amazon S3
+// An object named "soap" can't be reached by virtual-hosted-style requests, and many
+// programs that handle URLs treat "." and ".." as path segments. See "Naming Amazon S3
 // objects" in the S3 User Guide.
 //
-// S3 would take names of 1,024 bytes. Gateways to file systems take 255 between
-// two slashes.
+// S3 allows names of 1,024 bytes. Gateways to file systems allow 255 bytes between two
+// slashes.
 func named(prefix string) backend.Naming {
 	return backend.Naming{Prefix: prefix, Escape: '!', Limit: len(prefix) + maxName, Reserved: func(name string) bool {
 		name = name[len(prefix):]
@@ -23,8 +23,8 @@ func named(prefix string) backend.Naming {
 	}}
 }
 
-// recordNames are the names of records. With Options.NativeNames they may have slashes,
-// and so may be below what isn't a record.
+// recordNames is how keys become names of records. With Options.NativeNames a name may
+// have slashes, and so a record may be below the name of another object.
 func recordNames(o Options) backend.Naming {
 	n := named(o.Prefix)
 	if !o.NativeNames {
@@ -51,8 +51,8 @@ const (
 	maxPrefix = 1024 - len(leases) - maxName
 )
 
-// What isn't a record lies where no key's name can be: there "!" is followed by
-// two digits or another "!".
+// Objects that aren't records have names that no key can have: in a key's name, "!" is
+// followed by two digits or by another "!".
 const (
 	leases = "!lease/"
 	probes = "!probe/"

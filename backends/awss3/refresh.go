@@ -12,17 +12,17 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] over the
-// leases of Acquire.
+// ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] over the leases of
+// Acquire.
 func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
 	return origin.Coordinate(ctx, b, b, key, req)
 }
 
-// Wait implements [core.Watcher]. S3 wakes nobody: Wait looks again and again,
-// shortly at first, since providers answer within a second, and then less and less
-// often, since every look is charged: two GetObject, of the record if it has another
-// ETag, and of the lease. They cost a fraction of the PutObject that Acquire would try
-// each time.
+// Wait implements [core.Watcher]. S3 can't notify anybody, so Wait asks again and again:
+// soon at first, since providers answer within a second, and then less and less often,
+// since every look is charged. A look is two GetObject: one for the record, with the
+// condition that its ETag is new, and one for the lease. They cost much less than the
+// PutObject that Acquire would try each time.
 func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
 	return backend.Wait(ctx, origin.Op("wait", key), seen, backend.Watch{
 		Place: b.Place(),
@@ -32,9 +32,9 @@ func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error
 	})
 }
 
-// current is the version of a record, which had the version known. It doesn't ask
-// by HeadObject, whose errors have no body: a missing bucket couldn't be told
-// from a missing object, nor could the SDK see that a clock is wrong.
+// current is the stored version of a record. known is the version seen last. It doesn't use
+// HeadObject, whose errors have no body: a missing bucket would look like a missing
+// object, and the SDK couldn't detect a wrong clock.
 func (b *Backend) current(ctx context.Context, key string, known core.Version) (core.Version, error) {
 	name := b.records.Name(key)
 	in := &s3.GetObjectInput{Bucket: &b.bucket, Key: &name}
@@ -54,7 +54,7 @@ func (b *Backend) current(ctx context.Context, key string, known core.Version) (
 	return versionOf(out.ETag)
 }
 
-// left is how long the lease of a key lasts yet.
+// left is how much longer the lease of a key lasts.
 func (b *Backend) left(ctx context.Context, key string) (time.Duration, error) {
 	held, now, err := b.lockOf(ctx, b.leases.Name(key))
 	if errors.Is(err, core.ErrNotFound) {

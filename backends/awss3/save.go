@@ -20,11 +20,10 @@ import (
 
 // Save implements [core.TokenBackend], with one PutObject.
 //
-// The SDK may send that twice, when the answer to the first was lost. If the
-// second is refused, Save loads what is in its way: it may be its own. In the
-// rare case that somebody else replaced that by then, the answer is
-// core.ErrConflict although the record was stored, and seen: whoever replaced
-// it had loaded it.
+// The SDK may send the request twice, when the answer to the first was lost. If the
+// second is refused, Save loads the object that was in the way, which may be its own.
+// Rarely, another process has replaced it by then. In this case Save returns
+// core.ErrConflict although the record was stored, and the other process has seen it.
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
 	return backend.DoValue(ctx, origin.SaveOp(key, rec, 0), func() (core.Version, error) {
 		version, _, err := b.put(ctx, b.records.Name(key), b.o.ContentType, rec.Data, rec.Version)
@@ -32,9 +31,9 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 	})
 }
 
-// put writes an object where what is stored has the version known, and answers
-// core.ErrConflict elsewhere. It returns the version written, and when that
-// was: to the second by the store's clock, and zero if it doesn't say.
+// put writes an object if its stored version equals known, and returns core.ErrConflict
+// otherwise. It returns the new version, and the time of the write: in whole seconds by
+// the store's clock, or zero if the store doesn't say.
 func (b *Backend) put(ctx context.Context, name, contentType string, data []byte, known core.Version) (core.Version, time.Time, error) {
 	in := &s3.PutObjectInput{
 		Bucket:               &b.bucket,
@@ -85,11 +84,11 @@ func (b *Backend) put(ctx context.Context, name, contentType string, data []byte
 	return version, answeredAt(out.ResultMetadata), err
 }
 
-// writerField is the metadata by which a write with a condition knows its
-// object again. Neither ETag nor content would do: two may write the same.
+// writerField is the metadata field by which a write with a condition recognizes its
+// object. The ETag or the content won't do: two writers may write the same content.
 const writerField = "graphtoken-writer"
 
-// writtenBy is put's answer if the object is the one it wrote.
+// writtenBy is put's result if the stored object is the one that put wrote.
 func (b *Backend) writtenBy(ctx context.Context, name, writer string) (core.Version, time.Time, error) {
 	stored, err := b.get(ctx, name)
 	if errors.Is(err, core.ErrNotFound) || err == nil && stored.writer != writer {
@@ -98,18 +97,19 @@ func (b *Backend) writtenBy(ctx context.Context, name, writer string) (core.Vers
 	return stored.version, stored.modified, err
 }
 
-// large is where a store may refuse a request without having read all of it: it ends the
-// connection, and the client, still sending, learns that instead of the answer.
+// large is the size from which a store may refuse a request before it has read all of it.
+// It then ends the connection, and the client, which is still sending, gets an error of
+// the connection instead of the answer.
 const large = 64 << 10
 
-// unanswered reports whether a request found its connection ended.
+// unanswered reports whether the connection of a request was ended without an answer.
 func unanswered(err error) bool {
 	var send *smithyhttp.RequestSendError
 	return errors.As(err, &send)
 }
 
-// writtenUnlessRefused is put's answer where a large request was not answered: what is
-// stored tells whether it was refused. Where nothing is told, the answer is cause.
+// writtenUnlessRefused is put's result for a large request that got no answer: the stored
+// object tells whether the request was refused. If it can't be told, the error is cause.
 func (b *Backend) writtenUnlessRefused(ctx context.Context, name, writer string, known core.Version, cause error) (core.Version, time.Time, error) {
 	stored, err := b.get(ctx, name)
 	present := stored.version
@@ -125,7 +125,7 @@ func (b *Backend) writtenUnlessRefused(ctx context.Context, name, writer string,
 	return "", time.Time{}, cause
 }
 
-// counting counts how often a request is sent, the SDK's retries included.
+// counting counts how often a request is sent, including the SDK's retries.
 func counting(sent *int) func(*s3.Options) {
 	return func(o *s3.Options) {
 		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
@@ -138,14 +138,14 @@ func counting(sent *int) func(*s3.Options) {
 	}
 }
 
-// While another conditional write of an object is under way, Amazon answers 409
-// ConditionalRequestConflict, and wants to be asked again. The SDK doesn't.
+// While another conditional write of the same object is running, Amazon answers 409
+// ConditionalRequestConflict: the client should try again. The SDK doesn't.
 const (
 	firstPause = 20 * time.Millisecond
 	lastPause  = 640 * time.Millisecond
 )
 
-// untilSettled calls until the answer is another than 409, for some 1.3 seconds.
+// untilSettled calls until the answer isn't 409, for about 1.3 seconds.
 func untilSettled[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	for pause := firstPause; ; pause *= 2 {
 		out, err := call()

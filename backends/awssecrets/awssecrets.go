@@ -13,16 +13,16 @@
 //
 // # What is stored
 //
-//	tokens/ana=40contoso.com         the record: SecretString, its version id is the record's version
-//	tokens/ana=40contoso.com=leased  there while somebody refreshes the record
+//	tokens/ana=40contoso.com         the record, in SecretString; the secret's version id is the record's version
+//	tokens/ana=40contoso.com=leased  the lease, while a process refreshes the record
 //
-// Data that isn't UTF-8 goes to SecretBinary. A secret that python-o365's
-// AWSSecretsBackend wrote is read and replaced in place, and the other way
-// round.
+// Data that isn't UTF-8 is stored in SecretBinary. The backend reads and replaces
+// secrets that python-o365's AWSSecretsBackend wrote, and python-o365 reads and
+// replaces those of the backend.
 //
-// Saving over a known version puts the new one under the staging label
-// graphtoken-pending, and then moves AWSCURRENT from the version that was seen,
-// which the service refuses once AWSCURRENT is elsewhere:
+// A save over a known version adds the new version with the staging label
+// graphtoken-pending, and then moves AWSCURRENT from the version that was seen to the
+// new one. The service refuses that if AWSCURRENT has moved:
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecretVersionStage.html
 package awssecrets
 
@@ -39,45 +39,44 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Options configures a [Backend]. The zero value is ready for use.
+// Options configures a [Backend]. The zero value can be used as it is.
 type Options struct {
-	// Prefix begins every secret's name, as it is: letters, digits and
-	// /_+=.@-, at most 263 bytes. End it with a slash: secrets are told apart
-	// by their whole names alone, so that the prefix "a" and the key "b/c"
-	// can't be.
+	// Prefix begins every secret's name. It is used unchanged: letters, digits and
+	// /_+=.@-, at most 263 bytes. End it with a slash: otherwise the prefix "a" with the
+	// key "bc" and the prefix "ab" with the key "c" are the same secret.
 	Prefix string
 
-	// NativeNames makes a key the name of its secret, so that records can be used that
-	// another program has named, such as "contoso/ana+test@contoso.com". Only a key that
-	// can't be a secret's name gets another one: with anything but letters, digits and
-	// /_+=.@-, or with "=leased" at its end. Without NativeNames, bytes outside of
-	// [A-Za-z0-9._-] are escaped. All programs that share the records must agree on it.
-	// Every secret that Prefix begins is a record then, but for leases.
+	// NativeNames uses the key as the name of its secret. With it a program can use
+	// records that another program has named, such as "contoso/ana+test@contoso.com".
+	// Only a key that can't be a secret's name gets another one: a key with other
+	// characters than letters, digits and /_+=.@-, or with "=leased" at its end. Without
+	// NativeNames, bytes outside of [A-Za-z0-9._-] are escaped. All programs that share
+	// the records must use the same setting. With it, every secret whose name begins with
+	// Prefix is a record, except leases.
 	NativeNames bool
 
 	// RecoveryDays is the number of days, 7 to 30, in which a deleted secret can be
-	// restored; the next Save of its key restores it. Zero deletes for good,
-	// as python-o365 does: nobody can use the refresh token of a user who
-	// signed out.
+	// restored; the next Save of its key restores it. Zero deletes permanently, as
+	// python-o365 does: after a user has signed out, nobody can use the refresh token.
 	RecoveryDays int
 
-	// KMSKeyID is the ARN, id or alias of the key that encrypts the secrets this
-	// backend creates; the account's aws/secretsmanager where it is empty.
+	// KMSKeyID is the ARN, id or alias of the key that encrypts the secrets that this
+	// backend creates. Empty means the account's aws/secretsmanager key.
 	KMSKeyID string
 
-	// Description of the secrets this backend creates, at most 2048 bytes; a
-	// default where it is empty.
+	// Description is the description of the secrets that this backend creates, at most
+	// 2048 bytes. Empty means a default.
 	Description string
 
-	// Tags of the secrets this backend creates.
+	// Tags are the tags of the secrets that this backend creates.
 	Tags map[string]string
 }
 
-// Backend is a [core.TokenBackend] over AWS Secrets Manager. Any number of
-// Backends, in any number of processes, can share one account's secrets.
+// Backend is a [core.TokenBackend] over AWS Secrets Manager. Any number of Backends, in
+// any number of processes, can share one account's secrets.
 type Backend struct {
 	client      *secretsmanager.Client
-	naming      backend.Naming // has the prefix
+	naming      backend.Naming // includes the prefix
 	window      int
 	kmsKeyID    *string
 	description string
@@ -90,26 +89,26 @@ var (
 	_ core.SizeLimiter    = (*Backend)(nil)
 )
 
-// ErrScheduledForDeletion: somebody scheduled the secret for deletion, and until
-// then its value can be neither read nor replaced. RestoreSecret brings it back
-// as it was; DeleteSecret with ForceDeleteWithoutRecovery, which is what Delete
-// does, makes room for a new one. A Backend with RecoveryDays takes such a
-// secret for one that it deleted itself.
+// ErrScheduledForDeletion is the error if somebody scheduled the secret for deletion.
+// Until it is deleted, its value can be neither read nor replaced. RestoreSecret restores
+// it unchanged; DeleteSecret with ForceDeleteWithoutRecovery, which Delete sends, makes
+// its name free for a new one. A Backend with RecoveryDays treats such a secret as one
+// that it deleted itself.
 var ErrScheduledForDeletion = errors.New("the secret is scheduled for deletion: restore it (aws secretsmanager restore-secret), or delete it for good")
 
 const defaultDescription = "A token cache for Microsoft Graph, kept by graphtoken."
 
 // Limits of the service, see
-// https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
-// and the API reference of CreateSecret and DeleteSecret.
+// https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html and
+// the API reference of CreateSecret and DeleteSecret.
 const (
 	maxSize                      = 65_536
 	maxName                      = 512
 	minimumWindow, maximumWindow = 7, 30
 )
 
-// New returns a backend that uses client. How calls are retried, how long they
-// may take and for which region they are is the client's configuration.
+// New returns a backend that uses client. The client's configuration decides how calls
+// are retried, how long they may take and to which region they go.
 func New(client *secretsmanager.Client, o Options) (*Backend, error) {
 	b, err := newBackend(client, o)
 	return b, origin.Fail("new", "", err)
@@ -120,13 +119,13 @@ func newBackend(client *secretsmanager.Client, o Options) (*Backend, error) {
 		return nil, err
 	}
 	if strings.ContainsFunc(o.Prefix, unnameable) {
-		return nil, fmt.Errorf("%w: the prefix %q is not of letters, digits and /_+=.@-", core.ErrInvalidKey, o.Prefix)
+		return nil, fmt.Errorf("%w: the prefix %q may have only letters, digits and /_+=.@-", core.ErrInvalidKey, o.Prefix)
 	}
 	if n := len(o.Prefix) + backend.LongestName - limit; n > 0 {
-		return nil, fmt.Errorf("%w: the prefix is %d bytes long, %d too many", core.ErrInvalidKey, len(o.Prefix), n)
+		return nil, fmt.Errorf("%w: the prefix has %d bytes, %d too many", core.ErrInvalidKey, len(o.Prefix), n)
 	}
 	if o.RecoveryDays != 0 && (o.RecoveryDays < minimumWindow || o.RecoveryDays > maximumWindow) {
-		return nil, fmt.Errorf("RecoveryDays is %d to %d days, or zero, not %d", minimumWindow, maximumWindow, o.RecoveryDays)
+		return nil, fmt.Errorf("RecoveryDays must be %d to %d, or zero; it is %d", minimumWindow, maximumWindow, o.RecoveryDays)
 	}
 	b := &Backend{
 		client:      client,
@@ -143,9 +142,9 @@ func newBackend(client *secretsmanager.Client, o Options) (*Backend, error) {
 	return b, nil
 }
 
-// Place implements [core.Locator]: Backends are one place where they have the same
-// client and prefix, and delete alike: without a window, a secret
-// that is scheduled for deletion is an error.
+// Place implements [core.Locator]: Backends are the same place if they have the same
+// client, Prefix and NativeNames, and if both or neither have RecoveryDays: without it, a
+// secret that is scheduled for deletion is an error.
 func (b *Backend) Place() any {
 	return [...]any{b.client, b.naming.Prefix, b.naming.Native != nil, b.window > 0}
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Delete implements [core.TokenBackend]. It deletes for good, or, with a
-// RecoveryDays, schedules the secret for deletion. It leaves the lease, which
-// is its holder's.
+// Delete implements [core.TokenBackend]. It deletes the secret permanently or, with
+// RecoveryDays, schedules it for deletion. It doesn't remove the lease, which belongs to
+// its holder.
 func (b *Backend) Delete(ctx context.Context, key string) error {
 	return backend.Do(ctx, origin.Op("delete", key), func() error { return b.delete(ctx, b.name(key)) })
 }

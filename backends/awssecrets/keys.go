@@ -11,8 +11,8 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Keys implements [core.Lister] by ListSecrets, a hundred at a time. What was
-// saved or deleted in the last five minutes may be listed or not:
+// Keys implements [core.Lister] with ListSecrets, a hundred secrets at a time. A record
+// that was saved or deleted in the last five minutes may be listed or not:
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	return backend.Keys(ctx, origin.StoreOp("keys"), func(yield func(string) bool) error {

@@ -14,26 +14,25 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// A lease is a secret of its own that is there while the lease is held: its
-// name can be created once, and its ARN, which ends in six characters that the
-// service makes up, is its owner's alone. So whoever is late renews or deletes
-// nothing but its own.
+// A lease is a secret of its own, which exists while the lease is held. Its name can be
+// created only once. Its ARN ends in six characters that the service chooses, and only
+// the holder knows them. So a late holder can renew or delete nothing but its own lease.
 //
-// A staging label of the record's secret would do without the second secret.
-// But it goes with the secret when the record is deleted, and where there is no
-// record yet somebody would have to make a secret for it and, when nothing
-// comes of the refresh, remove it again beside those who save.
+// A staging label on the record's secret would need no second secret. But it would
+// disappear with the secret when the record is deleted. And if there is no record yet,
+// the holder would have to create a secret for it and, if the refresh fails, remove it
+// again while others may be saving.
 //
-// The value is how many seconds the lease lasts from the creation of the
-// version it stands in. Both clocks are the service's, whose answers tell the
-// time in whole seconds: so others wait a second longer than the holder
-// believes.
+// The secret's value is the number of seconds that the lease lasts, counted from the
+// creation of the version that has the value. Both times come from the service's clock,
+// in whole seconds. So others wait one second longer than the holder believes to hold the
+// lease.
 
-// Acquire implements [core.Leaser]. The ttl is rounded up to whole seconds, and
-// one is added; a lease that nobody renews falls free within two more.
+// Acquire implements [core.Leaser]. The ttl is rounded up to whole seconds, and one
+// second is added. A lease that isn't renewed is free at most two seconds after that.
 //
-// The service needs some seconds to forget a lease that was released or has
-// expired. Until then it counts as held.
+// The service needs some seconds to forget a lease that was released or has expired.
+// Until then it counts as held.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
 	return backend.Acquire(ctx, origin.Op("acquire", key), func(ctx context.Context) (core.Lease, error) {
 		return b.acquire(ctx, b.leaseName(key), wholeSeconds(ttl))
@@ -63,8 +62,8 @@ func (b *Backend) acquire(ctx context.Context, name string, ttl time.Duration) (
 	return l, err
 }
 
-// taken says of an error of CreateSecret that there is a secret of that name,
-// or was a moment ago.
+// taken reports whether the error of CreateSecret says that a secret has that name, or
+// had it a moment ago.
 func taken(err error) bool {
 	return is[*types.ResourceExistsException](err) || is[*types.InvalidRequestException](err)
 }
@@ -86,8 +85,8 @@ func (b *Backend) createLease(ctx context.Context, name string, ttl time.Duratio
 	return &lease{backend: b, arn: aws.ToString(out.ARN), expires: end(now, sent, ttl)}, nil
 }
 
-// holder is the ARN of the secret that is a lease, if it can be read, and how long the
-// lease lasts yet.
+// holder returns the ARN of the secret that is the lease, if it can be read, and how much
+// longer the lease lasts.
 func (b *Backend) holder(ctx context.Context, name string) (arn string, left time.Duration, err error) {
 	value, err := b.value(ctx, name)
 	switch {
@@ -100,15 +99,15 @@ func (b *Backend) holder(ctx context.Context, name string) (arn string, left tim
 	}
 	ttl, err := time.ParseDuration(aws.ToString(value.SecretString))
 	if err != nil {
-		return "", 0, fmt.Errorf("%w: %s is no lease", core.ErrCorrupt, name)
+		return "", 0, fmt.Errorf("%w: the secret %s should be a lease, and can't be read as one", core.ErrCorrupt, name)
 	}
 	now, err := serverTime(value.ResultMetadata)
 	over := aws.ToTime(value.CreatedDate).Add(ttl + time.Second)
 	return aws.ToString(value.ARN), over.Sub(now), err
 }
 
-// deleteLease deletes the one secret with this ARN, and returns when the service
-// did. It is no error if that is gone.
+// deleteLease deletes the one secret with this ARN. It returns the time of the deletion
+// by the service's clock. It is no error if the secret is already deleted.
 func (b *Backend) deleteLease(ctx context.Context, arn string) (time.Time, error) {
 	out, err := b.client.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{
 		SecretId:                   &arn,
@@ -144,7 +143,7 @@ func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
 	out, err := l.backend.put(ctx, l.arn, v)
 	switch {
 	case is[*types.ResourceNotFoundException](err), is[*types.InvalidRequestException](err):
-		return core.ErrLeaseLost // taken over
+		return core.ErrLeaseLost // another process has taken the lease over
 	case err != nil:
 		return err
 	}
@@ -153,7 +152,7 @@ func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
 		return err
 	}
 	if !now.Before(l.expires) {
-		// Nobody took it over, and yet it had been over: it mustn't come back.
+		// The lease had expired, and nobody took it over. It must not live again.
 		_, err := l.backend.deleteLease(ctx, l.arn)
 		l.released = err == nil
 		return core.ErrLeaseLost
@@ -179,13 +178,14 @@ func (l *lease) Release(ctx context.Context) error {
 	return nil
 }
 
-// end is when a lease is over to its holder. The service may have begun it when
-// it was sent first, and answered another try.
+// end is the time at which the holder treats the lease as over. It is counted from the
+// first sending: the service may have processed that one, and only answered a later one.
 func end(answered, sent time.Time, ttl time.Duration) time.Time {
 	return answered.Add(ttl - time.Since(sent))
 }
 
-// wholeSeconds is at least ttl however the service's seconds fall.
+// wholeSeconds is a number of seconds that is at least ttl, however the service cuts its
+// times to whole seconds.
 func wholeSeconds(ttl time.Duration) time.Duration {
 	return (max(0, ttl) + time.Second - 1).Truncate(time.Second) + time.Second
 }

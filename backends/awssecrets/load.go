@@ -14,17 +14,17 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// The staging labels: those of the service, and the one under which a version
-// waits to become the current one.
+// The staging labels: two of the service, and the one that marks a new version before it
+// becomes the current one.
 const (
 	current  = "AWSCURRENT"
 	previous = "AWSPREVIOUS"
 	pending  = "graphtoken-pending"
 )
 
-// Load implements [core.TokenBackend]. A secret without a current version, as
-// Terraform makes them, is core.ErrNotFound, and one without a value
-// core.ErrCorrupt. See also [ErrScheduledForDeletion].
+// Load implements [core.TokenBackend]. A secret without a current version, as Terraform
+// creates them, is core.ErrNotFound, and one without a value is core.ErrCorrupt. See also
+// [ErrScheduledForDeletion].
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 	return backend.DoValue(ctx, origin.Op("load", key), func() (core.Record, error) { return b.load(ctx, b.name(key)) })
 }
@@ -67,21 +67,22 @@ func (b *Backend) load(ctx context.Context, name string) (core.Record, error) {
 func (b *Backend) value(ctx context.Context, id string) (*secretsmanager.GetSecretValueOutput, error) {
 	value, err := b.client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id, VersionStage: aws.String(current)})
 	if unread, ok := errors.AsType[*smithy.DeserializationError](err); ok {
-		// Of an answer that it can't read the SDK tells what stands in it, and
-		// keeps some of it: that may be the secret.
+		// If the SDK can't read an answer, its error quotes the answer and keeps a part
+		// of it. That part may be the secret.
 		unread.Err, unread.Snapshot = untold{unread.Err}, nil
 	}
 	return value, err
 }
 
-// untold is an error whose text isn't to be printed.
+// untold hides the text of an error.
 type untold struct{ err error }
 
-func (untold) Error() string   { return "the answer isn't the service's" }
+func (untold) Error() string {
+	return "the answer can't be read as one of Secrets Manager: perhaps a proxy sent it"
+}
 func (u untold) Unwrap() error { return u.err }
 
-// unreadable is what Load answers when the service refuses the value of a
-// secret.
+// unreadable is the error of Load if the service doesn't return the value of a secret.
 func (b *Backend) unreadable(ctx context.Context, name string, refusal error) error {
 	s, err := b.look(ctx, name)
 	switch {

@@ -12,23 +12,23 @@ import (
 	"github.com/aws/smithy-go/middleware"
 )
 
-// state is what can be known of a secret without its value. The zero state is
-// that of a name nobody has.
+// state is what the service tells about a secret without its value. The zero state means
+// that no secret has the name.
 type state struct {
 	exists bool
 	// scheduled for deletion, at the end of a recovery window.
 	scheduled bool
-	// purging: deleted without one, a moment ago. The service does it behind,
-	// and keeps the name for some seconds.
+	// purging means deleted a moment ago, without a recovery window. The service deletes
+	// it in the background, and keeps the name for some seconds.
 	purging bool
 
-	stages map[string][]string // by version; versions without any are left out
+	stages map[string][]string // by version; versions without a label are left out
 }
 
-// aMoment is how close to now the DeletedDate of a purging secret is. The end of
-// a recovery window is a week off at least. (Should it be the date of the
-// request that the service tells, on which its pages don't agree, then a
-// scheduled secret counts as purging in its first minute.)
+// aMoment is the largest difference between now and the DeletedDate of a purging secret.
+// The end of a recovery window is at least a week away. (The service's documentation
+// doesn't agree on whether DeletedDate is that end or the time of the request. If it is
+// the time of the request, a scheduled secret counts as purging in its first minute.)
 const aMoment = time.Minute
 
 func (b *Backend) look(ctx context.Context, name string) (state, error) {
@@ -51,12 +51,12 @@ func (b *Backend) look(ctx context.Context, name string) (state, error) {
 	return s, nil
 }
 
-// gone says that to this backend there is no secret, or none any more.
+// gone reports whether, for this backend, the secret doesn't exist or is deleted.
 func (b *Backend) gone(s state) bool {
 	return !s.exists || s.purging || s.scheduled && b.window > 0
 }
 
-// current is the version that is the record; empty where there is none.
+// current is the version that is the record. It is empty if there is none.
 func (s state) current() string {
 	for version := range s.stages {
 		if s.has(version, current) {
@@ -68,16 +68,16 @@ func (s state) current() string {
 
 func (s state) has(version, stage string) bool { return slices.Contains(s.stages[version], stage) }
 
-// serverTime is when the service answered, by its own clock, in whole seconds.
+// serverTime is the time of the answer by the service's clock, in whole seconds.
 func serverTime(answer middleware.Metadata) (time.Time, error) {
 	now, ok := awsmiddleware.GetServerTime(answer)
 	if !ok {
-		return time.Time{}, errors.New("the service's answer has no Date")
+		return time.Time{}, errors.New("the answer of Secrets Manager has no Date header")
 	}
 	return now, nil
 }
 
-// is says whether err is, or wraps, one of the service's exceptions.
+// is reports whether err is, or wraps, the service's exception E.
 func is[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok

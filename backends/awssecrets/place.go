@@ -6,14 +6,14 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// What isn't a key's name: the escape byte and "le", or nothing, is no escape
-// sequence.
+// These names aren't names of keys: "=", the escape byte, followed by "le" or by nothing
+// is no escape sequence.
 const (
 	leased   = "=leased"
 	pingName = "="
 )
 
-// limit is how long a record's name can be: its lease has a longer one.
+// limit is the longest name of a record. The name of its lease is longer.
 const limit = maxName - len(leased)
 
 // newNaming is how keys become names of secrets.
@@ -30,7 +30,7 @@ func (b *Backend) name(key string) string { return b.naming.Name(key) }
 
 func (b *Backend) leaseName(key string) string { return b.name(key) + leased }
 
-// unnameable says of a rune that no secret's name can hold it.
+// unnameable reports whether no secret's name can have this rune.
 func unnameable(r rune) bool {
 	switch {
 	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':

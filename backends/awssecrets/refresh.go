@@ -8,16 +8,17 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] over the
-// leases of Acquire.
+// ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] over the leases of
+// Acquire.
 func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
 	return origin.Coordinate(ctx, b, b, key, req)
 }
 
-// Wait implements [core.Watcher] by asking after half a second, and then less and
-// less often: calls cost money and quota, and the provider's answer takes about as long
-// as the first pause. The service has nothing that wakes; without Wait
-// core.Coordinate would ask more often, and by trying to create the lease.
+// Wait implements [core.Watcher]. It asks the service after half a second, and then less
+// and less often: calls cost money and count against a quota, and the provider's answer
+// takes about as long as the first pause. The service can't notify a waiting process.
+// Without Wait, core.Coordinate would ask more often, and would try to create the lease
+// each time.
 func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
 	w := backend.Watch{Place: b.Place(), Look: backend.TwoLooks(seen, b.version, b.left), First: 500 * time.Millisecond, Last: 4 * time.Second}
 	return backend.Wait(ctx, origin.Op("wait", key), seen, w)
@@ -32,7 +33,7 @@ func (b *Backend) version(ctx context.Context, key string, _ core.Version) (core
 	return core.Version(s.current()), nil
 }
 
-// left is how long the lease of a key lasts yet.
+// left is how much longer the lease of a key lasts.
 func (b *Backend) left(ctx context.Context, key string) (time.Duration, error) {
 	_, left, err := b.holder(ctx, b.leaseName(key))
 	return left, err

@@ -18,8 +18,8 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Save implements [core.TokenBackend]. A save over a known version takes two
-// calls, any other one.
+// Save implements [core.TokenBackend]. A save over a known version takes two calls, any
+// other save one call.
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
 	return backend.DoValue(ctx, origin.SaveOp(key, rec, maxSize), func() (core.Version, error) { return b.save(ctx, b.name(key), rec) })
 }
@@ -46,9 +46,9 @@ func (b *Backend) save(ctx context.Context, name string, rec core.Record) (core.
 	return core.Version(v.id), nil
 }
 
-// version is one to be saved. Its id is chosen here, and sent as the
-// ClientRequestToken: a call that the SDK sends again, because its answer got
-// lost, is recognized by the service, and its effect by us.
+// version is a version that is to be saved. Its id is chosen here and sent as the
+// ClientRequestToken. If an answer is lost and the SDK sends the call again, the service
+// recognizes the call by it, and this backend recognizes its own version.
 type version struct {
 	id     string
 	text   *string
@@ -66,13 +66,13 @@ func newVersion(data []byte) (version, error) {
 	return version{id: id, binary: data}, nil
 }
 
-// tries bounds how often a save begins anew because the secret came or went
-// between two of its calls.
+// tries is how often a save starts again because another process created or deleted the
+// secret between two of its calls.
 const tries = 5
 
-var errRestless = errors.New("the secret comes and goes")
+var errRestless = errors.New("other processes created and deleted the secret again and again during the save: try again")
 
-// overwrite saves over whatever is there.
+// overwrite saves over any version, or none.
 func (b *Backend) overwrite(ctx context.Context, name string, v version) error {
 	for range tries {
 		_, err := b.put(ctx, name, v)
@@ -104,7 +104,7 @@ func (b *Backend) overwrite(ctx context.Context, name string, v version) error {
 	return errRestless
 }
 
-// create saves where no record is.
+// create saves if there is no record.
 func (b *Backend) create(ctx context.Context, name string, v version) error {
 	for range tries {
 		_, err := b.createSecret(ctx, name, v)
@@ -126,19 +126,19 @@ func (b *Backend) create(ctx context.Context, name string, v version) error {
 			}
 			return b.replace(ctx, name, v, s.current())
 		case s.stages[v.id] != nil:
-			return nil // the answer was lost
+			return nil // an earlier sending succeeded; its answer was lost
 		case s.current() != "":
 			return core.ErrConflict
-		case s.exists: // without a version, as Terraform makes them
+		case s.exists: // but without a version, as Terraform creates them
 			return b.replace(ctx, name, v, "")
 		}
 	}
 	return errRestless
 }
 
-// replace saves over the version that was seen, or over none where seen is
-// empty: it puts the new one beside it, and then moves AWSCURRENT, which the
-// service does in one step or not at all.
+// replace saves over the version seen, or over none if seen is empty. It adds the new
+// version beside it and then moves AWSCURRENT, which the service does completely or not
+// at all.
 func (b *Backend) replace(ctx context.Context, name string, v version, seen string) error {
 	if seen != "" && (len(seen) < 32 || len(seen) > 64) {
 		return core.ErrConflict // no version has such an id
@@ -155,7 +155,7 @@ func (b *Backend) replace(ctx context.Context, name string, v version, seen stri
 	case err != nil:
 		return err
 	case slices.Contains(put.VersionStages, current):
-		return nil // a secret's first version is made the current one at once
+		return nil // the service makes the first version of a secret current at once
 	}
 	move := &secretsmanager.UpdateSecretVersionStageInput{SecretId: &name, VersionStage: aws.String(current), MoveToVersionId: &v.id}
 	if seen != "" {
@@ -165,9 +165,8 @@ func (b *Backend) replace(ctx context.Context, name string, v version, seen stri
 	if !is[smithy.APIError](err) {
 		return err
 	}
-	// It was refused because AWSCURRENT isn't where it was seen. That may be
-	// our own doing, when the SDK sent the call again because its first answer
-	// was lost.
+	// The service refused because AWSCURRENT isn't at the version seen. Perhaps this call
+	// moved it: the SDK repeats a call whose answer was lost.
 	s, unknown := b.look(ctx, name)
 	switch {
 	case unknown != nil:
@@ -180,7 +179,7 @@ func (b *Backend) replace(ctx context.Context, name string, v version, seen stri
 	return b.orDeleted(s, err)
 }
 
-// orDeleted is err, unless the secret's being deleted says more.
+// orDeleted is err, except if the secret is being deleted, which explains more.
 func (b *Backend) orDeleted(s state, err error) error {
 	switch {
 	case b.gone(s):
@@ -191,20 +190,20 @@ func (b *Backend) orDeleted(s state, err error) error {
 	return err
 }
 
-// restore makes a secret usable that is scheduled for deletion.
+// restore makes a secret usable again that is scheduled for deletion.
 func (b *Backend) restore(ctx context.Context, name string) error {
 	if b.window == 0 {
 		return ErrScheduledForDeletion
 	}
 	_, err := b.client.RestoreSecret(ctx, &secretsmanager.RestoreSecretInput{SecretId: &name})
 	if is[*types.InvalidRequestException](err) {
-		return nil // somebody else restored it
+		return nil // another process has restored it
 	}
 	return err
 }
 
-// put adds a version under the stages, or as the current one where none are
-// given.
+// put adds a version with these staging labels, or as the current version if there are no
+// labels.
 func (b *Backend) put(ctx context.Context, id string, v version, stages ...string) (*secretsmanager.PutSecretValueOutput, error) {
 	return b.client.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
 		SecretId:           &id,
@@ -227,15 +226,15 @@ func (b *Backend) createSecret(ctx context.Context, name string, v version, how 
 	}, how...)
 }
 
-// patiently has the SDK try again, with its pauses, while the name belongs to a
-// secret that was deleted a moment ago. That takes the service some seconds,
-// and waiting is what it asks for:
-// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html
-// A client that tries nothing again doesn't try this.
+// patiently lets the SDK try again, with its pauses, while the name belongs to a secret
+// that was deleted a moment ago. The service needs some seconds for that, and its
+// documentation asks the caller to wait:
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html If
+// the client is configured not to retry, this isn't retried either.
 func patiently(o *secretsmanager.Options) {
 	if o.Retryer.MaxAttempts() == 1 {
 		return
 	}
-	const attempts = 6 // some 15 seconds, half a minute at most
+	const attempts = 6 // about 15 seconds, at most half a minute
 	o.Retryer = retry.AddWithMaxAttempts(retry.AddWithErrorCodes(o.Retryer, (*types.InvalidRequestException)(nil).ErrorCode()), attempts)
 }
