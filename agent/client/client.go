@@ -130,6 +130,9 @@ type Error struct {
 
 func (e *Error) Error() string { return "graphtoken agent: " + e.Message + " (" + e.Code + ")" }
 
+// ReauthRequired reports whether the user must sign in again.
+func (e *Error) ReauthRequired() bool { return e.Code == CodeSignIn }
+
 // The codes of an Error.
 const (
 	CodeSignIn       = "sign_in_required"     // the user must sign in again
