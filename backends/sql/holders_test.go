@@ -3,6 +3,7 @@ package sql
 import (
 	"context"
 	stdsql "database/sql"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -79,5 +80,50 @@ func TestAHolderFindsAConnectionHoweverManyReadThroughThePool(t *testing.T) {
 		if most := s.most.Load(); most > readers {
 			t.Errorf("%d read at one time through a pool of %d connections, want %d at most", most, connections, readers)
 		}
+	}
+}
+
+// writes counts how many statements that write are under way.
+type writes struct {
+	gorm.ConnPool
+	underWay, most atomic.Int64
+}
+
+func (w *writes) ExecContext(ctx context.Context, query string, args ...any) (stdsql.Result, error) {
+	n := w.underWay.Add(1)
+	defer w.underWay.Add(-1)
+	for most := w.most.Load(); n > most && !w.most.CompareAndSwap(most, n); most = w.most.Load() {
+	}
+	return w.ConnPool.ExecContext(ctx, query, args...)
+}
+
+func TestOneStatementAtATimeWritesToSQLite(t *testing.T) {
+	d := startSQLite(t)
+	db, o := d.connect(t), Options{Table: newTable()}
+	var w *writes
+	var all sync.WaitGroup
+	for n := range 4 {
+		b, err := New(db, o)
+		if err == nil {
+			err = b.Migrate(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w == nil {
+			w = &writes{ConnPool: b.pool}
+		}
+		b.pool, b.prepared = w, nil
+		for i := range 20 {
+			all.Go(func() {
+				if _, err := b.Save(t.Context(), fmt.Sprint(n, i), core.Record{Data: []byte("1")}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	all.Wait()
+	if most := w.most.Load(); most != 1 {
+		t.Errorf("%d statements wrote at one time, want one", most)
 	}
 }

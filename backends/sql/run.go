@@ -29,7 +29,7 @@ func (s statement) arguments(a args) []any {
 // change runs the statements one after the other until one of them changes a
 // row, and reports whether one did.
 func (b *Backend) change(ctx context.Context, a args, statements ...statement) (changed bool, err error) {
-	done, err := backend.Turn(ctx, writer{b.db}, b.writers)
+	done, err := backend.Turn(ctx, writer{b.pool}, b.writers)
 	if err != nil {
 		return false, err
 	}
@@ -52,7 +52,7 @@ func (b *Backend) change(ctx context.Context, a args, statements ...statement) (
 }
 
 // writer is who may write to an embedded database, one at a time.
-type writer struct{ db *stdsql.DB }
+type writer struct{ pool gorm.ConnPool }
 
 // first reads the first row, if there is one.
 func (b *Backend) first(ctx context.Context, a args, s statement, row ...any) (found bool, err error) {
@@ -196,6 +196,11 @@ func (b *Backend) run(ctx context.Context, do func(session) error) error {
 
 // transact executes statements in one transaction.
 func (b *Backend) transact(ctx context.Context, o *stdsql.TxOptions, do func(session) error) error {
+	done, err := backend.Turn(ctx, writer{b.pool}, b.writers)
+	if err != nil {
+		return err
+	}
+	defer done()
 	tx, err := b.begin(ctx, o)
 	if err != nil {
 		return err
