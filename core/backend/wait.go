@@ -208,7 +208,7 @@ func (s *watchSet) watched(place any) int {
 func (k *watch) run(ctx context.Context) {
 	heard := k.Wakes.join(k.Name)
 	defer heard.leave()
-	pause, next := k.First, time.Now().Add(k.First)
+	pause, next := k.First, time.Now().Add(k.limited(k.First))
 	if heard.live() {
 		next = time.Now()
 	}
@@ -225,7 +225,7 @@ func (k *watch) run(ctx context.Context) {
 			case k.hears && !watches.anyHasSeenAnother(k):
 				continue
 			case !k.hears:
-				pause, soon = k.First, soon.Add(k.First)
+				pause, soon = k.First, soon.Add(k.limited(k.First))
 			}
 			if soon.Before(next) {
 				next = soon
@@ -283,8 +283,13 @@ func (k *watch) rest(pause *time.Duration) time.Duration {
 			rest = k.Heard
 		}
 	}
+	return jitter.Around(k.limited(rest))
+}
+
+// limited returns a pause that is long enough for MostLooks.
+func (k *watch) limited(pause time.Duration) time.Duration {
 	if k.MostLooks > 0 {
-		rest = max(rest, time.Duration(watches.watched(k.id.place))*time.Second/time.Duration(k.MostLooks))
+		pause = max(pause, time.Duration(watches.watched(k.id.place))*time.Second/time.Duration(k.MostLooks))
 	}
-	return jitter.Around(rest)
+	return pause
 }
