@@ -32,6 +32,7 @@ type tb interface {
 type database struct {
 	name, dsn   string // as dialects and the driver name it
 	stop, start func() // nil: it isn't a server
+	prepares    bool   // gorm prepares the statements
 }
 
 func (d database) dial() gorm.Dialector {
@@ -82,7 +83,7 @@ func (d database) connect(t tb) *gorm.DB {
 
 // gorm needs no server to be there yet.
 func (d database) gorm() (*gorm.DB, error) {
-	return gorm.Open(d.dial(), &gorm.Config{Logger: logger.Discard, DisableAutomaticPing: true})
+	return gorm.Open(d.dial(), &gorm.Config{Logger: logger.Discard, DisableAutomaticPing: true, PrepareStmt: d.prepares})
 }
 
 func execute(t tb, db *gorm.DB, statement string) {

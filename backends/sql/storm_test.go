@@ -43,7 +43,8 @@ var stormUsers = []int{1000, 10_000}
 func startStorm(t testing.TB, start func(testing.TB) database) database {
 	d := start(t)
 	if d.name == "mysql" {
-		d.dsn += "?interpolateParams=true"
+		d.prepares = true
+		d.dsn += "?interpolateParams=true" // for the processes
 	}
 	return d
 }
