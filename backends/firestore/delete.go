@@ -10,9 +10,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Delete implements [core.TokenBackend], with one call; where nothing is stored
-// it can take two. It leaves the document and its other fields, see
-// [Options.DeleteDocuments], and it leaves the lease, which is its holder's.
+// Delete implements [core.TokenBackend], with one call; if nothing is stored, it may take
+// two. It keeps the document and its other fields, see [Options.DeleteDocuments]. It
+// doesn't remove the lease, which belongs to its holder.
 func (b *Backend) Delete(ctx context.Context, key string) error {
 	return backend.Do(ctx, origin.Op("delete", key), func() error { return b.delete(ctx, b.place(key).record) })
 }
@@ -31,7 +31,7 @@ func (b *Backend) delete(ctx context.Context, doc *firestore.DocumentRef) error 
 	if status.Code(err) != codes.NotFound {
 		return err
 	}
-	// The document isn't there, or else the database.
+	// Either the document or the database doesn't exist.
 	_, err = b.get(ctx, doc)
 	return err
 }

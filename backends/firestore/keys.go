@@ -10,16 +10,16 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// pageSize is how many documents are read at a time: they come with the record,
-// since nothing else tells a document that has one.
+// pageSize is how many documents are read at a time. Each is read with its record,
+// because nothing else shows whether a document has one.
 const pageSize = 100
 
-// Keys implements [core.Lister], with one call for each hundred documents. It
-// reads the records, and of the documents nothing else. What is saved or deleted
-// meanwhile may be listed or not.
+// Keys implements [core.Lister], with one call for each hundred documents. Of each
+// document it reads only the record. A record that is saved or deleted at the same time
+// may be listed or not.
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	return backend.Keys(ctx, origin.StoreOp("keys"), func(yield func(string) bool) error {
-		// Ids sort by their bytes: those with the prefix stand together.
+		// Ids are sorted by their bytes, so those with the prefix are adjacent.
 		query := b.collection.SelectPaths(firestore.FieldPath{b.field}).OrderBy(firestore.DocumentID, firestore.Asc).Limit(pageSize)
 		if prefix := b.naming.Prefix; prefix != "" {
 			query = query.StartAt(prefix)

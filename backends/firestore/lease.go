@@ -11,17 +11,17 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Fields of a lease's document. Its expiry is its update time and the ttl, and
-// is compared with the time at which it was read: both are the server's.
+// Fields of a lease's document. The lease expires at the document's update time plus the
+// ttl. That is compared with the time of the read: the server's clock gives both.
 const (
-	leaseOwner    = "owner"    // this lease's alone, not its process's, which may hold the successor too
+	leaseOwner    = "owner"    // a name for this lease, not for its process, which may also hold the next lease
 	leaseTTL      = "ttl"      // µs
 	leaseRevision = "revision" // makes every renewal a change
 )
 
-// Acquire implements [core.Leaser]. The lease is a document of its own, created,
-// replaced and deleted by conditions. It expires by the server's clock. Taking it
-// is one call, taking over an expired one three, and core.ErrLeaseHeld two.
+// Acquire implements [core.Leaser]. The lease is a document of its own, which is created,
+// replaced and deleted with conditions. It expires by the server's clock. Taking a free
+// lease is one call, taking over an expired one three calls, and core.ErrLeaseHeld two.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
 	return backend.Acquire(ctx, origin.Op("acquire", key), func(ctx context.Context) (core.Lease, error) {
 		return b.acquire(ctx, b.place(key), ttl)
@@ -38,20 +38,20 @@ func (b *Backend) acquire(ctx context.Context, at place, ttl time.Duration) (*le
 	case err != nil:
 		return nil, err
 	case held != nil:
-		return nil, core.ErrLeaseHeld // a moment ago, if not any more
+		return nil, core.ErrLeaseHeld // it was held a moment ago; perhaps it is free now
 	}
 	return l, nil
 }
 
-// lease is a held or lost lease. It remembers nothing that a renewal changes.
+// lease is a lease that is held or lost. It stores nothing that a renewal changes.
 type lease struct {
 	b     *Backend
 	doc   *firestore.DocumentRef
 	owner string
 }
 
-// Renew implements [core.Lease], with two calls: a lease that expired must not
-// be revived, even where nobody took it over.
+// Renew implements [core.Lease], with two calls: a lease that expired must not live
+// again, even if nobody took it over.
 func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
 	for {
 		found, err := l.b.get(ctx, l.doc)
@@ -65,7 +65,7 @@ func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
 		if err != nil || instead == nil {
 			return err
 		}
-		// Somebody took it over in between, or another call renewed it.
+		// Another process took the lease over in between, or another call renewed it.
 	}
 }
 
@@ -79,11 +79,11 @@ func (l *lease) Release(ctx context.Context) error {
 		case err != nil:
 			return err
 		case refusal != nil && !found.Exists():
-			return nil // the client deleted it twice, because an answer was lost
+			return nil // the client sent the deletion twice, because an answer was lost
 		case !l.holds(found):
 			return core.ErrLeaseLost
 		case stateOf(found) == tried:
-			return refusal // not for the sake of another renewal, then
+			return refusal // then the reason wasn't another renewal
 		}
 		_, refusal = patiently(ctx, func(ctx context.Context) (*firestore.WriteResult, error) {
 			return l.doc.Delete(ctx, firestore.LastUpdateTime(found.UpdateTime))
@@ -106,8 +106,8 @@ func (l *lease) holds(found *firestore.DocumentSnapshot) bool {
 	return fieldOf(found, leaseOwner) == l.owner && left(found) > 0
 }
 
-// left is how long the lease in a document would have lasted when it was read.
-// It is not positive for one that is free.
+// left is how much longer the lease in a document lasted when the document was read. It
+// is zero or negative if the lease is free.
 func left(found *firestore.DocumentSnapshot) time.Duration {
 	ttl, _ := fieldOf(found, leaseTTL).(int64)
 	return time.Duration(ttl)*time.Microsecond - found.ReadTime.Sub(found.UpdateTime)

@@ -12,8 +12,8 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Load implements [core.TokenBackend], with one call. An empty field, and one of
-// another type than string or bytes, is core.ErrCorrupt.
+// Load implements [core.TokenBackend], with one call. If the field is empty, or has
+// another type than string or bytes, the error is core.ErrCorrupt.
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 	return backend.DoValue(ctx, origin.Op("load", key), func() (core.Record, error) {
 		found, err := b.get(ctx, b.place(key).record)
@@ -29,14 +29,14 @@ func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 		case []byte:
 			rec.Data = value
 		default:
-			return core.Record{}, fmt.Errorf("%w: the field %s is neither a string nor bytes", core.ErrCorrupt, b.field)
+			return core.Record{}, fmt.Errorf("%w: the field %s must be a string or bytes", core.ErrCorrupt, b.field)
 		}
 		return rec, nil
 	})
 }
 
-// Check implements [core.TokenBackend], with one call. A damaged record is one,
-// too.
+// Check implements [core.TokenBackend], with one call. A damaged record also counts as a
+// record.
 func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 	return backend.DoValue(ctx, origin.Op("check", key), func() (bool, error) {
 		found, err := b.get(ctx, b.place(key).record)
@@ -44,8 +44,8 @@ func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 	})
 }
 
-// get reads a document that may not exist. It isn't DocumentRef.Get, whose
-// NotFound is the database's, too, where that isn't there.
+// get reads a document that may not exist. DocumentRef.Get won't do: it also returns
+// NotFound if the database doesn't exist.
 func (b *Backend) get(ctx context.Context, doc *firestore.DocumentRef) (*firestore.DocumentSnapshot, error) {
 	found, err := b.client.GetAll(ctx, []*firestore.DocumentRef{doc})
 	if err != nil {
@@ -54,11 +54,11 @@ func (b *Backend) get(ctx context.Context, doc *firestore.DocumentRef) (*firesto
 	return found[0], nil
 }
 
-// valueIn is the record's field, nil where there is no record.
+// valueIn is the record's field. It is nil if there is no record.
 func (b *Backend) valueIn(found *firestore.DocumentSnapshot) any { return fieldOf(found, b.field) }
 
-// fieldOf is a field of a document, nil where there is none. For a value that the
-// client can't make sense of it is an error.
+// fieldOf is a field of a document. It is nil if there is no such field, and an error if
+// the client can't decode the field's value.
 func fieldOf(found *firestore.DocumentSnapshot, field string) any {
 	if !found.Exists() {
 		return nil
@@ -72,8 +72,8 @@ func fieldOf(found *firestore.DocumentSnapshot, field string) any {
 	return value
 }
 
-// stateOf is a document's update time as a Version, and core.Absent where there is
-// no document.
+// stateOf is a document's update time as a Version. It is core.Absent if there is no
+// document.
 func stateOf(found *firestore.DocumentSnapshot) core.Version {
 	if !found.Exists() {
 		return core.Absent
@@ -81,13 +81,13 @@ func stateOf(found *firestore.DocumentSnapshot) core.Version {
 	return versionOf(found.UpdateTime)
 }
 
-// versionOf is an update time, of which Firestore keeps microseconds, as a
-// Version.
+// versionOf turns an update time, which Firestore stores in microseconds, into a Version.
 func versionOf(updated time.Time) core.Version {
 	return core.Version(updated.UTC().Format(time.RFC3339Nano))
 }
 
-// timeOf is the other way round; ok is false for what versionOf never said.
+// timeOf turns a Version into an update time. ok is false for a text that versionOf never
+// returns.
 func timeOf(v core.Version) (updated time.Time, ok bool) {
 	updated, err := time.Parse(time.RFC3339Nano, string(v))
 	return updated, err == nil && versionOf(updated) == v

@@ -9,11 +9,11 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// pingName is the name of no key: it ends in the middle of an escape.
+// pingName is the name of no key: it ends in the middle of an escape sequence.
 const pingName = "%"
 
-// Ping implements [core.Pinger]. It takes a lease that is no key's and releases
-// it, as a refresh does, so that missing permissions show.
+// Ping implements [core.Pinger]. Like a refresh, it takes a lease and releases it, but
+// one that belongs to no key. So it shows whether permissions are missing.
 func (b *Backend) Ping(ctx context.Context) error {
 	return backend.Do(ctx, origin.StoreOp("ping"), func() error {
 		l, err := b.acquire(ctx, b.placeOf(b.naming.Prefix+pingName), time.Second)
@@ -21,7 +21,7 @@ func (b *Backend) Ping(ctx context.Context) error {
 			err = l.Release(ctx)
 		}
 		if errors.Is(err, core.ErrLeaseHeld) || errors.Is(err, core.ErrLeaseLost) {
-			return nil // by another who pings
+			return nil // another process that calls Ping holds it
 		}
 		return err
 	})

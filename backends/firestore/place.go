@@ -8,9 +8,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// leases is the collection, below a record's document, of its lease. No key
-// reaches there, and whoever lists the documents of the records' collection
-// doesn't meet it.
+// leases is the subcollection of a record's document that holds its lease. No key can
+// name a document in it, and a program that lists the documents of the records'
+// collection doesn't see it.
 const leases = "graphtoken_leases"
 
 // newNaming is how keys become ids of documents.
@@ -22,13 +22,13 @@ func newNaming(o Options) backend.Naming {
 	return n
 }
 
-// isReserved reports names that Firestore keeps for itself; others are UTF-8
-// without a slash (https://firebase.google.com/docs/firestore/quotas, "Limits").
+// isReserved reports names that Firestore reserves. Other names may be any UTF-8 without
+// a slash (https://firebase.google.com/docs/firestore/quotas, "Limits").
 func isReserved(name string) bool {
 	return name == "." || name == ".." || strings.HasPrefix(name, "__") && strings.HasSuffix(name[2:], "__")
 }
 
-// place is where everything about a key is kept.
+// place is where a key's record and lease are stored.
 type place struct {
 	record, lease *firestore.DocumentRef
 }
@@ -37,6 +37,6 @@ func (b *Backend) place(key string) place { return b.placeOf(b.naming.Name(key))
 
 func (b *Backend) placeOf(name string) place {
 	record := b.collection.Doc(name)
-	// Those who keep another field of the same document lease that one.
+	// Backends that use another field of the same document have a lease for that field.
 	return place{record: record, lease: record.Collection(leases).Doc(b.field)}
 }

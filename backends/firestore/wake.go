@@ -9,19 +9,19 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// maxWatches bounds the keys that are listened to at one time. A listener is a
-// stream, a connection carries a hundred, and one that is full keeps every
-// other call waiting. Whoever waits for one key more looks by itself.
+// maxWatches is the largest number of keys that are listened to at one time. A listener
+// is a stream, and a connection carries a hundred streams; if it is full, all other calls
+// wait. Calls for more keys than this have no listener, and look by their timer alone.
 const maxWatches = 16
 
-// listen listens to the records and leases that somebody waits for.
+// listen listens to the records and leases that calls wait for.
 func (b *Backend) listen(ctx context.Context, news *backend.News) {
 	stops := make(map[string]context.CancelFunc) // by key
 	for {
 		select {
 		case <-news.Changed():
 		case <-ctx.Done():
-			return // as all that is listened to below it
+			return // this also ends all listeners
 		}
 		come, gone := news.Names()
 		for _, key := range gone {
@@ -38,8 +38,8 @@ func (b *Backend) listen(ctx context.Context, news *backend.News) {
 	}
 }
 
-// watch listens to the record and the lease of one key, until stop is called. Nobody
-// can be sure of having missed nothing before both have said what they begin with.
+// watch listens to the record and the lease of one key, until stop is called. Only after
+// both have reported their first state is it certain that no change is missed.
 func (b *Backend) watch(ctx context.Context, key string, news *backend.News) (stop context.CancelFunc) {
 	ctx, stop = context.WithCancel(ctx)
 	at, begun := b.place(key), new(atomic.Int32)
@@ -47,8 +47,8 @@ func (b *Backend) watch(ctx context.Context, key string, news *backend.News) (st
 		go func() {
 			snapshots := doc.Snapshots(ctx)
 			defer snapshots.Stop()
-			// The client connects again by itself; when it gives up, those who wait look now
-			// and then.
+			// The client connects again by itself. If it gives up, waiting calls still
+			// look by their timer.
 			for first := true; ; first = false {
 				if _, err := snapshots.Next(); err != nil {
 					return

@@ -13,14 +13,14 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// put writes fields of a document that is in the state known: whatever it is
-// (core.AnyVersion), not there (core.Absent), or last updated then. It returns the
-// new state, or, where it was in another, what is there instead.
+// put writes fields of a document that is in the state known: any state
+// (core.AnyVersion), absent (core.Absent), or last updated at a time. It returns the new
+// state. If the document was in another state, it returns that document as instead.
 //
-// One of the fields, revision, has a value that nobody else writes. The client
-// sends a write again when the answer got lost with the connection, and then finds
-// the document changed, by itself. So whenever a write fails, the document is
-// looked at: what has that value was written.
+// One of the fields, revision, has a value that nobody else writes. If an answer gets
+// lost with the connection, the client sends the write again, and then finds a document
+// that it has changed itself. So after every failed write, put reads the document: if it
+// has the revision, the write succeeded.
 func (b *Backend) put(ctx context.Context, doc *firestore.DocumentRef, fields map[string]any, revision string, known core.Version) (next core.Version, instead *firestore.DocumentSnapshot, err error) {
 	write, err := writeOf(doc, fields, known)
 	if err != nil {
@@ -39,8 +39,8 @@ func (b *Backend) put(ctx context.Context, doc *firestore.DocumentRef, fields ma
 	case unseen != nil:
 		return "", nil, unseen
 	case known == core.AnyVersion, stateOf(found) == known && status.Code(err) != codes.AlreadyExists:
-		// The condition is no reason: there was none, or it holds. (What was in
-		// the way of a creation may be gone by now.)
+		// The condition isn't the reason: there was none, or it holds. (If a document was
+		// in the way of a creation, it may be gone by now.)
 		return "", nil, err
 	}
 	return "", found, nil
@@ -60,7 +60,7 @@ func writeOf(doc *firestore.DocumentRef, fields map[string]any, known core.Versi
 	}
 	updated, ok := timeOf(known)
 	if !ok {
-		return nil, core.ErrConflict // nobody made that up
+		return nil, core.ErrConflict // no update time looks like this
 	}
 	var updates []firestore.Update
 	for name, value := range fields {
@@ -71,9 +71,9 @@ func writeOf(doc *firestore.DocumentRef, fields map[string]any, known core.Versi
 	}, nil
 }
 
-// refused reports that a write's condition didn't hold. NotFound and
-// FailedPrecondition are also what the server says of a database that isn't there,
-// or isn't one of documents: then looking fails as well.
+// refused reports that a write's condition didn't hold. The server also answers NotFound
+// and FailedPrecondition if the database doesn't exist or is in Datastore mode: then
+// reading the document fails too.
 func refused(err error) bool {
 	switch status.Code(err) {
 	case codes.AlreadyExists, codes.FailedPrecondition, codes.NotFound:
@@ -84,9 +84,9 @@ func refused(err error) bool {
 
 const tries = 5
 
-// patiently writes, and tries again where others wrote at the same time and the
-// server gave up: that is Aborted, which the client returns, while Unavailable
-// and ResourceExhausted are tried again by itself.
+// patiently writes, and tries again if the server gave up because others wrote at the
+// same time. The server calls that Aborted, and the client returns it. Unavailable and
+// ResourceExhausted the client tries again by itself.
 func patiently(ctx context.Context, w write) (updated time.Time, err error) {
 	for n, pause := 1, 20*time.Millisecond; ; n, pause = n+1, 2*pause {
 		result, err := w(ctx)
