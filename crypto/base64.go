@@ -32,7 +32,9 @@ func init() {
 	}
 }
 
-// appendEncoded appends base64url of src, six bytes at a time.
+// appendEncoded appends base64url of src, six bytes at a time. src may be the end of the
+// array that is appended to, if that is just long enough: the text of as many bytes as were
+// read never reaches the bytes that are still to be read.
 func appendEncoded(dst, src []byte) []byte {
 	for len(src) >= 8 && cap(dst)-len(dst) >= 8 {
 		v := binary.BigEndian.Uint64(src) // its last two bytes are of the next six
@@ -40,6 +42,10 @@ func appendEncoded(dst, src []byte) []byte {
 		dst = dst[:n+8]
 		binary.LittleEndian.PutUint64(dst[n:], uint64(pairs[v>>52])|uint64(pairs[v>>40&0xfff])<<16|uint64(pairs[v>>28&0xfff])<<32|uint64(pairs[v>>16&0xfff])<<48)
 		src = src[6:]
+	}
+	var rest [8]byte // a copy, since the library doesn't say that its arguments may overlap
+	if len(src) <= len(rest) {
+		src = rest[:copy(rest[:], src)]
 	}
 	return encoding.AppendEncode(dst, src)
 }

@@ -41,6 +41,14 @@ func TestBase64IsTheStandardLibrarysInBothDirections(t *testing.T) {
 			}
 		}
 		wantDecodedAlike(t, text)
+
+		// What is encoded may lie at the end of the array that the text is appended to.
+		array := append([]byte("abc"), make([]byte, len(text))...)
+		src := array[len(array)-size:]
+		copy(src, raw)
+		if got := appendEncoded(array[:3], src); string(got) != "abc"+string(text) || len(got) > 0 && &got[0] != &array[0] {
+			t.Fatalf("%x at the end of the array is encoded to %s, want %s", raw, got, text)
+		}
 	}
 }
 

@@ -37,11 +37,14 @@ func open(envelope []byte, format string) (rest []byte, err error) {
 
 // seal returns the envelope of plaintext.
 func seal(aead cipher.AEAD, header string, plaintext, associatedData []byte) []byte {
-	// The authenticated data and the output of the cipher share one array, in that order.
-	data := appendAuthenticated(make([]byte, 0, authenticatedSize(len(header), len(associatedData))+len(plaintext)+aead.Overhead()), header, associatedData)
-	sealed := aead.Seal(data[len(data):], nil, plaintext, data)
-	envelope := make([]byte, 0, len(header)+encoding.EncodedLen(len(sealed)))
-	return appendEncoded(append(envelope, header...), sealed)
+	data := appendAuthenticated(make([]byte, 0, authenticatedSize(len(header), len(associatedData))), header, associatedData)
+	n := len(plaintext) + aead.Overhead()
+	envelope := make([]byte, len(header)+encoding.EncodedLen(n))
+	copy(envelope, header)
+	// The output of the cipher lies at the end of the envelope, and is encoded towards its
+	// beginning: a second array would cost as much time as the encoding.
+	sealed := aead.Seal(envelope[len(envelope)-n:len(envelope)-n], nil, plaintext, data)
+	return appendEncoded(envelope[:len(header)], sealed)
 }
 
 // unseal returns the plaintext of an envelope, given its header and the encoded output of
