@@ -53,18 +53,24 @@ func TestConformanceWhereWaitersListen(t *testing.T) {
 
 func TestConnectionsWithOtherSettingsWork(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct{ database, suffix string }{
-		"pgbouncer's":    {"postgres", " default_query_exec_mode=simple_protocol"},
-		"in a time zone": {"postgres", " timezone=America/Caracas"},
-		"serializable":   {"postgres", " default_transaction_isolation=serializable"},
-		"latin1":         {"mariadb", "?charset=latin1"},
-		"ANSI":           {"mariadb", "?sql_mode='ANSI,NO_BACKSLASH_ESCAPES'&interpolateParams=true"},
-		"without mode":   {"mariadb", "?sql_mode=''&time_zone='-04:30'"},
+	for name, c := range map[string]struct {
+		database, suffix string
+		prepares         bool // by gorm
+	}{
+		"pgbouncer's":                  {"postgres", " default_query_exec_mode=simple_protocol", false},
+		"in a time zone":               {"postgres", " timezone=America/Caracas", false},
+		"serializable":                 {"postgres", " default_transaction_isolation=serializable", false},
+		"latin1":                       {"mariadb", "?charset=latin1", false},
+		"ANSI":                         {"mariadb", "?sql_mode='ANSI,NO_BACKSLASH_ESCAPES'&interpolateParams=true", false},
+		"gorm prepares, on MariaDB":    {"mariadb", "", true},
+		"gorm prepares, on PostgreSQL": {"postgres", "", true},
+		"without mode":                 {"mariadb", "?sql_mode=''&time_zone='-04:30'", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := starters[c.database](t)
 			d.dsn += c.suffix
+			d.prepares = c.prepares
 			o := Options{Table: newTable()}
 			if d.name == "postgres" {
 				o.Listen = ListenWithPgx(d.dsn)
