@@ -11,7 +11,7 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// The exit codes; README.md and --help list them.
+// The exit codes; README.md and "help exit-codes" list them.
 const (
 	exitOK          = 0
 	exitFailure     = 1
@@ -24,8 +24,7 @@ const (
 	exitInterrupted = 130 // the code that shells use for SIGINT
 )
 
-const exitCodesHelp = `
-Exit codes:
+const exitCodesHelp = `Exit codes:
   0    done
   1    any other failure
   2    the command line is wrong
@@ -51,6 +50,7 @@ func exitCode(ctx context.Context, err error) int {
 		refusal *msal.Error
 		network *url.Error
 		inStore *core.Error
+		graph   *graphError
 	)
 	switch {
 	case err == nil && ctx.Err() == nil:
@@ -75,7 +75,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitNotFound
 	case errors.As(err, &inStore) && inStore.FromBackend():
 		return exitStore
-	case errors.As(err, &refusal), errors.As(err, &network):
+	case errors.As(err, &refusal), errors.As(err, &network), errors.As(err, &graph):
 		return exitProvider
 	}
 	return exitFailure

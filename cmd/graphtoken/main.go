@@ -16,11 +16,14 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/graphtoken/graphtoken/core"
+	redislog "github.com/redis/go-redis/v9/logging"
 )
 
 const description = `Sign in to Microsoft Graph, keep the tokens, hand out valid ones.
 
 Every flag can come from the environment instead: --store from GRAPHTOKEN_STORE, and so on. Secrets never come from arguments, which other users of a machine can see: the client secret comes from GRAPHTOKEN_CLIENT_SECRET or --client-secret-file, encryption keys from GRAPHTOKEN_KEYS or --key-file.
+
+"graphtoken help stores" lists the stores and their URLs, "graphtoken help exit-codes" what the exit codes mean.
 `
 
 // commands is the command line for kong: one struct describes flags, environment and
@@ -28,6 +31,9 @@ Every flag can come from the environment instead: --store from GRAPHTOKEN_STORE,
 type commands struct {
 	Login   loginCommand   `cmd:"" help:"Sign a user in, or the application itself, and store the tokens."`
 	Status  statusCommand  `cmd:"" help:"Show who is signed in, for what, and until when."`
+	List    listCommand    `cmd:"" help:"List the records of a store, and who is signed in there."`
+	Whoami  whoamiCommand  `cmd:"" help:"Ask Microsoft Graph whose token it is."`
+	Inspect inspectCommand `cmd:"" help:"Show the claims and times of the stored tokens, and no secret."`
 	Token   tokenCommand   `cmd:"" help:"Print a valid access token, refreshed if need be."`
 	Refresh refreshCommand `cmd:"" help:"Obtain a new access token even if the present one is valid."`
 	Logout  logoutCommand  `cmd:"" help:"Remove a user's tokens, or the application's, from the store."`
@@ -38,6 +44,9 @@ type commands struct {
 
 	Conformance conformanceCommand `cmd:"" help:"Run the conformance suite against the store, in a place of its own that is removed afterwards."`
 
+	VersionCommand versionCommand `cmd:"" name:"version" help:"Print the version."`
+	HelpCommand    helpCommand    `cmd:"" name:"help" help:"Explain a command, the stores (help stores) or the exit codes (help exit-codes)."`
+
 	session
 
 	Verbose bool             `short:"v" help:"Log what happens to the standard error output; never a secret."`
@@ -45,20 +54,25 @@ type commands struct {
 }
 
 func main() {
+	redislog.Disable() // the client's errors come back from its calls, too
 	var cli commands
 	c := newConsole(os.Stdin, os.Stdout, os.Stderr)
 	parser, err := kong.New(&cli,
 		kong.Name("graphtoken"),
-		kong.Description(description+exitCodesHelp),
+		kong.Description(description),
 		kong.DefaultEnvars("GRAPHTOKEN"),
-		kong.Vars{"version": version(), "stores": storesHelp()},
+		kong.Vars{"version": version()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 	)
 	if err != nil {
 		c.say("graphtoken: %v", err)
 		os.Exit(exitFailure)
 	}
-	command, err := parser.Parse(os.Args[1:])
+	args := os.Args[1:]
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
 	if err != nil {
 		c.say("graphtoken: %v\nSee graphtoken --help.", err)
 		os.Exit(exitUsage)
@@ -76,6 +90,7 @@ func main() {
 			cli.given[element.Flag.Name] = true
 		}
 	}
+	command.Bind(parser)
 	command.BindTo(ctx, (*context.Context)(nil))
 	err = command.Run(&cli.session, c)
 	if program := (*exited)(nil); errors.As(err, &program) {

@@ -19,12 +19,13 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 	"github.com/graphtoken/graphtoken/crypto"
+	"github.com/graphtoken/graphtoken/stores"
 )
 
 // session has the flags that the commands share: whose tokens, where they are, and which
 // provider issues them.
 type session struct {
-	Store  string `placeholder:"URL" help:"Where the tokens are: ${stores}. By default a file of your own in the configuration directory."`
+	Store  string `placeholder:"URL" help:"Where the tokens are: a file's path, or a URL (see graphtoken help stores). By default a file of your own in the configuration directory."`
 	Record string `placeholder:"NAME" help:"The record in a --store of several: the file's name in a directory."`
 	User   string `short:"u" placeholder:"NAME" help:"The user, such as ana@contoso.com; needed where several share the store."`
 
@@ -67,9 +68,27 @@ type opened struct {
 	hasCredential bool
 }
 
-// open opens the store. It reads only the files that flags name, and looks at the store's
-// directory.
+// open opens the store, and the record that the flags name. It reads only the files that
+// flags name, and looks at the store's directory.
 func (s *session) open(ctx context.Context, c *console) (*opened, error) {
+	return s.openAs(ctx, c, oneRecord)
+}
+
+// openAll is open for a command that works on all records of a store, or on the one that
+// the flags name. Then o.Key is empty, or that record.
+func (s *session) openAll(ctx context.Context, c *console) (*opened, error) {
+	return s.openAs(ctx, c, allRecords)
+}
+
+// extent says whether a store is opened for one record or for all of them.
+type extent bool
+
+const (
+	oneRecord  extent = false
+	allRecords extent = true
+)
+
+func (s *session) openAs(ctx context.Context, c *console, of extent) (*opened, error) {
 	if s.User != "" && s.ClientCredentials {
 		return nil, usageError("--user names a user, and --client-credentials means the application itself: leave one of them out")
 	}
@@ -77,11 +96,14 @@ func (s *session) open(ctx context.Context, c *console) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, err := openStore(ctx, name, s.Record, s.migrate)
+	at, err := openStore(ctx, name, stores.Options{Record: s.Record, Migrate: s.migrate}, of)
 	if err != nil {
 		return nil, err
 	}
-	if err := cmp.Or(at.named(), at.own()); err != nil {
+	if of == oneRecord {
+		err = at.named()
+	}
+	if err := cmp.Or(err, at.own()); err != nil {
 		return nil, errors.Join(err, at.Close())
 	}
 	opts := []core.StoreOption{core.WithLogger(c.log)}
@@ -126,7 +148,7 @@ func (s *session) place(ctx context.Context) (place, error) {
 	if err != nil {
 		return place{}, err
 	}
-	at, err := openStore(ctx, name, s.Record, false)
+	at, err := openStore(ctx, name, stores.Options{Record: s.Record}, oneRecord)
 	if err != nil {
 		return place{}, err
 	}

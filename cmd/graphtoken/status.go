@@ -124,11 +124,7 @@ func (r report) print(w io.Writer, now time.Time) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "USER\tTENANT\tEXPIRES\tREFRESHES\tSCOPES")
 	for _, in := range r.Accounts {
-		user := cmp.Or(in.Username, in.HomeAccountID)
-		if in.Application {
-			user = "application " + in.ClientID
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", printable(user), printable(in.Tenant), in.expiry(now), yes(in.Refreshable), printable(strings.Join(in.Scopes, " ")))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", printable(in.name()), printable(in.Tenant), in.expiry(now), yes(in.Refreshable), printable(strings.Join(in.Scopes, " ")))
 	}
 	return t.Flush()
 }

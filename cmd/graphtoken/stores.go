@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,15 +23,15 @@ type place struct {
 	url string // as the user gave it: it may contain a password
 }
 
-// openStore opens the store that --store names. If migrate is set, a database's table is
-// made if it is missing.
-func openStore(ctx context.Context, url, record string, migrate bool) (place, error) {
-	at, err := stores.Open(ctx, url, stores.Options{Record: record, Migrate: migrate})
+// openStore opens the store that a URL names. If it is opened for one record and the URL
+// names none, that is the default one of files and variables.
+func openStore(ctx context.Context, url string, o stores.Options, of extent) (place, error) {
+	at, err := stores.Open(ctx, url, o)
 	if err != nil {
-		return place{}, inStoreFlag(err)
+		return place{}, inStoreFlag(url, err)
 	}
 	switch {
-	case at.Key != "":
+	case at.Key != "" || of == allRecords:
 	case at.Kind == "file":
 		at.Key, at.Path = filesystem.DefaultKey, filepath.Join(at.Path, filesystem.DefaultKey)
 	case at.Kind == "env":
@@ -39,12 +40,18 @@ func openStore(ctx context.Context, url, record string, migrate bool) (place, er
 	return place{at, url}, nil
 }
 
-// inStoreFlag says which flag an error of a URL is about.
-func inStoreFlag(err error) error {
-	if errors.Is(err, stores.ErrURL) {
-		return usageError("--store: " + err.Error() + "; see graphtoken --help")
+// inStoreFlag says which flag an error of a URL is about, and of which kind of store any
+// other error is.
+func inStoreFlag(url string, err error) error {
+	var told *core.Error
+	switch {
+	case errors.Is(err, stores.ErrURL):
+		return usageError("--store: " + err.Error() + "; see graphtoken help stores")
+	case errors.As(err, &told):
+		return err
 	}
-	return err
+	kind, _, _ := strings.Cut(url, ":")
+	return &core.Error{Op: "open", Backend: kind, Err: err}
 }
 
 // named returns an error unless a record is named.
@@ -60,6 +67,9 @@ func (p place) named() error {
 // its user alone.
 func (p place) own() error {
 	path := p.Path
+	if p.Key == "" && p.Kind == "file" {
+		path = filepath.Join(path, filesystem.DefaultKey) // any file in the directory
+	}
 	for links := 0; path != "" && links < 40; links++ {
 		if err := atomicfile.CheckDirectory(filepath.Dir(path)); errors.Is(err, core.ErrUnsafeDirectory) {
 			return &core.Error{Op: "open", Backend: p.Kind, Key: p.Key, Err: err}
@@ -106,12 +116,18 @@ func (p place) openTrial(ctx context.Context, name string) (*stores.Place, error
 	return stores.Open(ctx, url, stores.Options{Prefix: name, Migrate: true})
 }
 
-func storesHelp() string {
-	var forms []string
-	for _, k := range stores.Kinds() {
-		forms = append(forms, k.Forms[0])
+// records are the names of the records of the store, or the one that the flags name.
+func (p place) records(ctx context.Context) iter.Seq2[string, error] {
+	if p.Key != "" {
+		return func(yield func(string, error) bool) { yield(p.Key, nil) }
 	}
-	return strings.Join(forms, ", ")
+	lister, ok := core.As[core.Lister](p.Backend)
+	if !ok {
+		return func(yield func(string, error) bool) {
+			yield("", usageError(fmt.Sprintf("%s can't list its records: name one by #NAME at its end, or by --record", p)))
+		}
+	}
+	return lister.Keys(ctx)
 }
 
 // defaultStore is a file of the user's own.
