@@ -45,11 +45,11 @@ type Account struct {
 	app    *App
 	store  *core.Store
 	key    string
-	named  bool   // its program named a user; otherwise the user who signs in is meant
 	itself bool   // the application itself
 	tenant string // the tenant whose tokens are meant; "" is the user's own
 
-	user atomic.Pointer[tokencache.Account] // as far as known
+	meant tokencache.Account                 // the only user who may sign in, by ID or by name; without both, any user may
+	user  atomic.Pointer[tokencache.Account] // as far as known
 }
 
 // New returns the account that cfg describes. Its tokens are in the store's record under
@@ -65,8 +65,8 @@ func New(store *core.Store, key string, cfg Config) (*Account, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Account{app: p, store: p.store, key: key, named: true, itself: cfg.App, tenant: p.tenant()}
-	a.user.Store(&tokencache.Account{Username: cfg.Username, Environment: p.client.Environment()})
+	a := &Account{app: p, store: p.store, key: key, itself: cfg.App, tenant: p.tenant()}
+	a.belongsTo(cfg.Username)
 	return a, nil
 }
 
@@ -179,15 +179,22 @@ func (a *Account) NotStoring() *Account {
 	return b
 }
 
-// As returns the account of another user in the same record, by name.
+// As returns the account of another user in the same record, by name. No other user may
+// sign in to it, as with Config.Username.
 func (a *Account) As(username string) *Account {
 	b := a.copied()
-	b.user.Store(&tokencache.Account{Username: username, Environment: a.app.client.Environment()})
+	b.belongsTo(username)
 	return b
 }
 
+// belongsTo makes the account that of the user with a name; "" is any user.
+func (a *Account) belongsTo(username string) {
+	a.meant = tokencache.Account{Username: username}
+	a.user.Store(&tokencache.Account{Username: username, Environment: a.app.client.Environment()})
+}
+
 func (a *Account) copied() *Account {
-	b := &Account{app: a.app, store: a.store, key: a.key, named: a.named, itself: a.itself, tenant: a.tenant}
+	b := &Account{app: a.app, store: a.store, key: a.key, itself: a.itself, tenant: a.tenant, meant: a.meant}
 	b.user.Store(a.user.Load())
 	return b
 }

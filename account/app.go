@@ -23,7 +23,6 @@ type App struct {
 	client *msal.Client
 	config Config
 
-	used    expiring[struct{}]           // the states of flows whose code was redeemed
 	callers expiring[tokencache.Account] // users, by the digest of the assertions they came with
 }
 
@@ -51,7 +50,7 @@ func (p *App) Account(homeAccountID string) *Account {
 }
 
 func (p *App) account(who tokencache.Account) *Account {
-	a := &Account{app: p, key: recordOf(who.HomeAccountID), tenant: p.tenant(), store: p.store}
+	a := &Account{app: p, key: recordOf(who.HomeAccountID), tenant: p.tenant(), store: p.store, meant: tokencache.Account{HomeAccountID: who.HomeAccountID}}
 	a.user.Store(&who)
 	return a
 }

@@ -1,11 +1,13 @@
 package account_test
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -361,6 +363,7 @@ func TestARedirectThatDoesNotFitIsRefusedBeforeTheCodeIsSent(t *testing.T) {
 		"the state is forged":               {edit(func(_ *url.URL, q url.Values) { q.Set("state", "forged") }), account.ErrStateMismatch},
 		"the state is missing":              {edit(func(_ *url.URL, q url.Values) { q.Del("state") }), account.ErrStateMismatch},
 		"the state comes twice":             {edit(func(_ *url.URL, q url.Values) { q.Add("state", "other") }), errAny},
+		"a parameter comes twice":           {edit(func(_ *url.URL, q url.Values) { q["session_state"] = []string{"a", "b"} }), errAny},
 		"the code comes twice":              {edit(func(_ *url.URL, q url.Values) { q.Add("code", "other") }), errAny},
 		"the browser came back to a thief":  {edit(func(u *url.URL, _ url.Values) { u.Host = "thief.example" }), account.ErrOtherFlow},
 		"the browser came back elsewhere":   {edit(func(u *url.URL, _ url.Values) { u.Path = "/elsewhere" }), account.ErrOtherFlow},
@@ -740,6 +743,13 @@ func TestNothingOfAnAppShowsASecret(t *testing.T) {
 		}
 		if text, err := json.Marshal(value); err == nil && strings.Contains(string(text), "secret-canary") {
 			t.Errorf("JSON of a %T shows %s", value, text)
+		}
+		var log bytes.Buffer
+		for _, handler := range []slog.Handler{slog.NewJSONHandler(&log, nil), slog.NewTextHandler(&log, nil)} {
+			slog.New(handler).Info("", "value", value)
+		}
+		if strings.Contains(log.String(), "canary") {
+			t.Errorf("the log of a %T shows %s", value, &log)
 		}
 	}
 }

@@ -19,7 +19,7 @@ type arrival struct {
 	response tokencache.TokenResponse
 	provider msal.Provider
 	nonce    string             // of the id token; "" for a sign-in that has none
-	meant    tokencache.Account // the user who must have signed in: by ID, by name or, without both, any user
+	meant    tokencache.Account // who was meant when the sign-in began: see isOf
 	noStore  bool
 	tenant   string // as the sign-in asked for it; "" is the application's
 }
@@ -31,12 +31,9 @@ func (p *App) meant(into *Account, o AuthOptions) (tokencache.Account, error) {
 		return who, errors.New("AuthOptions.NoStore is for an App; of an Account, use NotStoring")
 	}
 	if into != nil {
-		user := into.User()
-		who.Username = user.Username
-		if !into.named {
-			who.HomeAccountID = user.HomeAccountID
-		} else if p.config.Username == "" && user.HomeAccountID != "" { // any user may sign in
-			who.Username = ""
+		who = into.meant
+		if who.HomeAccountID != "" {
+			who.Username = into.User().Username // if it is known: the hint on the sign-in page
 		}
 	}
 	if !o.BindLoginHint || o.LoginHint == "" {
@@ -54,7 +51,11 @@ func (p *App) meant(into *Account, o AuthOptions) (tokencache.Account, error) {
 // tokens can't be saved, it returns the account together with core.ErrRefreshedNotSaved:
 // the store keeps them.
 func (p *App) file(ctx context.Context, into *Account, got arrival) (*Account, error) {
-	if err := got.check(p.client.ID()); err != nil {
+	own, err := p.meant(into, AuthOptions{}) // the flow may have begun for another account
+	if err == nil {
+		err = got.check(p.client.ID(), got.meant, own)
+	}
+	if err != nil {
 		return nil, err
 	}
 	a := into
@@ -81,12 +82,15 @@ func (p *App) file(ctx context.Context, into *Account, got arrival) (*Account, e
 }
 
 // check compares an answer with the request (OpenID Connect Core section 3.1.3.7), and
-// the user who signed in with the one who was meant. The ID token came from the provider
+// the user who signed in with those who were meant. The ID token came from the provider
 // itself over TLS, so its signature need not be checked (item 6).
-func (got arrival) check(clientID string) error {
+func (got arrival) check(clientID string, meant ...tokencache.Account) error {
 	claims, err := readClaims(got.response.IDToken)
 	if err != nil {
 		return err
+	}
+	if claims == nil && got.nonce != "" {
+		return fmt.Errorf("%w: the provider gave no ID token, which has to have the sign-in's nonce", ErrStateMismatch)
 	}
 	if claims != nil {
 		if err := claims.check(got.provider, clientID, got.nonce); err != nil {
@@ -94,15 +98,21 @@ func (got arrival) check(clientID string) error {
 		}
 	}
 	names := claims.usernames()
-	switch {
-	case got.meant.HomeAccountID != "" && !strings.EqualFold(got.meant.HomeAccountID, got.response.HomeAccountID):
-		return fmt.Errorf("%w: %s was meant, and it is %s; nothing is stored", ErrOtherUser, core.Printable(nameOfAccount(got.meant)), core.Printable(nameAmong(names, got.response.HomeAccountID)))
-	case got.meant.HomeAccountID != "", got.meant.Username == "":
-		return nil
-	case !slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, got.meant.Username) }):
-		return fmt.Errorf("%w: %s was meant, and it is %s; nothing is stored", ErrOtherUser, core.Printable(got.meant.Username), core.Printable(nameAmong(names, got.response.HomeAccountID)))
+	for _, who := range meant {
+		if !got.isOf(who, names) {
+			return fmt.Errorf("%w: %s was meant, and it is %s; nothing is stored", ErrOtherUser, core.Printable(nameOfAccount(who)), core.Printable(nameAmong(names, got.response.HomeAccountID)))
+		}
 	}
 	return nil
+}
+
+// isOf reports whether the user who signed in, whose names are given, is the one who was
+// meant: by ID, by name or, without both, any user.
+func (got arrival) isOf(meant tokencache.Account, names []string) bool {
+	if meant.HomeAccountID != "" {
+		return strings.EqualFold(meant.HomeAccountID, got.response.HomeAccountID)
+	}
+	return meant.Username == "" || slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, meant.Username) })
 }
 
 func nameOfAccount(who tokencache.Account) string {

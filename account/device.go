@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/graphtoken/graphtoken/adapters/msal"
@@ -25,6 +26,9 @@ type DeviceCode struct {
 func (d DeviceCode) Format(s fmt.State, _ rune) {
 	_, _ = io.WriteString(s, "sign-in at "+d.VerificationURL)
 }
+
+// LogValue is Format for package log/slog, whose JSON handler would show the fields.
+func (d DeviceCode) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(d)) }
 
 // deviceCode signs in by device code.
 func (p *App) deviceCode(ctx context.Context, into *Account, o AuthOptions, show func(DeviceCode) error) (*Account, error) {

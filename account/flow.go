@@ -219,6 +219,10 @@ func (p *App) signIn(ctx context.Context, into *Account, flow Flow, redirect str
 	return a, err
 }
 
+// used are the states of the flows whose code this process has redeemed, with whichever
+// App: a program may make one for each request.
+var used expiring[struct{}]
+
 func (p *App) redeem(ctx context.Context, into *Account, flow storedFlow, redirect string) (*Account, error) {
 	at, params, err := parseRedirect(redirect)
 	if err != nil {
@@ -241,7 +245,7 @@ func (p *App) redeem(ctx context.Context, into *Account, flow storedFlow, redire
 	if err := ctx.Err(); err != nil { // the last moment at which leaving loses nothing
 		return nil, err
 	}
-	if !p.used.add(flow.State, struct{}{}, flow.Expires) {
+	if !used.add(flow.State, struct{}{}, flow.Expires) {
 		return nil, ErrFlowUsed
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -278,9 +282,9 @@ func parseRedirect(redirect string) (at *url.URL, params url.Values, err error) 
 	if err != nil || !params.Has("code") && !params.Has("error") {
 		return nil, nil, errNoCode
 	}
-	for _, name := range []string{"code", "state", "error", "iss"} {
-		if len(params[name]) > 1 {
-			return nil, nil, fmt.Errorf("the redirect has more than one %q in it", name)
+	for name, values := range params {
+		if len(values) > 1 {
+			return nil, nil, fmt.Errorf("the redirect has the parameter %s more than once", core.Printable(name))
 		}
 	}
 	return at, params, nil
