@@ -53,7 +53,8 @@
 //
 // A backend implements [TokenBackend], five methods, and the capabilities that its
 // store can honour: [Leaser], [Watcher], [Lister] and others. [Coordinate] is the
-// algorithm of every ShouldRefresh. Module conformance has the suite that every
+// algorithm of every ShouldRefresh. Package backend, below this one, has the parts that
+// every backend needs. Module conformance has the suite that every
 // backend passes, and docs/writing-a-backend.md shows how one is written.
 //
 // # For encryption

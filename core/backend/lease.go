@@ -9,9 +9,6 @@ import (
 	"github.com/graphtoken/graphtoken/core/internal/late"
 )
 
-// releaseTimeout limits the release of a lease for which no caller waits any more.
-const releaseTimeout = 5 * time.Second
-
 // Acquire is the whole of a Leaser's Acquire; take asks the store for the lease of
 // op.Key. Errors of take and of the lease become the backend's, as in [Do]. If the
 // context of a Renew or Release is done, the store isn't asked.
