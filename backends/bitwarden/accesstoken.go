@@ -10,19 +10,20 @@ import (
 	"strings"
 )
 
-// accessToken is a machine account's access token, which is written
+// accessToken is a machine account's access token. It has this form:
 //
 //	0.<client id>.<client secret>:<base64 of 16 bytes>
 //
-// The bytes never leave the machine: the key that is derived of them opens the
-// organization's key, which comes with the login.
+// The 16 bytes never leave this machine: the key that is derived from them decrypts the
+// organization's key, which the answer to the login contains.
 type accessToken struct {
 	clientID     string
 	clientSecret string
 	key          symmetricKey
 }
 
-// parseAccessToken says what is wrong, and shows nothing of s.
+// parseAccessToken reads an access token. Its errors say what is wrong, and show no part
+// of s.
 func parseAccessToken(s string) (*accessToken, error) {
 	id, seed, ok := strings.Cut(strings.TrimSpace(s), ":")
 	parts := strings.Split(id, ".")
@@ -32,9 +33,9 @@ func parseAccessToken(s string) (*accessToken, error) {
 	case len(parts) != 3:
 		return nil, errors.New("the access token doesn't have three parts before the colon")
 	case parts[0] != "0":
-		return nil, errors.New("the access token isn't of version 0")
+		return nil, errors.New("the access token must begin with \"0.\", its version")
 	case !isUUID(parts[1]):
-		return nil, errors.New("the access token's id is no UUID")
+		return nil, errors.New("the access token's id isn't a UUID")
 	case parts[2] == "":
 		return nil, errors.New("the access token has no client secret")
 	}
@@ -49,8 +50,8 @@ func parseAccessToken(s string) (*accessToken, error) {
 	return &accessToken{clientID: parts[1], clientSecret: parts[2], key: key}, nil
 }
 
-// deriveKey stretches the 16 bytes as bitwarden-crypto's derive_shareable_key
-// does.
+// deriveKey derives a key from the 16 bytes, in the same way as bitwarden-crypto's
+// derive_shareable_key.
 func deriveKey(seed []byte) (symmetricKey, error) {
 	h := hmac.New(sha256.New, []byte("bitwarden-accesstoken"))
 	h.Write(seed)
@@ -61,7 +62,7 @@ func deriveKey(seed []byte) (symmetricKey, error) {
 	return newSymmetricKey(raw)
 }
 
-// Format prints whose token it is.
+// Format prints only the id.
 func (t accessToken) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "[access token "+t.clientID+"]")
 }

@@ -13,19 +13,19 @@
 //
 // # Keys
 //
-// A key that is a UUID in lower case is the id of a secret, which must be there
-// already: Bitwarden chooses the ids of new ones. That is how python-o365 names
+// A key that is a UUID in lower case is the id of a secret, which must already
+// exist: Bitwarden chooses the ids of new secrets. This is how python-o365 names
 // its secret. Any other key is the name of a secret in a project: the prefix,
-// and the key with the bytes outside of [A-Za-z0-9._-] as %XX. It is looked up
-// in the list of all secrets once, and then read and written by its id.
+// and the key with bytes outside of [A-Za-z0-9._-] as %XX. The name is looked up
+// once in the list of all secrets; then the secret is read and written by its id.
 //
 // # What it can't do
 //
-// Secrets Manager compares nothing, and has nothing to lease. A conditional
-// Save looks at the revision date first, and so refuses what it sees to be
-// stale; another process that writes between that look and the write is not seen.
-// Let one process write, through one Backend, or coordinate them elsewhere with
-// [core.WithLeaser].
+// Secrets Manager has no conditional writes and no leases. A Save with a version reads
+// the revision date first, and returns core.ErrConflict if that has changed. If another
+// process writes between that read and the write, its record is overwritten, and no
+// error is returned. So let one process write, through one Backend, or coordinate
+// several with [core.WithLeaser], which takes the leases from another backend.
 package bitwarden
 
 import (
@@ -39,36 +39,36 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Options configures a [Backend]. With the zero value, records are read and
-// written in secrets that are there, and none is created.
+// Options configures a [Backend]. With the zero value, the backend reads and writes
+// existing secrets, and creates none.
 type Options struct {
-	// OrganizationID is where names are looked up and secrets are created. Empty
-	// means the machine account's own, which the client of [Login] knows, and
-	// the official SDK doesn't.
+	// OrganizationID is the organization in which names are looked up and secrets are
+	// created. Empty means the machine account's own, which the client of [Login] knows
+	// and the official SDK doesn't.
 	OrganizationID string
-	// ProjectID is the project that names are looked up in, and secrets are
-	// created in. When it is empty, names are looked up in all that the account
-	// may see, and creating one is an error.
+	// ProjectID is the project in which names are looked up and secrets are created. If
+	// it is empty, names are looked up in everything that the account may see, and
+	// creating a secret is an error.
 	ProjectID string
-	// Prefix begins the name of every secret, as it is, and keeps apart those
-	// who share a project. It has 250 bytes at most, and doesn't begin with
-	// white space, which the official SDK would cut off. Ids have no prefix.
+	// Prefix begins the name of every secret. It is used unchanged, and keeps programs
+	// that share a project apart. It has at most 250 bytes and doesn't begin with white
+	// space, which the official SDK would remove. Ids have no prefix.
 	Prefix string
-	// NativeNames makes a key that is no id the name of its secret, whatever bytes it has,
-	// so that records can be used that another program has named, such as "token
-	// ana@contoso.com". Only a key that begins or ends with white space, which clients cut
-	// off, gets another name. Without NativeNames, bytes outside of [A-Za-z0-9._-] are
-	// escaped. All programs that share the records must agree on it. Every secret that
-	// Prefix begins is a record then.
+	// NativeNames uses a key that is no id as the name of its secret, with all its bytes.
+	// With it a program can use records that another program has named, such as "token
+	// ana@contoso.com". Only a key that begins or ends with white space, which clients
+	// remove, gets another name. Without NativeNames, bytes outside of [A-Za-z0-9._-] are
+	// escaped. All programs that share the records must use the same setting. With it,
+	// every secret whose name begins with Prefix is a record.
 	NativeNames bool
 }
 
-// Backend is a [core.TokenBackend] over Secrets Manager. Those who write through
-// one Backend don't overwrite each other: a key's record is changed by one at a time.
+// Backend is a [core.TokenBackend] over Secrets Manager. Calls through one Backend don't
+// overwrite each other: they change the record of a key one after the other.
 type Backend struct {
 	secrets Secrets
 	options Options
-	naming  backend.Naming // has the prefix
+	naming  backend.Naming // includes the prefix
 	places  places
 }
 
@@ -80,7 +80,7 @@ var (
 	_ core.SizeLimiter  = (*Backend)(nil)
 )
 
-// maxName is how many characters Bitwarden's clients take for a name.
+// maxName is the number of characters that Bitwarden's clients accept for a name.
 const (
 	maxName   = 500
 	maxPrefix = maxName / 2
@@ -98,7 +98,7 @@ func newBackend(secrets Secrets, o Options) (*Backend, error) {
 	}
 	for name, id := range map[string]*string{"OrganizationID": &o.OrganizationID, "ProjectID": &o.ProjectID} {
 		if *id != "" && !isUUID(*id) {
-			return nil, fmt.Errorf("%s %q is no UUID", name, *id)
+			return nil, fmt.Errorf("%s %q isn't a UUID", name, *id)
 		}
 		*id = strings.ToLower(*id)
 	}
@@ -106,7 +106,7 @@ func newBackend(secrets Secrets, o Options) (*Backend, error) {
 	case len(o.Prefix) > maxPrefix:
 		return nil, fmt.Errorf("%w: the prefix has %d bytes, the limit is %d", core.ErrInvalidKey, len(o.Prefix), maxPrefix)
 	case !utf8.ValidString(o.Prefix), strings.TrimLeftFunc(o.Prefix, unicode.IsSpace) != o.Prefix:
-		return nil, fmt.Errorf("%w: the prefix %q can't begin a name", core.ErrInvalidKey, o.Prefix)
+		return nil, fmt.Errorf("%w: the prefix %q must be UTF-8 and not begin with white space", core.ErrInvalidKey, o.Prefix)
 	}
 	return &Backend{
 		secrets: secrets,
@@ -116,11 +116,11 @@ func newBackend(secrets Secrets, o Options) (*Backend, error) {
 	}, nil
 }
 
-// Place implements [core.Locator]: Backends are one place where they have the same
+// Place implements [core.Locator]: Backends are the same place if they have the same
 // Secrets and options.
 func (b *Backend) Place() any { return [...]any{b.secrets, b.options} }
 
-// Format prints the backend without what it knows of secrets.
+// Format prints the backend without the secrets that it knows.
 func (b *Backend) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[bitwarden backend]") }
 
 // origin names the backend in its errors.

@@ -15,8 +15,8 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// client is Secrets in pure Go. What it sends and understands is what the
-// server's SecretsController does.
+// client implements Secrets in pure Go. It sends and reads what the server's
+// SecretsController reads and sends.
 type client struct {
 	api     string
 	sender  *sender
@@ -26,7 +26,7 @@ type client struct {
 // Format prints the client without its account.
 func (c *client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[bitwarden client]") }
 
-// wireSecret is a secret as it is sent.
+// wireSecret is a secret as the server sends it.
 type wireSecret struct {
 	ID             string    `json:"id"`
 	OrganizationID string    `json:"organizationId"`
@@ -46,7 +46,7 @@ func (w *wireSecret) projectID() string {
 	return w.Projects[0].ID
 }
 
-// wireChange is what is sent to create or update one.
+// wireChange is the body of a request that creates or updates a secret.
 type wireChange struct {
 	Key        string   `json:"key"`
 	Value      string   `json:"value"`
@@ -147,7 +147,7 @@ func (c *client) change(ctx context.Context, method, path string, s Secret) (Sec
 		return Secret{}, err
 	}
 	if !isUUID(w.ID) || w.RevisionDate.IsZero() {
-		return Secret{}, errors.New("the answer is about no secret")
+		return Secret{}, errors.New("the server's answer has no secret in it")
 	}
 	// The answer to an update has no project.
 	s.ID, s.OrganizationID, s.RevisionDate = w.ID, w.OrganizationID, w.RevisionDate
@@ -166,14 +166,14 @@ func (c *client) Delete(ctx context.Context, id string) error {
 	return answer.refusal()
 }
 
-// deletion is what Bitwarden and its SDK answer to a Delete.
+// deletion is the answer of Bitwarden and its SDK to a Delete.
 type deletion struct {
 	Data []struct {
 		Error string `json:"error"`
 	} `json:"data"`
 }
 
-// refusal is why a secret that is there was not deleted.
+// refusal is the reason why an existing secret was not deleted.
 func (d deletion) refusal() error {
 	for _, secret := range d.Data {
 		if secret.Error != "" {
@@ -183,9 +183,9 @@ func (d deletion) refusal() error {
 	return nil
 }
 
-// call sends a request under the session's login, which it returns: its key is
-// the one that the answer is encrypted with. A login that the server doesn't
-// take any more is renewed, once.
+// call sends a request with the session's login, and returns that login: its key is the
+// one that decrypts the answer. If the server no longer accepts the login, call renews it
+// once.
 func (c *client) call(ctx context.Context, method, path string, body func(*symmetricKey) any, answer any) (*login, error) {
 	rejected := ""
 	for {
@@ -209,9 +209,9 @@ func (c *client) call(ctx context.Context, method, path string, body func(*symme
 	}
 }
 
-var errAnother = errors.New("the answer is about another secret than the one asked for")
+var errAnother = errors.New("the server's answer is about another secret than the request")
 
-var errNoID = fmt.Errorf("%w: the id is no UUID", core.ErrNotFound)
+var errNoID = fmt.Errorf("%w: the id isn't a UUID", core.ErrNotFound)
 
 func secretPath(id string) (string, error) {
 	if !isUUID(id) {
@@ -225,13 +225,13 @@ func (c *client) organizationPath(id string) (string, error) {
 		id = c.session.current.Load().organization
 	}
 	if !isUUID(id) {
-		return "", errors.New("the organization's id is no UUID")
+		return "", errors.New("the organization's id isn't a UUID")
 	}
 	return "/organizations/" + id + "/secrets", nil
 }
 
-// orAbsent makes a 404 about a secret core.ErrNotFound: one that Bitwarden says in
-// its words, "Resource not found.". Any other is a proxy's, or from where no API is.
+// orAbsent turns a 404 about a secret into core.ErrNotFound, if it has Bitwarden's own
+// text, "Resource not found.". Any other 404 comes from a proxy or from a wrong URL.
 func orAbsent(err error) error {
 	if status := (*StatusError)(nil); errors.As(err, &status) && status.StatusCode == http.StatusNotFound && status.Message != "" {
 		return fmt.Errorf("%w: %w", core.ErrNotFound, err)

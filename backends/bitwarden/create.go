@@ -11,21 +11,21 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// create stores value in a new secret, where the version allows it.
+// create stores value in a new secret, if the version allows it.
 //
-// Bitwarden takes several secrets of one name, so two processes that find none
-// may both create one. Hence a second look: a name is whose secret is the only
-// one in a list that was asked for after it was created, which is true of one
-// process at most. Whoever sees another's deletes its own again, and answers
-// core.ErrConflict.
+// Bitwarden accepts several secrets with the same name, so two processes that find none
+// may both create one. Therefore create lists the secrets once more. Its secret is the
+// record only if no other one has the name in a list that was asked for after the
+// creation, which is true for at most one process. A process that sees another's secret
+// deletes its own again and returns core.ErrConflict.
 func (b *Backend) create(ctx context.Context, key string, value tokencache.Secret, over core.Version) (Secret, error) {
 	switch {
 	case over != core.AnyVersion && over != core.Absent:
 		return Secret{}, core.ErrConflict
 	case isID(key):
-		return Secret{}, fmt.Errorf("%w: there is no secret with this id, and Bitwarden chooses those of new ones", core.ErrNotFound)
+		return Secret{}, fmt.Errorf("%w: no secret has this id, and one with a chosen id can't be created: Bitwarden chooses the ids", core.ErrNotFound)
 	case b.options.ProjectID == "":
-		return Secret{}, errors.New("there is no secret of this name, and creating one needs Options.ProjectID")
+		return Secret{}, errors.New("no secret has this name, and Options.ProjectID must be set to create one")
 	}
 	s, err := b.secrets.Create(ctx, Secret{
 		Key:            b.name(key),
@@ -45,15 +45,15 @@ func (b *Backend) create(ctx context.Context, key string, value tokencache.Secre
 		return s, nil
 	}
 	if err := b.secrets.Delete(ctx, s.ID); err != nil && !errors.Is(err, core.ErrNotFound) {
-		return Secret{}, fmt.Errorf("%w; the last is the one just created: %w", &DuplicateError{Name: b.name(key), IDs: append(rivals, s.ID)}, err)
+		return Secret{}, fmt.Errorf("%w; the last of these was just created, and deleting it failed: %w", &DuplicateError{Name: b.name(key), IDs: append(rivals, s.ID)}, err)
 	}
 	return Secret{}, core.ErrConflict
 }
 
-// rivals returns the ids of the key's other secrets, beside the one just created.
-// Of those who see each other, the one with the least id waits for the others to
-// go. One of them may have had its look before there was anything to see, and
-// stays: then it is the one who waited that goes.
+// rivals returns the ids of the key's other secrets, without the one just created. Among
+// processes that see each other's secrets, the one with the smallest id waits until the
+// others have deleted theirs. One of those may have listed before there was anything to
+// see, and keeps its secret: then the process that waited deletes its own.
 func (b *Backend) rivals(ctx context.Context, key, id string) ([]string, error) {
 	for wait := firstLook; ; wait *= 2 {
 		ids, err := b.list(ctx)

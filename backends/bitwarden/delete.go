@@ -8,9 +8,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Delete implements [core.TokenBackend]. Bitwarden moves the secret to the
-// organization's trash. It is read first, since what had the key's name may be
-// called something else by now.
+// Delete implements [core.TokenBackend]. Bitwarden moves the secret to the organization's
+// trash. Delete reads the secret first, because it may have another name by now than the
+// key's.
 func (b *Backend) Delete(ctx context.Context, key string) error {
 	return backend.Do(ctx, origin.Op("delete", key), func() error {
 		end, err := b.turn(ctx, key)

@@ -15,9 +15,9 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// encString is what Bitwarden calls a string it encrypted, of type 2 (see
-// bitwarden-crypto's enc_string/symmetric.rs): AES-256-CBC with PKCS#7 padding,
-// and HMAC-SHA256 over the vector and the ciphertext. It is written
+// encString is what Bitwarden calls an encrypted string, of type 2 (see
+// bitwarden-crypto's enc_string/symmetric.rs): AES-256-CBC with PKCS#7 padding, and
+// HMAC-SHA256 over the initialization vector and the ciphertext. It has this form:
 //
 //	2.base64(iv)|base64(ciphertext)|base64(mac)
 type encString struct {
@@ -31,13 +31,13 @@ func parseEncString(s string) (encString, error) {
 	kind, rest, _ := strings.Cut(s, ".")
 	parts := strings.Split(rest, "|")
 	if kind != "2" || len(parts) != 3 {
-		return encString{}, fmt.Errorf("%w: it is no EncString of type 2", core.ErrDecrypt)
+		return encString{}, fmt.Errorf("%w: it isn't an EncString of type 2", core.ErrDecrypt)
 	}
 	var decoded [3][]byte
 	for i, part := range parts {
 		var err error
 		if decoded[i], err = decodeBase64(part); err != nil {
-			return encString{}, fmt.Errorf("%w: the EncString's base64 is malformed", core.ErrDecrypt)
+			return encString{}, fmt.Errorf("%w: the EncString isn't valid base64", core.ErrDecrypt)
 		}
 	}
 	iv, ciphertext, mac := decoded[0], decoded[1], decoded[2]
@@ -58,8 +58,8 @@ type symmetricKey struct {
 	mac        [32]byte // HMAC-SHA256
 }
 
-// keyLen is the length of a symmetricKey in bytes, as Bitwarden stores it: the
-// one half behind the other.
+// keyLen is the length of a symmetricKey in bytes, as Bitwarden stores it: both halves,
+// one after the other.
 const keyLen = 64
 
 func newSymmetricKey(raw []byte) (symmetricKey, error) {
@@ -89,16 +89,16 @@ func (k *symmetricKey) encrypt(plain []byte) encString {
 	return e
 }
 
-// decrypt returns the plain text, or core.ErrDecrypt. It looks at the MAC
-// before anything else.
+// decrypt returns the plain text, or core.ErrDecrypt. It checks the MAC before anything
+// else.
 func (k *symmetricKey) decrypt(e encString) ([]byte, error) {
 	if !hmac.Equal(k.sum(e), e.mac[:]) {
 		return nil, fmt.Errorf("%w: the MAC doesn't match", core.ErrDecrypt)
 	}
 	plain := make([]byte, len(e.ciphertext))
 	cipher.NewCBCDecrypter(k.block(), e.iv[:]).CryptBlocks(plain, e.ciphertext)
-	// The padding is the key holder's own, whom the MAC vouches for: that it
-	// is wrong can tell nobody else anything.
+	// The MAC proves that somebody with the key wrote the padding. So an error about
+	// wrong padding tells nothing to an attacker.
 	padding := int(plain[len(plain)-1])
 	if padding < 1 || padding > aes.BlockSize {
 		return nil, fmt.Errorf("%w: the padding is wrong", core.ErrDecrypt)
@@ -111,7 +111,7 @@ func (k *symmetricKey) decrypt(e encString) ([]byte, error) {
 	return plain[:len(plain)-padding], nil
 }
 
-// open is decrypt of an EncString as it is written.
+// open parses and decrypts an EncString.
 func (k *symmetricKey) open(s string) ([]byte, error) {
 	e, err := parseEncString(s)
 	if err != nil {
@@ -123,7 +123,7 @@ func (k *symmetricKey) open(s string) ([]byte, error) {
 func (k *symmetricKey) block() cipher.Block {
 	block, err := aes.NewCipher(k.encryption[:])
 	if err != nil {
-		panic(err) // of another length than 32 bytes, which the type excludes
+		panic(err) // only for a key that isn't 32 bytes, which the type excludes
 	}
 	return block
 }
@@ -135,7 +135,7 @@ func (k *symmetricKey) sum(e encString) []byte {
 	return h.Sum(nil)
 }
 
-// decodeBase64 takes padded and unpadded base64, as Bitwarden's clients do.
+// decodeBase64 accepts padded and unpadded base64, as Bitwarden's clients do.
 func decodeBase64(s string) ([]byte, error) {
 	return base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "="))
 }

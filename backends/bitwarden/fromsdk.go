@@ -14,9 +14,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// SDK is what [FromSDK] uses of the Secrets of github.com/bitwarden/sdk-go,
-// whose versions differ in the types they answer with: S about a secret, I with
-// a list, D about what was deleted.
+// SDK has the methods that [FromSDK] uses of the Secrets of github.com/bitwarden/sdk-go.
+// The SDK's versions differ in the types of their answers: S is the answer about a
+// secret, I the list, D the answer to a deletion.
 type SDK[S, I, D any] interface {
 	Get(id string) (S, error)
 	List(organizationID string) (I, error)
@@ -25,22 +25,22 @@ type SDK[S, I, D any] interface {
 	Delete(ids []string) (D, error)
 }
 
-// FromSDK returns Secrets over the official SDK's client, which has logged in
-// with AccessTokenLogin, and stays the caller's to close:
+// FromSDK returns Secrets over the official SDK's client. The client has logged in with
+// AccessTokenLogin, and the caller closes it:
 //
 //	secrets := bitwarden.FromSDK(client.Secrets())
 //
-// The SDK knows no context: a call whose context ends returns, and goes on
-// behind. Calls are made one after the other, since nothing says that the SDK
-// takes them otherwise. It doesn't retry, and nor does this.
+// The SDK's calls take no context. If the context ends, FromSDK's call returns, and the
+// SDK's call continues in the background. The SDK's calls are made one after the other,
+// since it doesn't promise to be safe for concurrent use. Neither the SDK nor FromSDK
+// retries.
 //
-// The SDK's errors are texts, and stay reachable by errors.As. They are shown
-// without what looks like a credential and without control characters. Those that
-// begin a server's 404 are core.ErrNotFound, and cryptographic ones
-// core.ErrDecrypt.
+// The SDK's errors are texts; errors.As finds them. They are shown without control
+// characters and without anything that looks like a credential. A text that begins like
+// the server's 404 is core.ErrNotFound, and one about cryptography is core.ErrDecrypt.
 func FromSDK[S, I, D any](sdk SDK[S, I, D]) Secrets {
 	if origin.Require(sdk) != nil {
-		return nil // which New refuses
+		return nil // New refuses it
 	}
 	return &official[S, I, D]{sdk: sdk, busy: make(chan struct{}, 1)}
 }
@@ -50,12 +50,12 @@ type official[S, I, D any] struct {
 	busy chan struct{} // full during a call
 }
 
-// Format prints the client without what the SDK holds.
+// Format prints the client without the SDK's content.
 func (o *official[S, I, D]) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "[official bitwarden client]")
 }
 
-// sdkSecret is how the SDK's answers look in JSON, which they are made from.
+// sdkSecret is an SDK's answer as JSON, the form that the SDK decodes it from.
 type sdkSecret struct {
 	ID             string    `json:"id"`
 	Key            string    `json:"key"`
@@ -141,7 +141,7 @@ func (o *official[S, I, D]) Delete(ctx context.Context, id string) error {
 	return answer.refusal()
 }
 
-var errOrganizationID = errors.New("the official SDK doesn't tell the account's organization: set Options.OrganizationID")
+var errOrganizationID = errors.New("the official SDK doesn't know the account's organization: set Options.OrganizationID")
 
 func projects(s Secret) []string {
 	if s.ProjectID == "" {
@@ -150,8 +150,8 @@ func projects(s Secret) []string {
 	return []string{s.ProjectID}
 }
 
-// sdkCall makes one call of the SDK, and reads its answer as an A. When ctx ends
-// it returns at once; the next call waits until this one is over.
+// sdkCall makes one call of the SDK and reads its answer as an A. When ctx ends it
+// returns at once; the next call waits until the SDK's call has ended.
 func sdkCall[A, R any](ctx context.Context, busy chan struct{}, call func() (R, error)) (A, error) {
 	var none A
 	if err := ctx.Err(); err != nil {
@@ -186,8 +186,7 @@ func sdkCall[A, R any](ctx context.Context, busy chan struct{}, call func() (R, 
 	}
 }
 
-// convert reads an answer of the SDK's by its JSON, which is what its versions
-// have in common.
+// convert reads an SDK's answer through JSON, which is the same in all its versions.
 func convert(answer, to any) error {
 	text, err := json.Marshal(answer)
 	if err != nil {
@@ -199,8 +198,7 @@ func convert(answer, to any) error {
 	return nil
 }
 
-// What the SDK's errors say, which are all texts. A 404 that is no JSON isn't
-// Bitwarden's.
+// Texts of the SDK's errors. A 404 that isn't JSON doesn't come from Bitwarden.
 const (
 	sdkAbsent = "Received error message from server: [404 Not Found] {"
 	sdkCrypto = "Cryptography error, "

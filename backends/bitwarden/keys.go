@@ -9,10 +9,10 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Keys implements [core.Lister]. It yields names, not ids, and passes over
-// secrets whose names are no keys. It is one request, but for clients that list
-// secrets without their projects, as the official SDK does: then, with
-// Options.ProjectID, it is one more for every secret whose name is a key.
+// Keys implements [core.Lister]. It returns names, not ids, and skips secrets whose names
+// aren't keys. It takes one request. Some clients, such as the official SDK, list secrets
+// without their projects: with them and Options.ProjectID it takes one more request for
+// each secret whose name is a key.
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	return backend.Keys(ctx, origin.StoreOp("keys"), func(yield func(string) bool) error {
 		ids, err := b.list(ctx)
@@ -29,8 +29,8 @@ func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	})
 }
 
-// held returns which of the secrets of a key's name are the key's, and asks
-// where the list didn't say.
+// held returns those secrets of a key's name that are the key's. It asks the server if
+// the list doesn't say.
 func (b *Backend) held(ctx context.Context, ids []Identifier, key string) ([]string, error) {
 	var held []string
 	for _, id := range ids {

@@ -9,8 +9,8 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Load implements [core.TokenBackend]. Several secrets of the key's name are a
-// [*DuplicateError].
+// Load implements [core.TokenBackend]. If several secrets have the key's name, the error
+// is a [*DuplicateError].
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 	return backend.DoValue(ctx, origin.Op("load", key), func() (core.Record, error) {
 		s, err := b.find(ctx, key)
@@ -33,10 +33,9 @@ func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 	})
 }
 
-// version is the revision date, and the id, since a secret that was deleted and
-// created anew is another one. An answer to an update has the date with the
-// 100 ns of the server's clock; what a server's database keeps of it may be
-// microseconds.
+// version is the revision date and the id: a secret that was deleted and created again is
+// another one. The answer to an update has the date in steps of 100 ns, as the server's
+// clock gives it; a server's database may store only microseconds.
 func version(s Secret) core.Version {
 	return core.Version(s.RevisionDate.UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano) + " " + s.ID)
 }

@@ -10,45 +10,45 @@ import (
 	"time"
 )
 
-// The servers of Bitwarden's cloud in the United States. In the European Union
-// they are https://api.bitwarden.eu and https://identity.bitwarden.eu; a server
-// of one's own has them at /api and /identity.
+// The servers of Bitwarden's cloud in the United States. In the European Union they are
+// https://api.bitwarden.eu and https://identity.bitwarden.eu. Your own server has them at
+// /api and /identity.
 const (
 	defaultAPIURL      = "https://api.bitwarden.com"
 	defaultIdentityURL = "https://identity.bitwarden.com"
 )
 
-// LoginOptions configures [Login]. The zero value is ready for Bitwarden's
-// cloud in the United States.
+// LoginOptions configures [Login]. The zero value is for Bitwarden's cloud in the United
+// States.
 type LoginOptions struct {
 	// APIURL and IdentityURL are the servers, https://api.bitwarden.com and
-	// https://identity.bitwarden.com where empty. They are https, or on this
+	// https://identity.bitwarden.com if empty. They must be https, except on this
 	// machine.
 	APIURL, IdentityURL string
-	// HTTPClient sends the requests; nil means one that gives each 30 seconds.
-	// Redirects are not followed, whatever it says: they would take the
-	// account's secrets along.
+	// HTTPClient sends the requests; nil means a client that allows 30 seconds for each.
+	// Redirects are never followed, whatever the client's settings: a redirect would send
+	// the account's secrets to another address.
 	HTTPClient *http.Client
-	// StateFile is where the login is kept, so that a program that starts often
-	// doesn't log in each time, which Bitwarden answers with 429. It is
-	// encrypted with the access token, and the file the official SDK keeps: both
-	// can share one. Each access token needs a file of its own. Empty: none.
+	// StateFile is the file that stores the login, so that a program that starts often
+	// doesn't log in each time: after too many logins Bitwarden answers 429. The file is
+	// encrypted with the access token and has the official SDK's format: both can share
+	// one file. Use one file for each access token. Empty means no file.
 	StateFile string
 }
 
-// Login returns a client for the machine account of an access token. It is pure
-// Go, and does what the official SDK does for five of its calls.
+// Login returns a client for the machine account of an access token. It is pure Go, and
+// replaces five calls of the official SDK.
 //
-// It uses the login in the state file while that is good, and asks the server
-// for one otherwise: when there is no file, when it is damaged, or of another
-// access token. A file that can't be written is an error here, and overlooked
-// later. The client renews the login before it expires, once for all callers.
+// It uses the login in the state file as long as that is valid. Otherwise it asks the
+// server for a new one: if there is no file, or it is damaged, or it belongs to another
+// access token. A file that can't be written is an error of Login; later, such an error
+// is ignored. The client renews the login before it expires, once for all callers.
 //
-// When the server says it had enough (429, or 503 with a Retry-After), the
-// client waits as long as it is told, for a minute and three times at most, and
-// not past the context's deadline. Whatever else the server refuses is a
-// [*StatusError] at once. An access token that can't be read is an error
-// that shows nothing of it; one whose key is wrong is core.ErrDecrypt.
+// If the server asks the client to wait (429, or 503 with a Retry-After), the client
+// waits as long as the server says, at most a minute and three times, and not past the
+// context's deadline. Any other refusal is a [*StatusError] at once. An error about an
+// access token that can't be read shows no part of it. An access token with the wrong key
+// is core.ErrDecrypt.
 func Login(ctx context.Context, token string, o LoginOptions) (Secrets, error) {
 	access, err := parseAccessToken(token)
 	if err != nil {
@@ -79,7 +79,7 @@ func Login(ctx context.Context, token string, o LoginOptions) (Secrets, error) {
 	return c, nil
 }
 
-// serverURL refuses what would send credentials in the clear.
+// serverURL refuses a URL that would send credentials unencrypted.
 func serverURL(option, given, otherwise string) (string, error) {
 	if given == "" {
 		given = otherwise
@@ -87,9 +87,9 @@ func serverURL(option, given, otherwise string) (string, error) {
 	u, err := url.Parse(given)
 	switch {
 	case err != nil, u.Host == "", u.User != nil, u.RawQuery != "", u.Fragment != "":
-		return "", fmt.Errorf("%s is not the plain URL of a server", option)
+		return "", fmt.Errorf("%s must be a server's URL without user, query or fragment", option)
 	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
-		return "", fmt.Errorf("%s is not https", option)
+		return "", fmt.Errorf("%s must begin with https://", option)
 	}
 	return strings.TrimRight(u.String(), "/"), nil
 }
@@ -99,7 +99,7 @@ func isLoopback(host string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// newSender returns a sender over the user's client, or over one of its own.
+// newSender returns a sender that uses the caller's client, or a new one.
 func newSender(given *http.Client) *sender {
 	own := http.Client{Timeout: 30 * time.Second}
 	if given != nil {

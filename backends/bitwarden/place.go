@@ -11,14 +11,14 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// place is where a key's record was found.
+// place is where the record of a key was found.
 type place struct {
-	secret Secret // as it was, without its value
-	read   bool   // false: it was only seen in a list, and all but its names is unknown
+	secret Secret // as it was read or listed, without its value
+	read   bool   // false: it was only listed, and only its names are known
 }
 
-// places remembers where records are, so that names are looked up once. What
-// it says can be out of date: it says where to look, not what is there.
+// places remembers where records are, so that names are looked up only once. It can be
+// out of date: it says where to look, not what is stored.
 type places struct {
 	mu sync.Mutex
 	of map[string]place // by key
@@ -38,8 +38,8 @@ func (p *places) remember(key string, s Secret) {
 	p.of[key] = place{secret: s, read: true}
 }
 
-// listed remembers the id of a secret that was seen in a list, unless more is
-// known of it.
+// listed remembers the id of a secret that was seen in a list, unless more is known about
+// it.
 func (p *places) listed(key string, id Identifier) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -48,7 +48,7 @@ func (p *places) listed(key string, id Identifier) {
 	}
 }
 
-// forget forgets that the key's record was the secret with this id.
+// forget forgets that the key's record is the secret with this id.
 func (p *places) forget(key, id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -57,8 +57,8 @@ func (p *places) forget(key, id string) {
 	}
 }
 
-// isID reports whether a key is the id of a secret. Only the one spelling that
-// Bitwarden uses is: two keys must not name one record.
+// isID reports whether a key is the id of a secret. Only the spelling that Bitwarden uses
+// counts, because two keys must not name the same record.
 func isID(key string) bool { return isUUID(key) && strings.ToLower(key) == key }
 
 // newNaming is how keys become names of secrets.
@@ -70,10 +70,10 @@ func newNaming(o Options) backend.Naming {
 	return n
 }
 
-// name returns what the secret of a key is called.
+// name returns the name of a key's secret.
 func (b *Backend) name(key string) string { return b.naming.Name(key) }
 
-// key returns the key whose secret is called name.
+// key returns the key whose secret has this name.
 func (b *Backend) key(name string) (string, bool) {
 	key, ok := b.naming.Key(name)
 	return key, ok && !isID(key)
@@ -98,7 +98,7 @@ func (b *Backend) find(ctx context.Context, key string) (Secret, error) {
 		b.places.remember(key, s)
 		return s, nil
 	case err == nil, errors.Is(err, core.ErrNotFound):
-		// Deleted, renamed or moved: there may be another one by now.
+		// It was deleted, renamed or moved. There may be another one by now.
 		b.places.forget(key, at.secret.ID)
 		return b.lookUp(ctx, key)
 	}
@@ -110,16 +110,17 @@ func (b *Backend) holds(s Secret, key string) bool {
 	return s.Key == b.name(key) && (b.options.ProjectID == "" || strings.EqualFold(s.ProjectID, b.options.ProjectID))
 }
 
-// How long a look waits before the next, where what it saw may be about to change:
-// 0.7 seconds in all.
+// Pauses between looks, when another process may be changing what was seen: 0.7 seconds
+// in all.
 const (
 	firstLook = 100 * time.Millisecond // doubled each time
 	lastLook  = 400 * time.Millisecond
 )
 
-// lookUp finds the secret of a key by its name. It looks again where others are
-// at work: what was listed and is gone when it is read may have been made anew,
-// and of several that were created at one time one stays (see create).
+// lookUp finds the secret of a key by its name. It looks again if other processes are
+// changing secrets with that name: a secret that was listed, and doesn't exist when it is
+// read, may have been created again; and if several were created at one time, all but one
+// will be deleted (see create).
 func (b *Backend) lookUp(ctx context.Context, key string) (Secret, error) {
 	for wait := firstLook; ; wait *= 2 {
 		found, gone, err := b.named(ctx, key)
@@ -144,8 +145,8 @@ func (b *Backend) lookUp(ctx context.Context, key string) (Secret, error) {
 	}
 }
 
-// named returns the secrets of a key's name, and whether others were listed
-// that are gone.
+// named returns the secrets of a key's name, and whether others were listed that no
+// longer exist.
 func (b *Backend) named(ctx context.Context, key string) (found []Secret, gone bool, err error) {
 	ids, err := b.list(ctx)
 	if err != nil {
@@ -166,8 +167,8 @@ func (b *Backend) named(ctx context.Context, key string) (found []Secret, gone b
 	return found, gone, nil
 }
 
-// list returns what may be records, by key, and remembers where they are, so
-// that one list serves the keys that are asked for next.
+// list returns the secrets that may be records, by key. It remembers where they are, so
+// that one list is enough for the next keys too.
 func (b *Backend) list(ctx context.Context) (map[string][]Identifier, error) {
 	all, err := b.secrets.List(ctx, b.options.OrganizationID)
 	if err != nil {

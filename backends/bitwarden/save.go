@@ -10,16 +10,16 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// Save implements [core.TokenBackend]. With a version it reads the secret and
-// then writes it, two requests: another process that writes between them is
-// overwritten. With core.AnyVersion it writes at once where the secret is known,
-// one request. A secret keeps its name, its note and its project; in that one
-// request, which must send them too, they are what was last read, whatever
-// somebody made of them since.
+// Save implements [core.TokenBackend]. With a version it reads the secret and then writes
+// it, which takes two requests. If another process writes between them, its save is
+// overwritten. With core.AnyVersion it writes at once if the secret is known, which takes
+// one request. The secret's name, note and project stay as they are. But the one request
+// must send them too: if somebody has changed them since they were last read, it restores
+// the old ones.
 //
-// Creating a secret is three requests. Of several processes that create one of
-// the same name at one time one succeeds at most: with core.Absent the others
-// get ErrConflict, with core.AnyVersion they write over the one that stays.
+// Creating a secret takes three requests. If several processes create one with the same
+// name at the same time, at most one succeeds: with core.Absent the others get
+// ErrConflict, with core.AnyVersion they overwrite the one that stays.
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
 	return backend.DoValue(ctx, origin.SaveOp(key, rec, 0), func() (core.Version, error) {
 		value := backend.EncodeText(rec.Data, nil)
@@ -40,14 +40,14 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 	})
 }
 
-// maxValue is how long a value may be. Bitwarden's clients take 25,000
-// characters, and its server 35,000 of what they become encrypted, which is
-// about 26,000 bytes: that many bytes are within both.
+// maxValue is the largest length of a value. Bitwarden's clients accept 25,000
+// characters. Its server accepts 35,000 characters of encrypted text, which is about
+// 26,000 bytes. 25,000 bytes are within both limits.
 const maxValue = 25_000
 
-// MaxSize implements [core.SizeLimiter]. It is the limit of text, which JSON is
-// and what the managers of package crypto write; bytes that are no text take a
-// third more room, and so their limit is 18,744.
+// MaxSize implements [core.SizeLimiter]. It is the limit for text: JSON is text, and so
+// is the output of the managers of package crypto. Bytes that aren't text need a third
+// more room, so their limit is 18,744.
 func (b *Backend) MaxSize() int { return maxValue }
 
 func (b *Backend) save(ctx context.Context, key string, value tokencache.Secret, over core.Version) (Secret, error) {
@@ -56,7 +56,7 @@ func (b *Backend) save(ctx context.Context, key string, value tokencache.Secret,
 		if !errors.Is(err, core.ErrNotFound) {
 			return s, err
 		}
-		// It was deleted, or is not ours to write. A look tells.
+		// It was deleted, or the account may not write it. Reading it tells which.
 	}
 	refused := "" // the id of a secret that couldn't be written
 	for range 3 {
@@ -67,11 +67,11 @@ func (b *Backend) save(ctx context.Context, key string, value tokencache.Secret,
 			if over != core.AnyVersion || !errors.Is(err, core.ErrConflict) {
 				return s, err
 			}
-			continue // another's, created at the same time, is there to be overwritten
+			continue // another process created one at the same time: overwrite that
 		case err != nil:
 			return Secret{}, err
 		case current.ID == refused:
-			return Secret{}, fmt.Errorf("%w: the account may read the secret, and not write it", core.ErrReadOnly)
+			return Secret{}, fmt.Errorf("%w: the machine account may read the secret but not write it", core.ErrReadOnly)
 		case over != core.AnyVersion && over != version(current):
 			return Secret{}, core.ErrConflict
 		}
@@ -79,11 +79,11 @@ func (b *Backend) save(ctx context.Context, key string, value tokencache.Secret,
 		if !errors.Is(err, core.ErrNotFound) {
 			return s, err
 		}
-		// Bitwarden doesn't tell a secret that is gone from one that the account
-		// may only read. Another look does.
+		// Bitwarden gives the same answer for a secret that doesn't exist and for one
+		// that the account may only read. Looking again shows which it is.
 		refused = current.ID
 	}
-	return Secret{}, errors.New("others create and delete the secret all the time")
+	return Secret{}, errors.New("other processes created and deleted the secret again and again during the save: try again")
 }
 
 // update writes value into the secret s.
@@ -98,8 +98,8 @@ func (b *Backend) update(ctx context.Context, key string, s Secret, value tokenc
 	return s, nil
 }
 
-// turn has those who change one key's record do so one after the other, from the look
-// at the version to the write.
+// turn makes the calls that change one key's record run one after the other, each from
+// its check of the version to its write.
 func (b *Backend) turn(ctx context.Context, key string) (end func(), err error) {
 	type record struct {
 		b   *Backend

@@ -13,30 +13,30 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// Secrets is what a [Backend] asks of Secrets Manager, as one machine account
-// sees it. [Login] returns one in pure Go, [FromSDK] makes one of the official
+// Secrets is what a [Backend] needs of Secrets Manager, as one machine account sees it.
+// [Login] returns an implementation in pure Go; [FromSDK] makes one from the official
 // SDK's client.
 //
-// Implementations are safe for concurrent use and return when ctx is done. They
-// hold plain text: encrypting is theirs. A secret that isn't there, or that the
-// account may not see, is core.ErrNotFound from Get, Update and Delete, and
-// nothing else is; Bitwarden says the same to an Update by an account that may
-// only read. What can't be decrypted is core.ErrDecrypt. Any other error keeps
-// what the client or the server said. No error shows a value.
+// Implementations are safe for concurrent use and return when ctx is done. They take and
+// return plain text, and encrypt it themselves. If a secret doesn't exist, or the account
+// may not see it, Get, Update and Delete return core.ErrNotFound, and they return it for
+// no other reason; Bitwarden also answers this to an Update by an account that may only
+// read. A value that can't be decrypted is core.ErrDecrypt. Any other error wraps the
+// client's or the server's. No error shows a value.
 type Secrets interface {
 	// Get returns the secret with this id.
 	Get(ctx context.Context, id string) (Secret, error)
-	// List returns the secrets of an organization that the account may see, with
-	// all that were created before it was called. An empty organizationID means
-	// the account's own, where the client knows it.
+	// List returns the secrets of an organization that the account may see, including all
+	// that were created before the call. An empty organizationID means the account's own,
+	// if the client knows it.
 	List(ctx context.Context, organizationID string) ([]Identifier, error)
-	// Create stores a new secret and returns it with its ID and RevisionDate,
-	// which are ignored in s. What it shall hold is UTF-8. Bitwarden takes several secrets of one key. An
-	// empty OrganizationID means the account's own, as with List.
+	// Create stores a new secret and returns it with its ID and RevisionDate, which are
+	// ignored in s. Its texts are UTF-8. Several secrets may have the same Key. An empty
+	// OrganizationID means the account's own, as with List.
 	Create(ctx context.Context, s Secret) (Secret, error)
-	// Update replaces everything of the secret s.ID, and returns it with its new
-	// RevisionDate, which is ignored in s. What else it returns, a Backend
-	// ignores: Bitwarden's answer has no project.
+	// Update replaces everything in the secret s.ID, and returns it with its new
+	// RevisionDate, which is ignored in s. A Backend ignores the other fields of the
+	// result: Bitwarden's answer has no project.
 	Update(ctx context.Context, s Secret) (Secret, error)
 	// Delete removes the secret with this id.
 	Delete(ctx context.Context, id string) error
@@ -49,18 +49,18 @@ type Secret struct {
 	Value          tokencache.Secret
 	Note           tokencache.Secret
 	OrganizationID string
-	ProjectID      string    // empty: in no project. Bitwarden takes one at most
+	ProjectID      string    // empty: in no project. A secret can be in one project at most
 	RevisionDate   time.Time // of the last change, by the server's clock
 }
 
-// Identifier names a secret without what it holds.
+// Identifier is a secret's id and name, without its value.
 type Identifier struct {
 	ID        string
 	Key       string
-	ProjectID string // empty where it is in none, or the client doesn't say
+	ProjectID string // empty if it is in none, or if the client doesn't say
 }
 
-// checkText refuses what is no text: the official SDK would change it when it
+// checkText refuses text that isn't UTF-8: the official SDK would change it when it
 // writes it, and couldn't read it.
 func checkText(s Secret) error {
 	for _, field := range []struct{ name, text string }{
@@ -73,8 +73,9 @@ func checkText(s Secret) error {
 	return nil
 }
 
-// DuplicateError says that a record can't be told from another: several
-// secrets have its name. Delete all but one of them, or use an id as the key.
+// DuplicateError means that several secrets have the record's name, so that the backend
+// can't tell which one is the record. Delete all but one of them, or use an id as the
+// key.
 type DuplicateError struct {
 	Name string   // of the secrets: Options.Prefix and the key
 	IDs  []string // all of them

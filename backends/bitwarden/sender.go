@@ -19,13 +19,13 @@ import (
 	"github.com/graphtoken/graphtoken/core/bearer"
 )
 
-// StatusError is an answer of the server's other than success.
+// StatusError is an answer of the server that isn't success.
 type StatusError struct {
 	StatusCode int
-	// Message is the server's, without the secrets that it was sent and without
-	// control characters; empty where it gave none.
+	// Message is the server's text, without control characters and without the secrets
+	// that were sent to the server. It is empty if the server gave none.
 	Message string
-	// RetryAfter is how long the server asked to wait; zero where it didn't.
+	// RetryAfter is how long the server asked to wait. It is zero if it didn't ask.
 	RetryAfter time.Duration
 }
 
@@ -37,38 +37,38 @@ func (e *StatusError) Error() string {
 	return text
 }
 
-// refused says that the server did nothing, and may be asked again.
+// refused reports that the server did nothing, and may be asked again.
 func (e *StatusError) refused() bool {
 	return e.StatusCode == http.StatusTooManyRequests || e.StatusCode == http.StatusServiceUnavailable && e.RetryAfter > 0
 }
 
-// request is what a sender sends, as often as it takes.
+// request is what a sender sends, once or several times.
 type request struct {
 	method, url string
 	bearer      string   // empty: without authorization
-	secrets     []string // that are in the body, and mustn't be shown
-	kind        string   // of the body
+	secrets     []string // secrets in the body, which must not be shown
+	kind        string   // content type of the body
 	body        []byte
 }
 
-// sender sends requests to one server, and waits where that asks for it.
+// sender sends requests to one server, and waits if the server asks for it.
 type sender struct {
 	http *http.Client
 
 	mu     sync.Mutex
-	resume time.Time // when the server will take requests again
+	resume time.Time // when the server will accept requests again
 }
 
 const (
-	attempts  = 4           // of one request
+	attempts  = 4           // for one request
 	patience  = time.Minute // for all waits of one request together
-	firstWait = time.Second // where the server doesn't say; doubled each time
-	maxAnswer = 64 << 20    // bytes: what a list of a hundred thousand secrets takes
+	firstWait = time.Second // if the server doesn't say; doubled each time
+	maxAnswer = 64 << 20    // bytes: a list of a hundred thousand secrets
 )
 
-// send sends r and decodes the answer. It sends it again when the server
-// refused it for now, while that is worth waiting for. All callers wait together:
-// a limit is the account's, not the caller's.
+// send sends r and decodes the answer. If the server refuses it temporarily, send waits
+// and sends it again, within its limits. All callers wait together, because a server's
+// limit is for the account, not for the caller.
 func (s *sender) send(ctx context.Context, r request, answer any) error {
 	var waited time.Duration
 	for attempt := 1; ; attempt++ {
@@ -85,7 +85,7 @@ func (s *sender) send(ctx context.Context, r request, answer any) error {
 			wait = firstWait << (attempt - 1)
 		}
 		waited += wait
-		// What went out together must not come back together.
+		// Requests that waited together must not be sent again at the same moment.
 		wait += rand.N(wait/4 + 1)
 		if deadline, ok := ctx.Deadline(); waited > patience || ok && time.Until(deadline) < wait {
 			return err
@@ -112,7 +112,7 @@ func (s *sender) untilResumed(ctx context.Context) error {
 	return backend.Sleep(ctx, wait)
 }
 
-// once is send, without waiting.
+// once is send without waiting.
 func (s *sender) once(ctx context.Context, r request, answer any) error {
 	req, err := http.NewRequestWithContext(ctx, r.method, r.url, bytes.NewReader(r.body))
 	if err != nil {
@@ -137,7 +137,7 @@ func (s *sender) once(ctx context.Context, r request, answer any) error {
 	case err != nil:
 		return err
 	case len(body) > maxAnswer:
-		return fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
+		return fmt.Errorf("the server's answer is longer than %d bytes", maxAnswer)
 	case resp.StatusCode/100 != 2:
 		return &StatusError{
 			StatusCode: resp.StatusCode,
@@ -151,8 +151,8 @@ func (s *sender) once(ctx context.Context, r request, answer any) error {
 	return nil
 }
 
-// message is what a refusal says for itself: the API's message, or the code of
-// an OAuth error (RFC 6749, section 5.2).
+// message is the text of a refusal: the API's message, or the code of an OAuth error (RFC
+// 6749, section 5.2).
 func message(body []byte, secrets []string) string {
 	var refusal struct {
 		Message string `json:"message"`

@@ -22,28 +22,28 @@ type session struct {
 	identity string
 	sender   *sender
 	state    stateFile
-	renewing chan struct{} // full while somebody renews
+	renewing chan struct{} // full while a call renews
 	current  atomic.Pointer[login]
 }
 
-// Format prints whose session it is.
+// Format prints only the account.
 func (s *session) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "[session of %v]", s.access) }
 
-// login is what the identity server grants, or the state file keeps of it.
+// login is what the identity server grants. The state file stores a part of it.
 type login struct {
 	bearer       string
 	organization string
 	key          *symmetricKey // the organization's
-	renew, end   time.Time     // when to ask for another, and when it is over
+	renew, end   time.Time     // when to ask for another, and when it expires
 }
 
-// Format prints whose login it is.
+// Format prints only the account.
 func (l login) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "[login to "+l.organization+"]")
 }
 
-// Logins are renewed five minutes before their end, as by the official SDK, or
-// after nine tenths of a short life.
+// Logins are renewed five minutes before their end, like the official SDK does, or after
+// nine tenths of their time if that is short.
 const renewBefore = 5 * time.Minute
 
 func newLogin(bearer string, claims claims, key *symmetricKey, begin, end time.Time) *login {
@@ -56,12 +56,12 @@ func newLogin(bearer string, claims claims, key *symmetricKey, begin, end time.T
 	}
 }
 
-// isNew says that the login needn't be renewed yet.
+// isNew reports that the login needn't be renewed yet.
 func (l *login) isNew(rejected string) bool {
 	return l.bearer != rejected && time.Now().Before(l.renew)
 }
 
-// isGood says that the login can be used, as far as is known here.
+// isGood reports that the login can be used, by this machine's knowledge.
 func (l *login) isGood(rejected string) bool {
 	return l.bearer != rejected && time.Now().Before(l.end)
 }
@@ -69,17 +69,17 @@ func (l *login) isGood(rejected string) bool {
 // sendFunc is sender.send or sender.once.
 type sendFunc func(context.Context, request, any) error
 
-// claims are what the client reads of a bearer token. It doesn't verify it:
-// the server it is from is the one it goes to.
+// claims are the fields that the client reads from a bearer token. It doesn't verify the
+// token: the client sends it only to the server that issued it.
 type claims struct {
 	Begins       int64  `json:"nbf"` // in seconds since 1970
-	Expires      int64  `json:"exp"` // likewise
+	Expires      int64  `json:"exp"` // in seconds since 1970
 	Organization string `json:"organization"`
 }
 
 var (
-	errNoJWT        = errors.New("the login's token is no JWT")
-	errOrganization = errors.New("the login names no organization")
+	errNoJWT        = errors.New("the token that the server sent at login isn't a JWT")
+	errOrganization = errors.New("the token that the server sent at login names no organization")
 )
 
 func readClaims(bearer string) (claims, error) {
@@ -107,9 +107,9 @@ func (s *session) begin(ctx context.Context) error {
 	return err
 }
 
-// get returns a login whose bearer isn't the rejected one, and renews where
-// that is due. While a login that is still good is renewed, others use it; and
-// when it can't be renewed at once, they go on until its end.
+// get returns a login whose bearer token isn't the rejected one, and renews it if it is
+// time. While a login that is still valid is renewed, other callers use it. If it can't
+// be renewed, they use it until it expires.
 func (s *session) get(ctx context.Context, rejected string) (*login, error) {
 	l := s.current.Load()
 	if l.isNew(rejected) {
@@ -129,7 +129,7 @@ func (s *session) get(ctx context.Context, rejected string) (*login, error) {
 	}
 	defer func() { <-s.renewing }()
 
-	l = s.current.Load() // another may have renewed it meanwhile
+	l = s.current.Load() // another call may have renewed it meanwhile
 	if l.isNew(rejected) {
 		return l, nil
 	}
@@ -153,9 +153,8 @@ func (s *session) get(ctx context.Context, rejected string) (*login, error) {
 	return nil, err
 }
 
-// next returns the login that another process has left in the state file, or a
-// new one. When only the file couldn't be written, it returns the login and the
-// error.
+// next returns the login that another process has left in the state file, or a new one.
+// If only the file can't be written, it returns both the login and the error.
 func (s *session) next(ctx context.Context, rejected string, send sendFunc) (*login, error) {
 	if l := s.state.read(); l != nil && l.isNew(rejected) {
 		return l, nil
@@ -166,14 +165,14 @@ func (s *session) next(ctx context.Context, rejected string, send sendFunc) (*lo
 	}
 	err = s.state.write(l)
 	if kept := s.state.read(); err != nil && kept != nil && kept.isNew(rejected) {
-		// On Windows a file that another process reads can't be replaced. What is
-		// in it is as good.
+		// On Windows a file can't be replaced while another process reads it. The login
+		// in it is just as good.
 		err = nil
 	}
 	return l, err
 }
 
-// logIn trades the access token for a bearer token and the organization's key.
+// logIn exchanges the access token for a bearer token and the organization's key.
 func (s *session) logIn(ctx context.Context, send sendFunc) (*login, error) {
 	form := url.Values{
 		"grant_type":    {"client_credentials"},
@@ -192,7 +191,7 @@ func (s *session) logIn(ctx context.Context, send sendFunc) (*login, error) {
 		url:    s.identity + "/connect/token",
 		kind:   "application/x-www-form-urlencoded",
 		body:   []byte(form),
-		// As they stand in the form, too.
+		// The form encodes them; a server may repeat them in that form.
 		secrets: []string{s.access.clientSecret, url.QueryEscape(s.access.clientSecret)},
 	}, &answer)
 	if err != nil {
@@ -206,7 +205,7 @@ func (s *session) logIn(ctx context.Context, send sendFunc) (*login, error) {
 		Key string `json:"encryptionKey"`
 	}
 	if err := json.Unmarshal(payload, &organization); err != nil {
-		return nil, fmt.Errorf("%w: the organization's key is no JSON", core.ErrDecrypt)
+		return nil, fmt.Errorf("%w: the organization's key isn't JSON", core.ErrDecrypt)
 	}
 	key, err := readKey(organization.Key)
 	if err != nil {
@@ -217,19 +216,19 @@ func (s *session) logIn(ctx context.Context, send sendFunc) (*login, error) {
 		return nil, err
 	}
 	if answer.ExpiresIn <= 0 {
-		return nil, errors.New("the login is over as it begins")
+		return nil, errors.New("the server sent a login that has already expired")
 	}
-	// By this machine's clock, which the server's may differ from.
+	// By this machine's clock: the server's may differ.
 	end := sent.Add(time.Duration(answer.ExpiresIn) * time.Second)
 	return newLogin(answer.AccessToken, claims, key, sent, end), nil
 }
 
-// readKey reads an organization's key. One of another length belongs to a kind of
+// readKey reads an organization's key. A key of another length belongs to a kind of
 // encryption that Secrets Manager doesn't use so far.
 func readKey(text string) (*symmetricKey, error) {
 	raw, err := decodeBase64(text)
 	if err != nil {
-		return nil, fmt.Errorf("%w: the organization's key is no base64", core.ErrDecrypt)
+		return nil, fmt.Errorf("%w: the organization's key isn't base64", core.ErrDecrypt)
 	}
 	key, err := newSymmetricKey(raw)
 	if err != nil {

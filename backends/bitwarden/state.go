@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// stateFile keeps a login. It is one EncString under the access token's key,
-// as bitwarden-core's secrets_manager/state.rs has it.
+// stateFile stores a login. The file is one EncString under the access token's key, as in
+// bitwarden-core's secrets_manager/state.rs.
 type stateFile struct {
-	path string // empty: there is none
+	path string // empty: there is no file
 	key  *symmetricKey
 }
 
-// Format prints where the file is.
+// Format prints only the path.
 func (f stateFile) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "[state file "+f.path+"]") }
 
-// state is what is encrypted in the file.
+// state is the encrypted content of the file.
 type state struct {
 	Version       int    `json:"version"`
 	Token         string `json:"token"`
@@ -29,8 +29,8 @@ type state struct {
 
 const stateVersion = 1
 
-// read returns the login in the file, or nil: whatever is wrong with it, a new
-// login mends it.
+// read returns the login in the file. It returns nil if anything is wrong with the file:
+// a new login replaces it.
 func (f stateFile) read() *login {
 	if f.path == "" {
 		return nil
@@ -58,7 +58,7 @@ func (f stateFile) read() *login {
 	return newLogin(s.Token, claims, key, time.Unix(claims.Begins, 0), time.Unix(claims.Expires, 0))
 }
 
-// write replaces the file, which only its owner may read.
+// write replaces the file. Only the file's owner may read it.
 func (f stateFile) write(l *login) error {
 	if f.path == "" {
 		return nil
@@ -77,8 +77,8 @@ func (f stateFile) write(l *login) error {
 	return nil
 }
 
-// replace writes a file that is there whole or not at all. It doesn't wait for
-// the disk: what a crash leaves of it costs a login.
+// replace writes the file completely or not at all. It doesn't wait for the disk: if a
+// crash damages the file, that costs one login.
 func replace(path, text string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // 0600
 	if err != nil {

@@ -67,6 +67,6 @@ func TestTheStateFileIsTheOfficialSDKs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if f.read() != nil {
-		t.Error("what is no JSON is taken for a login")
+		t.Error("a file that is not JSON is taken for a login")
 	}
 }

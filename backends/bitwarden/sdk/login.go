@@ -2,9 +2,9 @@
 
 package sdk
 
-// The SDK's library for Linux wants libm, and its own package doesn't say so
-// ("undefined reference to pow"). No symbol of Go's asks for libm, hence the flags
-// around it.
+// The SDK's library for Linux needs libm, and its own package doesn't say so ("undefined
+// reference to pow"). Go itself doesn't need libm, so the linker would leave it out
+// without the flags around it.
 
 // #cgo linux LDFLAGS: -Wl,--no-as-needed -lm -Wl,--as-needed
 import "C"
@@ -22,17 +22,17 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// LoginOptions says where to log in. The zero value is Bitwarden's cloud in the United
-// States, without a state file.
+// LoginOptions says where to log in. The zero value is for Bitwarden's cloud in the
+// United States, without a state file.
 type LoginOptions struct {
 	// APIURL and IdentityURL are the servers, https://api.bitwarden.com and
-	// https://identity.bitwarden.com where empty.
+	// https://identity.bitwarden.com if empty.
 	APIURL, IdentityURL string
 
-	// StateFile is where the SDK keeps a login, encrypted with the access token, so that
-	// a program that starts often doesn't log in each time, which Bitwarden answers with
-	// 429. It is made if it isn't there. Each access token needs a file of its own.
-	// Empty: none.
+	// StateFile is the file in which the SDK stores a login, encrypted with the access
+	// token, so that a program that starts often doesn't log in each time: after too many
+	// logins Bitwarden answers 429. It is created if it doesn't exist. Use one file for
+	// each access token. Empty means no file.
 	StateFile string
 }
 
@@ -49,11 +49,12 @@ type Client struct {
 	runner *runner
 }
 
-// Login logs in with a machine account's access token, unless the state file has a login
-// that is still good. The client renews it before it expires.
+// Login logs in with a machine account's access token, or uses the login in the state
+// file if that is still valid. The client renews it before it expires.
 //
-// Login returns when ctx is done; a request under way goes on behind, since the SDK can't
-// be interrupted. Errors are the SDK's, which are all texts, without the secrets in them.
+// Login returns when ctx is done; a request that is running continues in the background,
+// since the SDK can't be interrupted. Errors are the SDK's texts, without the secrets in
+// them.
 func Login(ctx context.Context, accessToken string, o LoginOptions) (*Client, error) {
 	c, err := login(ctx, accessToken, o)
 	if err != nil {
@@ -88,8 +89,8 @@ func login(ctx context.Context, accessToken string, o LoginOptions) (*Client, er
 		free:   client.Close,
 	}
 	if stateFile != nil {
-		// The first takes what another process may have left in the file by now. If
-		// that is refused too, nobody shall take it again.
+		// The first one uses what another process may have left in the file by now. If
+		// that login is refused too, the file is emptied, so that nobody uses it again.
 		r.logIns = append(r.logIns, func() error {
 			if err := os.Truncate(*stateFile, 0); err != nil {
 				return err
@@ -112,8 +113,8 @@ func login(ctx context.Context, accessToken string, o LoginOptions) (*Client, er
 	return &Client{Secrets: bitwarden.FromSDK(official.NewSecrets(r)), runner: r}, nil
 }
 
-// touch makes the state file where there is none, for its owner alone: the SDK would make
-// it readable for everybody, and wouldn't say that it couldn't.
+// touch creates the state file if it doesn't exist, so that only its owner can read it:
+// the SDK would make it readable for everybody, and wouldn't report an error.
 func touch(stateFile string) error {
 	f, err := os.OpenFile(stateFile, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -122,8 +123,8 @@ func touch(stateFile string) error {
 	return f.Close()
 }
 
-// Close ends the client. A call under way goes on; the SDK's memory is freed behind it.
-// Later calls answer os.ErrClosed.
+// Close ends the client. A call that is running continues, and the SDK's memory is freed
+// after it. Later calls return os.ErrClosed.
 func (c *Client) Close() error {
 	c.runner.close()
 	return nil

@@ -10,9 +10,9 @@ import (
 	official "github.com/bitwarden/sdk-go"
 )
 
-// runner is the SDK's command runner, with what it lacks: it may be closed while a
-// command runs, under which the SDK would free its memory, and it logs in anew when the
-// server doesn't take a login any more before its time is over.
+// runner is the SDK's command runner with two additions. It may be closed while a command
+// runs; the SDK would free the command's memory. And it logs in again if the server no
+// longer accepts a login that hasn't expired.
 type runner struct {
 	runner official.CommandRunnerInterface
 	logIns []func() error // tried in turn when the server refuses the bearer token
@@ -23,7 +23,7 @@ type runner struct {
 	closed  bool
 }
 
-// unauthorized is how the SDK's answer begins when a bearer token was refused.
+// unauthorized is the beginning of the SDK's answer when a bearer token was refused.
 const unauthorized = `{"success":false,"errorMessage":"Received error message from server: [401 Unauthorized]`
 
 // RunCommand implements the SDK's interface.

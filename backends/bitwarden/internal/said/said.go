@@ -1,4 +1,4 @@
-// Package said makes what Bitwarden's servers and its SDK said fit to be shown.
+// Package said makes texts of Bitwarden's servers and its SDK safe to show.
 package said
 
 import (
@@ -12,17 +12,17 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// struck stands where a secret was.
+// struck replaces a secret.
 const struck = "[secret]"
 
-// credentials are what a server, or a proxy before it, may repeat of a request:
+// credentials match what a server, or a proxy in front of it, may repeat of a request:
 // the login's form, a header, a bearer token (a JWT, RFC 7519), an access token.
 var credentials = regexp.MustCompile(`(?i)(client_secret["']?\s*[:=]\s*["']?|\bbearer\s+)[^\s"'&,;}]+` +
 	`|\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?` +
 	`|\b0\.[\da-f]{8}-[\da-f-]{27}\.[^\s"':]+(?::[\w+/=-]*)?`)
 
-// Text is what a server said, without secrets and fit for a terminal. Secrets are
-// those that it was sent; what looks like one is struck out besides.
+// Text is a server's text, safe for a terminal and without secrets: without those given,
+// which were sent to the server, and without anything that looks like a credential.
 func Text(text string, secrets ...string) string {
 	strike := func(text string) string {
 		for _, secret := range secrets {
@@ -32,11 +32,11 @@ func Text(text string, secrets ...string) string {
 		}
 		return credentials.ReplaceAllString(text, "${1}"+struck)
 	}
-	// What Printable takes away may have been put into a secret, to hide the secret.
+	// A character that Printable removes may have been put into a secret to hide it.
 	return strike(core.Printable(strike(text)))
 }
 
-// said is an error whose own text isn't to be shown.
+// said is an error whose own text must not be shown.
 type said struct {
 	text  string
 	cause func() error // a function, because reflection can't look into one
@@ -45,9 +45,8 @@ type said struct {
 func (e *said) Error() string { return e.text }
 func (e *said) Unwrap() error { return e.cause() }
 
-// Unreadable is the error of an answer that is no JSON, or other JSON than is
-// expected. Errors of package json quote what they were given, so that err stays out
-// of it.
+// Unreadable is the error for an answer that isn't JSON, or isn't the expected JSON.
+// Errors of package json quote their input, so its text is left out.
 func Unreadable(whose string, err error) error {
 	text := whose + " answer is not understood"
 	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
@@ -59,10 +58,9 @@ func Unreadable(whose string, err error) error {
 	return errors.New(Text(text))
 }
 
-// SDKError returns an error of the official SDK's without the secrets in its text
-// (the access token, or what looks like a credential) and without control
-// characters: the SDK repeats what the server said. It wraps err, and is nil where
-// err is.
+// SDKError returns an error of the official SDK without the secrets in its text (the
+// access token, or what looks like a credential) and without control characters: the SDK
+// repeats the server's text. It wraps err. It is nil if err is nil.
 func SDKError(err error, secrets ...string) error {
 	if err == nil {
 		return nil
@@ -74,8 +72,8 @@ func SDKError(err error, secrets ...string) error {
 	return &said{Text(err.Error(), secrets...), func() error { return err }}
 }
 
-// minStruck keeps the version number of an access token from being taken for a
-// secret.
+// minStruck is the length from which a text is treated as a secret. Otherwise the version
+// number of an access token would count as one.
 const minStruck = 4
 
 var uuid = regexp.MustCompile(`(?i)^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$`)
