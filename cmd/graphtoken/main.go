@@ -37,6 +37,7 @@ type commands struct {
 	Token   tokenCommand   `cmd:"" help:"Print a valid access token, refreshed if need be."`
 	Refresh refreshCommand `cmd:"" help:"Obtain a new access token even if the present one is valid."`
 	Logout  logoutCommand  `cmd:"" help:"Remove a user's tokens, or the application's, from the store."`
+	Copy    copyCommand    `cmd:"" help:"Copy a record, or all records of a store, to another store of any kind."`
 	Keygen  keygenCommand  `cmd:"" help:"Make a key to encrypt the store with."`
 
 	Exec  execCommand  `cmd:"" help:"Run a program that finds tokens where Azure's SDKs look for a managed identity."`

@@ -96,7 +96,7 @@ func (s *session) openAs(ctx context.Context, c *console, of extent) (*opened, e
 	if err != nil {
 		return nil, err
 	}
-	at, err := openStore(ctx, name, stores.Options{Record: s.Record, Migrate: s.migrate}, of)
+	at, err := openStore(ctx, "--store", name, stores.Options{Record: s.Record, Migrate: s.migrate}, of)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +148,7 @@ func (s *session) place(ctx context.Context) (place, error) {
 	if err != nil {
 		return place{}, err
 	}
-	at, err := openStore(ctx, name, stores.Options{Record: s.Record}, oneRecord)
+	at, err := openStore(ctx, "--store", name, stores.Options{Record: s.Record}, oneRecord)
 	if err != nil {
 		return place{}, err
 	}

@@ -23,12 +23,12 @@ type place struct {
 	url string // as the user gave it: it may contain a password
 }
 
-// openStore opens the store that a URL names. If it is opened for one record and the URL
+// openStore opens the store that a URL names, which stood in that flag or argument. If it is opened for one record and the URL
 // names none, that is the default one of files and variables.
-func openStore(ctx context.Context, url string, o stores.Options, of extent) (place, error) {
+func openStore(ctx context.Context, flag, url string, o stores.Options, of extent) (place, error) {
 	at, err := stores.Open(ctx, url, o)
 	if err != nil {
-		return place{}, inStoreFlag(url, err)
+		return place{}, inStoreFlag(flag, url, err)
 	}
 	switch {
 	case at.Key != "" || of == allRecords:
@@ -42,11 +42,11 @@ func openStore(ctx context.Context, url string, o stores.Options, of extent) (pl
 
 // inStoreFlag says which flag an error of a URL is about, and of which kind of store any
 // other error is.
-func inStoreFlag(url string, err error) error {
+func inStoreFlag(flag, url string, err error) error {
 	var told *core.Error
 	switch {
 	case errors.Is(err, stores.ErrURL):
-		return usageError("--store: " + err.Error() + "; see graphtoken help stores")
+		return usageError(flag + ": " + err.Error() + "; see graphtoken help stores")
 	case errors.As(err, &told):
 		return err
 	}
