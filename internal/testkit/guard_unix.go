@@ -11,10 +11,10 @@ import (
 	"syscall"
 )
 
-// guard is a shell script that is told a process id, and sends that process a signal as
-// soon as the script's own input ends: by the death of the test's process, which a
-// time-out or SIGKILL ends without any cleaning up. What a terminal sends to everybody
-// mustn't end the guard first.
+// guard is a shell script that gets a process id, and sends that process a signal as
+// soon as the script's own input ends. The input ends when the test's process dies, even
+// by a timeout or SIGKILL, after which nothing is cleaned up. A terminal sends its signals
+// to the guard too, which ignores them so as not to end first.
 const guard = `trap '' HUP INT QUIT TERM
 read pid && { read end; kill -"$0" "$pid"; }`
 

@@ -17,10 +17,9 @@ type Process struct {
 	state  *os.ProcessState
 }
 
-// Start starts cmd, which ends with the test by the signal last. Where the test's process
-// ends without cleaning up, killed or after a time-out, the program gets the same signal
-// (not on Windows). What the program says can be read with [Process.Log], unless cmd has
-// a pipe for its output.
+// Start starts cmd. When the test ends, the program gets the signal last. It also gets
+// this signal if the test's process is killed or ends by a timeout (not on Windows).
+// [Process.Log] returns the program's output, unless cmd has a pipe for it.
 func Start(t TB, cmd *exec.Cmd, last os.Signal) *Process {
 	t.Helper()
 	log, err := os.CreateTemp("", "testkit-*.log")

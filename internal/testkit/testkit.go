@@ -16,8 +16,9 @@ import (
 	"time"
 )
 
-// TB is what testkit needs of a test. A *testing.T, a *testing.B and a conformance.T
-// have it. What can be missing from a machine takes a testing.TB, which can be skipped.
+// TB has the methods that testkit needs of a test. A *testing.T, a *testing.B and a
+// conformance.T implement it. A function that needs a program that may be missing on a
+// machine takes a testing.TB instead, because it may skip the test.
 type TB interface {
 	Helper()
 	Name() string

@@ -1,6 +1,5 @@
-// Package bitwardentest imitates the server of Bitwarden Secrets Manager, which can't
-// be had for a test, closely enough that Bitwarden's own SDKs for Go and Python work
-// against it unchanged.
+// Package bitwardentest imitates the server of Bitwarden Secrets Manager, which isn't
+// available for tests. Bitwarden's own SDKs for Go and Python work with it unchanged.
 //
 //	server := bitwardentest.Start(t, bitwardentest.Options{})
 //	secrets, err := bitwarden.Login(ctx, server.AccessToken(), bitwarden.LoginOptions{
@@ -10,14 +9,14 @@
 //	server.Counts()[bitwardentest.Login] // how often somebody logged in
 //
 // It has one organization, whose secrets are in projects, and machine accounts, each
-// with one access token. What clients store is kept encrypted as they sent it; the
-// server can open it all the same, since it made the organization's key, and so says
-// what is really stored ([Server.Secrets]) whatever client wrote it.
+// with one access token. Values are kept encrypted, as the clients sent them. The server
+// created the organization's key and can decrypt them: [Server.Secrets] returns what is
+// stored, no matter which client wrote it.
 //
 // Answers, statuses and limits follow the sources of Bitwarden's server
 // (github.com/bitwarden/server, src/Api/SecretsManager and src/Identity) and of its
 // clients (github.com/bitwarden/sdk-sm). Plain http is enough for the SDK for Go; that for
-// Python wants Options.TLS.
+// Python needs Options.TLS.
 //
 // Nothing needs a sleep: a [Fault] makes a request go wrong or holds it,
 // [Server.Await] waits for requests to arrive, Options.Clock moves time, and

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// What a server knows when nothing else is said.
+// The users and clients of a server without other options.
 const (
 	// Ana is the default user.
 	Ana = "ana@contoso.com"

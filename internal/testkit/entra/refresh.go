@@ -112,12 +112,12 @@ func (s *Server) redeemRefresh(c *call, client *Client, omit bool) (*answer, *re
 	return a, nil
 }
 
-// repeat answers a spent token within its grace: the same successor, in the same answer
-// if the same was asked for. s.mu is held.
+// repeat answers a request with a spent token within its grace: with the same new refresh
+// token, and with the same answer if the scopes are the same. s.mu is held.
 func (s *Server) repeat(c *call, client *Client, t *refreshToken, scopes []string, now time.Time) (*answer, *refusal) {
 	if slices.Equal(scopes, t.asked) && c.Claims == "" {
 		again := *t.reply
-		// What is left of the lifetime is less by now.
+		// Part of the lifetime has passed by now.
 		passed := int(now.Sub(t.spentAt) / time.Second)
 		again.ExpiresIn = max(again.ExpiresIn-passed, 0)
 		again.ExtExpiresIn = max(again.ExtExpiresIn-passed, 0)

@@ -1,13 +1,13 @@
-// Package firestoretest runs Firestores for a test: the official emulator, where
-// it is installed, and a double in the test's own process, which is there always.
+// Package firestoretest runs Firestore servers for a test: the official emulator, if
+// it is installed, and a double in the test's own process, which is always available.
 //
 //	server := firestoretest.Double(t) // or Emulator(t)
 //	client := server.Client(t, "")
 //
 // Both listen on a free port of 127.0.0.1, so that other processes reach them
-// ([Connect], or FIRESTORE_EMULATOR_HOST, which every client library heeds), keep
-// everything in memory, and end with the test. Any project and any database is
-// there. What both must agree on is in this package's test, which asks both.
+// ([Connect], or FIRESTORE_EMULATOR_HOST, which every client library reads), keep
+// everything in memory, and end with the test. Every project and every database
+// exists. This package's test sends the same requests to both and compares the answers.
 package firestoretest
 
 import (

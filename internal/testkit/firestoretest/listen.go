@@ -67,7 +67,7 @@ func (l *listener) obey(req *pb.ListenRequest) error {
 		if documents == nil {
 			return unimplemented("listening to queries")
 		}
-		// Whoever resumes is told everything again.
+		// A client that resumes gets everything again.
 		l.targets[change.AddTarget.TargetId] = &target{names: documents.Documents, told: make(map[string]*pb.Document)}
 		return l.change(pb.TargetChange_ADD, change.AddTarget.TargetId)
 	case *pb.ListenRequest_RemoveTarget:

@@ -1,11 +1,11 @@
 //go:build unix
 
-// Package crew tests what becomes of one token that many processes share
-// through a store: workers that ask for it at one time, that are killed and
-// frozen in the middle of a refresh, and whose store goes away. The provider is
-// the strict imitation of Entra, which revokes a refresh token spent twice.
+// Package processes tests many processes that share one token through a store. They
+// ask for it at the same time, are killed and frozen in the middle of a refresh, and
+// lose the store. The provider is the strict imitation of Entra, which revokes a
+// refresh token that is used twice.
 //
-// A test of a backend says how its store is reached, and runs all there is:
+// The test of a backend tells how to connect to its store, and runs all cases:
 //
 //	func TestMain(m *testing.M) {
 //		processes.Work(func(addr string) (core.TokenBackend, error) { … })

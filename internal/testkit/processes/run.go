@@ -109,13 +109,13 @@ func frozen(g *group) {
 		g.Errorf("the holder has %q, the others %q: the provider gave both the same", late, fresh)
 	}
 	if grants := g.idp.Grants(); grants.ReuseGraced != 1 {
-		g.Errorf("%d spent tokens presented within the grace, want the one of who took over", grants.ReuseGraced)
+		g.Errorf("%d spent tokens presented within the grace, want 1, by the process that took over", grants.ReuseGraced)
 	}
 	g.ask(others...)
 	if now := g.agree(others...); now != fresh {
 		g.Errorf("the others have %q, and had %q", now, fresh)
 	}
-	// What is stored must be good for the next refresh, whoever does it.
+	// The stored record must work for the next refresh, no matter which process does it.
 	refreshes := g.idp.Grants().RefreshesSucceeded
 	g.expire()
 	g.ask(g.workers...)

@@ -90,8 +90,8 @@ func (s *Server) begin(program string, args ...string) *Server {
 	return s
 }
 
-// Stop ends the server in order, cutting its connections. What it stored is
-// there again after Start.
+// Stop shuts the server down and closes its connections. After Start its data is
+// there again.
 func (s *Server) Stop() {
 	s.t.Helper()
 	s.process.End(s.t, s.last)

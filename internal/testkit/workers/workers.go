@@ -45,7 +45,7 @@ type Worker struct {
 	Out *bufio.Scanner // its standard output
 }
 
-// Start starts a worker. What it says on standard error is printed.
+// Start starts a worker. Its standard error is printed.
 func Start(t testkit.TB, variable, task string) *Worker {
 	t.Helper()
 	exe, err := os.Executable()

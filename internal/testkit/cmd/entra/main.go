@@ -131,7 +131,7 @@ func printer(w io.Writer) func(entra.Event) {
 	return func(e entra.Event) {
 		mu.Lock()
 		defer mu.Unlock()
-		// Whoever closed our stderr doesn't want to read it.
+		// An error means that standard error is closed: then nobody reads it.
 		_, _ = fmt.Fprintf(w, "%s  %-18s %-20s %s\n", e.Time.Format("15:04:05.000"), e.Grant, e.Username, e.Outcome)
 	}
 }
