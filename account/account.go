@@ -75,7 +75,7 @@ func New(store *core.Store, key string, cfg Config) (*Account, error) {
 // the home account ID; for one from New, the Config's user name. An application's own
 // account has no user.
 func (a *Account) User() tokencache.Account {
-	if who := a.user.Load(); who != nil && !a.itself {
+	if who := a.user.Load(); who != nil && !a.itself && who.HomeAccountID != nobody {
 		return *who
 	}
 	return tokencache.Account{}

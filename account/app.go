@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,10 +45,14 @@ func NewApp(store *core.Store, cfg Config) (*App, error) {
 
 // Account returns the user with a home account ID. [Account.User] tells that ID after the
 // sign-in, and a web application keeps it in the user's session. Account does no I/O, so
-// it doesn't find out whether the user has signed in; TokenSource does.
+// it doesn't find out whether the user has signed in: if not, TokenSource's error is
+// core.ErrReauthRequired. So it is for "", the ID in a session before a sign-in.
 func (p *App) Account(homeAccountID string) *Account {
-	return p.account(tokencache.Account{HomeAccountID: homeAccountID, Environment: p.client.Environment()})
+	return p.account(tokencache.Account{HomeAccountID: cmp.Or(homeAccountID, nobody), Environment: p.client.Environment()})
 }
+
+// nobody is in place of a home account ID, and of a key, where there is no user.
+const nobody = "nobody"
 
 func (p *App) account(who tokencache.Account) *Account {
 	a := &Account{app: p, key: recordOf(who.HomeAccountID), tenant: p.tenant(), store: p.store, meant: tokencache.Account{HomeAccountID: who.HomeAccountID}}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/graphtoken/graphtoken/account"
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
 	"github.com/graphtoken/graphtoken/internal/testkit/entra"
 )
 
@@ -147,5 +149,32 @@ func TestSignInsAndSignOutsOfManyUsersDisturbNobodyElse(t *testing.T) {
 	names, err := p.Usernames(t.Context())
 	if err != nil || len(names) != users/2 || len(keysOf(t, b)) != users/2 {
 		t.Errorf("%d users are signed in, in %d records, want %d: %v", len(names), len(keysOf(t, b)), users/2, err)
+	}
+}
+
+// A session has no home account ID before its user signs in.
+func TestAnAccountWithoutAnIDIsNobodys(t *testing.T) {
+	idp, b := start(t), newBackend(t)
+	p := newApp(t, idp, b, account.Config{})
+	signInTo(t, idp, p, ana)
+	a := p.Account("")
+	if who := a.User(); who != (tokencache.Account{}) {
+		t.Errorf("the user is %+v", who)
+	}
+	if ok, err := a.IsAuthenticated(t.Context()); ok || err != nil {
+		t.Errorf("is authenticated: %v, %v", ok, err)
+	}
+	if _, err := a.HTTPClient().Get("https://graph.microsoft.com/v1.0/me"); !errors.Is(err, core.ErrReauthRequired) {
+		t.Errorf("the error is %v, want ErrReauthRequired", err)
+	}
+	if err := a.SignOut(t.Context()); !errors.Is(err, core.ErrNotFound) {
+		t.Errorf("signing out: %v, want ErrNotFound", err)
+	}
+	flow, redirect := visit(t, idp, p, bo, account.AuthOptions{})
+	if err := a.SignIn(t.Context(), flow, redirect); !errors.Is(err, account.ErrOtherUser) {
+		t.Errorf("signing in: %v, want ErrOtherUser", err)
+	}
+	if got := keysOf(t, b); len(got) != 1 {
+		t.Errorf("the records are %q", got)
 	}
 }

@@ -124,7 +124,7 @@ func TestADeviceCodeEndsInTime(t *testing.T) {
 	}{
 		"the provider says that it has expired": {[]string{pending, `{"error":"expired_token","error_description":"AADSTS70020: expired"}`}, "enter it in time", 10 * time.Second},
 		"it has expired":                        {[]string{pending}, "has expired before", 15 * time.Minute},
-		"the user declined":                     {[]string{`{"error":"authorization_declined","error_description":"AADSTS70018: denied canary"}`}, "declined", 5 * time.Second},
+		"the user declined":                     {[]string{`{"error":"authorization_declined","error_description":"denied canary"}`}, "declined", 5 * time.Second},
 		"another refusal":                       {[]string{`{"error":"invalid_grant","error_description":"AADSTS53003: blocked"}`}, "browser on a device", 5 * time.Second},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -15,7 +15,10 @@ import (
 	"github.com/graphtoken/graphtoken/internal/testkit/entra"
 )
 
-// refusals are answers that people got, where they told of them, with IDs left out.
+// refusals are Entra's answers, as far as they are known. A row's source shows the whole
+// answer ("answer"), or its description with at most the error code ("text"), or names the
+// code and what it means ("code"). What a source doesn't show is written as Entra writes
+// it elsewhere. IDs, names and times are replaced everywhere.
 func refusals(t *testing.T) []refusal {
 	t.Helper()
 	data, err := os.ReadFile("testdata/refusals.json")
@@ -26,13 +29,18 @@ func refusals(t *testing.T) []refusal {
 	if err := json.Unmarshal(data, &all); err != nil {
 		t.Fatal(err)
 	}
+	for _, row := range all {
+		if told := row.Told; row.Source == "" || told != "answer" && told != "text" && told != "code" {
+			t.Errorf("%s: the source %q, which told %q", row.What, row.Source, told)
+		}
+	}
 	return all
 }
 
 type refusal struct {
-	What, Source, Want string
-	Status             int
-	Answer             json.RawMessage
+	What, Source, Told, Want string
+	Status                   int
+	Answer                   json.RawMessage
 }
 
 func TestARefusalSaysWhatToDo(t *testing.T) {

@@ -84,14 +84,14 @@ func (s *Server) redeemDevice(c *call, client *Client) (*answer, *refusal) {
 	}
 	d := s.devices[value]
 	if d == nil || d.client != client.ID {
-		return nil, refuse("bad_verification_code", 70001, "The device_code is not one of this client's.")
+		return nil, refuse("bad_verification_code", 70018, "The device_code is not one of this client's.")
 	}
 	c.user = d.user
 	switch {
 	case d.redeemed:
 		return nil, refuse("invalid_grant", 54005, "The device code was already redeemed.")
-	case d.declined:
-		return nil, refuse("authorization_declined", 70018, "The end user denied the authorization request.")
+	case d.declined: // Microsoft documents the error and no number: this one is of a consent that is declined
+		return nil, refuse("authorization_declined", 65004, "The end user denied the authorization request.")
 	case s.opts.Clock().After(d.expires):
 		return nil, refuse("expired_token", 70020, "The provided value for the input parameter 'device_code' is not valid. This device code has expired.")
 	case d.user == nil:

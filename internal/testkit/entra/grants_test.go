@@ -151,7 +151,7 @@ func TestADeviceWaitsForItsUser(t *testing.T) {
 
 	declined, user := begin()
 	page(user, "")
-	poll(declined).refused(t, "authorization_declined", 70018)
+	poll(declined).refused(t, "authorization_declined", 65004)
 
 	late, user := begin()
 	now.Advance(16 * time.Minute)
@@ -159,7 +159,7 @@ func TestADeviceWaitsForItsUser(t *testing.T) {
 	if err := app.idp.ApproveDevice(user, entra.Ana); err == nil {
 		t.Error("an expired code was approved")
 	}
-	poll("1.made-up").refused(t, "bad_verification_code", 70001)
+	poll("1.made-up").refused(t, "bad_verification_code", 70018)
 }
 
 func TestAnIDTokenIsSignedWithThePublishedKey(t *testing.T) {
