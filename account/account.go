@@ -222,8 +222,8 @@ func (a *Account) Usernames(ctx context.Context) ([]string, error) {
 // if there are no tokens. The provider is not told: copies of the tokens work until they
 // expire.
 //
-// Backends don't delete by version. If the same user signs in on another machine after
-// the last look at the record and before its deletion, that sign-in is lost.
+// Backends don't delete by version. If a user signs in to the record after the last look at
+// it and before its deletion, that sign-in is lost.
 func (a *Account) SignOut(ctx context.Context) error {
 	return SignOut(ctx, a.store, a.key, a.query())
 }

@@ -42,7 +42,8 @@ func (p *App) obtained(ctx context.Context, into *Account, o AuthOptions, obtain
 	return p.file(context.WithoutCancel(ctx), into, arrival{response: response, provider: provider, meant: meant, noStore: o.NoStore, tenant: tenant})
 }
 
-// password signs in by name and password. The named user is meant.
+// password signs in by name and password. The name may be another than the one in the ID
+// token, so only a user of the Config or the Account is compared.
 func (p *App) password(ctx context.Context, into *Account, o AuthOptions, username string, password tokencache.Secret) (*Account, error) {
 	if username == "" || password == "" {
 		return nil, errors.New("account: sign in: the user's name or password is missing")

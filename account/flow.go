@@ -228,9 +228,8 @@ func (p *App) redeem(ctx context.Context, into *Account, flow storedFlow, redire
 	if err != nil {
 		return nil, err
 	}
-	code, err := flow.code(params)
-	if err != nil {
-		return nil, err
+	if !flow.isOf(params) {
+		return nil, ErrStateMismatch
 	}
 	if err := flow.fits(p, at); err != nil {
 		return nil, err
@@ -239,7 +238,11 @@ func (p *App) redeem(ctx context.Context, into *Account, flow storedFlow, redire
 	if err != nil {
 		return nil, err
 	}
-	if err := checkIssuer(provider, params); err != nil {
+	if err := checkIssuer(provider, params); err != nil { // before a refusal is taken for this provider's
+		return nil, err
+	}
+	code, err := codeOf(params)
+	if err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil { // the last moment at which leaving loses nothing
@@ -292,11 +295,13 @@ func parseRedirect(redirect string) (at *url.URL, params url.Values, err error) 
 
 var errNoCode = errors.New("the redirect has no code in it") // and is not quoted: it may have
 
-// code returns the authorization code of a redirect that belongs to the flow.
-func (s storedFlow) code(params url.Values) (tokencache.Secret, error) {
-	if s.State == "" || subtle.ConstantTimeCompare([]byte(params.Get("state")), []byte(s.State)) != 1 {
-		return "", ErrStateMismatch
-	}
+// isOf reports whether a redirect has the flow's state.
+func (s storedFlow) isOf(params url.Values) bool {
+	return s.State != "" && subtle.ConstantTimeCompare([]byte(params.Get("state")), []byte(s.State)) == 1
+}
+
+// codeOf returns the authorization code of a redirect, or the provider's refusal.
+func codeOf(params url.Values) (tokencache.Secret, error) {
 	if err := msal.Refusal(params); err != nil {
 		return "", err
 	}

@@ -96,7 +96,7 @@ func receiver(flow Flow, visits chan<- visit, gone <-chan struct{}) http.Handler
 			page(w, http.StatusBadRequest, "That could not be read.")
 			return
 		}
-		if _, err := flow.in().code(r.Form); errors.Is(err, ErrStateMismatch) {
+		if !flow.in().isOf(r.Form) {
 			page(w, http.StatusBadRequest, "This is not the sign-in that is waited for. Begin it again.")
 			return
 		}
