@@ -149,11 +149,13 @@ type waiter struct {
 }
 
 // Polls begin quickly, for providers answer within a second, and slow down for
-// the sake of stores that charge by the call. A watched wait is bounded too:
-// its wake-up can get lost with a connection.
+// the sake of stores that charge by the call. A watched wait is bounded too: its
+// wake-up can get lost with a connection. The bound is long, because a Watcher looks by
+// itself now and then, and thousands of waiters that look as well keep the holders from
+// their saves.
 const (
 	firstPause, lastPause           = 10 * time.Millisecond, time.Second
-	firstWatchBound, lastWatchBound = time.Second, 15 * time.Second
+	firstWatchBound, lastWatchBound = 5 * time.Second, 30 * time.Second
 )
 
 func newWaiter(b TokenBackend, l Leaser, key string) *waiter {
