@@ -75,7 +75,7 @@ func (d dotenv) edit(text []byte, name, value string) ([]byte, error) {
 	}
 	// An edit that can't be read back must not reach the file.
 	if vars, err := godotenv.UnmarshalBytes(text); err != nil || vars[name] != value {
-		return nil, fmt.Errorf("%s: the value can't be written there", d.path)
+		return nil, fmt.Errorf("%s: the value can't be written as a dotenv value", d.path)
 	}
 	return text, nil
 }
@@ -138,7 +138,7 @@ func (d dotenv) read() (text []byte, vars map[string]string, err error) {
 	vars, err = godotenv.UnmarshalBytes(text)
 	if err != nil {
 		// godotenv's error quotes the file, with the secrets.
-		return nil, nil, fmt.Errorf("%w: %s can't be parsed as a dotenv file", core.ErrCorrupt, d.path)
+		return nil, nil, fmt.Errorf("%w: %s isn't a valid dotenv file", core.ErrCorrupt, d.path)
 	}
 	return text, vars, nil
 }
@@ -180,7 +180,7 @@ func assign(text []byte, name, assignment string) ([]byte, error) {
 			continue
 		}
 		if len(vars) > 1 {
-			return nil, errors.New("the variable shares its line with another one")
+			return nil, errors.New("another variable is on the same line as this one")
 		}
 		if assignment != "" && bytes.HasPrefix(bytes.TrimSpace(this), []byte("export ")) {
 			out = append(out, "export "...)

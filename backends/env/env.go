@@ -91,7 +91,7 @@ func New(o Options) (*Backend, error) {
 	case !b.place.begins(o.Prefix):
 		return nil, errors.New("env: Options.Prefix has a byte that can't be in a variable's name")
 	case b.MaxSize() < 1:
-		return nil, errors.New("env: Options.Prefix leaves no room for a value")
+		return nil, errors.New("env: Options.Prefix is so long that no value fits")
 	}
 	return b, nil
 }

@@ -17,7 +17,7 @@ import (
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	return backend.Keys(ctx, origin.StoreOp("keys"), func(yield func(string) bool) error {
 		if b.prefix == "" {
-			return fmt.Errorf("%w without Options.Prefix: any variable could be a record", errors.ErrUnsupported)
+			return fmt.Errorf("%w: set Options.Prefix, since without it any variable could be a record", errors.ErrUnsupported)
 		}
 		names, err := b.place.names()
 		for _, name := range names {

@@ -14,7 +14,7 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 	return backend.DoValue(ctx, origin.SaveOp(key, rec, 0), func() (version core.Version, err error) {
 		value := backend.EncodeText(rec.Data, b.place.holds)
 		if len(value) > b.MaxSize() && !b.readOnly {
-			return "", fmt.Errorf("%w: a value of %d bytes, where the %d of NAME=value leave room for %d",
+			return "", fmt.Errorf("%w: the value has %d bytes; NAME=value may have %d, so the limit for the value is %d",
 				core.ErrTooLarge, len(value), longestVariable(runtime.GOOS), b.MaxSize())
 		}
 		err = b.change(key, func(name string) error {

@@ -55,7 +55,7 @@ func openHelper(root *os.Root, name string, flags int) (*os.File, error) {
 }
 
 // errReplaced: another file has the name now.
-var errReplaced = errors.New("replaced meanwhile")
+var errReplaced = errors.New("another process has replaced the file")
 
 // stillNamed returns nil if f is the regular file of that name, and
 // fs.ErrNotExist or errReplaced if it was until a moment ago.
@@ -78,7 +78,7 @@ func stillNamed(root *os.Root, name string, f *os.File) error {
 }
 
 func planted(root *os.Root, name, kind string) error {
-	return &fs.PathError{Op: "open", Path: filepath.Join(root.Name(), name), Err: fmt.Errorf("not a %s, and not made by graphtoken: look at it, and remove it", kind)}
+	return &fs.PathError{Op: "open", Path: filepath.Join(root.Name(), name), Err: fmt.Errorf("this should be a %s of graphtoken and isn't: check it, and remove it", kind)}
 }
 
 // createHelper makes a file of the helpers that isn't there.

@@ -103,7 +103,7 @@ func (b *Backend) fits(key string) error {
 		return nil
 	}
 	if n := len(b.fileName(key)); n > maxName {
-		return fmt.Errorf("%w: with the prefix its file name has %d bytes, the limit is %d", core.ErrInvalidKey, n, maxName)
+		return fmt.Errorf("%w: the file name, including the prefix, has %d bytes; the limit is %d", core.ErrInvalidKey, n, maxName)
 	}
 	return nil
 }
@@ -117,11 +117,11 @@ func (b *Backend) fileName(key string) string {
 func validatePrefix(prefix string) error {
 	for _, c := range []byte(prefix) {
 		if c < ' ' || c == 0x7f || strings.IndexByte(`/\:*?"<>|`, c) >= 0 {
-			return fmt.Errorf("%w: a prefix can't hold %q", core.ErrInvalidKey, c)
+			return fmt.Errorf("%w: a prefix can't contain %q", core.ErrInvalidKey, c)
 		}
 	}
 	if len(prefix) >= maxName {
-		return fmt.Errorf("%w: the prefix leaves no room for a key", core.ErrInvalidKey)
+		return fmt.Errorf("%w: the prefix is so long that no key fits", core.ErrInvalidKey)
 	}
 	return nil
 }

@@ -84,7 +84,7 @@ func newDjango(db *gorm.DB, table string, o DjangoOptions) (*Django, error) {
 		return nil, err
 	}
 	if !tableName.MatchString(table) {
-		return nil, fmt.Errorf("%q can't be a table's name", table)
+		return nil, fmt.Errorf("the table is %q, which can't be a table's name", table)
 	}
 	if o.Location == nil || db.Name() == "postgres" {
 		o.Location = time.UTC
@@ -110,7 +110,7 @@ func (d *Django) checked(op backend.Op) backend.Op {
 	op.Classify = classify
 	op.CheckKey = func(key string) error {
 		if key != d.table {
-			return fmt.Errorf("%w: the table holds one record, whose key is %q", core.ErrInvalidKey, d.table)
+			return fmt.Errorf("%w: the table has only one record, with the key %q", core.ErrInvalidKey, d.table)
 		}
 		return nil
 	}

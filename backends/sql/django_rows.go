@@ -42,7 +42,7 @@ func (r row) text() string {
 func (r row) date() (time.Time, error) {
 	at, err := time.Parse(time.DateTime, r.created)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%w: created_at of the newest row is no date", core.ErrCorrupt)
+		return time.Time{}, fmt.Errorf("%w: created_at of the newest row isn't a date", core.ErrCorrupt)
 	}
 	return at, nil
 }

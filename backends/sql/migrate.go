@@ -6,9 +6,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Migrate makes the table if it isn't there. Any number of processes may do
-// so at once. It runs what stands in the directory ddl, which those can use
-// who migrate by other means.
+// Migrate creates the table if it doesn't exist. Any number of processes may call it
+// at the same time. It runs the SQL in the directory ddl, which you can also run with
+// another tool.
 func (b *Backend) Migrate(ctx context.Context) error {
 	return backend.Do(ctx, b.storeOp("migrate"), func() error { return b.migrate(ctx) })
 }
@@ -16,8 +16,8 @@ func (b *Backend) Migrate(ctx context.Context) error {
 func (b *Backend) migrate(ctx context.Context) error {
 	_, err := b.change(ctx, nil, b.sql.createTable)
 	if err != nil && b.ping(ctx) == nil {
-		// PostgreSQL's IF NOT EXISTS fails when another makes the table at the
-		// same moment; and who may not make tables may find one.
+		// PostgreSQL's IF NOT EXISTS fails if another process creates the table at the
+		// same moment. And a user who may not create tables may find one.
 		return nil
 	}
 	return err

@@ -6,8 +6,8 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Ping implements [core.Pinger]. It asks the database for the table and its
-// columns: what is missing is the database's own error.
+// Ping implements [core.Pinger]. It queries the table and its columns. If one is
+// missing, the error is the database's own.
 func (b *Backend) Ping(ctx context.Context) error {
 	return backend.Do(ctx, b.storeOp("ping"), func() error { return b.ping(ctx) })
 }

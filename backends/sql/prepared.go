@@ -9,19 +9,19 @@ import (
 	"gorm.io/gorm"
 )
 
-// prepared are statements that the database has read already. A Backend prepares its
-// own on SQLite alone, which takes longer to read a statement than to execute
-// it. On a server they are the program's to decide about: pgx prepares unless it is told
-// not to, because a pooler such as PgBouncer hands sessions on; MySQL allows so many for
-// all sessions together (max_prepared_stmt_count), and gorm's PrepareStmt or
-// the driver's interpolateParams save the same round trip.
+// prepared are prepared statements. A Backend prepares its statements only on SQLite,
+// which needs more time to parse a statement than to execute it. On a server the program
+// decides: pgx prepares unless it is configured not to, which a pooler such as PgBouncer
+// needs, because it shares sessions; MySQL limits the number for all sessions together
+// (max_prepared_stmt_count), and gorm's PrepareStmt or the driver's interpolateParams
+// save the same round trip.
 type prepared struct {
 	mu sync.Mutex
 	of map[string]*stdsql.Stmt // by their text
 }
 
-// prepare returns the statements of b; nil where the pool isn't database/sql's own. They
-// are closed when nobody has the Backend any more.
+// prepare returns the statements of b. It returns nil if the pool isn't one of
+// database/sql. The statements are closed when the Backend is garbage-collected.
 func prepare(b *Backend) *prepared {
 	if _, ok := b.pool.(*stdsql.DB); !ok {
 		return nil
@@ -48,6 +48,6 @@ func (p *prepared) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range p.of {
-		_ = s.Close() // the database may be closed already, and they with it
+		_ = s.Close() // the database may already be closed, and the statements with it
 	}
 }

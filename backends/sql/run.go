@@ -218,7 +218,7 @@ func uncommitted(err error) bool {
 	return err != nil && isMySQL(err, 1690) && strings.Contains(err.Error(), "autocommit")
 }
 
-var errUncommitted = errors.New("the session's autocommit is off, and its pool begins no transactions: connect with autocommit on")
+var errUncommitted = errors.New("autocommit is off in the connection's session, and the connection pool can't begin transactions: connect with autocommit on")
 
 type transaction interface {
 	gorm.ConnPool
@@ -274,7 +274,7 @@ func readOnly(err error) bool {
 }
 
 // errTable stands for errors that quote the record.
-var errTable = errors.New("the table's columns don't take the record or its key: they aren't those that Migrate makes")
+var errTable = errors.New("the table's columns can't store the record or its key: they differ from those that Migrate creates")
 
 // quotes reports errors that say which value a column doesn't take: class 22 of
 // PostgreSQL's, "data exception", and MySQL's ER_TRUNCATED_WRONG_VALUE and

@@ -116,33 +116,33 @@ func New(db *gorm.DB, o Options) (*Backend, error) {
 
 func newBackend(db *gorm.DB, o Options) (*Backend, error) {
 	if db == nil || db.Config == nil || db.Statement == nil || origin.Require(db.Statement.ConnPool) != nil || origin.Require(db.Dialector) != nil {
-		return nil, errors.New("no database")
+		return nil, errors.New("db is nil, or has no connection")
 	}
 	if db.Error != nil {
 		return nil, db.Error
 	}
 	if _, ok := db.Statement.ConnPool.(gorm.TxCommitter); ok {
-		return nil, errors.New("a transaction can't be a backend")
+		return nil, errors.New("db is a transaction: use the *gorm.DB that began it")
 	}
 	if db.DryRun {
-		return nil, errors.New("a dry run can't be a backend")
+		return nil, errors.New("db has DryRun set, and would store nothing")
 	}
 	table := o.Table
 	if table == "" {
 		table = DefaultTable
 	}
 	if !tableName.MatchString(table) {
-		return nil, fmt.Errorf("%q can't be a table's name", table)
+		return nil, fmt.Errorf("Options.Table is %q, which can't be a table's name", table)
 	}
 	if !utf8.ValidString(o.Prefix) || strings.ContainsRune(o.Prefix, 0) || len(o.Prefix) > maxStoredKey-core.MaxKeyLen {
-		return nil, fmt.Errorf("%w: %q can't be a prefix", core.ErrInvalidKey, o.Prefix)
+		return nil, fmt.Errorf("%w: the prefix %q is too long, or isn't UTF-8, or has a NUL", core.ErrInvalidKey, o.Prefix)
 	}
 	d, ok := dialects[db.Name()]
 	if !ok {
-		return nil, fmt.Errorf("no support for the database %q", db.Name())
+		return nil, fmt.Errorf("gorm's dialect %q isn't supported", db.Name())
 	}
 	if o.Listen != nil && !d.notifies {
-		return nil, fmt.Errorf("no support for Listen on the database %q", db.Name())
+		return nil, fmt.Errorf("Options.Listen is for PostgreSQL, not for gorm's dialect %q", db.Name())
 	}
 	b := &Backend{
 		pool:   db.Statement.ConnPool,

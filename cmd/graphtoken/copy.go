@@ -32,7 +32,7 @@ func (copyCommand) Help() string {
 	return `A record that is equal at both places is skipped, so an interrupted copy can be called again. A record that is there already is replaced only if each of its tokens' owners is in the new one, too, and the new one is newer. Each copy is read back and compared. With keys, records are decrypted and encrypted again with the first key; without, they are copied as they are.`
 }
 
-// What copy did with a record.
+// The results of copying a record.
 const (
 	didCopy    = "copied"
 	didReplace = "replaced"

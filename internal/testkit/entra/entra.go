@@ -1,7 +1,7 @@
-// Package entra imitates Microsoft Entra on the loopback interface, closely enough
-// that MSAL Go, MSAL Python and python-o365 sign in and refresh against it unchanged,
-// and badly enough, when asked, that a token store can be tested against everything
-// that goes wrong between a request for tokens and its answer.
+// Package entra imitates Microsoft Entra on the loopback interface. MSAL Go, MSAL Python
+// and python-o365 sign in and refresh with it unchanged. A test can also make it fail, to
+// test a token store against everything that can go wrong between a request for tokens
+// and its answer.
 //
 //	idp := entra.Start(t, entra.Options{Strict: true, Lifetime: time.Hour})
 //	app, err := public.New(entra.PublicClient,
@@ -12,9 +12,9 @@
 //	…
 //	idp.Grants().ByType[entra.Refresh].Succeeded // how often a refresh token was redeemed
 //
-// The same server carries a Microsoft Graph stand-in (package graph) under /v1.0 and
-// a control interface under /testkit for other processes. Tests never need to sleep:
-// a [Gate] holds a request where it is wanted, and [Server.Wait] waits for a count.
+// The same server has an imitation of Microsoft Graph (package graph) under /v1.0 and
+// a control interface for other processes under /testkit. Tests never need to sleep:
+// a [Gate] holds a request, and [Server.Wait] waits for a count.
 package entra
 
 import (

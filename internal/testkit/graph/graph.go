@@ -1,6 +1,6 @@
-// Package graph stands in for Microsoft Graph: a few resources (a user, messages, files)
-// behind a bearer token that is really judged. It answers 401 as Graph does, claims challenges included, and
-// counts what it said.
+// Package graph imitates Microsoft Graph: a few resources (a user, messages, files), for
+// requests with a valid bearer token. To others it answers 401 as Graph does, including
+// claims challenges. It counts its answers.
 //
 // Package entra serves it under /v1.0 of its own address, and so under
 // https://graph.microsoft.com/v1.0 for its HTTP client.

@@ -1,5 +1,5 @@
-// Package lateanswer tests what becomes of a lease whose caller leaves between
-// the store's granting it and the answer.
+// Package lateanswer tests that no lease stays if the caller's context ends after the
+// store has granted the lease and before its answer arrives.
 package lateanswer
 
 import (

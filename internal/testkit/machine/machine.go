@@ -1,6 +1,6 @@
-// Package machine runs a program where every https address leads to the imitation
-// of Entra and Graph (package entra), so that the program is the one that users
-// run: it has no switch for tests.
+// Package machine runs a program in an environment in which every https address leads to
+// the imitation of Entra and Graph (package entra). So a test can run the same program as
+// the users, without an option for tests.
 //
 //	func TestMain(m *testing.M) {
 //		machine.Become(main)
@@ -14,8 +14,8 @@
 //	p.Await("Hello")
 //	p.Finish()
 //
-// A program trusts the imitation's certificates by SSL_CERT_FILE, which Go reads on
-// Linux alone. Elsewhere Start skips the test, loudly (see package peer).
+// The program trusts the imitation's certificates through SSL_CERT_FILE, which Go reads
+// only on Linux. On other systems Start skips the test and reports it (see package peer).
 package machine
 
 import (

@@ -1,11 +1,11 @@
-// Package peer finds the real counterparts a test wants to run against: MSAL of another
-// language, python-o365, a server of some database. Where one is missing the test must
-// not just pass by: it says so loudly, or fails where the peer is required.
+// Package peer finds the other programs that a test needs: MSAL of another language,
+// python-o365, a database server. If one is missing, the test doesn't just pass: it is
+// skipped with a clear message, or fails if the program is required.
 //
-// GRAPHTOKEN_REQUIRE lists the peers that must be there, separated by commas; "all"
-// means every one. CI sets it. Where they may be missing, GRAPHTOKEN_MISSING names a
-// file that collects one line for each skipped test, because go test shows skips to
-// nobody unless it is asked by -v: print it at the end of the run.
+// GRAPHTOKEN_REQUIRE lists the programs that are required, separated by commas; "all"
+// means every one. CI sets it. Otherwise GRAPHTOKEN_MISSING can name a file to which each
+// skipped test adds a line. Print the file at the end of a run: go test shows skipped
+// tests only with -v.
 package peer
 
 import (

@@ -1,6 +1,6 @@
-// Package s3test gives tests an S3 store: one in process, whose clock goes when
-// it is told, and versitygw, a gateway of the real world over a directory. (The
-// third, moto, is package mototest's.)
+// Package s3test gives tests an S3 store: one in the test's process, whose clock the test
+// sets, or versitygw, a real gateway over a directory. (Package mototest has a third one,
+// moto.)
 //
 //	store := s3test.Start(t)
 //	client := s3test.Client(store.URL)

@@ -1,7 +1,7 @@
-// Package secretstest is a double of AWS Secrets Manager that the SDKs accept:
+// Package secretstest is a double of AWS Secrets Manager that works with the SDKs:
 // it speaks their protocol (AWS JSON 1.1) and behaves as the service's API
-// reference says, and, where that is silent, as answers recorded from the real
-// service show.
+// reference says. Details that the reference doesn't mention follow recorded answers of
+// the real service.
 //
 //	server := secretstest.Start(t, secretstest.Options{})
 //	client := secretsmanager.New(secretsmanager.Options{BaseEndpoint: aws.String(server.URL), …})

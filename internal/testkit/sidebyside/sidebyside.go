@@ -1,6 +1,6 @@
-// Package sidebyside compares ways to do one thing. They take turns within one
-// benchmark, so that a machine, a disk or a server that others use too is as
-// slow for all of them.
+// Package sidebyside compares several ways to do the same thing. One benchmark measures
+// them in turn, so that other work on the machine, the disk or the server slows all of
+// them down equally.
 package sidebyside
 
 import (

@@ -1,9 +1,9 @@
-// Package storm has the tokens of many users expire at once, as a web service
-// sees it after a deployment or an outage: every user has a record of their own,
-// and every store of several is asked for every user's token at one time. The
-// provider gives single-use refresh tokens.
+// Package storm is a load test: the tokens of many users expire at once, as in a web
+// service after a deployment or an outage. Every user has a record, and several stores
+// are all asked for every user's token at the same time. The provider's refresh tokens
+// are valid for one use.
 //
-// A storm is judged by what the provider allows: for n users no less than n ×
+// The provider limits how fast a storm can be: n users take at least n ×
 // [Latency] ÷ [AtOnce].
 package storm
 

@@ -1,6 +1,6 @@
-// Package waiters has many backends, each as another process would have it, wait for one
-// refresh, and tells how soon each of them has the token, and how often it calls the
-// store meanwhile.
+// Package waiters lets many backends wait for one refresh, as if each were in a process of
+// its own. It reports how soon each of them has the token, and how often each calls the
+// store while it waits.
 package waiters
 
 import (
