@@ -54,8 +54,12 @@ func openS3(ctx context.Context, a *address, o Options) (*Place, error) {
 	if err != nil {
 		return nil, err
 	}
+	native, err := a.native()
+	if err != nil {
+		return nil, err
+	}
 	client := s3.NewFromConfig(c, func(s *s3.Options) { s.UsePathStyle = pathStyle })
-	b, err := awss3.New(client, a.Host, awss3.Options{Prefix: strings.TrimPrefix(a.Path, "/") + a.prefix(o), KMSKeyID: a.option("kms-key")})
+	b, err := awss3.New(client, a.Host, awss3.Options{Prefix: strings.TrimPrefix(a.Path, "/") + a.prefix(o), KMSKeyID: a.option("kms-key"), NativeNames: native})
 	return &Place{Backend: b, Key: a.record}, err
 }
 
@@ -70,8 +74,12 @@ func openAWSSecrets(ctx context.Context, a *address, o Options) (*Place, error) 
 			return nil, a.errorf("recovery-days is a number, not %q", core.Printable(text))
 		}
 	}
+	native, err := a.native()
+	if err != nil {
+		return nil, err
+	}
 	b, err := awssecrets.New(secretsmanager.NewFromConfig(c), awssecrets.Options{
-		Prefix: strings.TrimPrefix(a.Path, "/") + a.prefix(o), RecoveryDays: days, KMSKeyID: a.option("kms-key"),
+		Prefix: strings.TrimPrefix(a.Path, "/") + a.prefix(o), RecoveryDays: days, KMSKeyID: a.option("kms-key"), NativeNames: native,
 	})
 	return &Place{Backend: b, Key: a.record}, err
 }
@@ -81,6 +89,10 @@ func openFirestore(ctx context.Context, a *address, o Options) (*Place, error) {
 	if a.Host == "" || collection == "" {
 		return nil, a.errorf("it names a project and a collection: firestore://project/collection")
 	}
+	native, err := a.native()
+	if err != nil {
+		return nil, err
+	}
 	database := a.option("database")
 	if database == "" {
 		database = gcp.DefaultDatabaseID
@@ -89,7 +101,7 @@ func openFirestore(ctx context.Context, a *address, o Options) (*Place, error) {
 	if err != nil {
 		return nil, unreachable(err)
 	}
-	b, err := firestore.New(client, collection, firestore.Options{Prefix: a.prefix(o), Field: a.option("field")})
+	b, err := firestore.New(client, collection, firestore.Options{Prefix: a.prefix(o), Field: a.option("field"), NativeNames: native})
 	if err != nil {
 		client.Close()
 		return nil, err
@@ -104,14 +116,31 @@ func openBitwarden(ctx context.Context, a *address, o Options) (*Place, error) {
 	if token == "" {
 		return nil, a.errorf("the machine account's access token is missing: set BWS_ACCESS_TOKEN")
 	}
+	native, err := a.native()
+	if err != nil {
+		return nil, err
+	}
 	secrets, err := bitwarden.Login(ctx, token, bitwarden.LoginOptions{
 		APIURL: a.option("api"), IdentityURL: a.option("identity"), StateFile: a.option("state"),
 	})
 	if err != nil {
 		return nil, err
 	}
-	b, err := bitwarden.New(secrets, bitwarden.Options{OrganizationID: a.option("organization"), ProjectID: a.Host, Prefix: a.prefix(o)})
+	b, err := bitwarden.New(secrets, bitwarden.Options{OrganizationID: a.option("organization"), ProjectID: a.Host, Prefix: a.prefix(o), NativeNames: native})
 	return &Place{Backend: b, Key: a.record}, err
+}
+
+// native reports whether a record's name is the store's own name for it, as it is: what
+// the user has written. Programs that leave NativeNames out escape some characters.
+func (a *address) native() (bool, error) {
+	switch names := a.option("names"); names {
+	case "", "native":
+		return true, nil
+	case "escaped":
+		return false, nil
+	default:
+		return false, a.errorf("names is native or escaped, not %q", core.Printable(names))
+	}
 }
 
 func (a *address) bool(name string, otherwise bool) (bool, error) {

@@ -27,13 +27,19 @@ func openFile(_ context.Context, a *address, o Options) (*Place, error) {
 	case filepath.VolumeName(strings.TrimPrefix(path, "/")) != "": // file:///C:/path
 		path = path[1:]
 	}
+	native, err := a.native()
+	if err != nil {
+		return nil, err
+	}
 	o.Record = a.record
-	return openPath(filepath.FromSlash(path), o)
+	return openFiles(filepath.FromSlash(path), native, o)
 }
 
 // openPath opens a file, under the very name that it has. If the path ends with a slash or
 // is a directory, the record is a file in it.
-func openPath(path string, o Options) (*Place, error) {
+func openPath(path string, o Options) (*Place, error) { return openFiles(path, true, o) }
+
+func openFiles(path string, native bool, o Options) (*Place, error) {
 	dir, file := filepath.Split(path)
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		dir, file = path, ""
@@ -56,7 +62,7 @@ func openPath(path string, o Options) (*Place, error) {
 		p.remove = func() error { return os.RemoveAll(dir) }
 	}
 	p.Path = filepath.Join(dir, file)
-	b, err := filesystem.New(dir, filesystem.Options{NativeNames: true})
+	b, err := filesystem.New(dir, filesystem.Options{NativeNames: native})
 	p.Backend = b
 	return p, err
 }
@@ -70,8 +76,12 @@ func openEnv(_ context.Context, a *address, o Options) (*Place, error) {
 	case name == "":
 		name = a.record
 	}
+	native, err := a.native()
+	if err != nil {
+		return nil, err
+	}
 	file := a.option("file")
-	options := env.Options{DotEnv: file, ReadOnly: file == "", NativeNames: true}
+	options := env.Options{DotEnv: file, ReadOnly: file == "", NativeNames: native}
 	if o.Prefix != "" { // variables of its own can be tried
 		options.Prefix, options.ReadOnly = strings.ToUpper(strings.NewReplacer("-", "_", "/", "_").Replace(o.Prefix)), false
 	}
