@@ -104,7 +104,9 @@ const graphDefault = "https://graph.microsoft.com/.default"
 
 // New returns an agent that hands out the tokens of s, each by the name that a caller asks
 // for: in user, or as the client_id, principal_id or mi_res_id of a managed identity. Names
-// are compared without regard to case. A caller needs no name where there is one.
+// are compared without regard to case. A caller needs no name where there is one user; the
+// client_id may then be the application's own, too, which Azure's SDKs take from the
+// variable AZURE_CLIENT_ID.
 func New(s map[string]Sources, o Options) (*Agent, error) {
 	if len(s) == 0 {
 		return nil, errors.New("agent: there is nobody whose tokens to hand out")
@@ -252,6 +254,7 @@ type request struct {
 	scopes      []string
 	minValidity time.Duration
 	claims      string
+	application string // the client ID that the token must have; empty: any
 	write       func(w http.ResponseWriter, u *user, t *tokencache.AccessToken)
 }
 
@@ -280,6 +283,10 @@ func (a *Agent) answer(w http.ResponseWriter, r *http.Request, parse func(*http.
 		f.write(w, r)
 		return
 	}
+	if asked.application != "" && !strings.EqualFold(asked.application, t.ClientID) {
+		unknown(asked.application).write(w, r)
+		return
+	}
 	asked.write(w, asked.user, t)
 }
 
@@ -305,5 +312,9 @@ func (a *Agent) named(name string) (*user, *failure) {
 	if u := a.users[strings.ToLower(name)]; u != nil {
 		return u, nil
 	}
-	return nil, &failure{http.StatusNotFound, "unknown_user", "this agent has no user of the name " + fmt.Sprintf("%q", core.Printable(name)), 0}
+	return nil, unknown(name)
+}
+
+func unknown(name string) *failure {
+	return &failure{http.StatusNotFound, "unknown_user", fmt.Sprintf("this agent has no user and no application of the name %q; Azure's SDKs send AZURE_CLIENT_ID", core.Printable(name)), 0}
 }

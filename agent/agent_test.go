@@ -128,6 +128,28 @@ func TestAManagedIdentityIsAnsweredAsAppServiceDoes(t *testing.T) {
 	}
 }
 
+// Azure's SDKs send the variable AZURE_CLIENT_ID as client_id.
+func TestAManagedIdentityMayBeAskedForByTheApplicationsOwnID(t *testing.T) {
+	one, two := newAgent(t, Options{}, "ana"), newAgent(t, Options{}, "ana", "bo")
+	for _, c := range []struct {
+		name   string
+		agent  *Agent
+		query  string
+		status int
+	}{
+		{"the application's ID", one, "client_id=CLIENT", http.StatusOK},
+		{"the user's name", one, "client_id=Ana", http.StatusOK},
+		{"another application's ID", one, "client_id=other", http.StatusNotFound},
+		{"the application's ID as another parameter", one, "mi_res_id=client", http.StatusNotFound},
+		{"the application's ID where two users are", two, "client_id=client", http.StatusNotFound},
+	} {
+		status, body := ask(c.agent, "/identity?api-version=2019-08-01&resource=https://graph.microsoft.com&"+c.query)
+		if status != c.status || status != http.StatusOK && code(body) != client.CodeUnknownUser {
+			t.Errorf("%s: %d, %v", c.name, status, body)
+		}
+	}
+}
+
 func TestAnErrorHasACodeThatSaysWhatToDo(t *testing.T) {
 	unreachable := &core.Error{Op: "load", Backend: "redis", Key: "k", Err: errors.New("connection refused")}
 	one := func(err error) func(testing.TB) map[string]Sources {

@@ -69,11 +69,16 @@ func (a *Agent) identityRequest(r *http.Request) (request, *failure) {
 		}
 	}
 	u, refused := a.named(name)
+	application := ""
+	if refused != nil && a.only != nil && name == query.Get("client_id") {
+		// Azure's SDKs send the variable AZURE_CLIENT_ID, which names an application.
+		u, refused, application = a.only, nil, name
+	}
 	if refused != nil {
 		return request{}, refused
 	}
 	scope := resource + "/.default"
-	return request{user: u, scopes: []string{scope}, write: func(w http.ResponseWriter, _ *user, t *tokencache.AccessToken) {
+	return request{user: u, scopes: []string{scope}, application: application, write: func(w http.ResponseWriter, _ *user, t *tokencache.AccessToken) {
 		writeJSON(w, http.StatusOK, map[string]string{
 			"access_token": t.Secret.Reveal(),
 			"expires_on":   strconv.FormatInt(t.ExpiresOn.Unix(), 10),
