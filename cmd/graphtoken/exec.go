@@ -118,7 +118,7 @@ func programEnvironment(all []string) []string {
 	return slices.DeleteFunc(slices.Clone(all), func(variable string) bool {
 		name, value, _ := strings.Cut(variable, "=")
 		switch strings.ToUpper(name) {
-		case "GRAPHTOKEN_CLIENT_SECRET", "GRAPHTOKEN_KEYS", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IMDS_ENDPOINT", "IDENTITY_SERVER_THUMBPRINT",
+		case "GRAPHTOKEN_CLIENT_SECRET", certificatePassword, "GRAPHTOKEN_KEYS", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IMDS_ENDPOINT", "IDENTITY_SERVER_THUMBPRINT",
 			"MSI_ENDPOINT", "MSI_SECRET", client.SocketVariable, "GRAPHTOKEN_ACCESS_TOKEN":
 			return true
 		case "GRAPHTOKEN_STORE": // with a password

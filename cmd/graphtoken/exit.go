@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/graphtoken/graphtoken/account"
 	"github.com/graphtoken/graphtoken/adapters/msal"
 	"github.com/graphtoken/graphtoken/agent/client"
 	"github.com/graphtoken/graphtoken/core"
@@ -63,7 +64,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitNotSaved
 	case ctx.Err() != nil: // also if everything was done in the end: a script must not go on
 		return exitInterrupted
-	case errors.Is(err, core.ErrReauthRequired):
+	case errors.Is(err, core.ErrReauthRequired), errors.Is(err, account.ErrOtherUser):
 		return exitSignIn
 	case errors.Is(err, core.ErrNotFound), errors.Is(err, core.ErrAmbiguous):
 		return exitNotFound
@@ -104,6 +105,8 @@ func adviceOn(err error, s *session) string {
 	switch {
 	case errors.Is(err, core.ErrRefreshedNotSaved):
 		return "The token is good, and is lost with this process: mend the store and sign in again if the next refresh fails."
+	case errors.Is(err, account.ErrOtherUser):
+		return "Nothing was saved. Sign in again as that user, or name the other one with --user."
 	case errors.Is(err, core.ErrReauthRequired):
 		return "Sign in with: graphtoken login"
 	case errors.Is(err, errMalformedToken):

@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/alecthomas/kong v1.17.0
+	github.com/cli/browser v1.3.0
 	github.com/creack/pty v1.1.24
 	github.com/graphtoken/graphtoken/account v0.1.0
 	github.com/graphtoken/graphtoken/adapters/msal v0.1.0

@@ -5,36 +5,93 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/url"
 	"slices"
 	"strconv"
+	"time"
 
+	"github.com/cli/browser"
 	"github.com/graphtoken/graphtoken/account"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
 type loginCommand struct {
-	Listen      bool   `env:"-" help:"Wait for the browser on this machine, instead of asking for the address it ends at."`
-	Port        int    `env:"-" help:"With --listen: the port; any free one by default."`
-	RedirectURL string `name:"redirect-url" placeholder:"URL" help:"Without --listen: the redirect URL that the application is registered with. By default Microsoft's page for native clients."`
-	Prompt      string `env:"-" enum:"select_account,login,consent,none" default:"select_account" help:"What the sign-in page asks: ${enum}."`
+	NoBrowser  bool `env:"-" xor:"way" help:"Show the address of the sign-in page, and start no browser. The browser must run on this machine."`
+	Listen     bool `env:"-" xor:"way" help:"The same as --no-browser."`
+	Console    bool `env:"-" xor:"way" help:"Ask for the address at which a browser on any machine ends. This is the default where the input isn't a terminal."`
+	DeviceCode bool `env:"-" xor:"way" help:"Show a code to enter on any device."`
+
+	Port        int           `env:"-" help:"The port at which to wait for the browser; any free one by default."`
+	RedirectURL string        `name:"redirect-url" placeholder:"URL" help:"With --console: the redirect URL that the application is registered with. By default Microsoft's page for native clients."`
+	Prompt      string        `env:"-" enum:"select_account,login,consent,none" default:"select_account" help:"What the sign-in page asks: ${enum}."`
+	Timeout     time.Duration `env:"-" default:"15m" help:"How long the user may take."`
+}
+
+// way returns how the user signs in. An explicit flag for another way is an error.
+func (l *loginCommand) way(s *session, c *console) (func(context.Context, *account.Account) error, error) {
+	atConsole := l.Console || !l.NoBrowser && !l.Listen && !l.DeviceCode && l.Port == 0 && !isTerminal(c.in)
+	if l.RedirectURL != "" && !l.NoBrowser && !l.Listen && !l.DeviceCode {
+		atConsole = true
+	}
+	switch {
+	case s.ClientCredentials && (l.Console || l.NoBrowser || l.Listen || l.DeviceCode || l.Port != 0):
+		return nil, usageError("--client-credentials signs the application itself in, without a user who needs a page or a code")
+	case l.Port != 0 && (l.Console || l.DeviceCode):
+		return nil, usageError("--port is for a login that waits for the browser on this machine")
+	case l.Port < 0 || l.Port > 65535:
+		return nil, usageError("--port is a number from 1 to 65535")
+	case l.RedirectURL != "" && !atConsole || l.RedirectURL != "" && l.Port != 0:
+		return nil, usageError("--redirect-url is for --console: other ways have an address of their own, or none")
+	case l.Timeout <= 0:
+		return nil, usageError("--timeout is longer than nothing, such as 15m")
+	}
+	options := account.AuthOptions{Prompt: l.Prompt, Lifetime: l.Timeout}
+	prompt := account.Console(c.in, c.err)
+	switch {
+	case l.DeviceCode:
+		prompt = account.DeviceCodePrompt(c.err)
+	case !atConsole:
+		if l.Port != 0 {
+			options.RedirectURL = "http://localhost:" + strconv.Itoa(l.Port)
+		}
+		prompt = account.Loopback(func(address string) error { return l.open(c, address) })
+	}
+	return func(ctx context.Context, a *account.Account) error { return a.Authenticate(ctx, prompt, options) }, nil
+}
+
+// open shows the sign-in page in the user's browser, or its address.
+func (l *loginCommand) open(c *console, address string) error {
+	if err := c.showLink("Open this address in a browser on this machine:\n\n%s\n", address); err != nil {
+		return err
+	}
+	if u, err := url.Parse(address); err == nil {
+		c.say("Waiting for the browser at %s.", u.Query().Get("redirect_uri"))
+	}
+	if l.NoBrowser || l.Listen {
+		return nil
+	}
+	browser.Stdout, browser.Stderr = io.Discard, io.Discard
+	go func() { // some browsers end with their window
+		if err := browser.OpenURL(address); err != nil {
+			c.say("No browser could be started here (%v): open the address yourself, or end this and sign in with --device-code or --console.", err)
+		}
+	}()
+	return nil
 }
 
 func (l *loginCommand) Run(ctx context.Context, s *session, c *console) (err error) {
+	signIn, err := l.way(s, c)
+	if err != nil {
+		return err
+	}
 	s.migrate = true
 	o, err := s.open(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer o.close(ctx, &err)
-	switch {
-	case l.Port != 0 && !l.Listen:
-		return usageError("--port is for --listen")
-	case l.Port < 0 || l.Port > 65535:
-		return usageError("--port is a number from 1 to 65535")
-	case l.RedirectURL != "" && l.Listen:
-		return usageError("--redirect-url is for a login without --listen, which has an address of its own")
-	}
 	cache, err := o.readable(ctx)
 	if err != nil {
 		return err
@@ -62,24 +119,16 @@ func (l *loginCommand) Run(ctx context.Context, s *session, c *console) (err err
 		}
 		return err
 	}
-	err = l.signIn(ctx, a, c)
+	within, cancel := context.WithTimeout(ctx, l.Timeout)
+	defer cancel()
+	err = signIn(within, a)
+	if errors.Is(err, context.DeadlineExceeded) && within.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("%w: nobody signed in within %s", core.ErrReauthRequired, l.Timeout)
+	}
 	if err == nil || errors.Is(err, core.ErrRefreshedNotSaved) { // close tries again to save
 		c.say("Signed in as %s.", cmp.Or(a.User().Username, a.User().HomeAccountID))
 	}
 	return err
-}
-
-func (l *loginCommand) signIn(ctx context.Context, a *account.Account, c *console) error {
-	options := account.AuthOptions{Prompt: l.Prompt}
-	if !l.Listen {
-		return a.Authenticate(ctx, account.Console(c.in, c.err), options)
-	}
-	if l.Port != 0 {
-		options.RedirectURL = "http://localhost:" + strconv.Itoa(l.Port)
-	}
-	return a.Authenticate(ctx, account.Loopback(func(address string) error {
-		return c.showLink("Open this address in a browser on this machine:\n\n%s\n", address)
-	}), options)
 }
 
 // readable finds out, before anybody signs in, whether the record is broken or encrypted

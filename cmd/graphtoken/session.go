@@ -29,13 +29,15 @@ type session struct {
 	Record string `placeholder:"NAME" help:"The record in a --store of several: the file's name in a directory."`
 	User   string `short:"u" placeholder:"NAME" help:"The user, such as ana@contoso.com; needed where several share the store."`
 
-	ClientID          string   `name:"client-id" placeholder:"ID" help:"The application's ID. After the login it is known from the store."`
-	ClientSecretFile  string   `placeholder:"FILE" help:"A file with the application's secret; or set GRAPHTOKEN_CLIENT_SECRET."`
-	ClientCredentials bool     `help:"Act as the application itself, without a user."`
-	Tenant            string   `help:"The tenant's ID or domain, or common, organizations, consumers. By default common."`
-	Authority         string   `placeholder:"URL" help:"The identity provider, https://host or https://host/tenant. By default Microsoft's public cloud."`
-	Scope             []string `short:"s" sep:"," placeholder:"SCOPE" help:"What to ask for, such as User.Read; may be repeated. By default all that the application is registered for, and after the login what the newest token is for."`
-	CA                string   `name:"ca" placeholder:"FILE" help:"Certificates (PEM) to trust besides the system's, for another --authority."`
+	ClientID           string   `name:"client-id" placeholder:"ID" help:"The application's ID. After the login it is known from the store."`
+	ClientSecretFile   string   `placeholder:"FILE" help:"A file with the application's secret; or set GRAPHTOKEN_CLIENT_SECRET."`
+	Certificate        string   `placeholder:"FILE" help:"The application's certificate and RSA key, PEM or PFX, instead of a secret; the PFX's password comes from GRAPHTOKEN_CERTIFICATE_PASSWORD."`
+	FederatedTokenFile string   `placeholder:"FILE" help:"A file with a token of another provider that the application trusts, instead of a secret (workload identity); it is read each time."`
+	ClientCredentials  bool     `help:"Act as the application itself, without a user."`
+	Tenant             string   `help:"The tenant's ID or domain, or common, organizations, consumers. By default common."`
+	Authority          string   `placeholder:"URL" help:"The identity provider, https://host or https://host/tenant. By default Microsoft's public cloud."`
+	Scope              []string `short:"s" sep:"," placeholder:"SCOPE" help:"What to ask for, such as User.Read; may be repeated. By default all that the application is registered for, and after the login what the newest token is for."`
+	CA                 string   `name:"ca" placeholder:"FILE" help:"Certificates (PEM) to trust besides the system's, for another --authority."`
 
 	KeyFile        string `placeholder:"FILE" help:"A file with keys to encrypt the store, the one for new records first (see keygen); or set GRAPHTOKEN_KEYS."`
 	SharedKeyFile  bool   `help:"Accept a --key-file that other users can read or write."`
@@ -125,12 +127,8 @@ func (s *session) openAs(ctx context.Context, c *console, of extent) (*opened, e
 	if o.config.HTTPClient, err = s.httpClient(); err != nil {
 		return nil, err
 	}
-	secret, err := s.secret()
-	if err != nil {
+	if o.config.Credential, o.hasCredential, err = s.credential(); err != nil {
 		return nil, err
-	}
-	if o.hasCredential = secret != ""; o.hasCredential {
-		o.config.Credential = account.Secret(secret.Reveal())
 	}
 	return o, nil
 }
@@ -220,13 +218,56 @@ func (o *opened) newAccount(cfg account.Config) (*account.Account, error) {
 		return nil, usageError("name the application with --client-id")
 	}
 	if cfg.App && !o.hasCredential {
-		return nil, usageError("the application's secret is missing: set GRAPHTOKEN_CLIENT_SECRET, or name a file with --client-secret-file")
+		return nil, usageError("the application's secret is missing: set GRAPHTOKEN_CLIENT_SECRET, or name a file with --client-secret-file; or use --certificate or --federated-token-file")
 	}
 	a, err := account.New(o.store, o.Key, cfg)
 	if err != nil {
 		return nil, usageError(err.Error())
 	}
 	return a, nil
+}
+
+// credential is how the application proves itself, if the flags have something for that.
+func (s *session) credential() (c account.Credential, has bool, err error) {
+	secret, err := s.secret()
+	if err != nil {
+		return c, false, err
+	}
+	switch {
+	case secret != "" && (s.Certificate != "" || s.FederatedTokenFile != ""), s.Certificate != "" && s.FederatedTokenFile != "":
+		return c, false, usageError("the application proves itself by a secret, by --certificate or by --federated-token-file: leave all but one out")
+	case s.Certificate != "":
+		if _, err := readNamed("--certificate", s.Certificate); err != nil {
+			return c, false, err
+		}
+		if c, err = account.LoadCertificate(s.Certificate, os.Getenv(certificatePassword)); err != nil {
+			return c, false, usageError("--certificate: " + err.Error() + " (its password comes from " + certificatePassword + ")")
+		}
+		return c, true, nil
+	case s.FederatedTokenFile != "":
+		if _, err := s.federatedToken(context.Background()); err != nil {
+			return c, false, err
+		}
+		return account.Assertion(s.federatedToken), true, nil
+	case secret != "":
+		return account.Secret(secret.Reveal()), true, nil
+	}
+	return c, false, nil
+}
+
+const certificatePassword = "GRAPHTOKEN_CERTIFICATE_PASSWORD"
+
+// federatedToken reads the file, which its provider replaces from time to time.
+func (s *session) federatedToken(context.Context) (string, error) {
+	data, err := readNamed("--federated-token-file", s.FederatedTokenFile)
+	if err != nil {
+		return "", err
+	}
+	token := strings.TrimSpace(string(data))
+	if token == "" {
+		return "", usageError("--federated-token-file: " + s.FederatedTokenFile + " is empty")
+	}
+	return token, nil
 }
 
 func (s *session) secret() (tokencache.Secret, error) {

@@ -521,7 +521,7 @@ func TestALoginThatCannotBeSavedIsNotBegun(t *testing.T) {
 	if strings.Contains(r.err, "https://") {
 		t.Errorf("the user was asked to sign in: %s", r.err)
 	}
-	w.fails(2, "login", "--client-id", entra.PublicClient, "--port", "8080")
+	w.fails(2, "login", "--client-id", entra.PublicClient, "--console", "--port", "8080")
 	w.fails(2, "login", "--client-id", entra.PublicClient, "--listen", "--port", "99999")
 	w.fails(2, "login", "--client-id", entra.PublicClient, "--listen", "--redirect-url", "https://localhost")
 }

@@ -7,10 +7,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/creack/pty"
+
+	"github.com/graphtoken/graphtoken/internal/testkit"
+	"github.com/graphtoken/graphtoken/internal/testkit/entra"
 )
 
 func TestCopyShowsABarAtATerminalAndPlainLinesElsewhere(t *testing.T) {
@@ -39,5 +43,45 @@ func TestCopyShowsABarAtATerminalAndPlainLinesElsewhere(t *testing.T) {
 	}
 	if lines := w.ok("copy", filepath.Dir(w.file())+"/", filepath.Join(w.dir, "there")+"/"); strings.Count(lines, "equal  ") != 21 || strings.Contains(lines, "\x1b") {
 		t.Errorf("the lines are\n%q", lines)
+	}
+}
+
+// The browser is a program of the test, which is found before the system's.
+func TestLoginAtATerminalOpensTheBrowserByItself(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("other systems' browsers aren't found by their name")
+	}
+	w := newWorld(t)
+	bin := filepath.Join(w.dir, "bin")
+	opened := filepath.Join(w.dir, "opened")
+	if err := os.Mkdir(bin, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	script := "#!/bin/sh\nprintf %s \"$1\" >'" + opened + ".new' && mv '" + opened + ".new' '" + opened + "'\n"
+	if err := os.WriteFile(filepath.Join(bin, "xdg-open"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.set("PATH=" + bin + ":" + os.Getenv("PATH"))
+	cmd := w.command("login", "--client-id", entra.PublicClient, "--scope", "User.Read")
+	terminal, err := pty.Start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := make(chan []byte, 1)
+	go func() {
+		all, _ := io.ReadAll(terminal)
+		shown <- all
+	}()
+	var address []byte
+	testkit.Until(t, "a browser that was started", func() bool {
+		address, err = os.ReadFile(opened)
+		return err == nil
+	})
+	if err := w.idp.BrowseAs(ana)(string(address)); err != nil {
+		t.Fatal(err)
+	}
+	err = cmd.Wait()
+	if text := string(<-shown); err != nil || !strings.Contains(text, "Signed in as "+ana) || !strings.Contains(text, "Waiting for the browser at http://localhost:") {
+		t.Errorf("%v\n%s", err, text)
 	}
 }
