@@ -217,9 +217,10 @@ func (a *Account) Usernames(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// SignOut removes the tokens of the user, or the application, from the record. Those of
-// others stay; a record that is empty then is deleted. SignOut returns core.ErrNotFound
-// if there are no tokens. The provider is not told: copies of the tokens work until they
+// SignOut removes the tokens of the user, or the application, from the record: a user's in
+// every tenant, and those that other applications keep there, too. Those of other users
+// stay; a record that is empty then is deleted. SignOut returns core.ErrNotFound if there
+// are no tokens. The provider is not told: copies of the tokens work until they
 // expire.
 //
 // Backends don't delete by version. If a user signs in to the record after the last look at

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -37,6 +38,9 @@ type DeviceCode struct {
 func (d DeviceCode) Format(s fmt.State, _ rune) {
 	_, _ = fmt.Fprint(s, "sign-in at ", d.VerificationURL)
 }
+
+// LogValue is Format for package log/slog, whose JSON handler would show the user's code.
+func (d DeviceCode) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(d)) }
 
 // BeginDeviceCode asks for a code that the user enters on another device. Only a public
 // client can do that

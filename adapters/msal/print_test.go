@@ -1,7 +1,9 @@
 package msal
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"strings"
 	"testing"
@@ -27,6 +29,11 @@ func TestNothingOfAClientShowsASecret(t *testing.T) {
 				t.Errorf("%s of %T shows the secret: %s", verb, v, text)
 			}
 		}
+	}
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("", "code", DeviceCode{UserCode: "canary", Message: "Enter canary"})
+	if strings.Contains(log.String(), "canary") {
+		t.Errorf("the log of a device code shows it: %s", &log)
 	}
 	// Printers that follow pointers by reflection (spew, testify) get no further.
 	if where := find(reflect.ValueOf(c), "canary", map[uintptr]bool{}); where != "" {
