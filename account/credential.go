@@ -136,7 +136,7 @@ func Thumbprint(hexSHA1 string, key crypto.PrivateKey) Credential {
 	signer, isSigner := key.(crypto.Signer)
 	switch {
 	case err != nil || len(digest) != sha1.Size:
-		return one(confidential.Credential{}, fmt.Errorf("the thumbprint is no SHA-1 of a certificate: that has %d hexadecimal digits", 2*sha1.Size))
+		return one(confidential.Credential{}, fmt.Errorf("the thumbprint must be a certificate's SHA-1: %d hexadecimal digits", 2*sha1.Size))
 	case !isSigner:
 		return one(confidential.Credential{}, errors.New("the certificate's key can't sign"))
 	}

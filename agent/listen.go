@@ -55,7 +55,7 @@ func removeDead(path string) error {
 	case err != nil:
 		return fmt.Errorf("agent: %w", err)
 	case info.Mode()&fs.ModeSocket == 0:
-		return fmt.Errorf("agent: %s is there, and is no socket: remove it, or choose another path", path)
+		return fmt.Errorf("agent: %s exists and isn't a socket: remove it, or choose another path", path)
 	}
 	conn, err := net.DialTimeout("unix", path, time.Second)
 	if err == nil {

@@ -36,7 +36,7 @@ func (l *CASLevel) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("conformance: %q is no level of compare-and-swap", text)
+	return fmt.Errorf("conformance: %q isn't a level of compare-and-swap", text)
 }
 
 // Capabilities are the claims of a backend. Each is checked in both directions, with one

@@ -170,7 +170,7 @@ func (h *Harness) prepare(timeout time.Duration) error {
 	}
 	for name := range h.Skip {
 		if !slices.Contains(known, name) {
-			return fmt.Errorf("conformance: Harness.Skip names %q, which is no case", name)
+			return fmt.Errorf("conformance: Harness.Skip names %q, which isn't a case", name)
 		}
 	}
 	return nil

@@ -145,7 +145,7 @@ func (h *CryptographyHarness) prepare(timeout time.Duration) error {
 	}
 	for name := range h.Skip {
 		if !slices.Contains(known, name) {
-			return fmt.Errorf("conformance: CryptographyHarness.Skip names %q, which is no case", name)
+			return fmt.Errorf("conformance: CryptographyHarness.Skip names %q, which isn't a case", name)
 		}
 	}
 	return nil

@@ -47,7 +47,7 @@ func store() []testCase {
 				c.wantToken(core.NewStore(b, sealed), key, 1)
 				for _, data := range [][]byte{c.load(b, key).Data, c.rawOr(key, nil)} {
 					if printed(string(data), false) != "" {
-						c.Errorf("the secret stands in the store")
+						c.Errorf("the secret is stored in the store")
 					}
 				}
 				_, _, err := core.NewStore(b, core.WithCryptography(c.newSeal())).Load(c.ctx, key)

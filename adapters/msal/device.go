@@ -144,7 +144,7 @@ func (c *Client) setClaims(form url.Values, challenge string) error {
 	}
 	claims := make(map[string]map[string]any)
 	if challenge != "" && (json.Unmarshal([]byte(challenge), &claims) != nil || claims == nil) {
-		return errors.New("the claims are no JSON object of objects")
+		return errors.New("the claims must be a JSON object of objects")
 	}
 	if len(c.capabilities) > 0 {
 		if claims["access_token"] == nil {

@@ -51,7 +51,7 @@ func (x *exchange) checkEndpoint(name string, u *url.URL) error {
 	if u.Scheme == "https" && u.User == nil && trusted {
 		return nil
 	}
-	return providerFault(fmt.Errorf("the %s in the discovery document is %q, which is no https address of %s: nothing is sent there",
+	return providerFault(fmt.Errorf("the %s in the discovery document is %q, which isn't an https address of %s: nothing is sent there",
 		name, core.Printable(address(u)), x.authority.host))
 }
 

@@ -174,7 +174,7 @@ func (x *exchange) explain(op string, err error) error {
 	case errors.As(err, &call):
 		err = x.refusalOf(call)
 	case errors.As(err, &invalid):
-		err = providerFault(errors.New("the provider's discovery document is no valid JSON"))
+		err = providerFault(errors.New("the provider's discovery document isn't valid JSON"))
 	case errors.As(err, &network): // without MSAL's line breaks around it
 		err = &shownError{x.shown(network.Error()), network}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

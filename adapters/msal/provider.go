@@ -67,7 +67,7 @@ func (c *Client) discover(ctx context.Context, x *exchange, authority string) (P
 		Device string `json:"device_authorization_endpoint"` // RFC 8628 section 4
 	}
 	if json.Unmarshal(x.openID, &p) != nil || json.Unmarshal(x.openID, &endpoints) != nil {
-		return Provider{}, providerFault(errors.New("the provider's discovery document is no valid JSON"))
+		return Provider{}, providerFault(errors.New("the provider's discovery document isn't valid JSON"))
 	}
 	p.token, p.device = endpoints.Token, endpoints.Device
 	return p, nil

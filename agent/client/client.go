@@ -110,7 +110,7 @@ func (t Token) MarshalJSON() ([]byte, error) {
 func (t *Token) UnmarshalJSON(data []byte) error {
 	var j tokenJSON
 	if err := json.Unmarshal(data, &j); err != nil {
-		return errors.New("the agent's answer is no token")
+		return errors.New("the agent's answer isn't a token")
 	}
 	*t = Token{j.AccessToken, j.TokenType, time.Unix(j.Seconds, 0), j.Tenant, j.User, j.Scopes}
 	return nil

@@ -228,7 +228,7 @@ func askAgent(ctx context.Context, socket, method, what string) (path string, er
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16))
 	if resp.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("what answers at %s is no agent of graphtoken: %s", path, resp.Status)
+		return "", fmt.Errorf("another program than graphtoken's agent answers at %s: %s", path, resp.Status)
 	}
 	return path, nil
 }

@@ -91,7 +91,7 @@ var ErrInsecure = errors.New("bearer: a token is not sent over plain http")
 // ErrUnsendable is returned if the source's token is no bearer token (its type is
 // another, such as "pop"), is empty, or has a character that no access token has (RFC
 // 6749 appendix A.12). A line break in it would begin another header.
-var ErrUnsendable = errors.New("bearer: the token from the source is no bearer token, is empty, or has characters that no token has; sign in again for another one")
+var ErrUnsendable = errors.New("bearer: the token from the source isn't a bearer token, is empty, or has characters that a token can't have; sign in again for a new one")
 
 // HostError is returned for a request to a host that isn't one of the Transport's. The
 // request was not sent.

@@ -123,7 +123,7 @@ type settings struct {
 
 func newSettings(name string, o Options) (*settings, error) {
 	if name == "" || len(name) > 64 || name[0] == '.' || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") != "" {
-		return nil, fmt.Errorf("%q is no name of a key: letters, digits, dots, dashes and underscores, 64 at most", core.Printable(name))
+		return nil, fmt.Errorf("%q can't be a key's name: use letters, digits, dots, dashes and underscores, at most 64", core.Printable(name))
 	}
 	s := &settings{name: name, service: o.Service, keychain: system, dir: o.Dir, timeout: o.Timeout, toFile: o.AllowFile}
 	if s.service == "" {

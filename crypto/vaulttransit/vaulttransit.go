@@ -84,7 +84,7 @@ func New(address, name string, o Options) (*Key, error) {
 		return nil, fmt.Errorf("vaulttransit: the address of %s has no TLS; the token would be readable on the way", core.Printable(u.Host))
 	}
 	if !names.MatchString(name) {
-		return nil, fmt.Errorf("vaulttransit: %q is no name of a key", core.Printable(name))
+		return nil, fmt.Errorf("vaulttransit: %q can't be a key's name", core.Printable(name))
 	}
 	mount := strings.Trim(o.Mount, "/")
 	if mount == "" {
@@ -93,7 +93,7 @@ func New(address, name string, o Options) (*Key, error) {
 	namespace := strings.Trim(o.Namespace, "/")
 	for _, part := range strings.Split(mount+"/"+namespace, "/") {
 		if part == "." || part == ".." {
-			return nil, fmt.Errorf("vaulttransit: %q is no path", part)
+			return nil, fmt.Errorf("vaulttransit: %q isn't a valid path", part)
 		}
 	}
 	client := new(http.Client)
@@ -155,7 +155,7 @@ func (k *Key) Wrap(ctx context.Context, dataKey []byte) (crypto.WrappedKey, erro
 	}
 	version := versionOf(got.Data.Ciphertext)
 	if version == "" {
-		return crypto.WrappedKey{}, k.fail("encrypt", errors.New("the answer is none of a transit engine: its ciphertext has no version"))
+		return crypto.WrappedKey{}, k.fail("encrypt", errors.New("the answer doesn't come from a transit engine: its ciphertext has no version"))
 	}
 	return crypto.WrappedKey{KeyID: k.id + ":" + version, Data: []byte(got.Data.Ciphertext)}, nil
 }
@@ -163,7 +163,7 @@ func (k *Key) Wrap(ctx context.Context, dataKey []byte) (crypto.WrappedKey, erro
 // Unwrap implements [crypto.KeyService].
 func (k *Key) Unwrap(ctx context.Context, wrapped crypto.WrappedKey) ([]byte, error) {
 	if versionOf(string(wrapped.Data)) == "" {
-		return nil, k.fail("decrypt", fmt.Errorf("%w: what the record has is no ciphertext of a transit engine", core.ErrDecrypt))
+		return nil, k.fail("decrypt", fmt.Errorf("%w: the record's data key isn't a ciphertext of a transit engine", core.ErrDecrypt))
 	}
 	got, err := k.ask(ctx, "decrypt", request{Ciphertext: string(wrapped.Data), AssociatedData: k.data})
 	if err == nil {

@@ -272,7 +272,7 @@ func setVersion(ctx context.Context, root, version string) error {
 		return err
 	}
 	if semver.Canonical(version) != version || version == "" {
-		return fmt.Errorf("%q is no version such as v0.2.0", version)
+		return fmt.Errorf("%q isn't a version such as v0.2.0", version)
 	}
 	name := filepath.Join(root, tableName)
 	data, err := os.ReadFile(name)

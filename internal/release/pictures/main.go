@@ -45,7 +45,7 @@ func run(ctx context.Context) error {
 func list(ctx context.Context) ([]string, error) {
 	root, err := exec.CommandContext(ctx, "git", "rev-parse", "--show-toplevel").Output()
 	if err != nil {
-		return nil, fmt.Errorf("this is no clone of the repository: %w", err)
+		return nil, fmt.Errorf("this isn't a clone of the repository: %w", err)
 	}
 	sources, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(root)), "docs", "pictures", "*.dot"))
 	if err == nil && len(sources) == 0 {
