@@ -353,13 +353,14 @@ func TestARedirectThatDoesNotFitIsRefusedBeforeTheCodeIsSent(t *testing.T) {
 		redirect func(string) string
 		want     error // nil for a sign-in that is good, errAny for any error
 	}{
-		"as it came":                 {func(r string) string { return r }, nil},
-		"its query alone":            {func(r string) string { _, q, _ := strings.Cut(r, "?"); return q }, nil},
-		"its path and query":         {func(r string) string { return "/callback?" + strings.SplitN(r, "?", 2)[1] }, nil},
-		"its issuer is named":        {edit(func(_ *url.URL, q url.Values) { q.Set("iss", issuer) }), nil},
-		"another issuer is named":    {edit(func(_ *url.URL, q url.Values) { q.Set("iss", "https://thief.example/v2.0") }), account.ErrOtherIssuer},
-		"an issuer like it is named": {edit(func(_ *url.URL, q url.Values) { q.Set("iss", "https://login.microsoftonline.com/a/b/v2.0") }), account.ErrOtherIssuer},
-		"an empty issuer is named":   {edit(func(_ *url.URL, q url.Values) { q.Set("iss", "") }), account.ErrOtherIssuer},
+		"as it came":                      {func(r string) string { return r }, nil},
+		"its query alone":                 {func(r string) string { _, q, _ := strings.Cut(r, "?"); return q }, nil},
+		"its query, with a question mark": {func(r string) string { _, q, _ := strings.Cut(r, "?"); return q + "&hint=https://a/?b" }, nil},
+		"its path and query":              {func(r string) string { return "/callback?" + strings.SplitN(r, "?", 2)[1] }, nil},
+		"its issuer is named":             {edit(func(_ *url.URL, q url.Values) { q.Set("iss", issuer) }), nil},
+		"another issuer is named":         {edit(func(_ *url.URL, q url.Values) { q.Set("iss", "https://thief.example/v2.0") }), account.ErrOtherIssuer},
+		"an issuer like it is named":      {edit(func(_ *url.URL, q url.Values) { q.Set("iss", "https://login.microsoftonline.com/a/b/v2.0") }), account.ErrOtherIssuer},
+		"an empty issuer is named":        {edit(func(_ *url.URL, q url.Values) { q.Set("iss", "") }), account.ErrOtherIssuer},
 		"another issuer refuses": {edit(func(_ *url.URL, q url.Values) {
 			q.Del("code")
 			q.Set("error", "access_denied")

@@ -274,7 +274,8 @@ func (p *App) tokens(ctx context.Context, flow storedFlow, code tokencache.Secre
 // section 3.1): which of two counts would depend on the reader.
 func parseRedirect(redirect string) (at *url.URL, params url.Values, err error) {
 	redirect = strings.TrimSpace(redirect)
-	if address, query, found := strings.Cut(redirect, "?"); found {
+	// A query may have a question mark in it (RFC 3986 section 3.4), after its first "=".
+	if address, query, found := strings.Cut(redirect, "?"); found && redirect[strings.IndexAny(redirect, "?/=")] != '=' {
 		if at, err = url.Parse(address); err != nil {
 			return nil, nil, errNoCode
 		}
