@@ -33,7 +33,7 @@ func (cmd *conformanceCommand) Run(ctx context.Context, s *session, c *console) 
 	defer at.Close()
 	claims := at.claims()
 	// The limit may depend on the length of the trial's name, which is always the same.
-	one, err := at.openTrial(ctx, trialName())
+	one, err := at.openTrial(ctx, "conformance", trialName())
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ type trial struct {
 
 // Open implements [conformance.Env].
 func (t *trial) Open(ct conformance.T) core.TokenBackend {
-	at, err := t.openTrial(context.Background(), t.name)
+	at, err := t.openTrial(context.Background(), "conformance", t.name)
 	if err != nil {
 		ct.Fatalf("%v", err)
 	}
@@ -100,7 +100,7 @@ func (t *trial) Open(ct conformance.T) core.TokenBackend {
 
 // remove removes what the trial stored, and closes it.
 func (t *trial) remove() error {
-	at, err := t.openTrial(context.Background(), t.name)
+	at, err := t.openTrial(context.Background(), "conformance", t.name)
 	if err != nil {
 		return err
 	}

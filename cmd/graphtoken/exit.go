@@ -27,11 +27,11 @@ const (
 
 const exitCodesHelp = `Exit codes:
   0    done
-  1    any other failure
+  1    any other failure; doctor: something is risky
   2    the command line is wrong
   3    nothing is stored, the user isn't in the record, or several users are and no flag names one
   4    the user has to sign in (again)
-  5    the store can't be reached or written, or the record can't be read: it is broken, or was encrypted with another key
+  5    the store can't be reached or written, doctor found something wrong about it, or the record can't be read: it is broken, or was encrypted with another key
   6    the identity provider can't be reached, or refuses
   7    the token is new and good, but could not be saved
   126, 127  exec: the program can't be run, or isn't there; otherwise exec ends as its program does
@@ -52,12 +52,17 @@ func exitCode(ctx context.Context, err error) int {
 		network *url.Error
 		inStore *core.Error
 		graph   *graphError
+		found   *severityError
 	)
 	switch {
 	case err == nil && ctx.Err() == nil:
 		return exitOK
 	case errors.As(err, &missing):
 		return missing.code
+	case errors.As(err, &found) && found.wrong == 0:
+		return exitFailure
+	case errors.As(err, &found):
+		return exitStore
 	case errors.As(err, &usage), errors.Is(err, core.ErrInvalidKey):
 		return exitUsage
 	case errors.Is(err, core.ErrRefreshedNotSaved):

@@ -13,6 +13,7 @@ require (
 	github.com/graphtoken/graphtoken/backends/env v0.1.0
 	github.com/graphtoken/graphtoken/backends/filesystem v0.1.0
 	github.com/graphtoken/graphtoken/backends/memory v0.1.0
+	github.com/graphtoken/graphtoken/backends/redis v0.1.0
 	github.com/graphtoken/graphtoken/conformance v0.1.0
 	github.com/graphtoken/graphtoken/core v0.1.0
 	github.com/graphtoken/graphtoken/crypto v0.1.0
@@ -69,7 +70,6 @@ require (
 	github.com/graphtoken/graphtoken/backends/awssecrets v0.1.0 // indirect
 	github.com/graphtoken/graphtoken/backends/bitwarden v0.1.0 // indirect
 	github.com/graphtoken/graphtoken/backends/firestore v0.1.0 // indirect
-	github.com/graphtoken/graphtoken/backends/redis v0.1.0 // indirect
 	github.com/graphtoken/graphtoken/backends/sql v0.1.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect

@@ -43,6 +43,7 @@ type commands struct {
 	Exec  execCommand  `cmd:"" help:"Run a program that finds tokens where Azure's SDKs look for a managed identity."`
 	Agent agentCommand `cmd:"" help:"Hand out access tokens to other programs over a socket."`
 
+	Doctor      doctorCommand      `cmd:"" help:"Look for what is wrong or risky about a store, and tell what to do."`
 	Conformance conformanceCommand `cmd:"" help:"Run the conformance suite against the store, in a place of its own that is removed afterwards."`
 
 	VersionCommand versionCommand `cmd:"" name:"version" help:"Print the version."`

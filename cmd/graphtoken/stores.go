@@ -96,22 +96,25 @@ func (p place) claims() conformance.Capabilities {
 	}
 }
 
-// openTrial opens a part of the same store that nobody else uses.
-func (p place) openTrial(ctx context.Context, name string) (*stores.Place, error) {
+// openTrial opens a part of the same store that nobody else uses. Its name says what for.
+func (p place) openTrial(ctx context.Context, purpose, name string) (*stores.Place, error) {
 	url := p.url
 	switch {
 	case p.Kind == "file": // a directory beside the record
-		url = filepath.Dir(p.Path) + string(filepath.Separator)
-		name = "conformance-" + name
+		url = p.Path + string(filepath.Separator)
+		if p.Key != "" {
+			url = filepath.Dir(p.Path) + string(filepath.Separator)
+		}
+		name = purpose + "-" + name
 	case p.Kind == "env":
 		url, _, _ = strings.Cut(p.url, "://")
 		url += "://"
 		if p.Path != "" {
 			url += "?file=" + p.Path
 		}
-		name = "graphtoken-conformance-" + name + "-"
+		name = "graphtoken-" + purpose + "-" + name + "-"
 	default:
-		name = "graphtoken-conformance-" + name + "-"
+		name = "graphtoken-" + purpose + "-" + name + "-"
 	}
 	return stores.Open(ctx, url, stores.Options{Prefix: name, Migrate: true})
 }

@@ -1,0 +1,108 @@
+package main_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// examine runs the doctor, and returns the findings that are no good news.
+func (w *world) examine(code int, args ...string) string {
+	w.t.Helper()
+	r := w.run(append([]string{"doctor", "--json"}, args...)...)
+	var report struct {
+		Findings []struct{ Check, Severity, Fact, Advice string }
+	}
+	if err := json.Unmarshal([]byte(r.out), &report); err != nil || r.code != code {
+		w.t.Fatalf("doctor %v: exit code %d, want %d, %v\n%s\n%s", args, r.code, code, err, r.out, r.err)
+	}
+	var bad []string
+	for _, f := range report.Findings {
+		if f.Severity != "ok" {
+			bad = append(bad, f.Severity+" "+f.Check+" "+f.Fact)
+			if f.Advice == "" {
+				w.t.Errorf("it isn't said what to do: %+v", f)
+			}
+		}
+	}
+	return strings.Join(bad, "\n")
+}
+
+func TestADoctorFindsNothingWrongWithASoundStoreAndLeavesNothingThere(t *testing.T) {
+	w := newWorld(t)
+	w.login(ana)
+	before, err := os.ReadDir(filepath.Dir(w.file()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bad := w.examine(0); bad != "" {
+		t.Error(bad)
+	}
+	if after, err := os.ReadDir(filepath.Dir(w.file())); err != nil || len(after) != len(before) {
+		t.Errorf("before %v, after %v, %v", before, after, err)
+	}
+	database := filepath.Join(w.dir, "t.db")
+	if err := os.WriteFile(database, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.ok("copy", w.file(), "sqlite://"+database)
+	if bad := w.examine(0, "sqlite://"+database); bad != "" {
+		t.Error(bad)
+	}
+	if names := w.ok("list", "--names", "--store", "sqlite://"+database); names != "tokens.json" {
+		t.Errorf("the doctor left %q", names)
+	}
+}
+
+func TestADoctorFindsWhatIsBroken(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no modes")
+	}
+	for _, c := range []struct {
+		name string
+		harm func(w *world) (args []string)
+		code int
+		want string
+	}{
+		{"a file that others can read", func(w *world) []string {
+			_ = os.Chmod(w.file(), 0o644)
+			return nil
+		}, 5, "others can read"},
+		{"a record that is a link", func(w *world) []string {
+			_ = os.Rename(w.file(), w.file()+".real")
+			_ = os.Symlink(w.file()+".real", w.file())
+			return nil
+		}, 1, "is a link"},
+		{"a directory in which others can put files", func(w *world) []string {
+			_ = os.Chmod(filepath.Dir(w.file()), 0o777)
+			return nil
+		}, 5, "directory"},
+		{"a record that is torn", func(w *world) []string {
+			_ = os.WriteFile(w.file(), []byte(`{"AccessToken":`), 0o600)
+			return nil
+		}, 5, "record tokens.json"},
+		{"keys that others can read", func(w *world) []string {
+			keyFile, _ := newKeyFile(w.t, w)
+			_ = os.Chmod(keyFile, 0o644)
+			return []string{"--key-file", keyFile}
+		}, 5, "keys"},
+		{"a variable", func(w *world) []string {
+			data, _ := os.ReadFile(w.file())
+			w.set("TOKENS=" + string(data))
+			return []string{"env://TOKENS"}
+		}, 1, "can't be saved to"},
+		{"a server that isn't there", func(*world) []string { return []string{"redis://127.0.0.1:1/0"} }, 5, "error reach"},
+		{"a provider that isn't there", func(*world) []string { return []string{"--authority", "https://127.0.0.1:1/common"} }, 1, "provider"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.login(ana)
+			if bad := w.examine(c.code, c.harm(w)...); !strings.Contains(bad, c.want) {
+				t.Errorf("the doctor finds\n%s", bad)
+			}
+		})
+	}
+}
