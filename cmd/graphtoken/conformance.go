@@ -145,22 +145,3 @@ func printReport(w io.Writer, r conformance.Report) error {
 	}
 	return nil
 }
-
-// deleteAll removes every record that a backend lists: the records of a trial with a
-// prefix of its own.
-func deleteAll(b core.TokenBackend) error {
-	lister, ok := core.As[core.Lister](b)
-	if !ok {
-		return errors.New("the store can't list what is left")
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	var errs []error
-	for key, err := range lister.Keys(ctx) {
-		if err == nil {
-			err = b.Delete(ctx, key)
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
