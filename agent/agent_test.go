@@ -321,6 +321,13 @@ func TestTheSocketIsItsUsersAlone(t *testing.T) {
 	}
 }
 
+func TestASocketsPathThatIsTooLongIsAnErrorThatSaysSo(t *testing.T) {
+	_, err := ListenUnix(filepath.Join(t.TempDir(), "run", strings.Repeat("x", MaxSocketPath)))
+	if err == nil || !strings.Contains(err.Error(), "shorter") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestARequestThatCostsARefreshIsBoundedPerCaller(t *testing.T) {
 	a := newAgent(t, Options{Refreshes: 2}, "ana")
 	var clock atomic.Int64

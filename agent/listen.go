@@ -15,6 +15,10 @@ import (
 	"time"
 )
 
+// MaxSocketPath is how long the path of a Unix socket may be in bytes: that of macOS and the
+// BSDs. Linux takes a few more (https://man7.org/linux/man-pages/man7/unix.7.html).
+const MaxSocketPath = 103
+
 // ListenUnix makes the agent's socket, which its user alone can open: mode 0600, in a
 // directory of mode 0700 that is made if it is missing. A directory that others can write
 // is refused. A socket that an agent left behind is replaced, one that an agent listens at
@@ -35,7 +39,10 @@ func ListenUnix(path string) (net.Listener, error) {
 		return nil, err
 	}
 	l, err := net.Listen("unix", path)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.EINVAL) && len(path) > MaxSocketPath:
+		return nil, fmt.Errorf("agent: the socket's path has %d bytes, and at most %d are possible: choose a shorter one: %w", len(path), MaxSocketPath, err)
+	case err != nil:
 		return nil, fmt.Errorf("agent: %w", err)
 	}
 	// Until here the directory keeps others out.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -84,18 +85,24 @@ func (cmd *execCommand) Run(ctx context.Context, s *session, c *console) (err er
 				client.SocketVariable+"="+unix.Addr().String(),
 				"GRAPHTOKEN_ACCESS_TOKEN="+token.Secret.Reveal())...),
 	}
-	result := runProgram(program)
+	if ctx.Err() == nil { // nobody has interrupted so far
+		err = runProgram(program, c.pauseInterrupts)
+	}
 	stop()
 	if failed := <-served; failed != nil {
 		c.say("the agent of the program failed: %v", failed)
 	}
-	return result
+	return err
 }
 
 // listenForProgram listens at a socket in a directory of this user's own, and at a
 // loopback port.
 func listenForProgram() (unix, tcp net.Listener, remove func(), err error) {
-	dir, err := os.MkdirTemp("", "graphtoken-") // of mode 0700
+	base := os.TempDir()
+	if len(base)+len("/graphtoken-4294967295/agent.sock") > agent.MaxSocketPath && runtime.GOOS != "windows" {
+		base = "/tmp"
+	}
+	dir, err := os.MkdirTemp(base, "graphtoken-") // of mode 0700
 	if err != nil {
 		return nil, nil, nil, err
 	}

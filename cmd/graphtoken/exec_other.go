@@ -10,10 +10,11 @@ import (
 
 // runProgram runs the program in this process's console, which sends Ctrl-C to both: the
 // program decides what it means.
-func runProgram(program *exec.Cmd) error {
+func runProgram(program *exec.Cmd, pauseInterrupts func() (resume func())) error {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, os.Interrupt)
 	defer signal.Stop(signals)
+	defer pauseInterrupts()()
 	if err := program.Start(); err != nil {
 		return resultOf(program, err)
 	}

@@ -12,26 +12,38 @@ import (
 )
 
 // runProgram runs the program in this process's own group, so that the terminal's Ctrl-C,
-// Ctrl-\ and Ctrl-Z reach both: the program decides what they mean, and this process waits.
-// Signals that were sent to this process alone are handed on.
-func runProgram(program *exec.Cmd) error {
+// Ctrl-\ and Ctrl-Z reach both: the program decides what they mean, and this process waits
+// and stops as the program does. Signals that were sent to this process alone are handed on.
+func runProgram(program *exec.Cmd, pauseInterrupts func() (resume func())) error {
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH)
+	notify(signals, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH)
 	defer signal.Stop(signals)
+	defer pauseInterrupts()()
+	stops := watchStops && inForeground()
+	if stops {
+		notify(signals, syscall.SIGTSTP)
+	}
 	signal.Reset(syscall.SIGPIPE) // the program must not start with it ignored
-	defer signal.Ignore(syscall.SIGPIPE)
-	if err := program.Start(); err != nil {
+	err := program.Start()
+	signal.Ignore(syscall.SIGPIPE) // or a log to a closed output would end the agent
+	if err != nil {
 		return resultOf(program, err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- program.Wait() }()
-	terminal := inForeground()
+	stopped := make(chan struct{})
+	if stops {
+		go watch(program.Process.Pid, stopped)
+	}
 	for {
 		select {
 		case err := <-ended:
 			return resultOf(program, err)
+		case <-stopped:
+			_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) // until the shell continues the job
+			_ = program.Process.Signal(syscall.SIGCONT)
 		case s := <-signals:
-			if terminal && (s == syscall.SIGINT || s == syscall.SIGQUIT || s == syscall.SIGWINCH) {
+			if ofTerminal(s) && inForeground() {
 				continue // the terminal has sent it to the program, too
 			}
 			_ = program.Process.Signal(s)
@@ -39,9 +51,21 @@ func runProgram(program *exec.Cmd) error {
 	}
 }
 
-// inForeground reports whether this process's group has the terminal.
+// ofTerminal reports whether a terminal sends this signal, to all processes of the group
+// in the foreground.
+func ofTerminal(s os.Signal) bool {
+	return s == syscall.SIGINT || s == syscall.SIGQUIT || s == syscall.SIGTSTP || s == syscall.SIGWINCH
+}
+
+// inForeground reports whether this process's group has the terminal. The standard input
+// may be something else.
 func inForeground() bool {
-	group, err := unix.IoctlGetInt(int(os.Stdin.Fd()), unix.TIOCGPGRP)
+	terminal, err := os.Open("/dev/tty")
+	if err != nil {
+		return false
+	}
+	defer terminal.Close()
+	group, err := unix.IoctlGetInt(int(terminal.Fd()), unix.TIOCGPGRP)
 	return err == nil && group == unix.Getpgrp()
 }
 

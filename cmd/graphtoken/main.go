@@ -80,9 +80,10 @@ func main() {
 		os.Exit(exitUsage)
 	}
 
-	ctx := untilInterrupted(context.Background(), func() {
+	ctx, pause := untilInterrupted(context.Background(), func() {
 		c.say("graphtoken %s: interrupted; ends once what is under way is saved (Ctrl-C, a second time: at once)", command.Command())
 	})
+	c.pauseInterrupts = pause
 	if cli.Verbose {
 		c.beVerbose()
 	}

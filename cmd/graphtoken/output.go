@@ -20,6 +20,8 @@ type console struct {
 	in       io.Reader
 	out, err io.Writer
 	log      *slog.Logger
+
+	pauseInterrupts func() (resume func()) // see untilInterrupted
 }
 
 func newConsole(in io.Reader, out, err io.Writer) *console {

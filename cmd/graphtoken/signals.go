@@ -19,16 +19,14 @@ import (
 //     output or error (see os/signal).
 //
 // A signal that the process was started to ignore, as nohup does with SIGHUP, stays
-// ignored.
-func untilInterrupted(parent context.Context, told func()) context.Context {
+// ignored. From pause until the resume that it returns, signals change nothing here: exec
+// hands them to its program.
+func untilInterrupted(parent context.Context, told func()) (ctx context.Context, pause func() (resume func())) {
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, cancel := context.WithCancel(parent)
 	signals := make(chan os.Signal, 8)
-	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP} {
-		if !signal.Ignored(s) {
-			signal.Notify(signals, s)
-		}
-	}
+	listen := func() { notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP) }
+	listen()
 	go func() {
 		for s := range signals {
 			if s == os.Interrupt {
@@ -40,5 +38,17 @@ func untilInterrupted(parent context.Context, told func()) context.Context {
 			}
 		}
 	}()
-	return ctx
+	return ctx, func() (resume func()) {
+		signal.Stop(signals)
+		return listen
+	}
+}
+
+// notify is signal.Notify without the signals that the process was started to ignore.
+func notify(c chan<- os.Signal, all ...os.Signal) {
+	for _, s := range all {
+		if !signal.Ignored(s) {
+			signal.Notify(c, s)
+		}
+	}
 }
