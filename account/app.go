@@ -16,9 +16,9 @@ import (
 // App is an application that users sign in to. Each user has a record of their own in one
 // store. An App is safe for concurrent use; a program makes one and keeps it.
 //
-// The key of a user's record is the home account ID, "<uid>.<utid>" in lower case, which
-// no other user ever has. The key of the application's own record is "<client
-// ID>.<tenant>".
+// The key of a user's record is the home account ID, "<uid>.<utid>", which no other user
+// ever has. The key of the application's own record is "<client ID>.<tenant>". Both are in
+// lower case.
 type App struct {
 	store  *core.Store
 	client *msal.Client
@@ -66,7 +66,7 @@ func (p *App) Application() (*Account, error) {
 	if err := isForApplications(p.client, p.config.Scopes); err != nil {
 		return nil, fmt.Errorf("account: %w", err)
 	}
-	return &Account{app: p, key: p.client.ID() + "." + p.client.Tenant(), itself: true, tenant: p.client.Tenant(), store: p.store}, nil
+	return &Account{app: p, key: recordOf(p.client.ID() + "." + p.client.Tenant()), itself: true, tenant: p.client.Tenant(), store: p.store}, nil
 }
 
 // Accounts returns the users who have signed in. It reads each record whose key is a home
@@ -251,6 +251,6 @@ func (p *App) tenant() string {
 	return ""
 }
 
-// recordOf returns the key of a user's record. MSALs compare home account IDs without
-// regard to letter case.
-func recordOf(homeAccountID string) string { return strings.ToLower(homeAccountID) }
+// recordOf returns the key of the record of a user, or of the application. Letter case
+// makes no other home account ID, as in MSALs, no other client ID and no other tenant.
+func recordOf(id string) string { return strings.ToLower(id) }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -176,5 +177,29 @@ func TestAnAccountWithoutAnIDIsNobodys(t *testing.T) {
 	}
 	if got := keysOf(t, b); len(got) != 1 {
 		t.Errorf("the records are %q", got)
+	}
+}
+
+func TestLetterCaseMakesNoOtherApplication(t *testing.T) {
+	idp, b := start(t), newBackend(t)
+	for _, cfg := range []account.Config{
+		{ClientID: entra.ConfidentialClient, Tenant: "contoso.com"},
+		{ClientID: strings.ToUpper(entra.ConfidentialClient), Tenant: "Contoso.com"},
+	} {
+		cfg.Credential, cfg.App, cfg.HTTPClient = account.Secret(entra.ConfidentialSecret), true, idp.HTTPClient()
+		p, err := account.NewApp(core.NewStore(b), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		itself, err := p.Application()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := itself.TokenSource().Token(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := keysOf(t, b); len(got) != 1 || idp.Grants().ByType[entra.ClientCredentials].Received != 1 {
+		t.Errorf("the records are %q, and the provider was asked %d times", got, idp.Grants().ByType[entra.ClientCredentials].Received)
 	}
 }
