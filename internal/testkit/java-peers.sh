@@ -22,6 +22,6 @@ mkdir -p "$peers"
 rm -f "$peers"/*.jar # of another version
 output=$(cd "$peers" && pwd)
 mvn --quiet --batch-mode --file "$pom" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$output"
-ls "$peers"/msal4j-*.jar
+ls "$peers"/msal4j-*.jar "$peers"/azure-identity-*.jar
 # Last, so that a half-made directory is made again.
 cp "$pom" "$stamp"

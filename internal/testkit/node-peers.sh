@@ -21,6 +21,6 @@ fi
 mkdir -p "$peers"
 cp "$packages/package.json" "$packages/package-lock.json" "$peers"
 (cd "$peers" && npm ci --ignore-scripts --no-audit --no-fund)
-NODE_PATH=$peers/node_modules node -e 'require("@azure/msal-node")'
+NODE_PATH=$peers/node_modules node -e 'require("@azure/msal-node"); require("@azure/identity")'
 # Last, so that a half-made directory is made again.
 cp "$packages/package-lock.json" "$stamp"

@@ -19,6 +19,6 @@ if [ -x "$venv/bin/python" ] && cmp -s "$requirements" "$stamp"; then
 fi
 "${PYTHON:-python3}" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
-"$venv/bin/python" -c 'import msal, O365, cryptography'
+"$venv/bin/python" -c 'import msal, O365, cryptography, azure.identity, msgraph_core'
 # Last, so that a half-made environment is made again.
 cp "$requirements" "$stamp"
