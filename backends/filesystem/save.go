@@ -151,7 +151,10 @@ func (s *saving) commit(ctx context.Context, key string, d *directories) error {
 	}
 	s.b.sweep.Do(func() { s.b.sweepTemps(guard, at.stripe()) })
 	if s.crowded {
-		_ = s.b.removeDeadTemps(guard, at.stripe())
+		// Most times its writer lives. A look at all temporaries would take long, under the lock.
+		if dead, _ := removeUnlocked(guard.helpers, tempName(at.stripe())); dead {
+			_ = s.b.removeDeadTemps(guard, at.stripe())
+		}
 	}
 	if err := confirm(at, s.rec); err != nil {
 		return err

@@ -100,11 +100,13 @@ func (b *Backend) removeDeadTemps(g guard, stripe int) error {
 		return err
 	}
 	for _, name := range temps[stripe] {
-		remove := removeUnlocked
+		var err error
 		if b.noFileLocks.Load() {
-			remove = (*os.Root).Remove
+			err = g.helpers.Remove(name)
+		} else {
+			_, err = removeUnlocked(g.helpers, name)
 		}
-		if err := remove(g.helpers, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return atomicfile.Located(g.helpers, err)
 		}
 	}
@@ -114,24 +116,26 @@ func (b *Backend) removeDeadTemps(g guard, stripe int) error {
 // removeUnlocked removes a temporary file, for the holder of its stripe's lock, unless
 // its writer lives. A file that this process may not open belongs to another user, and
 // stays.
-func removeUnlocked(helpers *os.Root, name string) error {
+func removeUnlocked(helpers *os.Root, name string) (removed bool, err error) {
 	f, err := openHelper(helpers, name, os.O_RDWR)
 	if errors.Is(err, fs.ErrPermission) {
 		f, err = openHelper(helpers, name, os.O_RDONLY)
 	}
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, errReplaced), errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return helpers.Remove(name) // for example a link, which has no writer
+		return false, nil
+	case err != nil: // for example a link, which has no writer
+		err = helpers.Remove(name)
+		return err == nil, err
 	}
 	// It stays locked until it is gone: its writer may be about to lock it.
 	defer f.Close()
 	locked, err := lockFileNow(f, true)
 	if err != nil || !locked || stillNamed(helpers, name, f) != nil {
-		return err
+		return false, err
 	}
-	return helpers.Remove(name)
+	err = helpers.Remove(name)
+	return err == nil, err
 }
 
 // sweepTemps removes the files that killed saves left, for a caller that holds the lock
