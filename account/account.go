@@ -145,7 +145,8 @@ func (a *Account) AuthURL(ctx context.Context, o AuthOptions) (address string, f
 }
 
 // SignIn is [App.SignIn] into the account's record. The account then means the user who
-// signed in.
+// signed in. If the account belongs to one user, the sign-in of another is ErrOtherUser,
+// whether the flow began at this account or elsewhere.
 func (a *Account) SignIn(ctx context.Context, flow Flow, redirect string) error {
 	_, err := a.app.signIn(ctx, a, flow, redirect)
 	return err

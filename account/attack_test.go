@@ -1,6 +1,7 @@
 package account_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,31 +17,55 @@ import (
 	"github.com/graphtoken/graphtoken/internal/testkit/entra"
 )
 
-// Whoever finishes a sign-in, with whichever flow: one user's tokens never come to an
-// account that is another's.
-func TestAnAccountOfOneUserTakesNoOtherUsersFlow(t *testing.T) {
-	for what, begin := range map[string]func(p *account.App, bos *account.Account) func(o account.AuthOptions) (string, account.Flow, error){
-		"a flow of the App": func(p *account.App, _ *account.Account) func(account.AuthOptions) (string, account.Flow, error) {
-			return func(o account.AuthOptions) (string, account.Flow, error) { return p.AuthURL(t.Context(), o) }
+// byPrompt is a Prompt that is a function.
+type byPrompt func(ctx context.Context, t *account.Attempt) error
+
+func (f byPrompt) SignIn(ctx context.Context, t *account.Attempt) error { return f(ctx, t) }
+
+// In whichever way a user signs in: one user's tokens never come to an account that is
+// another's.
+func TestAnAccountOfOneUserTakesNoOtherUsersSignIn(t *testing.T) {
+	ctx := t.Context()
+	finish := func(idp *entra.Server, a *account.Account, address string, flow account.Flow, err error) error {
+		if err != nil {
+			return err
+		}
+		redirect, err := idp.SignInAs(bo, address)
+		if err != nil {
+			return err
+		}
+		return a.SignIn(ctx, flow, redirect)
+	}
+	for what, signBoIn := range map[string]func(idp *entra.Server, p *account.App, anas, bos *account.Account) error{
+		"by a flow of the account": func(idp *entra.Server, _ *account.App, anas, _ *account.Account) error {
+			address, flow, err := anas.AuthURL(ctx, account.AuthOptions{})
+			return finish(idp, anas, address, flow, err)
 		},
-		"a flow of the other user's account": func(_ *account.App, bos *account.Account) func(account.AuthOptions) (string, account.Flow, error) {
-			return func(o account.AuthOptions) (string, account.Flow, error) { return bos.AuthURL(t.Context(), o) }
+		"by a flow of the App": func(idp *entra.Server, p *account.App, anas, _ *account.Account) error {
+			address, flow, err := p.AuthURL(ctx, account.AuthOptions{})
+			return finish(idp, anas, address, flow, err)
+		},
+		"by a flow of the other user's account": func(idp *entra.Server, _ *account.App, anas, bos *account.Account) error {
+			address, flow, err := bos.AuthURL(ctx, account.AuthOptions{})
+			return finish(idp, anas, address, flow, err)
+		},
+		"by device code": func(idp *entra.Server, _ *account.App, anas, _ *account.Account) error {
+			return anas.Authenticate(ctx, byPrompt(func(ctx context.Context, t *account.Attempt) error {
+				return t.DeviceCode(ctx, approve(idp, bo))
+			}), account.AuthOptions{})
+		},
+		"by password": func(_ *entra.Server, _ *account.App, anas, _ *account.Account) error {
+			return anas.Authenticate(ctx, byPrompt(func(ctx context.Context, t *account.Attempt) error {
+				return t.Password(ctx, bo, entra.UserPassword)
+			}), account.AuthOptions{})
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
 			idp, b := start(t), newBackend(t)
-			p := newApp(t, idp, b, account.Config{})
+			p := newApp(t, idp, b, account.Config{Tenant: entra.Tenant})
 			anas, bos := signInTo(t, idp, p, ana), signInTo(t, idp, p, bo)
 			before := keysOf(t, b)
-			address, flow, err := begin(p, bos)(account.AuthOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			redirect, err := idp.SignInAs(bo, address)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := anas.SignIn(t.Context(), flow, redirect); !errors.Is(err, account.ErrOtherUser) {
+			if err := signBoIn(idp, p, anas, bos); !errors.Is(err, account.ErrOtherUser) {
 				t.Errorf("the error is %v, want ErrOtherUser", err)
 			}
 			if who := anas.User().Username; who != ana {
