@@ -171,11 +171,23 @@ func (c *consumer) onlyNeeded(ctx context.Context, place string) error {
 		return err
 	}
 	for _, r := range file.Require {
-		if !needed[r.Mod.Path] {
+		if !needed[r.Mod.Path] && !isAbove(r.Mod.Path, needed) {
 			return fmt.Errorf("go.mod requires %s, of which nothing is compiled", r.Mod.Path)
 		}
 	}
 	return nil
+}
+
+// isAbove reports whether one of the modules has a path below this one's. The go command
+// then needs this one, too, to know that it doesn't have the other's packages:
+// cloud.google.com/go for cloud.google.com/go/kms.
+func isAbove(path string, modules map[string]bool) bool {
+	for m := range modules {
+		if strings.HasPrefix(m, path+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // examples compiles the Go blocks of READMEs at place, where a module may be
