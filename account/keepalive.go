@@ -69,9 +69,13 @@ func (u KeepAliveUser) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, u.
 // every day, or every hour for a single-page application. Several processes may run it,
 // because each looks at a record right before it renews.
 //
-// The error is ctx's, or the store's if it can't list its records. A user's failure is in
+// The error is ctx's, the store's if it can't list its records, or that of a Config with
+// NoStore. A user's failure is in
 // the report.
 func (p *App) KeepAlive(ctx context.Context, o KeepAliveOptions) (KeepAliveReport, error) {
+	if p.config.NoStore {
+		return KeepAliveReport{}, errors.New("account: keep alive: Config.NoStore would lose the tokens that are renewed")
+	}
 	r := keepAlive{app: p, lifetime: cmp.Or(max(o.Lifetime, 0), RefreshTokenLifetime), pause: pauseFor(o.PerSecond)}
 	for key, err := range p.keys(ctx, o.Keys) {
 		if err == nil {

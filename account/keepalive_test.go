@@ -14,6 +14,7 @@ import (
 	"github.com/graphtoken/graphtoken/account"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
+	"github.com/graphtoken/graphtoken/internal/testkit/entra"
 )
 
 // renewing is a provider that renews refresh tokens, and refuses those that name a user
@@ -224,5 +225,17 @@ func TestAStoreThatCannotListIsToldOf(t *testing.T) {
 	}
 	if err := p.SignOutAll(t.Context()); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("SignOutAll: %v", err)
+	}
+}
+
+func TestRenewalsThatWouldNotBeStoredAreRefused(t *testing.T) {
+	idp, b := start(t), newBackend(t)
+	signInTo(t, idp, newApp(t, idp, b, account.Config{}), ana)
+	p := newApp(t, idp, b, account.Config{NoStore: true})
+	if _, err := p.KeepAlive(t.Context(), account.KeepAliveOptions{Lifetime: time.Nanosecond}); err == nil || !strings.Contains(err.Error(), "NoStore") {
+		t.Errorf("the error is %v, want one that names NoStore", err)
+	}
+	if n := idp.Grants().ByType[entra.Refresh].Received; n != 0 {
+		t.Errorf("%d refresh tokens were spent", n)
 	}
 }
