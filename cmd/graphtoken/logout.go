@@ -12,9 +12,11 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-type logoutCommand struct{}
+type logoutCommand struct {
+	All bool `env:"-" help:"All users of the record, and the application: the record is deleted."`
+}
 
-func (logoutCommand) Run(ctx context.Context, s *session, c *console) (err error) {
+func (cmd *logoutCommand) Run(ctx context.Context, s *session, c *console) (err error) {
 	o, err := s.open(ctx, c)
 	if err != nil {
 		return err
@@ -23,6 +25,9 @@ func (logoutCommand) Run(ctx context.Context, s *session, c *console) (err error
 	cache, _, err := o.store.Load(ctx, o.Key)
 	if err != nil {
 		return err
+	}
+	if cmd.All {
+		return cmd.everybody(ctx, o, c, cache)
 	}
 	q := s.named()
 	q.App = q.App || s.User == "" && len(cache.Accounts()) == 0
@@ -44,6 +49,25 @@ func (logoutCommand) Run(ctx context.Context, s *session, c *console) (err error
 		return err
 	}
 	c.say("Signed out: %s.", who)
+	return nil
+}
+
+// everybody deletes the record, which could be read.
+func (cmd *logoutCommand) everybody(ctx context.Context, o *opened, c *console, cache *tokencache.Cache) error {
+	if o.User != "" || o.ClientCredentials || o.given["client-id"] || o.given["tenant"] || o.given["authority"] {
+		return usageError("--all means everybody: leave out what names one of them")
+	}
+	if o.ReadOnly {
+		return o.writable(ctx)
+	}
+	if err := o.store.Delete(ctx, o.Key); err != nil {
+		return err
+	}
+	names := distinct(cache.Accounts(), nameOf)
+	if len(names) == 0 {
+		names = []string{"the application"}
+	}
+	c.say("Signed out: %s.", strings.Join(names, ", "))
 	return nil
 }
 

@@ -38,7 +38,11 @@ type commands struct {
 	Refresh refreshCommand `cmd:"" help:"Obtain a new access token even if the present one is valid."`
 	Logout  logoutCommand  `cmd:"" help:"Remove a user's tokens, or the application's, from the store."`
 	Copy    copyCommand    `cmd:"" help:"Copy a record, or all records of a store, to another store of any kind."`
-	Keygen  keygenCommand  `cmd:"" help:"Make a key to encrypt the store with."`
+	Purge   purgeCommand   `cmd:"" help:"Find users whose tokens are of no use any more, and remove them."`
+
+	KeepAlive keepAliveCommand `cmd:"" name:"keepalive" help:"Renew refresh tokens that would end unused, once or as a daemon."`
+	Keygen    keygenCommand    `cmd:"" help:"Make a key to encrypt the store with."`
+	Rewrap    rewrapCommand    `cmd:"" help:"Encrypt records again with the first key, while programs use them."`
 
 	Exec  execCommand  `cmd:"" help:"Run a program that finds tokens where Azure's SDKs look for a managed identity."`
 	Agent agentCommand `cmd:"" help:"Hand out access tokens to other programs over a socket."`
@@ -46,8 +50,10 @@ type commands struct {
 	Doctor      doctorCommand      `cmd:"" help:"Look for what is wrong or risky about a store, and tell what to do."`
 	Conformance conformanceCommand `cmd:"" help:"Run the conformance suite against the store, in a place of its own that is removed afterwards."`
 
-	VersionCommand versionCommand `cmd:"" name:"version" help:"Print the version."`
-	HelpCommand    helpCommand    `cmd:"" name:"help" help:"Explain a command, the stores (help stores) or the exit codes (help exit-codes)."`
+	Completion     completionCommand `cmd:"" help:"Print a shell's completion script."`
+	Man            manCommand        `cmd:"" help:"Print the manual page."`
+	VersionCommand versionCommand    `cmd:"" name:"version" help:"Print the version."`
+	HelpCommand    helpCommand       `cmd:"" name:"help" help:"Explain a command, the stores (help stores) or the exit codes (help exit-codes)."`
 
 	session
 
