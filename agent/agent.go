@@ -225,6 +225,7 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if refused := a.admit(r); refused != nil {
 		a.log.LogAttrs(r.Context(), slog.LevelWarn, "graphtoken agent: a caller was refused", slog.String("reason", refused.message), slog.String("from", r.RemoteAddr))
+		w.Header().Set("Connection", "close") // a stranger keeps no place
 		refused.write(w, r)
 		return
 	}

@@ -273,7 +273,7 @@ func TestABrowserAndACallerWithoutTheSecretGetNothing(t *testing.T) {
 			}
 			body, _ := io.ReadAll(resp.Body)
 			resp.Body.Close()
-			if resp.StatusCode != c.status || strings.Contains(string(body), "access-0") != (c.status == http.StatusOK) || strings.Contains(string(body), a.secret) {
+			if resp.StatusCode != c.status || strings.Contains(string(body), "access-0") != (c.status == http.StatusOK) || strings.Contains(string(body), a.secret) || resp.Close == (c.status == http.StatusOK) {
 				t.Errorf("%s: %s", resp.Status, body)
 			}
 		})
@@ -474,6 +474,28 @@ func TestHostileConnectionsKeepNobodyFromAToken(t *testing.T) {
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Errorf("%v, %v", resp, err)
+	}
+}
+
+// A refresh token was spent for the answer, which the next caller gets.
+func TestACallerWhoDiesDuringARefreshWastesNone(t *testing.T) {
+	ana := newAccount(t, -1, nil)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	refresh := ana.refresh
+	ana.refresh = func(ctx context.Context, c *tokencache.Cache, r core.Refresh) error {
+		close(asked)
+		<-answer
+		return refresh(ctx, c, r)
+	}
+	path := socket(t, must(New(map[string]Sources{"ana": ana}, Options{Scopes: []string{"User.Read"}})))
+	dying := must(net.Dial("unix", path))
+	fmt.Fprint(dying, "GET /token HTTP/1.1\r\nHost: agent\r\n\r\n")
+	<-asked
+	dying.Close()
+	close(answer)
+	got, err := client.New(path).Token(t.Context(), client.Request{})
+	if n := ana.asked.Load(); err != nil || got.AccessToken != "access-1" || n != 1 {
+		t.Errorf("%s after %d refreshes, %v", got.AccessToken, n, err)
 	}
 }
 
