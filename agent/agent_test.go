@@ -499,6 +499,52 @@ func TestACallerWhoDiesDuringARefreshWastesNone(t *testing.T) {
 	}
 }
 
+// pipes is a loopback listener of connections that a test holds the other ends of.
+type pipes struct {
+	connections chan net.Conn
+	closed      chan struct{}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.connections:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+func (p *pipes) Close() error   { close(p.closed); return nil }
+
+func TestACallerWhoSendsAByteASecondIsCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAgent(t, Options{}, "ana")
+		l := &pipes{make(chan net.Conn), make(chan struct{})}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- a.Serve(ctx, l) }()
+		ours, theirs := net.Pipe()
+		l.connections <- theirs
+		go func() { _, _ = io.Copy(io.Discard, ours) }() // what is answered, if anything
+		began := time.Now()
+		for _, letter := range "GET /token HTTP/1.1\r\nHost: 127.0.0.1:1\r\n" {
+			if _, err := ours.Write([]byte(string(letter))); err != nil {
+				break
+			}
+			time.Sleep(time.Second)
+		}
+		if took := time.Since(began); took > 6*time.Second {
+			t.Errorf("it was heard for %v", took)
+		}
+		ours.Close()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestAHugeHeaderIsRefused(t *testing.T) {
 	a := newAgent(t, Options{}, "ana")
 	r, err := http.NewRequest(http.MethodGet, serve(t, a, must(ListenLoopback()))+"/token", nil)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -115,4 +116,20 @@ func TestATerminalsSignalsAreItsProgramsOwn(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A debugger, or the program itself, stops the program alone.
+func TestAShellSeesThatAProgramStopsByItself(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("on other systems exec doesn't see it")
+	}
+	w := newWorld(t)
+	w.login(ana)
+	s := w.terminal()
+	s.enter(`"$GRAPHTOKEN" exec -- sh -c 'kill -STOP $$; echo "continue""d"; exit 5'` + "\n")
+	s.await("topped")
+	s.enter("fg\n")
+	s.await("continued")
+	s.enter("echo \"code\":$?\n")
+	s.await("code:5")
 }

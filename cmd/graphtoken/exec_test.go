@@ -98,6 +98,13 @@ func TestAProgramFindsTokensAndNoRefreshToken(t *testing.T) {
 	if _, err := agent.Token(w.ctx, client.Request{}); err == nil {
 		t.Error("the agent outlives its program")
 	}
+	other := w.exec()
+	other.variables["IDENTITY_HEADER"] = p.variables["IDENTITY_HEADER"]
+	if status, _ := other.identity(t); status != http.StatusUnauthorized {
+		t.Errorf("the header of a program that has ended: %d", status)
+	}
+	other.stdin.Close()
+	other.end(w)
 }
 
 func TestExecEndsAsItsProgramDoes(t *testing.T) {
@@ -138,6 +145,42 @@ func TestASignalToExecReachesItsProgram(t *testing.T) {
 			t.Errorf("%v: exit code %d, %q, %s", s, r.code, r.out, r.err)
 		}
 	}
+}
+
+// As nohup starts it.
+func TestASignalThatExecWasStartedToIgnoreIsIgnoredByItsProgram(t *testing.T) {
+	w := newWorld(t)
+	w.login(ana)
+	cmd := exec.CommandContext(w.ctx, "sh", "-c", `trap '' HUP; exec "$0" exec -- sh -c 'kill -HUP $$; echo lives'`, binary)
+	cmd.Env, cmd.Dir = w.env, w.dir
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "lives\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+// A log to an error output that nobody reads any more ends neither.
+func TestAnAgentOutlivesTheReaderOfItsErrors(t *testing.T) {
+	w := newWorld(t)
+	w.login(ana)
+	ask := `curl -s -o /dev/null -w '%{http_code}' "$IDENTITY_ENDPOINT"; `
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("curl is not installed")
+	}
+	cmd := exec.CommandContext(w.ctx, "sh", "-c", `"$0" exec --verbose -- sh -c "$1" 2>&1 >&3 | true`, binary, "trap '' PIPE; while echo . >&2; do :; done; "+ask+ask)
+	cmd.Env, cmd.Dir = w.env, w.dir
+	out, err := os.CreateTemp(w.dir, "out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	cmd.ExtraFiles = []*os.File{out}
+	if err := cmd.Run(); err != nil {
+		t.Error(err)
+	}
+	testkit.Until(t, "two answers", func() bool {
+		data, err := os.ReadFile(out.Name())
+		return err == nil && string(data) == "401401"
+	})
 }
 
 func TestExecNeedsAUserWhoIsSignedIn(t *testing.T) {
