@@ -125,6 +125,12 @@ func (l *loginCommand) Run(ctx context.Context, s *session, c *console) (err err
 	if errors.Is(err, context.DeadlineExceeded) && within.Err() != nil && ctx.Err() == nil {
 		return fmt.Errorf("%w: nobody signed in within %s", core.ErrReauthRequired, l.Timeout)
 	}
+	if err == nil {
+		// Without --scope, the provider has chosen, and the token tells.
+		if failed := remember(ctx, o.store, o.Key, a.User(), cfg.ClientID, cfg.Scopes); failed != nil {
+			c.log.Warn("the scopes can't be remembered", "err", failed)
+		}
+	}
 	if err == nil || errors.Is(err, core.ErrRefreshedNotSaved) { // close tries again to save
 		c.say("Signed in as %s.", cmp.Or(a.User().Username, a.User().HomeAccountID))
 	}

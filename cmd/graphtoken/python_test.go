@@ -2,8 +2,10 @@ package main_test
 
 import (
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/graphtoken/graphtoken/core/tokencache"
@@ -38,6 +40,9 @@ func TestPythonO365SharesTheFile(t *testing.T) {
 		cmd.Env = append(w.env, "REQUESTS_CA_BUNDLE="+filepath.Join(w.dir, "ca.pem"))
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("python: %v\n%s", err, out)
+		}
+		if data, err := os.ReadFile(w.file()); err != nil || !strings.Contains(string(data), "graphtoken_scopes_") {
+			t.Errorf("the login's scopes are gone from the record (%v)", err)
 		}
 		if after := w.ok("token", "--user", ana); after == before {
 			t.Error("the token that Python obtained is not found")

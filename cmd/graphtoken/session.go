@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -36,7 +37,7 @@ type session struct {
 	ClientCredentials  bool     `help:"Act as the application itself, without a user."`
 	Tenant             string   `help:"The tenant's ID or domain, or common, organizations, consumers. By default common."`
 	Authority          string   `placeholder:"URL" help:"The identity provider, https://host or https://host/tenant. By default Microsoft's public cloud."`
-	Scope              []string `short:"s" sep:"," placeholder:"SCOPE" help:"What to ask for, such as User.Read; may be repeated. By default all that the application is registered for, and after the login what the newest token is for."`
+	Scope              []string `short:"s" sep:"," placeholder:"SCOPE" help:"What to ask for, such as User.Read; may be repeated. By default all that the application is registered for, and after the login what the login asked for."`
 	CA                 string   `name:"ca" placeholder:"FILE" help:"Certificates (PEM) to trust besides the system's, for another --authority."`
 
 	KeyFile        string `placeholder:"FILE" help:"A file with keys to encrypt the store, the one for new records first (see keygen); or set GRAPHTOKEN_KEYS."`
@@ -68,6 +69,7 @@ type opened struct {
 	holder string // the user's name, as the record has it; see account
 
 	hasCredential bool
+	log           *slog.Logger
 }
 
 // open opens the store, and the record that the flags name. It reads only the files that
@@ -119,7 +121,7 @@ func (s *session) openAs(ctx context.Context, c *console, of extent) (*opened, e
 	if s.PlaintextReads {
 		opts = append(opts, core.WithPlaintextReads())
 	}
-	o := &opened{session: s, store: core.NewStore(at.Backend, opts...), place: at}
+	o := &opened{session: s, store: core.NewStore(at.Backend, opts...), place: at, log: c.log}
 	o.config = account.Config{
 		ClientID: s.ClientID, Authority: s.Authority, Tenant: s.Tenant, Scopes: tokencache.SplitScopes(s.Scope...),
 		Username: s.User, App: s.ClientCredentials, DisableInstanceDiscovery: !microsofts(s.Authority),
@@ -174,7 +176,8 @@ func (o *opened) close(ctx context.Context, err *error) {
 }
 
 // account returns the account that the flags mean. If they name no client and no scopes,
-// these come from the record: its client, and the scopes of its newest token.
+// these come from the record: its client, and the scopes of the sign-in or, if another
+// program signed the user in, those of the newest token.
 func (o *opened) account(ctx context.Context) (*account.Account, error) {
 	c, _, err := o.store.Load(ctx, o.Key)
 	if errors.Is(err, core.ErrNotFound) {
@@ -205,10 +208,19 @@ func (o *opened) account(ctx context.Context) (*account.Account, error) {
 	if cfg.ClientID == "" {
 		return nil, nobody(c, q)
 	}
-	if len(cfg.Scopes) == 0 {
-		cfg.Scopes = msal.Scopes(token.Scopes...)
-	}
 	user, _ := c.Account(q)
+	signedInFor := remembered(c, user, cfg.ClientID)
+	switch {
+	case len(cfg.Scopes) == 0 && len(signedInFor) > 0:
+		cfg.Scopes = signedInFor
+	case len(cfg.Scopes) == 0:
+		cfg.Scopes = msal.Scopes(token.Scopes...)
+	case len(signedInFor) == 0 && known && user.HomeAccountID != "" && !o.ReadOnly:
+		// Otherwise the token for these scopes would be the newest, and so the default.
+		if err := remember(ctx, o.store, o.Key, user, cfg.ClientID, msal.Scopes(token.Scopes...)); err != nil {
+			o.log.Warn("the default scopes can't be remembered", "err", err)
+		}
+	}
 	o.config, o.holder = cfg, cmp.Or(user.Username, o.User)
 	return o.newAccount(cfg)
 }
