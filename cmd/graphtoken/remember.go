@@ -42,7 +42,7 @@ func remember(ctx context.Context, store *core.Store, key string, user tokencach
 }
 
 // eachAccount calls edit with the fields of each of the user's accounts: a guest has one
-// for each tenant. What edit changes is changed in c.
+// for each tenant. The changes that edit makes are then in c.
 func eachAccount(c *tokencache.Cache, user tokencache.Account, edit func(fields map[string]json.RawMessage)) error {
 	data, err := c.Marshal()
 	if err != nil {

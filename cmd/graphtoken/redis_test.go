@@ -1,0 +1,37 @@
+package main_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/graphtoken/graphtoken/internal/testkit/redistest"
+)
+
+func TestAStoreIsCopiedToRedisAndExaminedThere(t *testing.T) {
+	server := redistest.Start(t)
+	w := newWorld(t)
+	w.login(ana)
+	token := w.ok("token")
+	url := "redis://" + server.Addr + "/0"
+	w.ok("copy", w.file(), url+"#ana")
+	if got := w.ok("token", "--store", url+"#ana"); got != token {
+		t.Error("the copy has another token")
+	}
+	if bad := w.examine(0, url); bad != "" {
+		t.Error(bad)
+	}
+	if names := w.ok("list", "--names", "--store", url); names != "ana" {
+		t.Errorf("the doctor left %q", names)
+	}
+	server.CLI(t, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+	if bad := w.examine(5, url); !strings.Contains(bad, "eviction") {
+		t.Errorf("the doctor finds %s", bad)
+	}
+	server.Stop(t)
+	// The client's own messages, which name no record, aren't among the command's.
+	for line := range strings.Lines(w.fails(5, "token", "--store", url+"#ana").err) {
+		if !strings.HasPrefix(line, "graphtoken token: ") {
+			t.Errorf("another program's message: %s", line)
+		}
+	}
+}
