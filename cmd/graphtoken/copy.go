@@ -85,9 +85,12 @@ func (cmd *copyCommand) Run(ctx context.Context, s *session, c *console) (err er
 		would = "Nothing is saved in a dry run: "
 	}
 	c.say("%s%d copied, %d replaced, %d equal, %d kept as newer, %d refused, %d failed.", would, count[didCopy], count[didReplace], count[didSkip], count[didKeep], count[didRefuse], count[didFail])
+	if left := len(keys) - len(done); left > 0 {
+		c.say("%d of %d records are left: call copy again.", left, len(keys))
+	}
 	switch {
 	case err != nil:
-		return fmt.Errorf("%d of %d records are left; call copy again: %w", len(keys)-len(done), len(keys), err)
+		return err
 	case count[didFail]+count[didRefuse] > 0:
 		return errIncomplete
 	case len(keys) == 0 || count[didLose] == len(keys):

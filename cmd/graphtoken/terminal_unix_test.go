@@ -46,6 +46,49 @@ func TestCopyShowsABarAtATerminalAndPlainLinesElsewhere(t *testing.T) {
 	}
 }
 
+// The terminal sends the interrupt, as it does for Ctrl-C.
+func TestCtrlCInTheMiddleOfACopyLeavesWhatASecondCopyCompletes(t *testing.T) {
+	w := newWorld(t)
+	w.login(ana)
+	data, err := os.ReadFile(w.file())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const many = 2000
+	from, to := filepath.Dir(w.file())+"/", filepath.Join(w.dir, "there")+"/"
+	for i := range many {
+		if err := os.WriteFile(filepath.Join(from, fmt.Sprint("r", i)), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := w.command("copy", from, to)
+	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := make(chan []byte, 1)
+	go func() {
+		all, _ := io.ReadAll(terminal)
+		shown <- all
+	}()
+	testkit.Until(t, "a record that is copied", func() bool {
+		entries, err := os.ReadDir(to)
+		return err == nil && len(entries) > 1
+	})
+	if _, err := terminal.Write([]byte{3}); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // its exit code says it
+	text := string(<-shown)
+	if cmd.ProcessState.ExitCode() != 130 || !strings.Contains(text, "call copy again") {
+		t.Fatalf("exit code %d\n%s", cmd.ProcessState.ExitCode(), text)
+	}
+	w.ok("copy", from, to)
+	if lines := w.ok("copy", from, to); strings.Count(lines, "equal  ") != many+1 {
+		t.Errorf("%d records are equal, want %d", strings.Count(lines, "equal  "), many+1)
+	}
+}
+
 // The browser is a program of the test, which is found before the system's.
 func TestLoginAtATerminalOpensTheBrowserByItself(t *testing.T) {
 	if runtime.GOOS != "linux" {
