@@ -23,10 +23,10 @@ func runProgram(program *exec.Cmd, pauseInterrupts func() (resume func())) error
 	if stops {
 		notify(signals, syscall.SIGTSTP)
 	}
-	signal.Reset(syscall.SIGPIPE) // the program must not start with it ignored
-	err := program.Start()
-	signal.Ignore(syscall.SIGPIPE) // or a log to a closed output would end the agent
-	if err != nil {
+	// A signal that is ignored would be ignored by the program, too; one that is received
+	// by a channel isn't, and ends no write to a closed output either.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	if err := program.Start(); err != nil {
 		return resultOf(program, err)
 	}
 	ended := make(chan error, 1)
