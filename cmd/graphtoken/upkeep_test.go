@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/graphtoken/graphtoken/internal/testkit/peer"
 )
 
 // age makes everything in the record older.
@@ -180,7 +182,7 @@ func TestCompletionCompletesCommandsFlagsAndValues(t *testing.T) {
 		t.Run(shell, func(t *testing.T) {
 			path, err := exec.LookPath(shell)
 			if err != nil {
-				t.Skipf("SKIPPED: there is no %s here", shell)
+				peer.Wanted(t, shell, "install "+shell+", to try its completion")
 			}
 			file := filepath.Join(w.dir, "completion."+shell)
 			if err := os.WriteFile(file, []byte(w.ok("completion", shell)), 0o600); err != nil {
