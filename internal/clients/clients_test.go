@@ -242,6 +242,7 @@ func TestClientsOfFourLanguagesShareOneRefreshPerExpiry(t *testing.T) {
 			programs[language.name] = p.start(t, command, variables)
 		})
 	}
+	started := time.Now()
 	refreshTokens := p.waitForTwoExpiries(t)
 	for name, r := range programs {
 		t.Run(name, func(t *testing.T) {
@@ -257,8 +258,9 @@ func TestClientsOfFourLanguagesShareOneRefreshPerExpiry(t *testing.T) {
 		t.Errorf("Graph refused %d calls of %d", c.Unauthorized, c.OK+c.Unauthorized)
 	}
 	for i, at := range p.refreshes {
-		// The times in a record are whole seconds.
-		if i > 0 && at.Sub(p.refreshes[i-1]) < lifetime/2-time.Second {
+		// The times in a record are whole seconds. While the programs start, exec itself asks for the
+		// scopes of the sign-in, whose token may be older than the one for all of Graph's.
+		if i > 0 && p.refreshes[i-1].After(started) && at.Sub(p.refreshes[i-1]) < lifetime/2-time.Second {
 			t.Errorf("refresh %d came %v after the one before: %v", i, at.Sub(p.refreshes[i-1]), grants.Log)
 		}
 	}
