@@ -109,7 +109,7 @@ type copying struct {
 
 func (cmd *copyCommand) open(ctx context.Context, s *session) (*copying, error) {
 	m := &copying{plaintext: s.PlaintextReads, dryRun: cmd.DryRun}
-	keyring, err := s.keyring()
+	keyring, err := s.keyring(ctx)
 	if err != nil {
 		return nil, err
 	}

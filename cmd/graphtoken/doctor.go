@@ -91,7 +91,7 @@ func (cmd *doctorCommand) Run(ctx context.Context, s *session, c *console) error
 	defer at.Close()
 	d := &checkup{session: s, place: at, now: time.Now()}
 	d.files()
-	d.secrets()
+	d.secrets(ctx)
 	if d.reachable(ctx) {
 		d.writes(ctx)
 		d.tokens(ctx)
@@ -292,7 +292,7 @@ func (t *writing) lease(ctx context.Context) error {
 
 // tokens looks at the stored records, and asks no provider.
 func (d *checkup) tokens(ctx context.Context) {
-	keyring, err := d.keyring()
+	keyring, err := d.keyring(ctx)
 	if err != nil {
 		return // secrets has told
 	}
@@ -404,9 +404,11 @@ func (d *checkup) clock(ctx context.Context) {
 }
 
 // secrets looks at the files that flags name.
-func (d *checkup) secrets() {
-	if _, err := d.keyring(); err != nil {
+func (d *checkup) secrets(ctx context.Context) {
+	if _, err := d.keyring(ctx); err != nil {
 		d.find("keys", wrong, "chmod 600 the file of keys, and see graphtoken keygen.", "%v", err)
+	} else if d.keyPlace.File != "" {
+		d.find("keys", warning, "Make the keychain usable, and rewrap the store with its key.", "%s", d.keyPlace)
 	} else if d.encrypted() {
 		d.find("keys", fine, "", "they can be read")
 	}

@@ -17,6 +17,7 @@ require (
 	github.com/graphtoken/graphtoken/conformance v0.1.0
 	github.com/graphtoken/graphtoken/core v0.1.0
 	github.com/graphtoken/graphtoken/crypto v0.1.0
+	github.com/graphtoken/graphtoken/crypto/keychain v0.1.0
 	github.com/graphtoken/graphtoken/internal/testkit v0.1.0
 	github.com/graphtoken/graphtoken/stores v0.1.0
 	github.com/redis/go-redis/v9 v9.23.0
@@ -56,11 +57,13 @@ require (
 	github.com/aws/smithy-go v1.28.8 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/clipperhouse/uax29/v2 v2.7.0 // indirect
+	github.com/danieljoos/wincred v1.2.3 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/felixge/httpsnoop v1.1.0 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect
 	github.com/go-sql-driver/mysql v1.8.1 // indirect
+	github.com/godbus/dbus/v5 v5.2.2 // indirect
 	github.com/golang-jwt/jwt/v5 v5.2.2 // indirect
 	github.com/google/s2a-go v0.1.11 // indirect
 	github.com/google/uuid v1.6.0 // indirect
@@ -86,6 +89,7 @@ require (
 	github.com/pkg/browser v0.0.0-20210911075715-681adbf594b8 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/vbauerster/cupwriter v0.0.5 // indirect
+	github.com/zalando/go-keyring v0.2.8 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
 	go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc v0.67.0 // indirect
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.69.0 // indirect
@@ -133,6 +137,7 @@ replace (
 	github.com/graphtoken/graphtoken/conformance => ../../conformance
 	github.com/graphtoken/graphtoken/core => ../../core
 	github.com/graphtoken/graphtoken/crypto => ../../crypto
+	github.com/graphtoken/graphtoken/crypto/keychain => ../../crypto/keychain
 	github.com/graphtoken/graphtoken/internal/testkit => ../../internal/testkit
 	github.com/graphtoken/graphtoken/internal/testkit/firestoretest => ../../internal/testkit/firestoretest
 	github.com/graphtoken/graphtoken/internal/testkit/s3test => ../../internal/testkit/s3test

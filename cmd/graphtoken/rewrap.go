@@ -18,7 +18,7 @@ func (rewrapCommand) Help() string {
 }
 
 func (cmd *rewrapCommand) Run(ctx context.Context, s *session, c *console) (err error) {
-	keyring, err := s.keyring()
+	keyring, err := s.keyring(ctx)
 	if err != nil {
 		return err
 	}

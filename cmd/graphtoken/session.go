@@ -20,6 +20,7 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 	"github.com/graphtoken/graphtoken/crypto"
+	"github.com/graphtoken/graphtoken/crypto/keychain"
 	"github.com/graphtoken/graphtoken/stores"
 )
 
@@ -42,14 +43,17 @@ type session struct {
 
 	KeyFile        string `placeholder:"FILE" help:"A file with keys to encrypt the store, the one for new records first (see keygen); or set GRAPHTOKEN_KEYS."`
 	SharedKeyFile  bool   `help:"Accept a --key-file that other users can read or write."`
+	Keychain       string `placeholder:"NAME" help:"Encrypt the store with a key of this name in the operating system's keychain; the first use makes it."`
+	KeychainFile   bool   `help:"With --keychain: where there is no keychain, keep the key in a file of your own."`
 	PlaintextReads bool   `help:"With keys: accept a record that isn't encrypted yet."`
 
 	// These come from variables and have no flag, because a secret must not be an
 	// argument.
 	clientSecret, keys string
 
-	migrate bool            // a table that is missing is made
-	given   map[string]bool // the flags on the command line, and not from the environment
+	keyPlace keychain.Place  // where the key is, by --keychain
+	migrate  bool            // a table that is missing is made
+	given    map[string]bool // the flags on the command line, and not from the environment
 }
 
 // AfterApply is called by kong after it has read the flags.
@@ -58,7 +62,7 @@ func (s *session) AfterApply() error {
 	return nil
 }
 
-func (s *session) encrypted() bool { return s.KeyFile != "" || s.keys != "" }
+func (s *session) encrypted() bool { return s.KeyFile != "" || s.keys != "" || s.Keychain != "" }
 
 // opened is a session with its store open.
 type opened struct {
@@ -111,7 +115,7 @@ func (s *session) openAs(ctx context.Context, c *console, of extent) (*opened, e
 		return nil, errors.Join(err, at.Close())
 	}
 	opts := []core.StoreOption{core.WithLogger(c.log)}
-	keyring, err := s.keyring()
+	keyring, err := s.keyring(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -332,12 +336,21 @@ func unread(flag, path string, err error) error {
 }
 
 // keyring returns nil if no keys are named.
-func (s *session) keyring() (*crypto.Keyring, error) {
+func (s *session) keyring(ctx context.Context) (*crypto.Keyring, error) {
 	var keys []crypto.Key
 	var err error
 	switch {
-	case s.KeyFile != "" && s.keys != "":
-		return nil, usageError("keys come from --key-file or from GRAPHTOKEN_KEYS, not from both")
+	case s.Keychain == "" && s.KeychainFile:
+		return nil, usageError("--keychain-file is for --keychain, which names the key")
+	case s.KeyFile != "" && s.keys != "", s.Keychain != "" && (s.KeyFile != "" || s.keys != ""):
+		return nil, usageError("keys come from one place: from --key-file, GRAPHTOKEN_KEYS or --keychain")
+	case s.Keychain != "":
+		key, place, err := keychain.Open(ctx, s.Keychain, keychain.Options{AllowFile: s.KeychainFile})
+		if err != nil {
+			return nil, fmt.Errorf("--keychain %s: %w", s.Keychain, err)
+		}
+		s.keyPlace = place
+		return crypto.NewKeyring(key)
 	case s.KeyFile != "":
 		var unreadable *fs.PathError
 		keys, err = crypto.ReadKeyFile(s.KeyFile, crypto.KeyFileOptions{AllowShared: s.SharedKeyFile})

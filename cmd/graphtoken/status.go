@@ -22,6 +22,7 @@ type statusCommand struct {
 type report struct {
 	Store    string   `json:"store"`
 	Key      string   `json:"key"`
+	Keychain string   `json:"keychain,omitempty"` // where the key that encrypts the store is
 	Accounts []signIn `json:"accounts"`
 }
 
@@ -51,6 +52,9 @@ func (cmd *statusCommand) Run(ctx context.Context, s *session, c *console) (err 
 	}
 	now, named := time.Now(), s.named()
 	r := report{Store: o.String(), Key: redact(o.Key), Accounts: []signIn{}}
+	if s.Keychain != "" {
+		r.Keychain = o.keyPlace.String()
+	}
 	r.Accounts = append(r.Accounts, users(cache, named, now)...)
 	r.Accounts = append(r.Accounts, applications(cache, named, now)...)
 	if len(r.Accounts) == 0 && s.User != "" {
@@ -125,6 +129,9 @@ func (r report) print(w io.Writer, now time.Time) error {
 	fmt.Fprintln(t, "USER\tTENANT\tEXPIRES\tREFRESHES\tSCOPES")
 	for _, in := range r.Accounts {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", printable(in.name()), printable(in.Tenant), in.expiry(now), yes(in.Refreshable), printable(strings.Join(in.Scopes, " ")))
+	}
+	if r.Keychain != "" {
+		fmt.Fprintf(t, "encrypted with %s\n", printable(r.Keychain))
 	}
 	return t.Flush()
 }

@@ -543,3 +543,23 @@ func TestABrokenRecordIsNotTakenForAnEncryptedOne(t *testing.T) {
 		}
 	}
 }
+
+func TestTheKeyIsInAFileWhereThereIsNoKeychain(t *testing.T) {
+	w := newWorld(t)
+	w.set("DBUS_SESSION_BUS_ADDRESS=unix:path=" + filepath.Join(w.dir, "nobody"))
+	if r := w.login(ana, "--keychain", "mail"); r.code == 0 || !strings.Contains(r.err, "keychain") {
+		t.Errorf("without a keychain: exit code %d, %s", r.code, r.err)
+	}
+	if r := w.login(ana, "--keychain", "mail", "--keychain-file"); r.code != 0 {
+		t.Fatalf("exit code %d: %s", r.code, r.err)
+	}
+	data, err := os.ReadFile(w.file())
+	if err != nil || strings.HasPrefix(string(data), "{") {
+		t.Errorf("the record is not encrypted: %v", err)
+	}
+	if status := w.ok("status", "--keychain", "mail", "--keychain-file"); !strings.Contains(status, "encrypted with key") || !strings.Contains(status, ana) {
+		t.Errorf("status doesn't say where the key is: %s", status)
+	}
+	w.fails(2, "status", "--keychain-file")
+	w.fails(2, "status", "--keychain", "mail", "--key-file", "keys")
+}
