@@ -240,7 +240,7 @@ func liveThrough(t *testing.T, b *awss3.Backend) {
 		t.Errorf("Acquire of a held lease = %v", err)
 	}
 	waiting := make(chan error, 1)
-	go func() { waiting <- b.Wait(ctx, "k", v) }()
+	go func(seen core.Version) { waiting <- b.Wait(ctx, "k", seen) }(v)
 	if err := held.Renew(ctx, time.Minute); err != nil {
 		t.Errorf("Renew: %v", err)
 	}
