@@ -31,8 +31,10 @@ func runProgram(program *exec.Cmd, pauseInterrupts func() (resume func())) error
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- program.Wait() }()
-	stopped := make(chan struct{})
+	stopped, continued := make(chan struct{}), make(chan os.Signal, 1)
 	if stops {
+		signal.Notify(continued, syscall.SIGCONT)
+		defer signal.Stop(continued)
 		go watch(program.Process.Pid, stopped)
 	}
 	for {
@@ -40,8 +42,18 @@ func runProgram(program *exec.Cmd, pauseInterrupts func() (resume func())) error
 		case err := <-ended:
 			return resultOf(program, err)
 		case <-stopped:
+			select {
+			case <-continued: // it is of an earlier stop
+			default:
+			}
 			_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) // until the shell continues the job
-			_ = program.Process.Signal(syscall.SIGCONT)
+			// A thread may go on for a moment before it stops, too.
+			select {
+			case <-continued:
+				_ = program.Process.Signal(syscall.SIGCONT)
+			case err := <-ended:
+				return resultOf(program, err)
+			}
 		case s := <-signals:
 			if ofTerminal(s) && inForeground() {
 				continue // the terminal has sent it to the program, too
