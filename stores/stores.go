@@ -266,8 +266,3 @@ func (a *address) errorf(format string, args ...any) error {
 
 // prefix is the prefix of the store's records.
 func (a *address) prefix(o Options) string { return a.option("prefix") + o.Prefix }
-
-// closeFunc is an io.Closer.
-type closeFunc func() error
-
-func (f closeFunc) Close() error { return f() }

@@ -26,7 +26,7 @@ func TestTheStoresConformAndAreLeftAsTheyWere(t *testing.T) {
 				t.Fatal(err)
 			}
 			var report conformance.Report
-			if err := json.Unmarshal([]byte(w.ok("conformance", "--json", "--store", test.store)), &report); err != nil {
+			if err := json.Unmarshal([]byte(w.ok("conformance", "--json", "--timeout", "90s", "--store", test.store)), &report); err != nil {
 				t.Fatal(err)
 			}
 			for _, p := range report.Profiles {
