@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
@@ -194,12 +195,5 @@ func (r *keepAlive) renew(ctx context.Context, u KeepAliveUser, q tokencache.Que
 
 // wait spreads the requests: the pause, half of it more or less.
 func (r *keepAlive) wait(ctx context.Context) error {
-	timer := time.NewTimer(r.pause/2 + rand.N(r.pause+1))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return backend.Sleep(ctx, r.pause/2+rand.N(r.pause+1))
 }

@@ -182,7 +182,7 @@ const graph = "https://graph.microsoft.com"
 
 // normalized is a scope as the allow-list has it: User.Read is Microsoft Graph's.
 func normalized(scope string) string {
-	if scope == "*" || strings.Contains(scope, "://") || isOpenID(scope) {
+	if scope == "*" || strings.Contains(scope, "://") || tokencache.IsOpenIDScope(scope) {
 		return strings.ToLower(scope)
 	}
 	return strings.ToLower(graph + "/" + scope)
@@ -195,15 +195,6 @@ func resourceOf(scope string) string {
 		return strings.TrimRight(scope[:i], "/")
 	}
 	return scope
-}
-
-// isOpenID reports whether a scope is of OpenID Connect, and of no resource.
-func isOpenID(scope string) bool {
-	switch strings.ToLower(scope) {
-	case "openid", "profile", "email", "offline_access":
-		return true
-	}
-	return false
 }
 
 // newSecret returns 256 random bits.

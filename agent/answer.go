@@ -42,10 +42,12 @@ func (a *Agent) tokenRequest(r *http.Request) (request, *failure) {
 
 // writeToken answers as "graphtoken token --format json" prints.
 func writeToken(w http.ResponseWriter, u *user, t *tokencache.AccessToken) {
-	writeJSON(w, http.StatusOK, client.Token{
-		AccessToken: t.Secret.Reveal(), Type: "Bearer", ExpiresOn: t.ExpiresOn,
-		Tenant: t.Realm, User: u.name, Scopes: t.Scopes,
-	})
+	writeJSON(w, http.StatusOK, TokenOf(t, u.name))
+}
+
+// TokenOf returns an access token of a user as the agent answers it.
+func TokenOf(t *tokencache.AccessToken, user string) client.Token {
+	return client.Token{AccessToken: t.Secret.Reveal(), Type: "Bearer", ExpiresOn: t.ExpiresOn, Tenant: t.Realm, User: user, Scopes: t.Scopes}
 }
 
 // identityRequest reads a request of App Service's managed identity:

@@ -138,7 +138,14 @@ func (p *passage) handedOver() (rec Record, at time.Time, ok bool) {
 func (g *gates) note(id gateID, rec Record, asked time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if k := g.open[id]; k != nil && k.users > 1 && asked.After(k.at) {
+	if k := g.open[id]; k != nil {
+		k.note(rec, asked)
+	}
+}
+
+// note is gates.note, with gates.mu held.
+func (k *gate) note(rec Record, asked time.Time) {
+	if k.users > 1 && asked.After(k.at) {
 		k.last, k.at = rec, asked
 	}
 }
@@ -146,18 +153,18 @@ func (g *gates) note(id gateID, rec Record, asked time.Time) {
 // noteSaved is note for a record that was saved. It also calls those that may find their
 // token in it.
 func (g *gates) noteSaved(id gateID, rec Record, asked time.Time) {
-	g.note(id, rec, asked)
-	for _, a := range g.called(id) {
+	for _, a := range g.saved(id, rec, asked) {
 		a.recordSaved()
 	}
 }
 
-// called removes the refreshes that are told of a save from those that have arrived, and
-// returns them.
-func (g *gates) called(id gateID) (next []arrival) {
+// saved notes a record, removes the refreshes that are told of the save from those that
+// have arrived, and returns them.
+func (g *gates) saved(id gateID, rec Record, asked time.Time) (next []arrival) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if k := g.open[id]; k != nil {
+		k.note(rec, asked)
 		n := min(len(k.arrived), maxCalled)
 		next, k.arrived = k.arrived[:n:n], k.arrived[n:]
 	}

@@ -13,7 +13,6 @@
 package scope
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/graphtoken/graphtoken/core/tokencache"
@@ -63,16 +62,11 @@ func (r Resource) For(helpersOrScopes ...string) []string {
 }
 
 func (r Resource) prefixed(scope string) string {
-	if strings.Contains(scope, "/") || slices.Contains(openIDScopes, strings.ToLower(scope)) {
+	if strings.Contains(scope, "/") || tokencache.IsOpenIDScope(scope) {
 		return scope
 	}
 	return strings.TrimRight(string(r), "/") + "/" + scope
 }
-
-// openIDScopes are OpenID Connect's own scopes (OpenID Connect Core 1.0, sections
-// 3.1.2.1, 5.4 and 11) that Entra has:
-// https://learn.microsoft.com/entra/identity-platform/scopes-oidc#openid-connect-scopes
-var openIDScopes = []string{"openid", "profile", "email", "offline_access"}
 
 // helpers are those of python-o365: DEFAULT_SCOPES of its connection.py, in that order.
 // Its documentation has sharepoint_dl for the name sharepoint_all in its code.

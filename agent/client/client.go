@@ -160,27 +160,49 @@ func (c *Client) Token(ctx context.Context, r Request) (Token, error) {
 	if r.MinValidity > 0 {
 		query.Set("min_validity", r.MinValidity.String())
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent/token?"+query.Encode(), nil)
+	body, err := c.ask(ctx, http.MethodGet, "/token?"+query.Encode())
 	if err != nil {
 		return Token{}, err
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return Token{}, fmt.Errorf("graphtoken agent at %s: %w", c.socket, unwrapURL(err))
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return Token{}, fmt.Errorf("graphtoken agent at %s: %w", c.socket, err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return Token{}, errorOf(resp, body)
 	}
 	var t Token
 	if err := json.Unmarshal(body, &t); err != nil {
 		return Token{}, fmt.Errorf("graphtoken agent at %s: %w", c.socket, err)
 	}
 	return t, nil
+}
+
+// Ping returns nil if an agent answers at the socket. Its errors are those of Token.
+func (c *Client) Ping(ctx context.Context) error {
+	_, err := c.ask(ctx, http.MethodGet, "/healthz")
+	return err
+}
+
+// Stop ends the agent, if it can be stopped (agent.Options.Stop). Its errors are those of
+// Token.
+func (c *Client) Stop(ctx context.Context) error {
+	_, err := c.ask(ctx, http.MethodPost, "/stop")
+	return err
+}
+
+// ask sends a request without a body, and returns what the agent answers.
+func (c *Client) ask(ctx context.Context, method, what string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://agent"+what, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("graphtoken agent at %s: %w", c.socket, unwrapURL(err))
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("graphtoken agent at %s: %w", c.socket, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, errorOf(resp, body)
+	}
+	return body, nil
 }
 
 // AccessToken is Token for the adapters: scopes and claims in, the token and its expiry out.

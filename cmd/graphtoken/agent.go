@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -33,16 +31,11 @@ type agentStart struct {
 	IdleTimeout time.Duration `env:"-" placeholder:"DURATION" help:"End when nobody has asked for this long."`
 }
 
-func (cmd *agentStart) Run(ctx context.Context, s *session, c *console) (err error) {
-	o, err := s.open(ctx, c)
-	if err != nil {
-		return err
-	}
-	defer o.close(ctx, &err)
-	a, err := o.account(ctx)
-	if err != nil {
-		return err
-	}
+func (cmd *agentStart) Run(ctx context.Context, s *session, c *console) error {
+	return s.withAccount(ctx, c, func(o *opened, a *account.Account) error { return cmd.serve(ctx, o, a, c) })
+}
+
+func (cmd *agentStart) serve(ctx context.Context, o *opened, a *account.Account, c *console) error {
 	// The user must be signed in now, and not only when somebody asks.
 	if _, err := a.TokenSource().Token(ctx); err != nil && !errors.Is(err, core.ErrRefreshedNotSaved) {
 		return o.blame(ctx, err)
@@ -185,7 +178,7 @@ type agentStatus struct {
 var errNoAgent = errors.New("no agent is running")
 
 func (cmd *agentStatus) Run(ctx context.Context, c *console) error {
-	path, err := askAgent(ctx, cmd.Socket, http.MethodGet, "/healthz")
+	path, err := askAgent(ctx, cmd.Socket, (*client.Client).Ping)
 	if err != nil {
 		return err
 	}
@@ -198,7 +191,7 @@ type agentStop struct {
 }
 
 func (cmd *agentStop) Run(ctx context.Context, c *console) error {
-	path, err := askAgent(ctx, cmd.Socket, http.MethodPost, "/stop")
+	path, err := askAgent(ctx, cmd.Socket, (*client.Client).Stop)
 	if err != nil {
 		return err
 	}
@@ -206,31 +199,18 @@ func (cmd *agentStop) Run(ctx context.Context, c *console) error {
 	return nil
 }
 
-// askAgent sends a request without a body to the running agent, and returns where it is.
-func askAgent(ctx context.Context, socket, method, what string) (path string, err error) {
+// askAgent asks the running agent, and returns where it is.
+func askAgent(ctx context.Context, socket string, ask func(*client.Client, context.Context) error) (path string, err error) {
 	if path, err = socketPath(socket); err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", path)
-	}}
-	defer transport.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, method, "http://agent"+what, nil)
-	if err != nil {
-		return "", err
+	var answered *client.Error
+	if err = ask(client.New(path), ctx); err != nil && !errors.As(err, &answered) {
+		err = fmt.Errorf("%w: %w", errNoAgent, err)
 	}
-	resp, err := transport.RoundTrip(req)
-	if err != nil {
-		return "", fmt.Errorf("%w at %s: %w", errNoAgent, path, err)
-	}
-	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16))
-	if resp.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("another program than graphtoken's agent answers at %s: %s", path, resp.Status)
-	}
-	return path, nil
+	return path, err
 }
 
 // agent returns the client of the agent that GRAPHTOKEN_AGENT names. Flags that name a

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/graphtoken/graphtoken/account"
 	"github.com/graphtoken/graphtoken/agent"
 	"github.com/graphtoken/graphtoken/agent/client"
 	"github.com/graphtoken/graphtoken/core"
@@ -40,7 +41,7 @@ type exited struct {
 
 func (e *exited) Error() string { return fmt.Sprintf("the program ended with exit code %d", e.code) }
 
-func (cmd *execCommand) Run(ctx context.Context, s *session, c *console) (err error) {
+func (cmd *execCommand) Run(ctx context.Context, s *session, c *console) error {
 	command := cmd.Command
 	if len(command) > 0 && command[0] == "--" {
 		command = command[1:]
@@ -52,15 +53,11 @@ func (cmd *execCommand) Run(ctx context.Context, s *session, c *console) (err er
 	if err != nil {
 		return notRunnable(err)
 	}
-	o, err := s.open(ctx, c)
-	if err != nil {
-		return err
-	}
-	defer o.close(ctx, &err)
-	a, err := o.account(ctx)
-	if err != nil {
-		return err
-	}
+	return s.withAccount(ctx, c, func(o *opened, a *account.Account) error { return execute(ctx, o, a, c, path, command) })
+}
+
+// execute runs the program at path with an agent for the account.
+func execute(ctx context.Context, o *opened, a *account.Account, c *console, path string, command []string) error {
 	token, err := a.TokenSource().Token(ctx)
 	if err != nil && !errors.Is(err, core.ErrRefreshedNotSaved) {
 		return o.blame(ctx, err)

@@ -44,21 +44,16 @@ type inspected struct {
 	Claims        json.RawMessage `json:"claims,omitempty"` // absent if the token isn't a JWT
 }
 
-func (cmd *inspectCommand) Run(ctx context.Context, s *session, c *console) (err error) {
-	o, err := s.open(ctx, c)
-	if err != nil {
-		return err
-	}
-	defer o.close(ctx, &err)
-	cache, _, err := o.store.Load(ctx, o.Key)
-	if err != nil {
-		return err
-	}
+func (cmd *inspectCommand) Run(ctx context.Context, s *session, c *console) error {
+	return s.withRecord(ctx, c, func(o *opened, cache *tokencache.Cache) error { return cmd.show(o, cache, c) })
+}
+
+func (cmd *inspectCommand) show(o *opened, cache *tokencache.Cache, c *console) error {
 	tokens, err := inspect(cache)
 	if err != nil {
 		return err
 	}
-	named := s.named()
+	named := o.named()
 	tokens = slices.DeleteFunc(tokens, func(t inspected) bool {
 		return !fits(named.Username, t.Username) || !fits(named.ClientID, t.ClientID) || !fits(named.Tenant, t.Tenant) && t.Tenant != "" || named.App && t.HomeAccountID != ""
 	})

@@ -88,7 +88,7 @@ func (o *opened) read(ctx context.Context, key string, r *record) bool {
 		return false
 	case err == nil:
 		r.State = stateGood
-		r.Accounts = append(users(cache, o.session.named(), time.Now()), applications(cache, o.session.named(), time.Now())...)
+		r.Accounts = append(users(cache, o.named(), time.Now()), applications(cache, o.named(), time.Now())...)
 	case errors.Is(err, core.ErrLegacyToken):
 		r.State = stateLegacy
 	case errors.Is(err, core.ErrDecrypt), errors.Is(err, core.ErrCorrupt) && o.sealed(ctx, key):

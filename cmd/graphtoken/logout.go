@@ -16,22 +16,17 @@ type logoutCommand struct {
 	All bool `env:"-" help:"All users of the record, and the application: the record is deleted."`
 }
 
-func (cmd *logoutCommand) Run(ctx context.Context, s *session, c *console) (err error) {
-	o, err := s.open(ctx, c)
-	if err != nil {
-		return err
-	}
-	defer o.close(ctx, &err)
-	cache, _, err := o.store.Load(ctx, o.Key)
-	if err != nil {
-		return err
-	}
+func (cmd *logoutCommand) Run(ctx context.Context, s *session, c *console) error {
+	return s.withRecord(ctx, c, func(o *opened, cache *tokencache.Cache) error { return cmd.signOut(ctx, o, cache, c) })
+}
+
+func (cmd *logoutCommand) signOut(ctx context.Context, o *opened, cache *tokencache.Cache, c *console) (err error) {
 	if cmd.All {
 		return cmd.everybody(ctx, o, c, cache)
 	}
-	q := s.named()
-	q.App = q.App || s.User == "" && len(cache.Accounts()) == 0
-	if _, there := cache.AccessToken(q); q.App && !there && !s.ClientCredentials {
+	q := o.named()
+	q.App = q.App || o.User == "" && len(cache.Accounts()) == 0
+	if _, there := cache.AccessToken(q); q.App && !there && !o.ClientCredentials {
 		return fmt.Errorf("%w of %s", core.ErrNotFound, whom(q))
 	}
 	if cache.Ambiguous(q) {
@@ -43,7 +38,7 @@ func (cmd *logoutCommand) Run(ctx context.Context, s *session, c *console) (err 
 			return err
 		}
 		user, _ := cache.Account(q)
-		who = cmp.Or(user.Username, user.HomeAccountID, s.User)
+		who = cmp.Or(user.Username, user.HomeAccountID, o.User)
 	}
 	if err := account.SignOut(ctx, o.store, o.Key, q); err != nil {
 		return err

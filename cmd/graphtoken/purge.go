@@ -95,7 +95,7 @@ func (cmd *purgeCommand) record(ctx context.Context, o *opened, key string) ([]p
 	}
 	var found []purged
 	seen := make(map[string]bool)
-	for _, a := range fitting(cache, o.session.named()) {
+	for _, a := range fitting(cache, o.named()) {
 		id := a.HomeAccountID + " " + a.Environment
 		why := cmd.useless(cache, a)
 		if seen[id] || why == "" {

@@ -109,7 +109,7 @@ func (s *session) openAs(ctx context.Context, c *console, of extent) (*opened, e
 		return nil, err
 	}
 	if of == oneRecord {
-		err = at.named()
+		err = at.wantRecord()
 	}
 	if err := cmp.Or(err, at.own()); err != nil {
 		return nil, errors.Join(err, at.Close())
@@ -177,6 +177,36 @@ func (o *opened) close(ctx context.Context, err *error) {
 	case flushed == nil:
 		*err = nil
 	}
+}
+
+// withAccount opens the store, runs do for the account that the flags mean, and closes the
+// store.
+func (s *session) withAccount(ctx context.Context, c *console, do func(*opened, *account.Account) error) (err error) {
+	o, err := s.open(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer o.close(ctx, &err)
+	a, err := o.account(ctx)
+	if err != nil {
+		return err
+	}
+	return do(o, a)
+}
+
+// withRecord opens the store, runs do with the record that the flags name, and closes the
+// store.
+func (s *session) withRecord(ctx context.Context, c *console, do func(*opened, *tokencache.Cache) error) (err error) {
+	o, err := s.open(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer o.close(ctx, &err)
+	cache, _, err := o.store.Load(ctx, o.Key)
+	if err != nil {
+		return err
+	}
+	return do(o, cache)
 }
 
 // account returns the account that the flags mean. If they name no client and no scopes,

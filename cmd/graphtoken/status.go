@@ -40,24 +40,19 @@ type signIn struct {
 	Refreshable   bool       `json:"refreshable"`
 }
 
-func (cmd *statusCommand) Run(ctx context.Context, s *session, c *console) (err error) {
-	o, err := s.open(ctx, c)
-	if err != nil {
-		return err
-	}
-	defer o.close(ctx, &err)
-	cache, _, err := o.store.Load(ctx, o.Key)
-	if err != nil {
-		return err
-	}
-	now, named := time.Now(), s.named()
+func (cmd *statusCommand) Run(ctx context.Context, s *session, c *console) error {
+	return s.withRecord(ctx, c, func(o *opened, cache *tokencache.Cache) error { return cmd.show(o, cache, c) })
+}
+
+func (cmd *statusCommand) show(o *opened, cache *tokencache.Cache, c *console) (err error) {
+	now, named := time.Now(), o.named()
 	r := report{Store: o.String(), Key: redact(o.Key), Accounts: []signIn{}}
-	if s.Keychain != "" {
+	if o.Keychain != "" {
 		r.Keychain = o.keyPlace.String()
 	}
 	r.Accounts = append(r.Accounts, users(cache, named, now)...)
 	r.Accounts = append(r.Accounts, applications(cache, named, now)...)
-	if len(r.Accounts) == 0 && s.User != "" {
+	if len(r.Accounts) == 0 && o.User != "" {
 		if err := nobody(cache, named); errors.Is(err, core.ErrNotFound) {
 			return err
 		}

@@ -54,8 +54,8 @@ func inStoreFlag(flag, url string, err error) error {
 	return &core.Error{Op: "open", Backend: kind, Err: err}
 }
 
-// named returns an error unless a record is named.
-func (p place) named() error {
+// wantRecord returns an error unless a record is named.
+func (p place) wantRecord() error {
 	if p.Key == "" {
 		return usageError(fmt.Sprintf("--store %s may hold many records: name one by #NAME at its end, or by --record", p))
 	}

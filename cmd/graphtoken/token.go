@@ -5,7 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"github.com/graphtoken/graphtoken/agent/client"
+	"github.com/graphtoken/graphtoken/account"
+	"github.com/graphtoken/graphtoken/agent"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
@@ -33,13 +34,8 @@ func (cmd *tokenCommand) Run(ctx context.Context, s *session, c *console) error 
 	}
 	return s.obtain(ctx, c, false, func(ts *core.TokenSource) (tokencache.AccessToken, error) { return ts.Token(ctx, opts...) },
 		func(token tokencache.AccessToken, user string) error {
-			return reveal(c.out, tokenOf(token, user), cmd.Format)
+			return reveal(c.out, agent.TokenOf(&token, user), cmd.Format)
 		})
-}
-
-// tokenOf is a token as the formats take it.
-func tokenOf(t tokencache.AccessToken, user string) client.Token {
-	return client.Token{AccessToken: t.Secret.Reveal(), Type: "Bearer", ExpiresOn: t.ExpiresOn, Tenant: t.Realm, User: user, Scopes: t.Scopes}
 }
 
 type refreshCommand struct{}
@@ -56,29 +52,19 @@ func (refreshCommand) Run(ctx context.Context, s *session, c *console) error {
 // saved is good all the same: it is shown, and the error says that it isn't saved. If
 // stored is true, the token is wanted in the store alone: if nothing can be saved, the
 // provider isn't asked.
-func (s *session) obtain(ctx context.Context, c *console, stored bool, get func(*core.TokenSource) (tokencache.AccessToken, error), show func(token tokencache.AccessToken, user string) error) (err error) {
-	o, err := s.open(ctx, c)
-	if err != nil {
-		return err
-	}
-	defer o.close(ctx, &err)
-	a, err := o.account(ctx)
-	if err != nil {
-		return err
-	}
-	if stored {
-		if err := o.writable(ctx); err != nil {
-			return err
+func (s *session) obtain(ctx context.Context, c *console, stored bool, get func(*core.TokenSource) (tokencache.AccessToken, error), show func(token tokencache.AccessToken, user string) error) error {
+	return s.withAccount(ctx, c, func(o *opened, a *account.Account) error {
+		if stored {
+			if err := o.writable(ctx); err != nil {
+				return err
+			}
 		}
-	}
-	token, err := get(a.TokenSource())
-	if token.Secret == "" {
-		return o.blame(ctx, err)
-	}
-	if failed := show(token, o.holder); failed != nil {
-		return errors.Join(err, failed)
-	}
-	return err
+		token, err := get(a.TokenSource())
+		if token.Secret == "" {
+			return o.blame(ctx, err)
+		}
+		return errors.Join(err, show(token, o.holder))
+	})
 }
 
 // blame tells an unknown user from a user who has to sign in again.

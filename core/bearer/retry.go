@@ -1,12 +1,12 @@
 package bearer
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core/internal/jitter"
+	"github.com/graphtoken/graphtoken/core/internal/sleep"
 )
 
 const (
@@ -37,7 +37,7 @@ func (t *Transport) again(b *body, answer *http.Response, retries int) (out io.R
 		return nil, false, nil
 	}
 	discard(answer)
-	if err := wait(req.Context(), pause); err != nil {
+	if err := sleep.For(req.Context(), pause); err != nil {
 		closeBody(out)
 		return nil, false, err
 	}
@@ -66,15 +66,4 @@ func isIdempotent(req *http.Request) bool {
 	_, key := req.Header["Idempotency-Key"]
 	_, xKey := req.Header["X-Idempotency-Key"]
 	return key || xKey
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -104,7 +104,7 @@ func covers(e *entry, want []string) bool {
 	of := cloud(e.field[environment])
 	for _, w := range want {
 		name, host := bareScope(w, of)
-		if isReserved(name) {
+		if IsOpenIDScope(name) {
 			continue
 		}
 		if !slices.ContainsFunc(e.scopes, func(h string) bool {
@@ -139,7 +139,7 @@ func isOfResource(e *entry, want string) bool {
 	if strings.EqualFold(name, defaultScope) { // Graph's
 		return slices.ContainsFunc(e.scopes, func(has string) bool {
 			hasName, hasHost := bareScope(has, of)
-			return !isReserved(hasName) && strings.IndexByte(hasName, '/') < 0 && (hasHost == host || hasHost == "" || host == "")
+			return !IsOpenIDScope(hasName) && strings.IndexByte(hasName, '/') < 0 && (hasHost == host || hasHost == "" || host == "")
 		})
 	}
 	resource, ok := cutDefaultScope(want)
@@ -168,7 +168,7 @@ func (e *entry) distinct() []string {
 	var names []string
 	for _, s := range e.scopes {
 		name, host := bareScope(s, of)
-		if isReserved(name) {
+		if IsOpenIDScope(name) {
 			continue
 		}
 		if host != "" && host != graphsOf(of)[0] { // the second Graph of a cloud is a resource of its own
@@ -180,7 +180,11 @@ func (e *entry) distinct() []string {
 	return slices.Compact(names)
 }
 
-func isReserved(scope string) bool {
+// IsOpenIDScope reports whether a scope is one of OpenID Connect's own that Entra has
+// (OpenID Connect Core 1.0, sections 3.1.2.1, 5.4 and 11): openid, profile, email or
+// offline_access, in any letter case. Such a scope belongs to no resource.
+// https://learn.microsoft.com/entra/identity-platform/scopes-oidc#openid-connect-scopes
+func IsOpenIDScope(scope string) bool {
 	return strings.EqualFold(scope, "openid") || strings.EqualFold(scope, "profile") ||
 		strings.EqualFold(scope, "offline_access") || strings.EqualFold(scope, "email")
 }
