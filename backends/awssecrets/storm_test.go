@@ -1,7 +1,6 @@
 package awssecrets_test
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/graphtoken/graphtoken/backends/awssecrets"
@@ -9,8 +8,6 @@ import (
 	"github.com/graphtoken/graphtoken/internal/testkit/secretstest"
 	"github.com/graphtoken/graphtoken/internal/testkit/storm"
 )
-
-const stormUsers = min(storm.Users, 200)
 
 // stores opens backends over one client, or each with a client of its own, as another
 // process would.
@@ -25,18 +22,6 @@ func stores(t testing.TB, own bool) func() core.TokenBackend {
 	}
 }
 
-func TestAStormRefreshesEachTokenOnce(t *testing.T) {
-	for own, users := range map[bool]int{false: stormUsers, true: stormUsers / 4} {
-		t.Run(fmt.Sprintf("a client each=%t", own), func(t *testing.T) {
-			storm.Run(t, storm.Options{Users: users, Stores: 8, Shuffled: true}, stores(t, own)).Want(t, users)
-		})
-	}
-}
+func TestAStormRefreshesEachTokenOnce(t *testing.T) { storm.Clients(stores).Test(t) }
 
-func BenchmarkStorm(b *testing.B) {
-	for _, own := range []bool{false, true} {
-		b.Run(fmt.Sprintf("a client each=%t", own), func(b *testing.B) {
-			storm.Bench(b, storm.Options{Users: stormUsers, Stores: 8}, func(t testing.TB) func() core.TokenBackend { return stores(t, own) })
-		})
-	}
-}
+func BenchmarkStorm(b *testing.B) { storm.Clients(stores).Bench(b) }
