@@ -3,7 +3,6 @@ package awskms_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,10 +15,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
-	"github.com/graphtoken/graphtoken/conformance"
-	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/crypto"
 	"github.com/graphtoken/graphtoken/crypto/awskms"
+	"github.com/graphtoken/graphtoken/internal/testkit/keyservicetest"
 	"github.com/graphtoken/graphtoken/internal/testkit/mototest"
 )
 
@@ -59,12 +57,7 @@ func connect(endpoint string) *kms.Client {
 	})
 }
 
-// fataler is a *testing.T or the conformance suite's.
-type fataler interface {
-	Fatalf(format string, args ...any)
-}
-
-func createKey(t fataler, client *kms.Client) string {
+func createKey(t testing.TB, client *kms.Client) string {
 	out, err := client.CreateKey(context.Background(), &kms.CreateKeyInput{})
 	if err != nil {
 		t.Fatalf("creating a key: %v", err)
@@ -72,7 +65,7 @@ func createKey(t fataler, client *kms.Client) string {
 	return *out.KeyMetadata.Arn
 }
 
-func newKey(t fataler, client awskms.Client, id string, o awskms.Options) *awskms.Key {
+func newKey(t testing.TB, client awskms.Client, id string, o awskms.Options) *awskms.Key {
 	k, err := awskms.New(client, id, o)
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -80,34 +73,12 @@ func newKey(t fataler, client awskms.Client, id string, o awskms.Options) *awskm
 	return k
 }
 
-// underTest are data keys with what the suite may ask of them.
-type underTest struct {
-	*crypto.DataKeys
-	client *kms.Client
-	other  string
-}
-
-func newUnderTest(t fataler, client *kms.Client, id, other string) core.CryptographyManager {
-	d, err := crypto.NewDataKeys(newKey(t, client, id, awskms.Options{Context: map[string]string{"purpose": "tokens"}}), crypto.DataKeyOptions{})
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
-	return underTest{d, client, other}
-}
-
-func (u underTest) OtherKey(t conformance.T) core.CryptographyManager {
-	return newUnderTest(t, u.client, u.other, "")
-}
-
-func (u underTest) IsWrongKey(err error) bool { return errors.Is(err, crypto.ErrUnknownKey) }
-func (u underTest) Secrets() []string         { return []string{secretAccessKey} }
+var o = awskms.Options{Context: map[string]string{"purpose": "tokens"}}
 
 func TestConformance(t *testing.T) {
 	client := connect(mototest.Start(t).URL)
 	id, other := createKey(t, client), createKey(t, client)
-	conformance.RunCryptography(t, conformance.CryptographyHarness{
-		New: func(t conformance.T) core.CryptographyManager { return newUnderTest(t, client, id, other) },
-	})
+	keyservicetest.Conform(t, newKey(t, client, id, o), newKey(t, client, other, o), secretAccessKey)
 }
 
 // TestLive runs on the service itself, with two keys that are there:
@@ -123,28 +94,13 @@ func TestLive(t *testing.T) {
 	}
 	client := kms.New(kms.Options{Region: os.Getenv("AWS_REGION"), Credentials: credentials.NewStaticCredentialsProvider(
 		os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY"), os.Getenv("AWS_SESSION_TOKEN"))})
-	conformance.RunCryptography(t, conformance.CryptographyHarness{
-		New: func(t conformance.T) core.CryptographyManager { return newUnderTest(t, client, id, other) },
-	})
+	keyservicetest.Conform(t, newKey(t, client, id, o), newKey(t, client, other, o), secretAccessKey)
 }
 
 // wantKind expects that an error is of one of three kinds, and of no other.
 func wantKind(t *testing.T, what string, err error, kind string) {
 	t.Helper()
-	got := "unreachable"
-	switch {
-	case err == nil:
-		got = "no error"
-	case errors.Is(err, core.ErrDecrypt) && errors.Is(err, crypto.ErrKeyDenied):
-		got = "both"
-	case errors.Is(err, crypto.ErrUnknownKey):
-		got = "another key's"
-	case errors.Is(err, core.ErrDecrypt):
-		got = "damaged"
-	case errors.Is(err, crypto.ErrKeyDenied):
-		got = "denied"
-	}
-	if got != kind {
+	if got := keyservicetest.Kind(err); got != kind {
 		t.Errorf("%s: %v, which is %s; want %s", what, err, got, kind)
 	}
 }
@@ -153,28 +109,24 @@ func TestEachKindOfFailureIsToldFromTheOthers(t *testing.T) {
 	client := connect(mototest.Start(t).URL)
 	id, other := createKey(t, client), createKey(t, client)
 	key := newKey(t, client, id, awskms.Options{})
-	dataKey := bytes.Repeat([]byte{7}, 32)
-	wrapped, err := key.Wrap(t.Context(), dataKey)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wrapped := keyservicetest.Wrap(t, key)
 	if wrapped.KeyID != id {
 		t.Errorf("the wrapped key names %s, want the key's ARN %s", wrapped.KeyID, id)
 	}
-	if got, err := key.Unwrap(t.Context(), wrapped); err != nil || !bytes.Equal(got, dataKey) {
+	if got, err := key.Unwrap(t.Context(), wrapped); err != nil || !bytes.Equal(got, keyservicetest.DataKey) {
 		t.Errorf("Unwrap = %x, %v", got, err)
 	}
 	unwrap := func(k *awskms.Key, w crypto.WrappedKey) error { _, err := k.Unwrap(t.Context(), w); return err }
 
 	wantKind(t, "another key", unwrap(newKey(t, client, other, awskms.Options{}), wrapped), "another key's")
 	// The record's word for the key counts for nothing.
-	wantKind(t, "another key that the record names", unwrap(key, mustWrap(t, newKey(t, client, other, awskms.Options{}), dataKey)), "another key's")
+	wantKind(t, "another key that the record names", unwrap(key, keyservicetest.Wrap(t, newKey(t, client, other, awskms.Options{}))), "another key's")
 	wantKind(t, "another context", unwrap(newKey(t, client, id, awskms.Options{Context: map[string]string{"a": "b"}}), wrapped), "damaged")
 	altered := crypto.WrappedKey{KeyID: wrapped.KeyID, Data: bytes.Clone(wrapped.Data)}
 	altered.Data[len(altered.Data)-1] ^= 1
 	wantKind(t, "an altered data key", unwrap(key, altered), "damaged")
 	wantKind(t, "a data key of 10 KB", unwrap(key, crypto.WrappedKey{KeyID: id, Data: make([]byte, 10<<10)}), "damaged")
-	_, err = newKey(t, client, "alias/nobody-made-this", awskms.Options{}).Wrap(t.Context(), dataKey)
+	_, err := newKey(t, client, "alias/nobody-made-this", awskms.Options{}).Wrap(t.Context(), keyservicetest.DataKey)
 	wantKind(t, "a key that isn't there", err, "denied")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -182,15 +134,6 @@ func TestEachKindOfFailureIsToldFromTheOthers(t *testing.T) {
 	}
 	l.Close()
 	wantKind(t, "nobody there", unwrap(newKey(t, connect("http://"+l.Addr().String()), id, awskms.Options{}), wrapped), "unreachable")
-}
-
-func mustWrap(t *testing.T, k *awskms.Key, dataKey []byte) crypto.WrappedKey {
-	t.Helper()
-	w, err := k.Wrap(t.Context(), dataKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return w
 }
 
 // What moto doesn't answer, in the service's words.

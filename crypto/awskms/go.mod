@@ -7,15 +7,16 @@ require (
 	github.com/aws/aws-sdk-go-v2/credentials v1.21.0
 	github.com/aws/aws-sdk-go-v2/service/kms v1.62.6
 	github.com/aws/smithy-go v1.28.9
-	github.com/graphtoken/graphtoken/conformance v0.1.0
 	github.com/graphtoken/graphtoken/core v0.1.0
 	github.com/graphtoken/graphtoken/crypto v0.1.0
 	github.com/graphtoken/graphtoken/internal/testkit v0.1.0
+	github.com/graphtoken/graphtoken/internal/testkit/keyservicetest v0.1.0
 )
 
 require (
 	github.com/aws/aws-sdk-go-v2/internal/configsources v1.5.12 // indirect
 	github.com/aws/aws-sdk-go-v2/internal/endpoints/v2 v2.8.12 // indirect
+	github.com/graphtoken/graphtoken/conformance v0.1.0 // indirect
 )
 
 replace (
@@ -23,4 +24,5 @@ replace (
 	github.com/graphtoken/graphtoken/core => ../../core
 	github.com/graphtoken/graphtoken/crypto => ..
 	github.com/graphtoken/graphtoken/internal/testkit => ../../internal/testkit
+	github.com/graphtoken/graphtoken/internal/testkit/keyservicetest => ../../internal/testkit/keyservicetest
 )

@@ -12,45 +12,18 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 
-	"github.com/graphtoken/graphtoken/conformance"
-	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/crypto"
 	"github.com/graphtoken/graphtoken/crypto/azurekeys"
+	"github.com/graphtoken/graphtoken/internal/testkit/keyservicetest"
 )
 
-// fataler is a *testing.T or the conformance suite's.
-type fataler interface {
-	Fatalf(format string, args ...any)
-}
-
-func newKey(t fataler, client *azkeys.Client, name string) *azurekeys.Key {
+func newKey(t testing.TB, client *azkeys.Client, name string) *azurekeys.Key {
 	k, err := azurekeys.New(client, name, azurekeys.Options{})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	return k
 }
-
-// underTest are data keys with what the suite may ask of them.
-type underTest struct {
-	*crypto.DataKeys
-	other *azurekeys.Key
-}
-
-func newUnderTest(t fataler, key, other *azurekeys.Key) core.CryptographyManager {
-	d, err := crypto.NewDataKeys(key, crypto.DataKeyOptions{})
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
-	return underTest{d, other}
-}
-
-func (u underTest) OtherKey(t conformance.T) core.CryptographyManager {
-	return newUnderTest(t, u.other, nil)
-}
-
-func (u underTest) IsWrongKey(err error) bool { return errors.Is(err, crypto.ErrUnknownKey) }
-func (u underTest) Secrets() []string         { return []string{bearer} }
 
 func TestConformance(t *testing.T) {
 	v := newVault()
@@ -59,9 +32,7 @@ func TestConformance(t *testing.T) {
 	v.rotate("other")
 	client := v.client(credential{})
 	key, other := newKey(t, client, "tokens"), newKey(t, client, "other")
-	conformance.RunCryptography(t, conformance.CryptographyHarness{
-		New: func(t conformance.T) core.CryptographyManager { return newUnderTest(t, key, other) },
-	})
+	keyservicetest.Conform(t, key, other, bearer)
 }
 
 // TestLive runs on a vault, with two RSA keys in it:
@@ -84,37 +55,7 @@ func TestLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	key, other := newKey(t, client, one), newKey(t, client, two)
-	conformance.RunCryptography(t, conformance.CryptographyHarness{
-		New: func(t conformance.T) core.CryptographyManager { return newUnderTest(t, key, other) },
-	})
-}
-
-// kind says which of the kinds of failure that crypto tells apart an error is.
-func kind(err error) string {
-	switch {
-	case err == nil:
-		return "no error"
-	case errors.Is(err, core.ErrDecrypt) && errors.Is(err, crypto.ErrKeyDenied):
-		return "both damaged and denied"
-	case errors.Is(err, crypto.ErrUnknownKey):
-		return "another key's"
-	case errors.Is(err, core.ErrDecrypt):
-		return "damaged"
-	case errors.Is(err, crypto.ErrKeyDenied):
-		return "denied"
-	}
-	return "unreachable"
-}
-
-var dataKey = bytes.Repeat([]byte{7}, 32)
-
-func wrap(t *testing.T, k *azurekeys.Key) crypto.WrappedKey {
-	t.Helper()
-	w, err := k.Wrap(t.Context(), dataKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return w
+	keyservicetest.Conform(t, key, other, bearer)
 }
 
 func TestEachKindOfFailureIsToldFromTheOthers(t *testing.T) {
@@ -129,7 +70,7 @@ func TestEachKindOfFailureIsToldFromTheOthers(t *testing.T) {
 		{"the data key was cut short", func(_ *vault, w *crypto.WrappedKey) { w.Data = w.Data[:9] }, "damaged", "no error"},
 		{"another key wrapped the data key", func(v *vault, w *crypto.WrappedKey) {
 			v.rotate("other")
-			*w = wrap(t, newKey(t, v.client(credential{}), "other"))
+			*w = keyservicetest.Wrap(t, newKey(t, v.client(credential{}), "other"))
 		}, "another key's", "no error"},
 		{"the record names a key of a stranger's vault", func(_ *vault, w *crypto.WrappedKey) {
 			w.KeyID = "https://stranger.vault.azure.net/keys/tokens/" + strings.Repeat("0", 32)
@@ -146,14 +87,14 @@ func TestEachKindOfFailureIsToldFromTheOthers(t *testing.T) {
 			defer v.Close()
 			v.rotate("tokens")
 			key := newKey(t, v.client(credential{}), "tokens")
-			w := wrap(t, key)
+			w := keyservicetest.Wrap(t, key)
 			c.fault(v, &w)
 			got, err := key.Unwrap(t.Context(), w)
-			if kind(err) != c.unwrap || err == nil && !bytes.Equal(got, dataKey) {
-				t.Errorf("Unwrap = %x, %v, which is %s; want %s", got, err, kind(err), c.unwrap)
+			if keyservicetest.Kind(err) != c.unwrap || err == nil && !bytes.Equal(got, keyservicetest.DataKey) {
+				t.Errorf("Unwrap = %x, %v, which is %s; want %s", got, err, keyservicetest.Kind(err), c.unwrap)
 			}
-			if _, err := key.Wrap(t.Context(), dataKey); kind(err) != c.wrap {
-				t.Errorf("Wrap = %v, which is %s; want %s", err, kind(err), c.wrap)
+			if _, err := key.Wrap(t.Context(), keyservicetest.DataKey); keyservicetest.Kind(err) != c.wrap {
+				t.Errorf("Wrap = %v, which is %s; want %s", err, keyservicetest.Kind(err), c.wrap)
 			}
 		})
 	}
@@ -164,7 +105,7 @@ func TestWithoutATokenTheServiceIsUnreachable(t *testing.T) {
 	defer v.Close()
 	v.rotate("tokens")
 	failed := errors.New("the metadata service doesn't answer")
-	if _, err := newKey(t, v.client(credential{failed}), "tokens").Wrap(t.Context(), dataKey); kind(err) != "unreachable" || !errors.Is(err, failed) {
+	if _, err := newKey(t, v.client(credential{failed}), "tokens").Wrap(t.Context(), keyservicetest.DataKey); keyservicetest.Kind(err) != "unreachable" || !errors.Is(err, failed) {
 		t.Errorf("Wrap = %v", err)
 	}
 }
@@ -175,14 +116,14 @@ func TestARotatedKeyUnwrapsWhatItsFormerVersionWrapped(t *testing.T) {
 	v.rotate("tokens")
 	key := newKey(t, v.client(credential{}), "Tokens") // names don't differ in case
 	v.keys["Tokens"] = v.keys["tokens"]
-	first := wrap(t, key)
+	first := keyservicetest.Wrap(t, key)
 	v.rotate("Tokens")
-	second := wrap(t, key)
+	second := keyservicetest.Wrap(t, key)
 	if first.KeyID == second.KeyID {
 		t.Errorf("both versions are %s", first.KeyID)
 	}
 	for _, w := range []crypto.WrappedKey{first, second} {
-		if got, err := key.Unwrap(t.Context(), w); err != nil || !bytes.Equal(got, dataKey) {
+		if got, err := key.Unwrap(t.Context(), w); err != nil || !bytes.Equal(got, keyservicetest.DataKey) {
 			t.Errorf("%s: %x, %v", w.KeyID, got, err)
 		}
 	}

@@ -3,7 +3,6 @@ package gcpkms_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -14,46 +13,20 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/graphtoken/graphtoken/conformance"
-	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/crypto"
 	"github.com/graphtoken/graphtoken/crypto/gcpkms"
+	"github.com/graphtoken/graphtoken/internal/testkit/keyservicetest"
 )
 
 const ring = "projects/p/locations/l/keyRings/r/cryptoKeys/"
 
-// fataler is a *testing.T or the conformance suite's.
-type fataler interface {
-	Fatalf(format string, args ...any)
-}
-
-func newKey(t fataler, client *kms.KeyManagementClient, name string, o gcpkms.Options) *gcpkms.Key {
+func newKey(t testing.TB, client *kms.KeyManagementClient, name string, o gcpkms.Options) *gcpkms.Key {
 	k, err := gcpkms.New(client, name, o)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	return k
 }
-
-// underTest are data keys with what the suite may ask of them.
-type underTest struct {
-	*crypto.DataKeys
-	other *gcpkms.Key
-}
-
-func newUnderTest(t fataler, key, other *gcpkms.Key) core.CryptographyManager {
-	d, err := crypto.NewDataKeys(key, crypto.DataKeyOptions{})
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
-	return underTest{d, other}
-}
-
-func (u underTest) OtherKey(t conformance.T) core.CryptographyManager {
-	return newUnderTest(t, u.other, nil)
-}
-
-func (u underTest) IsWrongKey(err error) bool { return errors.Is(err, crypto.ErrUnknownKey) }
 
 func TestConformance(t *testing.T) {
 	d := newDouble()
@@ -64,9 +37,7 @@ func TestConformance(t *testing.T) {
 	defer client.Close()
 	o := gcpkms.Options{AssociatedData: []byte("tokens of the mail program")}
 	key, other := newKey(t, client, ring+"tokens", o), newKey(t, client, ring+"other", o)
-	conformance.RunCryptography(t, conformance.CryptographyHarness{
-		New: func(t conformance.T) core.CryptographyManager { return newUnderTest(t, key, other) },
-	})
+	keyservicetest.Conform(t, key, other)
 }
 
 // TestLive runs on the service itself, with two symmetric keys that are there:
@@ -86,37 +57,7 @@ func TestLive(t *testing.T) {
 	}
 	defer client.Close()
 	key, other := newKey(t, client, one, gcpkms.Options{}), newKey(t, client, two, gcpkms.Options{})
-	conformance.RunCryptography(t, conformance.CryptographyHarness{
-		New: func(t conformance.T) core.CryptographyManager { return newUnderTest(t, key, other) },
-	})
-}
-
-// kind says which of the kinds of failure that crypto tells apart an error is.
-func kind(err error) string {
-	switch {
-	case err == nil:
-		return "no error"
-	case errors.Is(err, core.ErrDecrypt) && errors.Is(err, crypto.ErrKeyDenied):
-		return "both damaged and denied"
-	case errors.Is(err, crypto.ErrUnknownKey):
-		return "another key's"
-	case errors.Is(err, core.ErrDecrypt):
-		return "damaged"
-	case errors.Is(err, crypto.ErrKeyDenied):
-		return "denied"
-	}
-	return "unreachable"
-}
-
-var dataKey = bytes.Repeat([]byte{7}, 32)
-
-func wrap(t *testing.T, k *gcpkms.Key) crypto.WrappedKey {
-	t.Helper()
-	w, err := k.Wrap(t.Context(), dataKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return w
+	keyservicetest.Conform(t, key, other)
 }
 
 func TestEachKindOfFailureIsToldFromTheOthers(t *testing.T) {
@@ -139,7 +80,7 @@ func TestEachKindOfFailureIsToldFromTheOthers(t *testing.T) {
 			d.rotate(ring + "other")
 			client := d.client()
 			defer client.Close()
-			*w = wrap(t, newKey(t, client, ring+"other", gcpkms.Options{}))
+			*w = keyservicetest.Wrap(t, newKey(t, client, ring+"other", gcpkms.Options{}))
 		}, "another key's", "no error"},
 		{"the key is gone", func(_ *testing.T, d *double, _ *gcpkms.Options, _ *crypto.WrappedKey) { d.keys = nil }, "denied", "denied"},
 		{"the identity may not", answer(codes.PermissionDenied), "denied", "denied"},
@@ -155,7 +96,7 @@ func TestEachKindOfFailureIsToldFromTheOthers(t *testing.T) {
 			client := d.client()
 			defer client.Close()
 			d.rotate(ring + "tokens")
-			w := wrap(t, newKey(t, client, ring+"tokens", gcpkms.Options{}))
+			w := keyservicetest.Wrap(t, newKey(t, client, ring+"tokens", gcpkms.Options{}))
 			var o gcpkms.Options
 			c.fault(t, d, &o, &w)
 			key := newKey(t, client, ring+"tokens", o)
@@ -166,11 +107,11 @@ func TestEachKindOfFailureIsToldFromTheOthers(t *testing.T) {
 				defer cancel()
 			}
 			got, err := key.Unwrap(ctx, w)
-			if kind(err) != c.unwrap || err == nil && !bytes.Equal(got, dataKey) {
-				t.Errorf("Unwrap = %x, %v, which is %s; want %s", got, err, kind(err), c.unwrap)
+			if keyservicetest.Kind(err) != c.unwrap || err == nil && !bytes.Equal(got, keyservicetest.DataKey) {
+				t.Errorf("Unwrap = %x, %v, which is %s; want %s", got, err, keyservicetest.Kind(err), c.unwrap)
 			}
-			if _, err := key.Wrap(ctx, dataKey); kind(err) != c.wrap {
-				t.Errorf("Wrap = %v, which is %s; want %s", err, kind(err), c.wrap)
+			if _, err := key.Wrap(ctx, keyservicetest.DataKey); keyservicetest.Kind(err) != c.wrap {
+				t.Errorf("Wrap = %v, which is %s; want %s", err, keyservicetest.Kind(err), c.wrap)
 			}
 		})
 	}
@@ -183,14 +124,14 @@ func TestARotatedKeyUnwrapsWhatItsFormerVersionWrapped(t *testing.T) {
 	defer client.Close()
 	d.rotate(ring + "tokens")
 	key := newKey(t, client, ring+"tokens", gcpkms.Options{})
-	first := wrap(t, key)
+	first := keyservicetest.Wrap(t, key)
 	d.rotate(ring + "tokens")
-	second := wrap(t, key)
+	second := keyservicetest.Wrap(t, key)
 	if first.KeyID != ring+"tokens/cryptoKeyVersions/1" || second.KeyID != ring+"tokens/cryptoKeyVersions/2" {
 		t.Errorf("the wrapped keys name %s and %s", first.KeyID, second.KeyID)
 	}
 	for _, w := range []crypto.WrappedKey{first, second} {
-		if got, err := key.Unwrap(t.Context(), w); err != nil || !bytes.Equal(got, dataKey) {
+		if got, err := key.Unwrap(t.Context(), w); err != nil || !bytes.Equal(got, keyservicetest.DataKey) {
 			t.Errorf("%s: %x, %v", w.KeyID, got, err)
 		}
 	}

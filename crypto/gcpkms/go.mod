@@ -4,9 +4,9 @@ go 1.26.0
 
 require (
 	cloud.google.com/go/kms v1.37.0
-	github.com/graphtoken/graphtoken/conformance v0.1.0
 	github.com/graphtoken/graphtoken/core v0.1.0
 	github.com/graphtoken/graphtoken/crypto v0.1.0
+	github.com/graphtoken/graphtoken/internal/testkit/keyservicetest v0.1.0
 	google.golang.org/api v0.304.0
 	google.golang.org/grpc v1.84.0
 	google.golang.org/protobuf v1.36.12
@@ -26,6 +26,7 @@ require (
 	github.com/google/s2a-go v0.1.11 // indirect
 	github.com/googleapis/enterprise-certificate-proxy v0.3.23 // indirect
 	github.com/googleapis/gax-go/v2 v2.27.0 // indirect
+	github.com/graphtoken/graphtoken/conformance v0.1.0 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
 	go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc v0.67.0 // indirect
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.69.0 // indirect
@@ -49,4 +50,5 @@ replace (
 	github.com/graphtoken/graphtoken/conformance => ../../conformance
 	github.com/graphtoken/graphtoken/core => ../../core
 	github.com/graphtoken/graphtoken/crypto => ..
+	github.com/graphtoken/graphtoken/internal/testkit/keyservicetest => ../../internal/testkit/keyservicetest
 )

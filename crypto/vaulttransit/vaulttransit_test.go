@@ -11,22 +11,16 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/graphtoken/graphtoken/conformance"
-	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/crypto"
 	"github.com/graphtoken/graphtoken/crypto/vaulttransit"
+	"github.com/graphtoken/graphtoken/internal/testkit/keyservicetest"
 )
-
-// fataler is a *testing.T or the conformance suite's.
-type fataler interface {
-	Fatalf(format string, args ...any)
-}
 
 func withToken(text string) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { return text, nil }
 }
 
-func newKey(t fataler, s *server, name string, o vaulttransit.Options) *vaulttransit.Key {
+func newKey(t testing.TB, s *server, name string, o vaulttransit.Options) *vaulttransit.Key {
 	if o.Token == nil {
 		o.Token = withToken(token)
 	}
@@ -38,27 +32,6 @@ func newKey(t fataler, s *server, name string, o vaulttransit.Options) *vaulttra
 	return k
 }
 
-// underTest are data keys with what the suite may ask of them.
-type underTest struct {
-	*crypto.DataKeys
-	other *vaulttransit.Key
-}
-
-func newUnderTest(t fataler, key, other *vaulttransit.Key) core.CryptographyManager {
-	d, err := crypto.NewDataKeys(key, crypto.DataKeyOptions{})
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
-	return underTest{d, other}
-}
-
-func (u underTest) OtherKey(t conformance.T) core.CryptographyManager {
-	return newUnderTest(t, u.other, nil)
-}
-
-func (u underTest) IsWrongKey(err error) bool { return errors.Is(err, crypto.ErrUnknownKey) }
-func (u underTest) Secrets() []string         { return []string{token} }
-
 func TestConformance(t *testing.T) {
 	s := newServer()
 	defer s.Close()
@@ -66,9 +39,7 @@ func TestConformance(t *testing.T) {
 	s.rotate("transit/other")
 	o := vaulttransit.Options{AssociatedData: []byte("tokens of the mail program")}
 	key, other := newKey(t, s, "tokens", o), newKey(t, s, "other", o)
-	conformance.RunCryptography(t, conformance.CryptographyHarness{
-		New: func(t conformance.T) core.CryptographyManager { return newUnderTest(t, key, other) },
-	})
+	keyservicetest.Conform(t, key, other, token)
 }
 
 // TestLive runs on a server of Vault or OpenBao, with two keys of its transit engine:
@@ -87,35 +58,7 @@ func TestLive(t *testing.T) {
 		return key
 	}
 	key, other := open(one), open(two)
-	conformance.RunCryptography(t, conformance.CryptographyHarness{
-		New: func(t conformance.T) core.CryptographyManager { return newUnderTest(t, key, other) },
-	})
-}
-
-// kind says which of the kinds of failure that crypto tells apart an error is.
-func kind(err error) string {
-	switch {
-	case err == nil:
-		return "no error"
-	case errors.Is(err, core.ErrDecrypt) && errors.Is(err, crypto.ErrKeyDenied):
-		return "both damaged and denied"
-	case errors.Is(err, crypto.ErrUnknownKey):
-		return "another key's"
-	case errors.Is(err, core.ErrDecrypt):
-		return "damaged"
-	case errors.Is(err, crypto.ErrKeyDenied):
-		return "denied"
-	}
-	return "unreachable"
-}
-
-func wrap(t *testing.T, k *vaulttransit.Key) crypto.WrappedKey {
-	t.Helper()
-	w, err := k.Wrap(t.Context(), bytes.Repeat([]byte{7}, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return w
+	keyservicetest.Conform(t, key, other, token)
 }
 
 func TestEachKindOfFailureIsToldFromTheOthers(t *testing.T) {
@@ -131,7 +74,7 @@ func TestEachKindOfFailureIsToldFromTheOthers(t *testing.T) {
 		{"the associated data are others", func(_ *server, o *vaulttransit.Options, _ *crypto.WrappedKey) { o.AssociatedData = []byte("a") }, "damaged"},
 		{"another key wrapped the data key", func(s *server, _ *vaulttransit.Options, w *crypto.WrappedKey) {
 			s.rotate("transit/other")
-			*w = wrap(t, newKey(t, s, "other", vaulttransit.Options{}))
+			*w = keyservicetest.Wrap(t, newKey(t, s, "other", vaulttransit.Options{}))
 		}, "another key's"},
 		{"the token may not", func(_ *server, o *vaulttransit.Options, _ *crypto.WrappedKey) { o.Token = withToken("no") }, "denied"},
 		{"the key is gone", func(s *server, _ *vaulttransit.Options, _ *crypto.WrappedKey) { delete(s.keys, "transit/tokens") }, "denied"},
@@ -151,15 +94,15 @@ func TestEachKindOfFailureIsToldFromTheOthers(t *testing.T) {
 			s := newServer()
 			defer s.Close()
 			s.rotate("transit/tokens")
-			w := wrap(t, newKey(t, s, "tokens", vaulttransit.Options{}))
+			w := keyservicetest.Wrap(t, newKey(t, s, "tokens", vaulttransit.Options{}))
 			if w.KeyID != "transit/keys/tokens:v1" {
 				t.Errorf("the wrapped key names %s", w.KeyID)
 			}
 			var o vaulttransit.Options
 			c.fault(s, &o, &w)
 			got, err := newKey(t, s, "tokens", o).Unwrap(t.Context(), w)
-			if kind(err) != c.want || err == nil && !bytes.Equal(got, bytes.Repeat([]byte{7}, 32)) {
-				t.Errorf("Unwrap = %x, %v, which is %s; want %s", got, err, kind(err), c.want)
+			if keyservicetest.Kind(err) != c.want || err == nil && !bytes.Equal(got, keyservicetest.DataKey) {
+				t.Errorf("Unwrap = %x, %v, which is %s; want %s", got, err, keyservicetest.Kind(err), c.want)
 			}
 		})
 	}
@@ -181,14 +124,14 @@ func TestARotatedKeyUnwrapsWhatItsFormerVersionWrapped(t *testing.T) {
 	defer s.Close()
 	s.rotate("team/mounted/here/tokens")
 	key := newKey(t, s, "tokens", vaulttransit.Options{Namespace: "team", Mount: "mounted/here"})
-	first := wrap(t, key)
+	first := keyservicetest.Wrap(t, key)
 	s.rotate("team/mounted/here/tokens")
-	second := wrap(t, key)
+	second := keyservicetest.Wrap(t, key)
 	if first.KeyID != "team/mounted/here/keys/tokens:v1" || second.KeyID != "team/mounted/here/keys/tokens:v2" {
 		t.Errorf("the wrapped keys name %s and %s", first.KeyID, second.KeyID)
 	}
 	for _, w := range []crypto.WrappedKey{first, second} {
-		if got, err := key.Unwrap(t.Context(), w); err != nil || !bytes.Equal(got, bytes.Repeat([]byte{7}, 32)) {
+		if got, err := key.Unwrap(t.Context(), w); err != nil || !bytes.Equal(got, keyservicetest.DataKey) {
 			t.Errorf("%s: %x, %v", w.KeyID, got, err)
 		}
 	}
@@ -220,7 +163,7 @@ func TestTheTokensFileIsReadForEachRequest(t *testing.T) {
 		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := key.Wrap(t.Context(), make([]byte, 32)); kind(err) != c.want {
+		if _, err := key.Wrap(t.Context(), make([]byte, 32)); keyservicetest.Kind(err) != c.want {
 			t.Errorf("with %q in the file: %v, want %s", c.text, err, c.want)
 		}
 	}
