@@ -42,7 +42,7 @@ func TestBase64IsTheStandardLibrarysInBothDirections(t *testing.T) {
 		}
 		wantDecodedAlike(t, text)
 
-		// What is encoded may lie at the end of the array that the text is appended to.
+		// The encoded bytes may lie at the end of the array that the text is appended to.
 		array := append([]byte("abc"), make([]byte, len(text))...)
 		src := array[len(array)-size:]
 		copy(src, raw)

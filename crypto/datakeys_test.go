@@ -425,7 +425,7 @@ func TestAnotherManagersRecordNamesThatManager(t *testing.T) {
 	}
 }
 
-// Whoever can write to the store can put any key's name and any wrapped key there.
+// A process that can write to the store can put any key's name and any wrapped key there.
 func TestAWrappedKeyFromAnotherRecordDecryptsNothing(t *testing.T) {
 	s := newService("mine")
 	d := dataKeys(t, s, crypto.DataKeyOptions{Uses: 1})

@@ -363,7 +363,7 @@ func FuzzDecrypt(f *testing.F) {
 func BenchmarkEncrypt(b *testing.B) { benchmark(b, false) }
 func BenchmarkDecrypt(b *testing.B) { benchmark(b, true) }
 
-// What the keyring adds to its cipher: base64, the key's id and the associated data.
+// The keyring adds to its cipher: base64, the key's id and the associated data.
 func BenchmarkBareCipher(b *testing.B) {
 	block, err := aes.NewCipher(make([]byte, 32))
 	if err != nil {

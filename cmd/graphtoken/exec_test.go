@@ -165,7 +165,7 @@ func TestAProgramStartsWithTheSignalsOfAShell(t *testing.T) {
 	}
 	w := newWorld(t)
 	w.login(ana)
-	// What this test's own parent ignores, every program here ignores.
+	// Every program here ignores the signals that this test's own parent ignores.
 	own, err := exec.Command("grep", "SigIgn", "/proc/self/status").Output()
 	if err != nil {
 		t.Fatal(err)

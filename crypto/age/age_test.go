@@ -111,7 +111,7 @@ func TestAnyOfTheRecipientsDecrypts(t *testing.T) {
 	if _, err := manager(t, agecrypto.Options{}, three).Decrypt(t.Context(), stored, []byte("ana")); !errors.Is(err, crypto.ErrUnknownKey) {
 		t.Errorf("with another identity: %v, want ErrUnknownKey", err)
 	}
-	// Whoever has no identity encrypts alone.
+	// A manager without an identity only encrypts.
 	if _, err := both.Decrypt(t.Context(), stored, []byte("ana")); !errors.Is(err, crypto.ErrUnknownKey) || !errors.Is(err, core.ErrDecrypt) {
 		t.Errorf("without an identity: %v, want ErrUnknownKey", err)
 	}
@@ -277,7 +277,7 @@ func TestAManagerPrintsNoKey(t *testing.T) {
 	}
 }
 
-// What age costs beside the keyring.
+// The benchmark compares age with the keyring.
 func BenchmarkDecrypt(b *testing.B) {
 	keyring, err := crypto.NewKeyring(crypto.NewKey())
 	if err != nil {

@@ -136,7 +136,7 @@ func TestEachKindOfFailureIsToldFromTheOthers(t *testing.T) {
 	wantKind(t, "nobody there", unwrap(newKey(t, connect("http://"+l.Addr().String()), id, awskms.Options{}), wrapped), "unreachable")
 }
 
-// What moto doesn't answer, in the service's words.
+// The test has answers that moto doesn't give, in the service's words.
 func TestTheServicesErrorsHaveTheirKinds(t *testing.T) {
 	for code, kind := range map[string]string{
 		"AccessDeniedException":      "denied",

@@ -55,7 +55,7 @@ func (r *program) holds(t *testing.T, secrets ...string) (found map[string]map[s
 	for line := range strings.Lines(string(maps)) {
 		var from, to int64
 		var mode string
-		// What the program obtained while it ran is in memory that it can write.
+		// Tokens that the program obtained while it ran are in memory that it can write.
 		if _, err := fmt.Sscanf(line, "%x-%x %s", &from, &to, &mode); err != nil || !strings.HasPrefix(mode, "rw") {
 			continue
 		}

@@ -92,8 +92,8 @@ func TestRecordsOnRedisAreRewrappedBesideAProgramThatRefreshesAHundredOfThem(t *
 	}
 	t.Logf("%d records in %v, %.0f a second, beside %d refreshes", records, took.Round(time.Millisecond), float64(records)/took.Seconds(), refreshes[0]*refreshed)
 
-	// What the program saved after Rewrap had been there is rewrapped by a second
-	// call, which touches nothing else.
+	// A second call rewraps the records that the program saved after Rewrap had been there,
+	// and touches nothing else.
 	if report, err = crypto.Rewrap(t.Context(), backend, after, crypto.RewrapOptions{}); err != nil || report.Rewrapped > refreshed {
 		t.Errorf("again: %+v, %v", report, err)
 	}

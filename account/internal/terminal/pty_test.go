@@ -224,7 +224,7 @@ func readUntilSignal() error {
 	if err := readAtTerminal(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
-	// What was sent before this one has arrived before it.
+	// Signals sent before this one have arrived before it.
 	if err := syscall.Kill(os.Getpid(), syscall.SIGWINCH); err != nil {
 		return err
 	}
