@@ -47,6 +47,22 @@ func save(t testing.TB, b *Backend, key string, data []byte, v core.Version) cor
 
 func leaseFile(at place) string { return helperFile(at.home, filepath.Join(leases, at.as)) }
 
+// lockedByAnother saves record(1, 0) under "k", whose lock another process has then.
+func lockedByAnother(t *testing.T) (dir string, b *Backend, at place, held guard) {
+	t.Helper()
+	dir = t.TempDir()
+	b = open(t, dir, Options{})
+	save(t, b, "k", record(1, 0), core.Absent)
+	at, err := b.place("k")
+	if err == nil {
+		held, err = open(t, dir, Options{}).lock(t.Context(), at)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, b, at, held
+}
+
 // wantFiles checks what lies in dir and below, lock files left out.
 func wantFiles(t testing.TB, dir string, want ...string) {
 	t.Helper()
@@ -276,18 +292,7 @@ func TestAReadOnlyFileSystemIsErrReadOnly(t *testing.T) {
 }
 
 func TestAFailedSaveKeepsTheRecordAndLeavesNoTemporary(t *testing.T) {
-	dir := t.TempDir()
-	b := open(t, dir, Options{})
-	save(t, b, "k", record(1, 0), core.Absent)
-	at, err := b.place("k")
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Another process doesn't get on.
-	guard, err := open(t, dir, Options{}).lock(t.Context(), at)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir, b, _, guard := lockedByAnother(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := b.Save(ctx, "k", core.Record{Data: record(2, 0), Version: core.AnyVersion}); !errors.Is(err, context.DeadlineExceeded) {
@@ -301,17 +306,7 @@ func TestAFailedSaveKeepsTheRecordAndLeavesNoTemporary(t *testing.T) {
 }
 
 func TestASaveWritesWithoutTheLock(t *testing.T) {
-	dir := t.TempDir()
-	b := open(t, dir, Options{})
-	save(t, b, "k", record(1, 0), core.Absent)
-	at, err := b.place("k")
-	if err != nil {
-		t.Fatal(err)
-	}
-	guard, err := open(t, dir, Options{}).lock(t.Context(), at)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir, b, at, guard := lockedByAnother(t)
 	saved := make(chan error, 1)
 	go func() {
 		_, err := b.Save(t.Context(), "k", core.Record{Data: record(2, 0), Version: core.AnyVersion})
@@ -540,17 +535,7 @@ func TestReleaseLeavesNoLeaseFile(t *testing.T) {
 
 // Those who save don't keep those waiting who want a free lease.
 func TestAFreeLeaseIsTakenWithoutTheLock(t *testing.T) {
-	dir := t.TempDir()
-	b := open(t, dir, Options{})
-	save(t, b, "k", record(1, 0), core.Absent)
-	at, err := b.place("k")
-	if err != nil {
-		t.Fatal(err)
-	}
-	guard, err := open(t, dir, Options{}).lock(t.Context(), at)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir, b, _, guard := lockedByAnother(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	lease, err := b.Acquire(ctx, "k", time.Minute)
