@@ -66,6 +66,14 @@ type SizeLimiter interface {
 	MaxSize() int
 }
 
+// SpaceReporter tells how full the store is, as far as the store itself knows.
+type SpaceReporter interface {
+	// Space returns how many bytes the store uses, and how many it may use; zero means
+	// that it has no limit of its own. A store of several servers answers for the fullest
+	// one. The error is the store's, for example if the caller may not ask.
+	Space(ctx context.Context) (used, most int64, err error)
+}
+
 // Unwrapper is a backend that wraps another.
 type Unwrapper interface {
 	Unwrap() TokenBackend

@@ -74,6 +74,7 @@ func (foreign) Wait(context.Context, string, core.Version) error { return nil }
 func (foreign) Keys(context.Context) iter.Seq2[string, error]    { return nil }
 func (foreign) Ping(context.Context) error                       { return nil }
 func (foreign) MaxSize() int                                     { return 0 }
+func (foreign) Space(context.Context) (int64, int64, error)      { return 0, 0, nil }
 func (foreign) Unwrap() core.TokenBackend                        { return nil }
 func (foreign) Encrypt(_ context.Context, plaintext, associatedData []byte) ([]byte, error) {
 	return nil, nil
@@ -91,6 +92,7 @@ var (
 	_ core.Lister              = foreign{}
 	_ core.Pinger              = foreign{}
 	_ core.SizeLimiter         = foreign{}
+	_ core.SpaceReporter       = foreign{}
 	_ core.Unwrapper           = foreign{}
 	_ core.CryptographyManager = foreign{}
 	_ core.Observer            = foreign{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,8 +23,8 @@ const pingName = "%"
 
 // Ping implements [core.Pinger]. It takes and releases a lease that belongs to no key, so
 // that a replica and missing permissions are found. It also asks every master for its
-// eviction policy: see [ErrEvicts]. A server that doesn't tell its policy, as some
-// managed ones, is assumed to be fit.
+// eviction policy, by CONFIG or by INFO: see [ErrEvicts]. A server that refuses both is
+// assumed to be fit.
 func (b *Backend) Ping(ctx context.Context) error {
 	return backend.Do(ctx, origin.StoreOp("ping"), func() error {
 		if err := b.tryLease(ctx); err != nil {
@@ -53,16 +54,70 @@ func (b *Backend) tryLease(ctx context.Context) error {
 	return err
 }
 
+// mayEvict asks for the policy in two ways: a managed server may forbid CONFIG, and an ACL
+// either of them.
 func mayEvict(ctx context.Context, server redis.Cmdable) error {
 	answer, err := server.ConfigGet(ctx, "maxmemory-policy").Result()
-	if reply := redis.Error(nil); errors.As(err, &reply) {
-		return nil // CONFIG is forbidden, or unknown
+	policy := answer["maxmemory-policy"]
+	if refused(err) {
+		var told map[string]string
+		told, err = memoryOf(ctx, server)
+		policy = told["maxmemory_policy"]
 	}
-	if err != nil {
+	switch {
+	case refused(err):
+		return nil // nobody tells
+	case err != nil:
 		return err
-	}
-	if policy := answer["maxmemory-policy"]; strings.HasPrefix(policy, "allkeys-") {
+	case strings.HasPrefix(policy, "allkeys-"):
 		return fmt.Errorf("%w: its maxmemory-policy is %s; set noeviction or volatile-*", ErrEvicts, policy)
 	}
 	return nil
+}
+
+// refused reports whether the server answered that it doesn't execute the command.
+func refused(err error) bool {
+	reply := redis.Error(nil)
+	return errors.As(err, &reply)
+}
+
+// Space implements [core.SpaceReporter]: used_memory and maxmemory of the master with the
+// least left. It takes the right to call INFO.
+func (b *Backend) Space(ctx context.Context) (used, most int64, err error) {
+	err = backend.Do(ctx, origin.StoreOp("space"), func() error {
+		masters, err := b.masters(ctx)
+		if err != nil {
+			return err
+		}
+		for _, master := range masters {
+			told, err := memoryOf(ctx, master)
+			if err != nil {
+				return err
+			}
+			its, itsMost := number(told["used_memory"]), number(told["maxmemory"])
+			if most == 0 && itsMost == 0 && its > used || itsMost > 0 && (most == 0 || itsMost-its < most-used) {
+				used, most = its, itsMost
+			}
+		}
+		return nil
+	})
+	return used, most, err
+}
+
+// memoryOf is what the server says of its memory: https://redis.io/docs/latest/commands/info/
+func memoryOf(ctx context.Context, server redis.Cmdable) (map[string]string, error) {
+	text, err := server.Info(ctx, "memory").Result()
+	told := make(map[string]string)
+	for line := range strings.Lines(text) {
+		if name, value, found := strings.Cut(strings.TrimSpace(line), ":"); found {
+			told[name] = value
+		}
+	}
+	return told, err
+}
+
+// number reads a count of bytes; zero if the server doesn't tell it.
+func number(text string) int64 {
+	n, _ := strconv.ParseInt(text, 10, 64)
+	return n
 }

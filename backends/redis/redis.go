@@ -54,6 +54,7 @@ type Backend struct {
 var (
 	_ backend.Coordinated = (*Backend)(nil)
 	_ core.Locator        = (*Backend)(nil)
+	_ core.SpaceReporter  = (*Backend)(nil)
 )
 
 // New returns a backend that uses client. The caller closes the client.

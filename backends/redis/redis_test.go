@@ -478,6 +478,39 @@ func TestPingWarnsOfEviction(t *testing.T) {
 	}
 }
 
+func TestPingFindsEvictionOnAServerThatForbidsConfig(t *testing.T) {
+	server := redistest.Start(t)
+	server.CLI(t, "config", "set", "maxmemory-policy", "allkeys-lfu")
+	server.CLI(t, append([]string{"acl", "setuser", "tokens", "on", ">secret"}, append(leastPermissions, "+info")...)...)
+	client := goredis.NewClient(&goredis.Options{Addr: server.Addr, Username: "tokens", Password: "secret"})
+	defer client.Close()
+	b, err := redis.New(client, redis.Options{Prefix: "t:"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Ping(t.Context()); !errors.Is(err, redis.ErrEvicts) || !strings.Contains(err.Error(), "allkeys-lfu") {
+		t.Errorf("Ping = %v", err)
+	}
+}
+
+func TestSpaceIsTheServersMemoryAndItsLimit(t *testing.T) {
+	server := redistest.Start(t)
+	b, _ := open(t, server.Addr)
+	if used, most, err := b.Space(t.Context()); used <= 0 || most != 0 || err != nil {
+		t.Errorf("without a limit: %d of %d, %v", used, most, err)
+	}
+	server.CLI(t, "config", "set", "maxmemory", "64mb")
+	if used, most, err := b.Space(t.Context()); used <= 0 || most != 64<<20 || err != nil {
+		t.Errorf("%d of %d, %v", used, most, err)
+	}
+	server.CLI(t, append([]string{"acl", "setuser", "tokens", "on", ">secret"}, leastPermissions...)...)
+	client := goredis.NewClient(&goredis.Options{Addr: server.Addr, Username: "tokens", Password: "secret"})
+	defer client.Close()
+	if _, _, err := on(t, client).Space(t.Context()); !goredis.IsPermissionError(err) {
+		t.Errorf("of a user who may not ask: %v", err)
+	}
+}
+
 // leastPermissions are what the README says, for the prefix "t:".
 var leastPermissions = []string{
 	"resetkeys", "~t:*", "resetchannels", "&t:*", "-@all",
@@ -491,16 +524,16 @@ func TestTheLeastPermissionsAreEnough(t *testing.T) {
 	client := goredis.NewClient(&goredis.Options{Addr: server.Addr, Username: "tokens", Password: "secret"})
 	defer client.Close()
 	useAll(t, client)
-	wantRefusedConfigAlone(t, server)
+	wantRefusedQuestionsAlone(t, server)
 }
 
-// wantRefusedConfigAlone reads the server's log of what it refused: Ping asks
-// for the eviction policy, and does without.
-func wantRefusedConfigAlone(t *testing.T, server *redistest.Server) {
+// wantRefusedQuestionsAlone reads the server's log of what it refused: Ping asks
+// for the eviction policy in two ways, and does without.
+func wantRefusedQuestionsAlone(t *testing.T, server *redistest.Server) {
 	t.Helper()
 	refused := server.CLI(t, "acl", "log")
-	if strings.Count(refused, "object\n") != strings.Count(refused, "object\nconfig|get\n") {
-		t.Errorf("refused was not CONFIG GET alone:\n%s", refused)
+	if strings.Count(refused, "object\n") != strings.Count(refused, "object\nconfig|get\n")+strings.Count(refused, "object\ninfo\n") {
+		t.Errorf("something else was refused than CONFIG GET and INFO:\n%s", refused)
 	}
 }
 

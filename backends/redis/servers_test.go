@@ -78,7 +78,7 @@ func TestCluster(t *testing.T) {
 		defer client.Close()
 		useAll(t, client)
 		for _, node := range cluster.Nodes {
-			wantRefusedConfigAlone(t, node)
+			wantRefusedQuestionsAlone(t, node)
 		}
 	})
 	t.Run("a slot that moves", func(t *testing.T) {

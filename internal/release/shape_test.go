@@ -27,7 +27,7 @@ var methodFiles = []struct {
 	{"lease.go", []string{"Acquire"}},
 	{"refresh.go", []string{"ShouldRefresh", "Wait"}},
 	{"keys.go", []string{"Keys"}},
-	{"ping.go", []string{"Ping", "Probe"}},
+	{"ping.go", []string{"Ping", "Probe", "Space"}},
 }
 
 // ofOneBackend are the methods that no other backend has.
