@@ -56,7 +56,7 @@ func wordsOf(root *kong.Node) (words, values map[string][]string) {
 		words[name] = append(words[name], flags...)
 	}
 	visit(root, nil, nil)
-	words["help"] = append(slices.Clone(words[""]), "stores", "exit-codes")
+	words["help"] = append(slices.Clone(words[""]), "flags", "stores", "exit-codes")
 	words["help"] = slices.DeleteFunc(words["help"], func(w string) bool { return strings.HasPrefix(w, "-") })
 	return words, values
 }

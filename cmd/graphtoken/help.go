@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -11,12 +12,32 @@ import (
 	"github.com/graphtoken/graphtoken/stores"
 )
 
+const description = `Sign in to Microsoft Graph, keep the tokens, hand out valid ones.
+
+	graphtoken login --client-id ID --scope User.Read
+	curl -H "Authorization: Bearer $(graphtoken token)" https://graph.microsoft.com/v1.0/me`
+
+// sharedFlags is what "help flags" says above the flags.
+const sharedFlags = `These flags are the same for all commands. The help of a command names the groups that it heeds.
+
+Each can come from the environment instead: --store from GRAPHTOKEN_STORE, and so on. Secrets never come from arguments, which other users of a machine can see: the client secret comes from GRAPHTOKEN_CLIENT_SECRET or --client-secret-file, encryption keys from GRAPHTOKEN_KEYS, --key-file or --keychain.`
+
+const moreHelp = `
+More:
+  graphtoken COMMAND --help     a command's examples and flags
+  graphtoken help flags         the flags that the commands share
+  graphtoken help stores        the kinds of stores, and their URLs
+  graphtoken help exit-codes    what the exit codes mean
+`
+
 type helpCommand struct {
-	Topic []string `arg:"" optional:"" help:"A command, or stores, or exit-codes."`
+	Topic []string `arg:"" optional:"" help:"A command, or flags, stores or exit-codes."`
 }
 
 func (h *helpCommand) Run(parser *kong.Kong, c *console) error {
 	switch strings.Join(h.Topic, " ") {
+	case "flags":
+		return printSharedFlags(parser)
 	case "stores":
 		return printStores(c.out)
 	case "exit-codes":
@@ -28,6 +49,66 @@ func (h *helpCommand) Run(parser *kong.Kong, c *console) error {
 		return usageError(fmt.Sprintf("there is no command %q: see graphtoken --help", strings.Join(h.Topic, " ")))
 	}
 	return nil
+}
+
+// addPages adds the examples of the commands to what kong knows of them.
+func addPages(app *kong.Application) {
+	app.HelpFlag.Group, app.HelpFlag.Help = &kong.Group{Key: general, Title: general}, "Explain the command."
+	for _, command := range app.Leaves(false) {
+		if examples := pages[command.Path()].examples; len(examples) > 0 {
+			command.Detail = strings.TrimSpace(command.Detail + "\n\nFor example:\n\n\t" + strings.Join(examples, "\n\t"))
+		}
+	}
+}
+
+// printHelp prints the help of a command, or of the program. The flags that all commands
+// share would hide a command's own, so it names them alone.
+func printHelp(o kong.HelpOptions, ctx *kong.Context) error {
+	for _, f := range ctx.Model.Flags {
+		f.Hidden = true
+	}
+	ctx.Model.HelpFlag = nil // kong's own words about --help, which moreHelp has
+	if err := kong.DefaultHelpPrinter(o, ctx); err != nil {
+		return err
+	}
+	command := ctx.Selected()
+	if command == nil || !command.Leaf() {
+		_, err := io.WriteString(ctx.Stdout, moreHelp)
+		return err
+	}
+	t := tabwriter.NewWriter(ctx.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "\nShared flags (graphtoken help flags explains them):")
+	for _, group := range append(slices.Clone(pages[command.Path()].heeds), general) {
+		title := group
+		for line := range slices.Chunk(namesOf(ctx.Model, group), 3) {
+			fmt.Fprintf(t, "  %s\t%s\n", title, strings.Join(line, " "))
+			title = ""
+		}
+	}
+	return t.Flush()
+}
+
+// namesOf returns the shared flags of a group.
+func namesOf(app *kong.Application, group string) (names []string) {
+	for _, f := range app.Flags {
+		if f.Group.Key == group {
+			names = append(names, "--"+f.Name)
+		}
+	}
+	return names
+}
+
+// printSharedFlags prints the flags that all commands share, and nothing else.
+func printSharedFlags(parser *kong.Kong) error {
+	ctx, err := kong.Trace(parser, nil)
+	if err != nil {
+		return err
+	}
+	for _, command := range parser.Model.Children {
+		command.Hidden = true
+	}
+	parser.Model.Help, parser.Model.HelpFlag = sharedFlags, nil
+	return kong.DefaultHelpPrinter(kong.HelpOptions{WrapUpperBound: 100, ValueFormatter: kong.DefaultHelpValueFormatter}, ctx)
 }
 
 // printStores prints one table of all kinds of stores and their URLs.

@@ -19,59 +19,63 @@ import (
 	redislog "github.com/redis/go-redis/v9/logging"
 )
 
-const description = `Sign in to Microsoft Graph, keep the tokens, hand out valid ones.
-
-Every flag can come from the environment instead: --store from GRAPHTOKEN_STORE, and so on. Secrets never come from arguments, which other users of a machine can see: the client secret comes from GRAPHTOKEN_CLIENT_SECRET or --client-secret-file, encryption keys from GRAPHTOKEN_KEYS or --key-file.
-
-"graphtoken help stores" lists the stores and their URLs, "graphtoken help exit-codes" what the exit codes mean.
-`
-
 // commands is the command line for kong: one struct describes flags, environment and
 // help. kong has no dependencies.
 type commands struct {
-	Login   loginCommand   `cmd:"" help:"Sign a user in, or the application itself, and store the tokens."`
-	Status  statusCommand  `cmd:"" help:"Show who is signed in, for what, and until when."`
-	List    listCommand    `cmd:"" help:"List the records of a store, and who is signed in there."`
-	Whoami  whoamiCommand  `cmd:"" help:"Ask Microsoft Graph whose token it is."`
-	Inspect inspectCommand `cmd:"" help:"Show the claims and times of the stored tokens, and no secret."`
-	Token   tokenCommand   `cmd:"" help:"Print a valid access token, refreshed if need be."`
-	Refresh refreshCommand `cmd:"" help:"Obtain a new access token even if the present one is valid."`
-	Logout  logoutCommand  `cmd:"" help:"Remove a user's tokens, or the application's, from the store."`
-	Copy    copyCommand    `cmd:"" help:"Copy a record, or all records of a store, to another store of any kind."`
-	Purge   purgeCommand   `cmd:"" help:"Find users whose tokens are of no use any more, and remove them."`
+	Login  loginCommand  `cmd:"" group:"Sign in" help:"Sign in a user or the application itself, and store the tokens."`
+	Logout logoutCommand `cmd:"" group:"Sign in" help:"Remove a user's tokens, or the application's, from the store."`
 
-	KeepAlive keepAliveCommand `cmd:"" name:"keepalive" help:"Renew refresh tokens that would end unused, once or as a daemon."`
-	Keygen    keygenCommand    `cmd:"" help:"Make a key to encrypt the store with."`
-	Rewrap    rewrapCommand    `cmd:"" help:"Encrypt records again with the first key, while programs use them."`
+	Status  statusCommand  `cmd:"" group:"Look" help:"Show who is signed in, for what, and until when."`
+	List    listCommand    `cmd:"" group:"Look" help:"List the records of a store, and who is signed in there."`
+	Whoami  whoamiCommand  `cmd:"" group:"Look" help:"Ask Microsoft Graph whose token it is."`
+	Inspect inspectCommand `cmd:"" group:"Look" help:"Show the claims and times of the stored tokens, and no secret."`
 
-	Exec  execCommand  `cmd:"" help:"Run a program that finds tokens where Azure's SDKs look for a managed identity."`
-	Agent agentCommand `cmd:"" help:"Hand out access tokens to other programs over a socket."`
+	Token   tokenCommand   `cmd:"" group:"Use" help:"Print a valid access token, refreshed if need be."`
+	Refresh refreshCommand `cmd:"" group:"Use" help:"Obtain a new access token even if the present one is valid."`
+	Exec    execCommand    `cmd:"" group:"Use" help:"Run a program with tokens where Azure's SDKs look for them."`
+	Agent   agentCommand   `cmd:"" group:"Use" help:"Hand out access tokens to other programs over a socket."`
 
-	Doctor      doctorCommand      `cmd:"" help:"Look for what is wrong or risky about a store, and tell what to do."`
-	Conformance conformanceCommand `cmd:"" help:"Run the conformance suite against the store, in a place of its own that is removed afterwards."`
+	Copy      copyCommand      `cmd:"" group:"Keep" help:"Copy a record, or a whole store, to a store of any kind."`
+	Purge     purgeCommand     `cmd:"" group:"Keep" help:"Find users whose tokens are of no use any more, and remove them."`
+	KeepAlive keepAliveCommand `cmd:"" group:"Keep" name:"keepalive" help:"Renew refresh tokens that would end unused, once or as a daemon."`
+	Keygen    keygenCommand    `cmd:"" group:"Keep" help:"Make a key to encrypt the store with."`
+	Rewrap    rewrapCommand    `cmd:"" group:"Keep" help:"Encrypt records with the first key, while programs use them."`
 
-	Completion     completionCommand `cmd:"" help:"Print a shell's completion script."`
-	Man            manCommand        `cmd:"" help:"Print the manual page."`
-	VersionCommand versionCommand    `cmd:"" name:"version" help:"Print the version."`
-	HelpCommand    helpCommand       `cmd:"" name:"help" help:"Explain a command, the stores (help stores) or the exit codes (help exit-codes)."`
+	Doctor      doctorCommand      `cmd:"" group:"Check" help:"Look for what is wrong about a store, and tell what to do."`
+	Conformance conformanceCommand `cmd:"" group:"Check" help:"Test that a store keeps its promises, in a place of its own."`
+
+	Completion     completionCommand `cmd:"" group:"This program" help:"Print a shell's completion script."`
+	Man            manCommand        `cmd:"" group:"This program" help:"Print the manual page."`
+	VersionCommand versionCommand    `cmd:"" group:"This program" name:"version" help:"Print the version."`
+	HelpCommand    helpCommand       `cmd:"" group:"This program" name:"help" help:"Explain a command, the shared flags, the stores, the exit codes."`
 
 	session
 
-	Verbose bool             `short:"v" help:"Log what happens to the standard error output; never a secret."`
-	Version kong.VersionFlag `env:"-" help:"Print the version."`
+	Verbose bool             `group:"General" short:"v" help:"Log what happens to the standard error output; never a secret."`
+	Version kong.VersionFlag `group:"General" env:"-" help:"Print the version."`
+}
+
+// newParser makes the parser of the command line, with each command's page of help.
+func newParser(cli *commands) (*kong.Kong, error) {
+	parser, err := kong.New(cli,
+		kong.Name("graphtoken"),
+		kong.Description(description),
+		kong.DefaultEnvars("GRAPHTOKEN"),
+		kong.Vars{"version": version()},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
+		kong.Help(printHelp),
+	)
+	if err == nil {
+		addPages(parser.Model)
+	}
+	return parser, err
 }
 
 func main() {
 	redislog.Disable() // the client's errors come back from its calls, too
 	var cli commands
 	c := newConsole(os.Stdin, os.Stdout, os.Stderr)
-	parser, err := kong.New(&cli,
-		kong.Name("graphtoken"),
-		kong.Description(description),
-		kong.DefaultEnvars("GRAPHTOKEN"),
-		kong.Vars{"version": version()},
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-	)
+	parser, err := newParser(&cli)
 	if err != nil {
 		c.say("graphtoken: %v", err)
 		os.Exit(exitFailure)
@@ -82,7 +86,7 @@ func main() {
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		c.say("graphtoken: %v\nSee graphtoken --help.", err)
+		c.say("graphtoken: %v\nSee %s --help.", err, mistaken(err))
 		os.Exit(exitUsage)
 	}
 
@@ -115,6 +119,15 @@ func main() {
 		}
 	}
 	os.Exit(exitCode(ctx, err))
+}
+
+// mistaken is the command whose command line is wrong, or the program.
+func mistaken(err error) string {
+	var mistake *kong.ParseError
+	if errors.As(err, &mistake) && mistake.Context != nil && mistake.Context.Selected() != nil {
+		return mistake.Context.Selected().FullPath()
+	}
+	return "graphtoken"
 }
 
 func version() string {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -20,9 +21,7 @@ func manualOf(root *kong.Node) string {
 	var b strings.Builder
 	b.WriteString(".TH GRAPHTOKEN 1\n.SH NAME\ngraphtoken \\- sign in to Microsoft Graph, keep the tokens, hand out valid ones\n")
 	b.WriteString(".SH SYNOPSIS\n.B graphtoken\n.I command\n.RI [ flags ]\n.SH DESCRIPTION\n")
-	for paragraph := range strings.SplitSeq(strings.TrimSpace(root.Help+"\n\n"+root.Detail), "\n\n") {
-		fmt.Fprintf(&b, ".PP\n%s\n", roff(paragraph))
-	}
+	paragraphs(&b, root.Help)
 	b.WriteString(".SH COMMANDS\n")
 	var visit func(n *kong.Node)
 	visit = func(n *kong.Node) {
@@ -35,18 +34,23 @@ func manualOf(root *kong.Node) string {
 				continue
 			}
 			fmt.Fprintf(&b, ".SS %s\n%s\n", roff(strings.TrimPrefix(child.Summary(), "graphtoken ")), roff(child.Help))
-			if child.Detail != "" {
-				fmt.Fprintf(&b, ".PP\n%s\n", roff(child.Detail))
-			}
+			paragraphs(&b, child.Detail)
 			for _, p := range child.Positional {
 				fmt.Fprintf(&b, ".TP\n.I %s\n%s\n", roff(p.Name), roff(p.Help))
 			}
-			flagsOf(&b, child)
+			flagsOf(&b, child.Flags)
+			if heeds := pages[child.Path()].heeds; len(heeds) > 0 {
+				fmt.Fprintf(&b, ".PP\nShared flags: %s.\n", strings.Join(heeds, ", "))
+			}
 		}
 	}
 	visit(root)
-	b.WriteString(".SH FLAGS OF ALL COMMANDS\n")
-	flagsOf(&b, root)
+	b.WriteString(".SH SHARED FLAGS\n")
+	paragraphs(&b, sharedFlags)
+	for _, group := range append(slices.Clone(allGroups), general) {
+		fmt.Fprintf(&b, ".SS %s\n", group)
+		flagsOf(&b, slices.DeleteFunc(slices.Clone(root.Flags), func(f *kong.Flag) bool { return f.Group.Key != group }))
+	}
 	b.WriteString(".SH EXIT STATUS\n.nf\n" + roff(strings.TrimPrefix(exitCodesHelp, "Exit codes:\n")) + "\n.fi\n")
 	b.WriteString(".SH STORES\n.nf\n")
 	var stores strings.Builder
@@ -55,8 +59,21 @@ func manualOf(root *kong.Node) string {
 	return b.String()
 }
 
-func flagsOf(b *strings.Builder, n *kong.Node) {
-	for _, f := range n.Flags {
+// paragraphs writes paragraphs of text, and of lines for a shell, which are indented.
+func paragraphs(b *strings.Builder, text string) {
+	for paragraph := range strings.SplitSeq(text, "\n\n") {
+		switch {
+		case paragraph == "":
+		case strings.HasPrefix(paragraph, "\t"):
+			fmt.Fprintf(b, ".PP\n.nf\n%s\n.fi\n", roff(paragraph))
+		default:
+			fmt.Fprintf(b, ".PP\n%s\n", roff(paragraph))
+		}
+	}
+}
+
+func flagsOf(b *strings.Builder, flags []*kong.Flag) {
+	for _, f := range flags {
 		if f.Hidden {
 			continue
 		}

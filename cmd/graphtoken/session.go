@@ -27,25 +27,25 @@ import (
 // session has the flags that the commands share: whose tokens, where they are, and which
 // provider issues them.
 type session struct {
-	Store  string `placeholder:"URL" help:"Where the tokens are: a file's path, or a URL (see graphtoken help stores). By default a file of your own in the configuration directory."`
-	Record string `placeholder:"NAME" help:"The record in a --store of several: the file's name in a directory."`
-	User   string `short:"u" placeholder:"NAME" help:"The user, such as ana@contoso.com; needed where several share the store."`
+	Store  string `group:"Store" placeholder:"URL" help:"Where the tokens are: a file's path, or a URL (see graphtoken help stores). By default a file of your own in the configuration directory."`
+	Record string `group:"Store" placeholder:"NAME" help:"The record in a --store of several: the file's name in a directory."`
+	User   string `group:"User" short:"u" placeholder:"NAME" help:"The user, such as ana@contoso.com; needed where several share the store."`
 
-	ClientID           string   `name:"client-id" placeholder:"ID" help:"The application's ID. After the login it is known from the store."`
-	ClientSecretFile   string   `placeholder:"FILE" help:"A file with the application's secret; or set GRAPHTOKEN_CLIENT_SECRET."`
-	Certificate        string   `placeholder:"FILE" help:"The application's certificate and RSA key, PEM or PFX, instead of a secret; the PFX's password comes from GRAPHTOKEN_CERTIFICATE_PASSWORD."`
-	FederatedTokenFile string   `placeholder:"FILE" help:"A file with a token of another provider that the application trusts, instead of a secret (workload identity); it is read each time."`
-	ClientCredentials  bool     `help:"Act as the application itself, without a user."`
-	Tenant             string   `help:"The tenant's ID or domain, or common, organizations, consumers. By default common."`
-	Authority          string   `placeholder:"URL" help:"The identity provider, https://host or https://host/tenant. By default Microsoft's public cloud."`
-	Scope              []string `short:"s" sep:"," placeholder:"SCOPE" help:"What to ask for, such as User.Read; may be repeated. By default all that the application is registered for, and after the login what the login asked for."`
-	CA                 string   `name:"ca" placeholder:"FILE" help:"Certificates (PEM) to trust besides the system's, for another --authority."`
+	ClientID           string   `group:"Application" name:"client-id" placeholder:"ID" help:"The application's ID. After the login it is known from the store."`
+	ClientSecretFile   string   `group:"Application" placeholder:"FILE" help:"A file with the application's secret; or set GRAPHTOKEN_CLIENT_SECRET."`
+	Certificate        string   `group:"Application" placeholder:"FILE" help:"The application's certificate and RSA key, PEM or PFX, instead of a secret; the PFX's password comes from GRAPHTOKEN_CERTIFICATE_PASSWORD."`
+	FederatedTokenFile string   `group:"Application" placeholder:"FILE" help:"A file with a token of another provider that the application trusts, instead of a secret (workload identity); it is read each time."`
+	ClientCredentials  bool     `group:"Application" help:"Act as the application itself, without a user."`
+	Tenant             string   `group:"User" help:"The tenant's ID or domain, or common, organizations, consumers. By default common."`
+	Authority          string   `group:"Provider" placeholder:"URL" help:"The identity provider, https://host or https://host/tenant. By default Microsoft's public cloud."`
+	Scope              []string `group:"User" short:"s" sep:"," placeholder:"SCOPE" help:"What to ask for, such as User.Read; may be repeated. By default all that the application is registered for, and after the login what the login asked for."`
+	CA                 string   `group:"Provider" name:"ca" placeholder:"FILE" help:"Certificates (PEM) to trust besides the system's, for another --authority."`
 
-	KeyFile        string `placeholder:"FILE" help:"A file with keys to encrypt the store, the one for new records first (see keygen); or set GRAPHTOKEN_KEYS."`
-	SharedKeyFile  bool   `help:"Accept a --key-file that other users can read or write."`
-	Keychain       string `placeholder:"NAME" help:"Encrypt the store with a key of this name in the operating system's keychain; the first use makes it."`
-	KeychainFile   bool   `help:"With --keychain: where there is no keychain, keep the key in a file of your own."`
-	PlaintextReads bool   `help:"With keys: accept a record that isn't encrypted yet."`
+	KeyFile        string `group:"Encryption" placeholder:"FILE" help:"A file with keys to encrypt the store, the one for new records first (see keygen); or set GRAPHTOKEN_KEYS."`
+	SharedKeyFile  bool   `group:"Encryption" help:"Accept a --key-file that other users can read or write."`
+	Keychain       string `group:"Encryption" placeholder:"NAME" help:"Encrypt the store with a key of this name in the operating system's keychain; the first use makes it."`
+	KeychainFile   bool   `group:"Encryption" help:"With --keychain: where there is no keychain, keep the key in a file of your own."`
+	PlaintextReads bool   `group:"Encryption" help:"With keys: accept a record that isn't encrypted yet."`
 
 	// These come from variables and have no flag, because a secret must not be an
 	// argument.

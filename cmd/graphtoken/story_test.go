@@ -495,7 +495,7 @@ func TestVerboseShowsWhatHappensAndNoSecrets(t *testing.T) {
 
 func TestHelpTellsTheExitCodesAndTheStores(t *testing.T) {
 	w := newWorld(t)
-	help := w.ok("--help")
+	help := w.ok() + w.ok("help", "flags")
 	for _, want := range []string{"help exit-codes", "help stores", "GRAPHTOKEN_KEYS", "GRAPHTOKEN_STORE"} {
 		if !strings.Contains(help, want) {
 			t.Errorf("the help doesn't mention %s", want)
