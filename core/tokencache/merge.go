@@ -71,7 +71,7 @@ func mergeEntries(base, mine, theirs group) group {
 	var merged group
 	ms, ts := &stamps{g: mine}, &stamps{g: theirs}
 	mineSince, theirsSince := mine.lastSignInSince(base), theirs.lastSignInSince(base)
-	if mineSince != 0 && theirsSince != 0 { // neither goes on with the session before
+	if len(base) == 0 || mineSince != 0 && theirsSince != 0 { // neither goes on with the session before
 		mineSince, theirsSince = 0, 0
 	}
 	for id := range either {

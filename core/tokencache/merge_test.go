@@ -140,6 +140,31 @@ func TestMergeKeepsWhatEitherSideAdded(t *testing.T) {
 	wantRefresh(t, got, tokencache.Query{Username: ana.Username, ClientID: clientB}, "rt-b")
 }
 
+// The records were made apart, such as one that is imported. So no session of one goes on
+// with a sign-in of the other.
+func TestOfTwoRecordsWithACommonUserTheNewerTokenStays(t *testing.T) {
+	for _, c := range []struct {
+		sentence         string
+		imported, stored change
+		want             string
+	}{
+		{"the imported one is newer, and the stored one a sign-in of ours", asMSALGo("imported", 9), signsIn("stored", 5), "imported"},
+		{"the stored one is newer, and the imported one a sign-in of ours", signsIn("imported", 5), asMSALGo("stored", 9), "stored"},
+		{"of two sign-ins the stored one is newer", signsIn("imported", 5), signsIn("stored", 9), "stored"},
+		{"of two sign-ins the imported one is newer", signsIn("imported", 9), signsIn("stored", 5), "imported"},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			imported, stored := tokencache.New(), tokencache.New()
+			c.imported(t, imported)
+			c.stored(t, stored)
+			got := merge(t, tokencache.New(), imported, stored)
+			q := tokencache.Query{Username: ana.Username, ClientID: clientA}
+			wantAccess(t, got, q, "at-"+c.want)
+			wantRefresh(t, got, q, "rt-"+c.want)
+		})
+	}
+}
+
 func TestANilCacheMergesAsAnEmptyOne(t *testing.T) {
 	c := signedIn(t)
 	if got := tokencache.Merge(nil, nil, nil); marshal(t, got) != "{}" {
