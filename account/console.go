@@ -61,6 +61,17 @@ func (c console) SignIn(ctx context.Context, t *Attempt) error {
 	}
 }
 
+// ReadRedirect asks on out for the address at which the browser ended, and reads it from in
+// as a [Console] prompt does. It is for a sign-in that one process begins with
+// [Account.AuthURL] and another finishes with [Account.SignIn].
+func ReadRedirect(ctx context.Context, in io.Reader, out io.Writer) (redirect string, err error) {
+	line, _, err := console{in, out}.ask(ctx, "Paste the address at which the browser ended")
+	if err != nil {
+		return "", fmt.Errorf("account: sign in: %w", err)
+	}
+	return pasted(line), nil
+}
+
 // ask returns the text that the user pastes, and whether in is a terminal.
 func (c console) ask(ctx context.Context, question string) (line string, atTerminal bool, err error) {
 	line, err = terminal.ReadLine(ctx, c.in, func(hidden bool) error {

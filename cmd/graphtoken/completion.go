@@ -31,16 +31,19 @@ func wordsOf(root *kong.Node) (words, values map[string][]string) {
 	words, values = make(map[string][]string), make(map[string][]string)
 	var visit func(n *kong.Node, path []string, inherited []string)
 	visit = func(n *kong.Node, path, inherited []string) {
-		flags := slices.Clone(inherited)
-		for _, f := range n.Flags {
-			if f.Hidden {
-				continue
+		add := func(flags []string, of *kong.Node) []string {
+			for _, f := range of.Flags {
+				if f.Hidden {
+					continue
+				}
+				flags = append(flags, "--"+f.Name)
+				if f.Enum != "" {
+					values["--"+f.Name] = strings.Split(f.Enum, ",")
+				}
 			}
-			flags = append(flags, "--"+f.Name)
-			if f.Enum != "" {
-				values["--"+f.Name] = strings.Split(f.Enum, ",")
-			}
+			return flags
 		}
+		flags := add(slices.Clone(inherited), n)
 		name := strings.Join(path, " ")
 		for _, child := range n.Children {
 			if !child.Hidden {
@@ -54,6 +57,9 @@ func wordsOf(root *kong.Node) (words, values map[string][]string) {
 			}
 		}
 		words[name] = append(words[name], flags...)
+		if n.DefaultCmd != nil {
+			words[name] = add(words[name], n.DefaultCmd)
+		}
 	}
 	visit(root, nil, nil)
 	words["help"] = append(slices.Clone(words[""]), "flags", "stores", "exit-codes")

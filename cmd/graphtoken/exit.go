@@ -69,7 +69,8 @@ func exitCode(ctx context.Context, err error) int {
 		return exitNotSaved
 	case ctx.Err() != nil: // also if everything was done in the end: a script must not go on
 		return exitInterrupted
-	case errors.Is(err, core.ErrReauthRequired), errors.Is(err, account.ErrOtherUser):
+	case errors.Is(err, core.ErrReauthRequired), errors.Is(err, account.ErrOtherUser), errors.Is(err, errNotBegun),
+		errors.Is(err, account.ErrFlowExpired), errors.Is(err, account.ErrFlowUsed), errors.Is(err, account.ErrStateMismatch):
 		return exitSignIn
 	case errors.Is(err, core.ErrNotFound), errors.Is(err, core.ErrAmbiguous):
 		return exitNotFound
@@ -112,6 +113,12 @@ func adviceOn(err error, s *session) string {
 		return "The token is good, and is lost with this process: mend the store and sign in again if the next refresh fails."
 	case errors.Is(err, account.ErrOtherUser):
 		return "Nothing was saved. Sign in again as that user, or name the other one with --user."
+	case errors.Is(err, account.ErrStateMismatch):
+		return "Nothing was saved. Give the address at which the browser ended after this sign-in began; a sign-in that login start began is still waited for."
+	case errors.Is(err, account.ErrFlowUsed):
+		return "graphtoken status shows who is signed in. To sign in again, begin with: graphtoken login start"
+	case errors.Is(err, account.ErrFlowExpired), errors.Is(err, errNotBegun):
+		return "Begin with: graphtoken login start. If it was told --store, --record or --flow, tell login finish the same."
 	case errors.Is(err, core.ErrReauthRequired):
 		return "Sign in with: graphtoken login"
 	case errors.Is(err, errMalformedToken):

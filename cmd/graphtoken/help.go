@@ -67,6 +67,9 @@ func printHelp(o kong.HelpOptions, ctx *kong.Context) error {
 	for _, f := range ctx.Model.Flags {
 		f.Hidden = true
 	}
+	if of := ctx.Selected(); of != nil && of.DefaultCmd != nil { // whose flags need no other word
+		of.Flags = append(of.Flags, of.DefaultCmd.Flags...)
+	}
 	ctx.Model.HelpFlag = nil // kong's own words about --help, which moreHelp has
 	if err := kong.DefaultHelpPrinter(o, ctx); err != nil {
 		return err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,21 +91,8 @@ func (l *loginCommand) Run(ctx context.Context, s *session, c *console) (err err
 		return err
 	}
 	defer o.close(ctx, &err)
-	cache, err := o.readable(ctx)
+	a, cfg, err := o.loginAccount(ctx, l.RedirectURL)
 	if err != nil {
-		return err
-	}
-	cfg := o.config
-	cfg.RedirectURL = l.RedirectURL
-	if cfg.ClientID == "" {
-		cfg.ClientID = onlyClient(cache, s.query().Environment)
-	}
-	a, err := o.newAccount(cfg)
-	if err != nil {
-		return err
-	}
-	// If nothing can be saved, the user must not sign in: the code would be lost.
-	if err := o.writable(ctx); err != nil {
 		return err
 	}
 	if cfg.App {
@@ -125,16 +111,26 @@ func (l *loginCommand) Run(ctx context.Context, s *session, c *console) (err err
 	if errors.Is(err, context.DeadlineExceeded) && within.Err() != nil && ctx.Err() == nil {
 		return fmt.Errorf("%w: nobody signed in within %s", core.ErrReauthRequired, l.Timeout)
 	}
-	if err == nil {
-		// Without --scope, the provider has chosen, and the token tells.
-		if failed := remember(ctx, o.store, o.Key, a.User(), cfg.ClientID, cfg.Scopes); failed != nil {
-			c.log.Warn("the scopes can't be remembered", "err", failed)
-		}
+	return o.loginEnds(ctx, c, a, cfg, err)
+}
+
+// loginAccount returns the account to sign in to, and its configuration. If nothing can be
+// read or saved there, nobody must sign in: the code would be lost.
+func (o *opened) loginAccount(ctx context.Context, redirectURL string) (*account.Account, account.Config, error) {
+	cfg := o.config
+	cfg.RedirectURL = redirectURL
+	cache, err := o.readable(ctx)
+	if err != nil {
+		return nil, cfg, err
 	}
-	if err == nil || errors.Is(err, core.ErrRefreshedNotSaved) { // close tries again to save
-		c.say("Signed in as %s.", cmp.Or(a.User().Username, a.User().HomeAccountID))
+	if cfg.ClientID == "" {
+		cfg.ClientID = onlyClient(cache, o.query().Environment)
 	}
-	return err
+	a, err := o.newAccount(cfg)
+	if err != nil {
+		return nil, cfg, err
+	}
+	return a, cfg, o.writable(ctx)
 }
 
 // readable finds out, before anybody signs in, whether the record is broken or encrypted

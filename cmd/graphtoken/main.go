@@ -22,7 +22,7 @@ import (
 // commands is the command line for kong: one struct describes flags, environment and
 // help. kong has no dependencies.
 type commands struct {
-	Login  loginCommand  `cmd:"" group:"Sign in" help:"Sign in a user or the application itself, and store the tokens."`
+	Login  loginCommands `cmd:"" group:"Sign in" help:"Sign in a user or the application itself, and store the tokens."`
 	Logout logoutCommand `cmd:"" group:"Sign in" help:"Remove a user's tokens, or the application's, from the store."`
 
 	Status  statusCommand  `cmd:"" group:"Look" help:"Show who is signed in, for what, and until when."`
@@ -91,7 +91,7 @@ func main() {
 	}
 
 	ctx, pause := untilInterrupted(context.Background(), func() {
-		c.say("graphtoken %s: interrupted; ends once what is under way is saved (Ctrl-C, a second time: at once)", command.Command())
+		c.say("graphtoken %s: interrupted; ends once what is under way is saved (Ctrl-C, a second time: at once)", called(command))
 	})
 	c.pauseInterrupts = pause
 	if cli.Verbose {
@@ -113,12 +113,17 @@ func main() {
 		os.Exit(program.code)
 	}
 	if told := ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, core.ErrRefreshedNotSaved); err != nil && !told {
-		c.say("graphtoken %s: %v", command.Command(), err)
+		c.say("graphtoken %s: %v", called(command), err)
 		if advice := adviceOn(err, &cli.session); advice != "" {
 			c.say("%s", advice)
 		}
 	}
 	os.Exit(exitCode(ctx, err))
+}
+
+// called is the command as a user calls it: "login", and not "login now".
+func called(command *kong.Context) string {
+	return strings.TrimSuffix(command.Command(), " now")
 }
 
 // mistaken is the command whose command line is wrong, or the program.

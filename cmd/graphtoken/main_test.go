@@ -87,6 +87,14 @@ func (w *world) file() string { return filepath.Join(w.dir, "store", "tokens.jso
 // set adds variables to the shell.
 func (w *world) set(variables ...string) { w.env = append(w.env, variables...) }
 
+// forgetEnvironment takes the provider and its certificates out of the shell.
+func (w *world) forgetEnvironment() { w.set("GRAPHTOKEN_AUTHORITY=", "GRAPHTOKEN_CA=") }
+
+// rememberEnvironment puts them back.
+func (w *world) rememberEnvironment() {
+	w.set("GRAPHTOKEN_AUTHORITY="+w.idp.Authority("common"), "GRAPHTOKEN_CA="+filepath.Join(w.dir, "ca.pem"))
+}
+
 type result struct {
 	out, err string
 	code     int

@@ -57,13 +57,18 @@ func (c *console) ask(format string, args ...any) error {
 }
 
 // showLink is ask for an address to open. It shows the whole address, whatever its
-// length. It refuses an address that could control a terminal: a URI is printable ASCII
-// (RFC 3986 section 2).
+// length. It refuses an address that could control a terminal.
 func (c *console) showLink(format, address string) error {
-	if address == "" || strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if !isURI(address) {
 		return fmt.Errorf("the address of the sign-in page is not a URL: %s", printable(address))
 	}
 	return c.ask(format, link(address))
+}
+
+// isURI reports whether an address is printable ASCII (RFC 3986 section 2), so that it
+// can't control a terminal.
+func isURI(address string) bool {
+	return address != "" && !strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // link is an address that showLink has checked.

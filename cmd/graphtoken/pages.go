@@ -21,10 +21,17 @@ var allGroups = []string{ofStore, ofUser, ofApplication, ofProvider, ofEncryptio
 
 // pages are the pages of the commands, by path.
 var pages = map[string]page{
-	"login": {allGroups, []string{
+	"login now": {allGroups, []string{
 		"graphtoken login --client-id ID --scope User.Read --scope Mail.Read",
 		"graphtoken login --client-id ID --device-code --store redis://host:6379/0#ana",
 		"graphtoken login --client-id ID --client-credentials --tenant contoso.com --client-secret-file FILE",
+	}},
+	"login start": {allGroups, []string{
+		"address=$(graphtoken login start --client-id ID --scope User.Read)",
+	}},
+	"login finish": {allGroups, []string{
+		"graphtoken login finish",
+		"graphtoken login finish --flow FILE <redirect",
 	}},
 	"logout": {allGroups, []string{
 		"graphtoken logout --user ana@contoso.com",

@@ -399,8 +399,8 @@ func TestAFailedLoginShowsNoSecretAndStoresNothing(t *testing.T) {
 			return err
 		}
 	}
-	for _, text := range []string{"https://host/?code=canary-code&state=wrong", "nonsense", ""} {
-		if r := w.loginBy(paste(text)); r.code != 1 || strings.Contains(r.err, "canary") {
+	for text, code := range map[string]int{"https://host/?code=canary-code&state=wrong": 4, "nonsense": 1, "": 1} {
+		if r := w.loginBy(paste(text)); r.code != code || strings.Contains(r.err, "canary") {
 			t.Errorf("%q: exit code %d\n%s", text, r.code, r.err)
 		}
 	}
