@@ -75,6 +75,9 @@ func printHelp(o kong.HelpOptions, ctx *kong.Context) error {
 		return err
 	}
 	command := ctx.Selected()
+	if command != nil && command.DefaultCmd != nil {
+		command = command.DefaultCmd
+	}
 	if command == nil || !command.Leaf() {
 		_, err := io.WriteString(ctx.Stdout, moreHelp)
 		return err

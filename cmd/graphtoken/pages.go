@@ -31,7 +31,7 @@ var pages = map[string]page{
 	}},
 	"login finish": {allGroups, []string{
 		"graphtoken login finish",
-		"graphtoken login finish --flow FILE <redirect",
+		"graphtoken login finish --flow FILE",
 	}},
 	"logout": {allGroups, []string{
 		"graphtoken logout --user ana@contoso.com",
