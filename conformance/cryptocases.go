@@ -180,7 +180,8 @@ func tampering() []cryptographyCase {
 			func(c *cryptographyTrial) {
 				for _, foreign := range [][]byte{
 					[]byte("{}"), []byte(`{"AccessToken":{}}`), text(1), []byte("null"), []byte(" "), {0}, make([]byte, 28), make([]byte, 4096), noise(6, 16), noise(7, 73), noise(8, 4096),
-					[]byte("gAAAAAB" + strings.Repeat("A", 93)), []byte("graphtoken:1:0123456789abcdef:" + strings.Repeat("A", 40)), []byte(strings.Repeat("A", 4096)),
+					[]byte("gAAAAAB" + strings.Repeat("A", 93)), []byte("graphtoken:1:0123456789abcdef:" + strings.Repeat("A", 40)),
+					append([]byte("graphtoken:3:0123456789abcdef:"), noise(14, 40)...), append([]byte("graphtoken:4:YQ:YQ:"), noise(15, 40)...), []byte(strings.Repeat("A", 4096)),
 				} {
 					c.wantRefused(c.manager, foreign, place, "%s, which it didn't make,", brief(foreign))
 				}

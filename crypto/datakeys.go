@@ -128,9 +128,9 @@ type DataKeys struct {
 
 	mu         sync.Mutex
 	current    *dataKey            // the latest that was made here; nil at first
-	known      map[string]*dataKey // by header, the current one among them
+	known      map[string]*dataKey // by name, the current one among them
 	wrapping   *keyCall            // the call of Wrap that callers wait for, if there is one
-	unwrapping map[string]*keyCall // the calls of Unwrap under way, by header
+	unwrapping map[string]*keyCall // the calls of Unwrap under way, by name
 	pause      time.Time           // until then Wrap isn't called, if a data key is known
 	proven     bool                // the service has unwrapped a data key that it wrapped
 }
@@ -139,7 +139,8 @@ var _ Rotator = (*DataKeys)(nil)
 
 // dataKey is a data key that is known. Its fields below aead are guarded by DataKeys.mu.
 type dataKey struct {
-	header string // of the envelopes that it encrypts
+	name   string // in the envelopes that it encrypts: see nameOf
+	header string // of these envelopes
 	keyID  string
 	aead   cipher.AEAD
 
@@ -147,6 +148,10 @@ type dataKey struct {
 	uses     int64     // by this process
 	good     time.Time // until then the service isn't asked about it
 	used     time.Time
+}
+
+func newDataKey(name, keyID string, aead cipher.AEAD) *dataKey {
+	return &dataKey{name: name, header: ofDataKeys.header(name), keyID: keyID, aead: aead}
 }
 
 // keyCall is a call of the service that several callers wait for.
@@ -212,15 +217,15 @@ func (d *DataKeys) Encrypt(ctx context.Context, plaintext, associatedData []byte
 // of the service and of ctx: [ErrKeyDenied], or the reason why the service can't be
 // reached.
 func (d *DataKeys) Decrypt(ctx context.Context, ciphertext, associatedData []byte) ([]byte, error) {
-	header, encoded, err := splitWrapped(ciphertext)
+	e, err := ofDataKeys.open(ciphertext)
 	if err != nil {
 		return nil, err
 	}
-	key, err := d.decryptionKey(ctx, header)
+	key, err := d.decryptionKey(ctx, e.name)
 	if err != nil {
 		return nil, err
 	}
-	return unseal(key.aead, header, encoded, associatedData)
+	return unseal(key.aead, e, associatedData)
 }
 
 // NeedsRotation reports whether a stored record isn't encrypted with a data key that the
@@ -234,8 +239,8 @@ func (d *DataKeys) NeedsRotation(ciphertext []byte) bool {
 	if current == nil {
 		return true
 	}
-	header, _, err := splitWrapped(ciphertext)
-	return err != nil || !bytes.HasPrefix(header, []byte(ofServiceKey(current.keyID)))
+	e, err := ofDataKeys.open(ciphertext)
+	return err != nil || !bytes.HasPrefix(e.name, []byte(nameOfKey(current.keyID)))
 }
 
 // encryptionKey returns the current data key, or the next one if that is due.
@@ -315,29 +320,29 @@ func (d *DataKeys) latest(now time.Time) *dataKey {
 
 func (k *dataKey) use(now time.Time) { k.uses, k.used = k.uses+1, now }
 
-// decryptionKey returns the data key of envelopes with this header.
-func (d *DataKeys) decryptionKey(ctx context.Context, header []byte) (*dataKey, error) {
+// decryptionKey returns the data key of envelopes with this name.
+func (d *DataKeys) decryptionKey(ctx context.Context, name []byte) (*dataKey, error) {
 	d.mu.Lock()
 	now := time.Now()
-	if key := d.known[string(header)]; key != nil && now.Before(key.good) {
+	if key := d.known[string(name)]; key != nil && now.Before(key.good) {
 		key.used = now
 		d.mu.Unlock()
 		return key, nil
 	}
-	call := d.unwrapping[string(header)]
+	call := d.unwrapping[string(name)]
 	if call == nil {
 		if ctx.Err() != nil {
 			d.mu.Unlock()
 			return nil, context.Cause(ctx)
 		}
-		header := string(header)
-		wrapped, err := parseWrapped(header)
+		name := string(name)
+		wrapped, err := parseName(name)
 		if err != nil {
 			d.mu.Unlock()
 			return nil, err
 		}
-		call = d.begin(ctx, func(ctx context.Context) (*dataKey, error) { return d.unwrap(ctx, header, wrapped) })
-		d.unwrapping[header] = call
+		call = d.begin(ctx, func(ctx context.Context) (*dataKey, error) { return d.unwrap(ctx, name, wrapped) })
+		d.unwrapping[name] = call
 	}
 	d.mu.Unlock()
 	return call.wait(ctx)
@@ -394,10 +399,9 @@ func (d *DataKeys) wrap(ctx context.Context, uses int64) (*dataKey, error) {
 		return nil, fmt.Errorf("crypto: %w", err)
 	}
 	now := time.Now()
-	key := &dataKey{
-		header: headerOfWrapped(wrapped), keyID: wrapped.KeyID, aead: aead,
-		uses: uses, encrypts: now.Add(d.options.UseFor), good: now.Add(d.options.KnownFor), used: now,
-	}
+	key := newDataKey(nameOf(wrapped), wrapped.KeyID, aead)
+	key.uses, key.used = uses, now
+	key.encrypts, key.good = now.Add(d.options.UseFor), now.Add(d.options.KnownFor)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.current, d.pause = key, time.Time{}
@@ -434,9 +438,9 @@ func (d *DataKeys) prove(ctx context.Context, secret [keySize]byte, wrapped Wrap
 	return nil
 }
 
-// unwrap asks the service for the data key of envelopes with this header. If the service
+// unwrap asks the service for the data key of envelopes with this name. If the service
 // can't be reached, a known data key stays known.
-func (d *DataKeys) unwrap(ctx context.Context, header string, wrapped WrappedKey) (*dataKey, error) {
+func (d *DataKeys) unwrap(ctx context.Context, name string, wrapped WrappedKey) (*dataKey, error) {
 	secret, err := d.service.Unwrap(ctx, wrapped)
 	if err == nil && len(secret) != keySize {
 		err = malformed(fmt.Sprintf("its data key has %d bytes instead of %d", len(secret), keySize))
@@ -447,18 +451,18 @@ func (d *DataKeys) unwrap(ctx context.Context, header string, wrapped WrappedKey
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.unwrapping, header)
-	now, key := time.Now(), d.known[header]
+	delete(d.unwrapping, name)
+	now, key := time.Now(), d.known[name]
 	switch {
 	case err == nil:
 		if key == nil {
-			key = &dataKey{header: header, keyID: wrapped.KeyID, aead: aead}
+			key = newDataKey(name, wrapped.KeyID, aead)
 		}
 		key.good, key.used = now.Add(d.options.KnownFor), now
 		d.keep(key)
 		return key, nil
 	case errors.Is(err, core.ErrDecrypt), errors.Is(err, ErrKeyDenied):
-		delete(d.known, header)
+		delete(d.known, name)
 		if d.current == key {
 			d.current = nil
 		}
@@ -472,7 +476,7 @@ func (d *DataKeys) unwrap(ctx context.Context, header string, wrapped WrappedKey
 // keep stores a data key in memory. If there are too many, it removes those that haven't
 // been used for the longest time.
 func (d *DataKeys) keep(key *dataKey) {
-	d.known[key.header] = key
+	d.known[key.name] = key
 	for len(d.known) > d.options.MaxKnown {
 		oldest := key
 		for _, k := range d.known {
@@ -480,41 +484,21 @@ func (d *DataKeys) keep(key *dataKey) {
 				oldest = k
 			}
 		}
-		delete(d.known, oldest.header)
+		delete(d.known, oldest.name)
 	}
 }
 
-// ofServiceKey is the beginning of all envelopes under one key of a service.
-func ofServiceKey(id string) string {
-	return magic + ofDataKeys + encoding.EncodeToString([]byte(id)) + ":"
-}
+// nameOfKey is the beginning of the names of all data keys under one key of a service.
+func nameOfKey(id string) string { return encoding.EncodeToString([]byte(id)) + ":" }
 
-func headerOfWrapped(w WrappedKey) string {
-	return ofServiceKey(w.KeyID) + encoding.EncodeToString(w.Data) + ":"
-}
+// nameOf is the name of a data key in envelopes, and the wrapped data key itself.
+func nameOf(w WrappedKey) string { return nameOfKey(w.KeyID) + encoding.EncodeToString(w.Data) }
 
-// splitWrapped splits an envelope into its header and the encoded output of the cipher.
-// Both are parts of it, not copies.
-func splitWrapped(envelope []byte) (header, encoded []byte, err error) {
-	rest, err := open(envelope, ofDataKeys)
-	if err != nil {
-		return nil, nil, err
-	}
-	for range 2 {
-		colon := bytes.IndexByte(rest, ':')
-		if colon <= 0 {
-			return nil, nil, malformed("its envelope names no data key")
-		}
-		rest = rest[colon+1:]
-	}
-	return envelope[:len(envelope)-len(rest)], rest, nil
-}
-
-// parseWrapped splits a header that splitWrapped returned.
-func parseWrapped(header string) (WrappedKey, error) {
-	id, data, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(header, magic+ofDataKeys), ":"), ":")
-	keyID, errID := appendDecoded(nil, []byte(id))
-	wrapped, errData := appendDecoded(nil, []byte(data))
+// parseName returns what nameOf was given.
+func parseName(name string) (WrappedKey, error) {
+	id, data, _ := strings.Cut(name, ":")
+	keyID, errID := decode([]byte(id))
+	wrapped, errData := decode([]byte(data))
 	if errID != nil || errData != nil || len(keyID) > maxKeyID || len(wrapped) > maxWrapped {
 		return WrappedKey{}, malformed("its envelope has a damaged data key")
 	}

@@ -1,16 +1,9 @@
 package crypto_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/binary"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -71,6 +64,12 @@ func wantLoad(t testing.TB, d *crypto.DataKeys, stored []byte, text string) {
 	if got, err := d.Decrypt(t.Context(), stored, []byte("ana")); err != nil || string(got) != text {
 		t.Errorf("Decrypt = %q, %v; want %q", got, err, text)
 	}
+}
+
+// headerOf returns an envelope's beginning up to its body, which names the data key.
+func headerOf(stored []byte) string {
+	parts := strings.SplitAfterN(string(stored), ":", 5)
+	return strings.Join(parts[:4], "")
 }
 
 func wantCalls(t testing.TB, s *service, wraps, unwraps int) {
@@ -137,7 +136,7 @@ func TestADataKeyEncryptsForABoundedTimeAndNumberOfRecords(t *testing.T) {
 		headers := map[string]int{}
 		header := func() string {
 			stored := save(t, d, "text")
-			return string(stored[:bytes.LastIndexByte(stored, ':')])
+			return headerOf(stored)
 		}
 		for range 25 {
 			headers[header()]++
@@ -177,7 +176,7 @@ func TestWithOneUseEachRecordHasADataKeyOfItsOwn(t *testing.T) {
 			for range 20 {
 				stored := save(t, d, "text")
 				mu.Lock()
-				seen[string(stored[:bytes.LastIndexByte(stored, ':')])] = true
+				seen[headerOf(stored)] = true
 				mu.Unlock()
 			}
 		})
@@ -224,7 +223,7 @@ func TestAServiceThatIsDownServesWhatIsKnown(t *testing.T) {
 				time.Sleep(time.Minute)
 				wantLoad(t, d, stranger, "unknown")
 				again := save(t, d, "after")
-				if bytes.HasPrefix(again, stored[:bytes.LastIndexByte(stored, ':')]) {
+				if headerOf(again) == headerOf(stored) {
 					t.Error("the old data key still encrypts after the service is back")
 				}
 			})
@@ -384,7 +383,7 @@ func TestACallerWhoLeavesCostsTheOthersNothing(t *testing.T) {
 func TestARotatedServiceKeyIsLearntWithTheNextDataKey(t *testing.T) {
 	s := newService("mine")
 	d := dataKeys(t, s, crypto.DataKeyOptions{})
-	if !d.NeedsRotation([]byte("graphtoken:2:x")) {
+	if !d.NeedsRotation([]byte("graphtoken:4:x")) {
 		t.Error("before the first data key, NeedsRotation is false")
 	}
 	stored := save(t, d, "text")
@@ -402,7 +401,7 @@ func TestARotatedServiceKeyIsLearntWithTheNextDataKey(t *testing.T) {
 	if d.NeedsRotation(save(t, d, "text")) {
 		t.Error("NeedsRotation is true for a record under the key's new version")
 	}
-	for _, foreign := range []string{"", "{}", "graphtoken:1:0123456789abcdef:AAAA"} {
+	for _, foreign := range []string{"", "{}", "graphtoken:1:0123456789abcdef:AAAA", "graphtoken:4:x", "graphtoken:4:x:y"} {
 		if !d.NeedsRotation([]byte(foreign)) {
 			t.Errorf("NeedsRotation is false for %q", foreign)
 		}
@@ -430,10 +429,38 @@ func TestAWrappedKeyFromAnotherRecordDecryptsNothing(t *testing.T) {
 	s := newService("mine")
 	d := dataKeys(t, s, crypto.DataKeyOptions{Uses: 1})
 	one, two := save(t, d, "one"), save(t, d, "two")
-	spliced := append(bytes.Clone(one[:bytes.LastIndexByte(one, ':')]), two[bytes.LastIndexByte(two, ':'):]...)
+	spliced := []byte(headerOf(one) + strings.TrimPrefix(string(two), headerOf(two)))
 	if got, err := d.Decrypt(t.Context(), spliced, []byte("ana")); !errors.Is(err, core.ErrDecrypt) || got != nil {
 		t.Errorf("Decrypt = %q, %v; want core.ErrDecrypt", got, err)
 	}
+}
+
+// Records that a data key encrypted before and after an update of the program share it.
+func TestADataKeyIsKnownFromRecordsOfEitherFormat(t *testing.T) {
+	var older, newer []vector
+	readVectors(t, formats[2], &older)
+	readVectors(t, formats[4], &newer)
+	counted := &counting{KeyService: recorded{unhex(t, older[0].Wrapped), unhex(t, older[0].KeyBytes)}}
+	d := dataKeys(t, counted, crypto.DataKeyOptions{})
+	for _, stored := range [][]byte{[]byte(older[0].Envelope), unbase64(t, newer[0].Envelope)} {
+		if _, err := d.Decrypt(t.Context(), stored, older[0].AssociatedData); err != nil {
+			t.Error(err)
+		}
+	}
+	if counted.unwraps != 1 {
+		t.Errorf("%d calls of Unwrap for one data key", counted.unwraps)
+	}
+}
+
+// counting counts the calls of Unwrap.
+type counting struct {
+	crypto.KeyService
+	unwraps int
+}
+
+func (c *counting) Unwrap(ctx context.Context, w crypto.WrappedKey) ([]byte, error) {
+	c.unwraps++
+	return c.KeyService.Unwrap(ctx, w)
 }
 
 func TestNoMoreDataKeysAreKeptThanAllowed(t *testing.T) {
@@ -477,80 +504,6 @@ func TestDataKeysRefuseOptionsThatCannotWork(t *testing.T) {
 	} {
 		if d, err := make(); err == nil || d != nil {
 			t.Errorf("%s: %v, %v", name, d, err)
-		}
-	}
-}
-
-// recorded is a key service that unwraps one wrapped key.
-type recorded struct{ wrapped, dataKey []byte }
-
-func (recorded) Wrap(context.Context, []byte) (crypto.WrappedKey, error) {
-	return crypto.WrappedKey{}, errors.New("not now")
-}
-
-func (r recorded) Unwrap(_ context.Context, w crypto.WrappedKey) ([]byte, error) {
-	if !bytes.Equal(w.Data, r.wrapped) {
-		return nil, core.ErrDecrypt
-	}
-	return r.dataKey, nil
-}
-
-// Envelopes made once, by the code of their day, decrypt for ever.
-func TestEnvelopesOfDataKeysOfOldDecrypt(t *testing.T) {
-	text, err := os.ReadFile("testdata/datakeys.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var vectors []struct {
-		Name           string `json:"name"`
-		ServiceKeyID   string `json:"service_key_id"`
-		Wrapped        string `json:"wrapped"`
-		KeyBytes       string `json:"key_bytes"`
-		AssociatedData []byte `json:"associated_data"`
-		Plaintext      []byte `json:"plaintext"`
-		Nonce          string `json:"nonce"`
-		AdditionalData string `json:"additional_data"`
-		Ciphertext     string `json:"ciphertext"`
-		Tag            string `json:"tag"`
-		Envelope       string `json:"envelope"`
-	}
-	if err := json.Unmarshal(text, &vectors); err != nil || len(vectors) == 0 {
-		t.Fatalf("%d vectors, %v", len(vectors), err)
-	}
-	for _, v := range vectors {
-		wrapped, errWrapped := hex.DecodeString(v.Wrapped)
-		dataKey, errKey := hex.DecodeString(v.KeyBytes)
-		if err := errors.Join(errWrapped, errKey); err != nil {
-			t.Fatalf("%s: %v", v.Name, err)
-		}
-		got, err := dataKeys(t, recorded{wrapped, dataKey}, crypto.DataKeyOptions{}).Decrypt(t.Context(), []byte(v.Envelope), v.AssociatedData)
-		if err != nil || !bytes.Equal(got, v.Plaintext) {
-			t.Errorf("%s: %q, %v", v.Name, got, err)
-		}
-		// The steps between, for those who write the same in another language.
-		base64url := base64.RawURLEncoding.EncodeToString
-		header := "graphtoken:2:" + base64url([]byte(v.ServiceKeyID)) + ":" + base64url(wrapped) + ":"
-		body, ok := strings.CutPrefix(v.Envelope, header)
-		if !ok {
-			t.Fatalf("%s: the envelope doesn't begin with %s", v.Name, header)
-		}
-		sealed, err := base64.RawURLEncoding.DecodeString(body)
-		if err != nil {
-			t.Fatalf("%s: %v", v.Name, err)
-		}
-		n := len(sealed) - 16
-		for _, step := range []struct {
-			name, recorded string
-			want           []byte
-		}{
-			{"nonce", v.Nonce, sealed[:12]},
-			{"ciphertext", v.Ciphertext, sealed[12:n]},
-			{"tag", v.Tag, sealed[n:]},
-			{"additional_data", v.AdditionalData, slices.Concat(binary.BigEndian.AppendUint64(nil, uint64(len(header))), []byte(header), v.AssociatedData)},
-		} {
-			if want := hex.EncodeToString(step.want); step.recorded != want {
-				t.Errorf("%s: %s is %s, want %s", v.Name, step.name, step.recorded, want)
-			}
 		}
 	}
 }

@@ -76,7 +76,7 @@ func ParseKey(text string) (Key, error) {
 	case len(text) != keyTextSize:
 		return Key{}, fmt.Errorf("crypto: not a key: it has %d characters instead of %d", len(text), keyTextSize)
 	}
-	raw, err := appendDecoded(nil, []byte(body))
+	raw, err := decode([]byte(body))
 	if err != nil {
 		return Key{}, errors.New("crypto: not a key: it has a character that is in no key")
 	}

@@ -14,16 +14,15 @@
 //	}
 //	store := core.NewStore(backend, core.WithCryptography(keyring))
 //
-// An encrypted record is one line of ASCII, because records are also kept in environment
-// variables, JSON strings and secret managers that accept only text:
+// An encrypted record begins with a header that people can read:
 //
-//	graphtoken:1:0123456789abcdef:bm9uY2UgLi4u
+//	graphtoken:3:0123456789abcdef:
 //
-// These are a magic word, the version of the format, the id of the key, and nonce,
-// ciphertext and tag of AES-256-GCM in unpadded base64url. The part before the last colon
-// is authenticated with the record. So are the associated data, which are the record's
-// key: a record that is moved to another user's place doesn't decrypt there. The page
-// docs/envelope.md describes the format byte by byte.
+// These are a magic word, the version of the format, and the id of the key. The rest is
+// bytes: nonce, ciphertext and tag of AES-256-GCM. The header is authenticated with the
+// record. So are the associated data, which are the record's key: a record that is moved
+// to another user's place doesn't decrypt there. The page docs/envelope.md describes the
+// format byte by byte, and the older ones that are still read.
 //
 // [DataKeys] encrypt in the same way, with data keys that a [KeyService] wraps: the key
 // that wraps them never leaves the service.
@@ -108,36 +107,38 @@ func (k *Keyring) Encrypt(_ context.Context, plaintext, associatedData []byte) (
 	if !ok {
 		return nil, errors.New("crypto: the zero Keyring has no key to encrypt with")
 	}
-	return seal(aead, headerOf(k.primary), plaintext, associatedData), nil
+	return seal(aead, ofKeyring.header(k.primary), plaintext, associatedData), nil
 }
 
 // Decrypt implements [core.CryptographyManager]. Every error wraps [core.ErrDecrypt]. It
 // tells whether the record is no envelope, was encrypted with a key that isn't in the
 // keyring ([ErrUnknownKey]), or was changed or belongs elsewhere.
 func (k *Keyring) Decrypt(_ context.Context, ciphertext, associatedData []byte) ([]byte, error) {
-	rest, err := open(ciphertext, ofKeyring)
-	if err != nil {
+	e, err := ofKeyring.open(ciphertext)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if len(rest) < idSize+len(":") || rest[idSize] != ':' || !isID(rest[:idSize]) {
+	case !isID(e.name):
 		return nil, malformed("its envelope names no key")
 	}
-	id, encoded := rest[:idSize], rest[idSize+len(":"):]
-	aead, ok := k.ciphers[string(id)]
+	aead, ok := k.ciphers[string(e.name)]
 	if !ok {
-		return nil, fmt.Errorf("%w: %w: no key with id %s in the keyring", core.ErrDecrypt, ErrUnknownKey, id)
+		return nil, fmt.Errorf("%w: %w: no key with id %s in the keyring", core.ErrDecrypt, ErrUnknownKey, e.name)
 	}
-	return unseal(aead, ciphertext[:len(ciphertext)-len(encoded)], encoded, associatedData)
+	return unseal(aead, e, associatedData)
 }
 
-// headerOf returns the header of envelopes under the key of this id.
-func headerOf(id string) string { return magic + ofKeyring + id + ":" }
+func isID(name []byte) bool {
+	return len(name) == idSize && len(bytes.Trim(name, "0123456789abcdef")) == 0
+}
 
 // NeedsRotation reports whether a stored record isn't encrypted with the primary key.
-// Saving it again encrypts it with the primary key. NeedsRotation looks at the envelope's
-// beginning only and decrypts nothing.
+// Saving it again encrypts it with the primary key. A record of the primary key in an older
+// format needs no rotation: that is as safe, and the next save replaces it. NeedsRotation
+// looks at the envelope's beginning only and decrypts nothing.
 func (k *Keyring) NeedsRotation(ciphertext []byte) bool {
-	return !bytes.HasPrefix(ciphertext, []byte(headerOf(k.primary)))
+	e, err := ofKeyring.open(ciphertext)
+	return err != nil || string(e.name) != k.primary
 }
 
 // String returns the ids of the keys, the primary's first.

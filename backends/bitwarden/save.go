@@ -45,8 +45,8 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 // 26,000 bytes. 25,000 bytes are within both limits.
 const maxValue = 25_000
 
-// MaxSize implements [core.SizeLimiter]. It is the limit for text: JSON is text, and so
-// is the output of the managers of package crypto. Bytes that aren't text need a third
+// MaxSize implements [core.SizeLimiter]. It is the limit for text, such as JSON and
+// Fernet's tokens. Bytes that aren't text, such as a keyring's envelopes, need a third
 // more room, so their limit is 18,744.
 func (b *Backend) MaxSize() int { return maxValue }
 

@@ -11,11 +11,11 @@ import (
 
 const encoded = "base64:"
 
-// EncodeText is data for a store that holds text alone. MSAL's JSON, the keyring's
-// envelopes and Fernet's tokens are text, and stand as they are, so that other
-// programs find them. Anything else is written in base64 behind the word "base64:",
-// and so is text with a NUL byte, text that would be taken for base64, and text that
-// holds, unless it is nil, says the store can't hold.
+// EncodeText is data for a store that holds text alone. MSAL's JSON and Fernet's tokens
+// are text, and stand as they are, so that other programs find them. Anything else, such
+// as the keyring's envelopes, is written in base64 behind the word "base64:". So is text
+// with a NUL byte, text that would be taken for base64, and text that holds, unless it is
+// nil, says the store can't hold.
 func EncodeText(data []byte, holds func(text string) bool) string {
 	text := string(data)
 	if utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 && !strings.HasPrefix(text, encoded) && (holds == nil || holds(text)) {

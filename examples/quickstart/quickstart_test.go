@@ -68,7 +68,7 @@ func TestTheRecordOnTheDiskShowsNoToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.HasPrefix(record, []byte("graphtoken:1:")) {
+	if !bytes.HasPrefix(record, []byte("graphtoken:3:")) {
 		t.Errorf("the record begins with %.20q, and not with the keyring's envelope", record)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
-	"encoding/base64"
 	"testing"
 
 	"github.com/graphtoken/graphtoken/backends/memory"
@@ -54,7 +53,7 @@ func many(call func() error) func(int) error {
 // of 6 KB. A turn is 20 calls.
 func BenchmarkEncryption(b *testing.B) {
 	ctx, record, place := b.Context(), make([]byte, 6<<10), []byte("ana@contoso.com")
-	bare, text := bareCipher(b), base64.RawURLEncoding
+	bare := bareCipher(b)
 	keyring, err := crypto.NewKeyring(crypto.NewKey())
 	if err != nil {
 		b.Fatal(err)
@@ -79,20 +78,11 @@ func BenchmarkEncryption(b *testing.B) {
 	}
 	b.Run("Encrypt", func(b *testing.B) {
 		sidebyside.Run(b, encrypt(keyring), many(func() error { bare.Seal(nil, nil, record, place); return nil }),
-			sidebyside.Way{Name: "bare-as-text", Do: many(func() error { text.AppendEncode(nil, bare.Seal(nil, nil, record, place)); return nil })},
 			sidebyside.Way{Name: "data-keys", Do: encrypt(dataKeys)}, sidebyside.Way{Name: "fernet", Do: encrypt(python)})
 	})
 	b.Run("Decrypt", func(b *testing.B) {
 		sealed := bare.Seal(nil, nil, record, place)
-		asText := text.AppendEncode(nil, sealed)
 		sidebyside.Run(b, decrypt(keyring), many(func() error { _, err := bare.Open(nil, nil, sealed, place); return err }),
-			sidebyside.Way{Name: "bare-as-text", Do: many(func() error {
-				raw, err := text.AppendDecode(nil, asText)
-				if err == nil {
-					_, err = bare.Open(raw[:0], nil, raw, place)
-				}
-				return err
-			})},
 			sidebyside.Way{Name: "data-keys", Do: decrypt(dataKeys)}, sidebyside.Way{Name: "fernet", Do: decrypt(python)})
 	})
 }

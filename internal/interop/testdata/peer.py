@@ -150,21 +150,37 @@ def base64url(text):
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def envelopes():
-    """Opens envelopes as docs/envelope.md describes them: a keyring's, and those of data keys, which are given as bytes."""
+def key_and_place(v):
+    key = base64url(v["key"].removeprefix("gtkey1_"))[:32] if "key" in v else bytes.fromhex(v["key_bytes"])
+    return key, base64.b64decode(v["associated_data"])
+
+
+def vectors():
     with open(os.environ["PEER_VECTORS"]) as f:
-        vectors = json.load(f)
+        return json.load(f)
+
+
+def envelopes():
+    """Opens envelopes with the program that docs/envelope.md has."""
+    with open(os.environ["PEER_PAGE"]) as f:
+        program = {}
+        exec(f.read().split("```python\n")[1].split("```")[0], program)
+    return [base64.b64encode(program["decrypt"](key, base64.b64decode(v["envelope"]), place)).decode()
+            for v in vectors() for key, place in [key_and_place(v)]]
+
+
+def older_envelopes():
+    """Opens envelopes of the formats 1 and 2, whose body is text."""
     plain = []
-    for v in vectors:
-        key = base64url(v["key"].removeprefix("gtkey1_"))[:32] if "key" in v else bytes.fromhex(v["key_bytes"])
+    for v in vectors():
+        key, place = key_and_place(v)
         header, sealed = v["envelope"].rsplit(":", 1)
-        header = (header + ":").encode()
-        sealed = base64url(sealed)
-        data = len(header).to_bytes(8, "big") + header + base64.b64decode(v["associated_data"])
+        header, sealed = (header + ":").encode(), base64url(sealed)
+        data = len(header).to_bytes(8, "big") + header + place
         plain.append(base64.b64encode(AESGCM(key).decrypt(sealed[:12], sealed[12:], data)).decode())
     return plain
 
 
 COMMANDS = [o365_file, o365_file_refresh, o365_env, o365_env_refresh, o365_fernet_file, o365_fernet_file_refresh, o365_fernet_env,
-            o365_fernet_env_refresh, fernet_round, envelopes]
+            o365_fernet_env_refresh, fernet_round, envelopes, older_envelopes]
 json.dump({c.__name__: c for c in COMMANDS}[sys.argv[1]](), sys.stdout)
