@@ -3,12 +3,9 @@ package filesystem
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -234,110 +231,6 @@ func removeLease(helpers *os.Root, at place) error {
 	return atomicfile.Patiently(func() error { return helpers.Remove(filepath.Join(leases, at.as)) })
 }
 
-// seenLongEnough limits, by this Backend's own clock, how long a claim is believed whose
-// expiry only the wall clock tells. Nobody holds a lease longer than its ttl without
-// writing a new claim, whatever was done to the clock since.
-func (b *Backend) seenLongEnough(at place, c claim, now moment) bool {
-	b.claims.mu.Lock()
-	defer b.claims.mu.Unlock()
-	seen, ok := b.claims.seen[at]
-	if !ok || seen.owner != c.owner || !seen.expires.wall.Equal(c.expires.wall) {
-		if b.claims.seen == nil || len(b.claims.seen) >= maxSeenClaims {
-			b.claims.seen = make(map[place]seenClaim)
-		}
-		b.claims.seen[at] = seenClaim{c, now}
-		return false
-	}
-	return now.up-seen.since.up >= c.ttl
-}
-
-// seenClaims are claims of other boots, with the time at which this Backend saw each
-// first.
-type seenClaims struct {
-	mu   sync.Mutex
-	seen map[place]seenClaim
-}
-
-type seenClaim struct {
-	claim
-	since moment
-}
-
-// maxSeenClaims limits them. A holder that is removed here is waited for again.
-const maxSeenClaims = 1000
-
-// claim is the content of a lease file, in fields between spaces: the owner; the expiry
-// in ns since 1970; "locked" or "unlocked"; which boot, or "-"; the expiry in ns since
-// then; the ttl in ns. It is written under the guard, over the one before: one line
-// counts.
-type claim struct {
-	owner   string
-	expires moment
-	ttl     time.Duration
-	locked  bool // the holder has the file locked; otherwise only the expiry counts
-}
-
-// claimOffset leaves out the byte that is locked on Windows, which no other process could
-// read.
-const claimOffset = 1
-
-func writeClaim(helpers *os.Root, at place, c claim) error {
-	f, err := openHelper(helpers, filepath.Join(leases, at.as), os.O_WRONLY)
-	if err != nil {
-		return err
-	}
-	err = writeClaimTo(f, c)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	return err
-}
-
-func writeClaimTo(f *os.File, c claim) error {
-	kind, boot := "unlocked", c.expires.boot
-	if c.locked {
-		kind = "locked  "
-	}
-	if boot == "" {
-		boot = "-"
-	}
-	_, err := f.WriteAt(fmt.Appendf(nil, "%s %020d %s %s %020d %020d\n", c.owner, c.expires.wall.UnixNano(), kind, boot, c.expires.up, c.ttl), claimOffset)
-	return err
-}
-
-// readClaim returns an expired claim for a file without one: its maker died before it
-// wrote, or is about to write.
-func readClaim(helpers *os.Root, at place) (claim, error) {
-	f, err := openHelper(helpers, filepath.Join(leases, at.as), os.O_RDONLY)
-	if errors.Is(err, errReplaced) {
-		err = fs.ErrNotExist
-	}
-	if err != nil {
-		return claim{}, err
-	}
-	defer f.Close()
-	return claimIn(f), nil
-}
-
-func claimIn(f *os.File) claim {
-	var buf [256]byte
-	n, _ := f.ReadAt(buf[:], claimOffset)
-	line, _, _ := strings.Cut(string(buf[:n]), "\n")
-	fields := strings.Fields(line)
-	if len(fields) != 6 {
-		return claim{}
-	}
-	var ns [3]int64
-	for i, field := range []string{fields[1], fields[4], fields[5]} {
-		var err error
-		if ns[i], err = strconv.ParseInt(field, 10, 64); err != nil {
-			return claim{}
-		}
-	}
-	expires := moment{time.Unix(0, ns[0]), strings.TrimPrefix(fields[3], "-"), time.Duration(ns[1])}
-	return claim{fields[0], expires, time.Duration(ns[2]), fields[2] == "locked"}
-}
-
 // living are the unexpired leases of this process. They are kept here so that a lease
 // whose variable went out of scope lasts until its expiry. Otherwise the garbage
 // collector would close its file, and so unlock it.
@@ -381,4 +274,77 @@ func abandonExpired() {
 			_ = l.file.Close()
 		}
 	}
+}
+
+// ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] over the
+// leases of Acquire.
+func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+	return origin.Coordinate(ctx, b, b, key, req)
+}
+
+// Wait implements [core.Watcher]. It looks again and again, because no notification tells
+// of a process that died: at the record every 5 ms, and at its lease with every fifth
+// look. A process makes at most 2,000 looks a second, so each of a thousand records is
+// looked at twice a second.
+func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
+	op := b.with(origin.Op("wait", key))
+	return backend.Do(ctx, op, func() error {
+		at, err := b.place(key)
+		if err != nil {
+			return err
+		}
+		return backend.Wait(ctx, op, seen, watch(b, at))
+	})
+}
+
+// takeAbsent takes the lease without the record's lock if there is no lease file. If many
+// try at the same time, one gets it, because a file can be linked to a name only if the
+// name is free; and the others don't have to wait. Only a holder of the lock removes a
+// lease file, so nobody takes a lease that is about to be taken over.
+//
+// It returns false if there is a lease file, which the caller must look at under the
+// lock, or if the file system has no locks or no links.
+func (l *lease) takeAbsent(ctx context.Context, key string) (taken bool, err error) {
+	b := l.b
+	if b.noFileLocks.Load() || b.caseMatters(key) && casing(b.casing.Load()) == casingUnknown {
+		return false, nil
+	}
+	d, err := openDirectories(l.at.home)
+	if err != nil {
+		return false, missing(err)
+	}
+	defer d.close()
+	if _, err := d.makeLeases(); err != nil {
+		return false, missing(err)
+	}
+	t, err := newOwnTemp(d.helpers, l.at.stripe())
+	if err != nil {
+		return false, nil // the fault is found again under the lock
+	}
+	defer func() {
+		_ = d.helpers.Remove(t.name)
+		if !taken {
+			_ = t.file.Close()
+		}
+	}()
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	l.claim.expires, l.claim.locked = b.moment().add(l.claim.ttl), true
+	if err := writeClaimTo(t.file, l.claim); err != nil {
+		return false, err
+	}
+	if err := d.helpers.Link(t.name, filepath.Join(leases, l.at.as)); err != nil {
+		return false, nil // there is one by now, or the file system has no links
+	}
+	l.file = t.file
+	return true, nil
+}
+
+// missing returns nil for a directory or file that doesn't exist yet.
+func missing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }

@@ -3,6 +3,7 @@ package firestore
 import (
 	"context"
 	"crypto/rand"
+	"sync/atomic"
 	"time"
 
 	"cloud.google.com/go/firestore"
@@ -111,4 +112,94 @@ func (l *lease) holds(found *firestore.DocumentSnapshot) bool {
 func left(found *firestore.DocumentSnapshot) time.Duration {
 	ttl, _ := fieldOf(found, leaseTTL).(int64)
 	return time.Duration(ttl)*time.Microsecond - found.ReadTime.Sub(found.UpdateTime)
+}
+
+// ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] over the leases of
+// Acquire. It uses no transactions: Firestore may run a transaction again, and the
+// provider must not be asked twice.
+func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+	return origin.Coordinate(ctx, b, b, key, req)
+}
+
+// Wait implements [core.Watcher]. Three things end a pause: listeners on the record and
+// the lease, which all waiting calls share; the end of the lease; and a timer of a few
+// seconds. After each, Wait looks with one call.
+func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
+	return backend.Wait(ctx, origin.Op("wait", key), seen, backend.Watch{
+		Place: b.Place(),
+		Look:  b.look,
+		First: 500 * time.Millisecond, // by then the listeners usually run
+		Last:  8 * time.Second,
+		Wakes: &b.wakes,
+		Heard: 8 * time.Second,
+	})
+}
+
+// look returns the stored version of a record and how much longer its lease lasts.
+func (b *Backend) look(ctx context.Context, key string) (core.Version, time.Duration, error) {
+	at := b.place(key)
+	found, err := b.client.GetAll(ctx, []*firestore.DocumentRef{at.record, at.lease})
+	if err != nil {
+		return "", 0, err
+	}
+	version := core.Absent
+	if b.valueIn(found[0]) != nil {
+		version = stateOf(found[0])
+	}
+	return version, left(found[1]), nil
+}
+
+// maxWatches is the largest number of keys that are listened to at one time. A listener
+// is a stream, and a connection carries a hundred streams; if it is full, all other calls
+// wait. Calls for more keys than this have no listener, and look by their timer alone.
+const maxWatches = 16
+
+// listen listens to the records and leases that calls wait for.
+func (b *Backend) listen(ctx context.Context, news *backend.News) {
+	stops := make(map[string]context.CancelFunc) // by key
+	for {
+		select {
+		case <-news.Changed():
+		case <-ctx.Done():
+			return // this also ends all listeners
+		}
+		come, gone := news.Names()
+		for _, key := range gone {
+			if stop := stops[key]; stop != nil {
+				stop()
+				delete(stops, key)
+			}
+		}
+		for _, key := range come {
+			if len(stops) < maxWatches {
+				stops[key] = b.watch(ctx, key, news)
+			}
+		}
+	}
+}
+
+// watch listens to the record and the lease of one key, until stop is called. Only after
+// both have reported their first state is it certain that no change is missed.
+func (b *Backend) watch(ctx context.Context, key string, news *backend.News) (stop context.CancelFunc) {
+	ctx, stop = context.WithCancel(ctx)
+	at, begun := b.place(key), new(atomic.Int32)
+	for _, doc := range []*firestore.DocumentRef{at.record, at.lease} {
+		go func() {
+			snapshots := doc.Snapshots(ctx)
+			defer snapshots.Stop()
+			// The client connects again by itself. If it gives up, waiting calls still
+			// look by their timer.
+			for first := true; ; first = false {
+				if _, err := snapshots.Next(); err != nil {
+					return
+				}
+				if first && begun.Add(1) == 2 {
+					news.Heard(key)
+				} else if !first {
+					news.Wake(key)
+				}
+			}
+		}()
+	}
+	return stop
 }

@@ -36,3 +36,14 @@ func (b *Backend) swap(key string, known core.Version, data []byte) (core.Versio
 	b.records[key] = &record{data: func() []byte { return data }, version: version, modified: time.Now()}
 	return version, nil
 }
+
+// Delete implements [core.TokenBackend].
+func (b *Backend) Delete(ctx context.Context, key string) error {
+	return backend.Do(ctx, origin.Op("delete", key), func() error {
+		b.mu.Lock()
+		delete(b.records, key)
+		b.mu.Unlock()
+		b.leases.Touch(key)
+		return nil
+	})
+}

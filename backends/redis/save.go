@@ -105,3 +105,19 @@ func (b *Backend) write(ctx context.Context, at place, rec core.Record, next cor
 // errNoScripts replaces the error of a server without EVALSHA, which quotes the beginning
 // of its arguments, with the data.
 var errNoScripts = errors.New("the server doesn't run scripts (EVALSHA)")
+
+var remove = redis.NewScript(`
+if redis.call('DEL', KEYS[1]) == 1 then
+  redis.pcall('PUBLISH', ARGV[1], '')
+end
+return 1
+`)
+
+// Delete implements [core.TokenBackend]. The lease stays, because it belongs to its
+// holder.
+func (b *Backend) Delete(ctx context.Context, key string) error {
+	return backend.Do(ctx, b.op("delete", key), func() error {
+		at := b.place(key)
+		return remove.Run(ctx, b.client, []string{at.record}, at.channel).Err()
+	})
+}
