@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -23,10 +24,7 @@ import (
 
 // dotenv is a file of NAME=value lines. godotenv decides what they mean. It would also
 // write them, but sorted and without comments, so this package edits the text.
-type dotenv struct {
-	identifiers
-	path string
-}
+type dotenv struct{ path string }
 
 func (dotenv) begins(prefix string) bool { return isIdentifier(prefix) }
 
@@ -117,14 +115,7 @@ func (d dotenv) probe(name string) error {
 	return d.probeFile()
 }
 
-func (d dotenv) probeFile() error {
-	dir, file, err := d.open()
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return atomicfile.ReadOnly(atomicfile.Probe(dir, file))
-}
+func (d dotenv) probeFile() error { return d.inDirectory(atomicfile.Probe) }
 
 // read returns the file's text and its variables; no file is an empty one.
 func (d dotenv) read() (text []byte, vars map[string]string, err error) {
@@ -157,9 +148,6 @@ func (d dotenv) readText() ([]byte, error) {
 		return io.ReadAll(f) // a pipe is read once
 	}
 	text, _, err := atomicfile.Read(f, info)
-	if errors.Is(err, atomicfile.ErrTorn) {
-		return nil, fmt.Errorf("%w: %s: %w", core.ErrCorrupt, d.path, err)
-	}
 	return text, err
 }
 
@@ -198,17 +186,13 @@ func assign(text []byte, name, assignment string) ([]byte, error) {
 // statement is the smallest number of lines that godotenv can parse. It has more than one
 // line if a quoted value has line breaks, and ends with the quote's line.
 func statement(text []byte) (size int, vars map[string]string, err error) {
-	quote := byte(0)
-	for size < len(text) {
-		line := text[size:]
-		if i := bytes.IndexByte(line, '\n'); i >= 0 {
-			line = line[:i+1]
-		}
+	quote := ""
+	for line := range bytes.Lines(text) {
 		size += len(line)
 		switch {
 		case size == len(line):
 			quote = openingQuote(line)
-		case quote != 0 && !hasUnescaped(line, quote):
+		case quote != "" && !hasUnescaped(line, quote[0]):
 			continue // parsing all of it for each line would take too long
 		}
 		if vars, err = godotenv.UnmarshalBytes(text[:size]); err == nil {
@@ -218,17 +202,14 @@ func statement(text []byte) (size int, vars map[string]string, err error) {
 	return 0, nil, errors.New("not a dotenv file")
 }
 
-// openingQuote is the quote that the value in a statement's first line begins with, or 0.
-func openingQuote(line []byte) byte {
-	i := bytes.IndexAny(line, "=:")
-	if i < 0 {
-		return 0
+var quoted = regexp.MustCompile(`^[^=:]*[=:][ \t\v\f\r]*(['"])`)
+
+// openingQuote is the quote that the value in a statement's first line begins with, or "".
+func openingQuote(line []byte) string {
+	if found := quoted.FindSubmatch(line); found != nil {
+		return string(found[1])
 	}
-	value := bytes.TrimLeft(line[i+1:], " \t\v\f\r")
-	if len(value) > 0 && (value[0] == '\'' || value[0] == '"') {
-		return value[0]
-	}
-	return 0
+	return ""
 }
 
 // hasUnescaped reports whether a quote in line may end a value, as godotenv has it.
@@ -244,52 +225,26 @@ func hasUnescaped(line []byte, quote byte) bool {
 // write replaces the file as a whole: a reader at the same time, or after a crash, finds
 // the old text or the new one; see package atomicfile.
 func (d dotenv) write(text []byte) error {
-	dir, file, err := d.open()
+	return d.inDirectory(func(dir *os.Root, r atomicfile.Replacement) error {
+		r.Data = text
+		return atomicfile.Replace(context.Background(), dir, r)
+	})
+}
+
+// inDirectory calls do with the directory of the file or, if the path is a link, of the
+// file that it leads to.
+func (d dotenv) inDirectory(do func(*os.Root, atomicfile.Replacement) error) error {
+	path, err := atomicfile.Target(d.path)
+	if err != nil {
+		return err
+	}
+	dir, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	file.Data = text
-	return atomicfile.ReadOnly(atomicfile.Replace(context.Background(), dir, file))
-}
-
-// open opens the directory of the file, or, where the path is a link, of the file
-// that it leads to.
-func (d dotenv) open() (*os.Root, atomicfile.Replacement, error) {
-	path, err := target(d.path)
-	if err != nil {
-		return nil, atomicfile.Replacement{}, err
-	}
-	dir, err := os.OpenRoot(filepath.Dir(path))
-	if err != nil {
-		return nil, atomicfile.Replacement{}, err
-	}
-	return dir, atomicfile.Replacement{
+	return atomicfile.ReadOnly(do(dir, atomicfile.Replacement{
 		Name: filepath.Base(path),
 		Temp: fmt.Sprintf(".env-%016x.tmp", rand.Uint64()),
-	}, nil
-}
-
-// target follows links. The last one may lead to a file that doesn't exist yet.
-func target(path string) (string, error) {
-	const most = 40 // as on Linux
-	for range most {
-		info, err := os.Lstat(path)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode()&fs.ModeSymlink == 0 {
-			return path, nil
-		}
-		if err != nil {
-			return "", err
-		}
-		link, err := os.Readlink(path)
-		if err != nil {
-			return "", err
-		}
-		if !filepath.IsAbs(link) {
-			// Not filepath.Join: the directory itself may be a link.
-			link = filepath.Dir(path) + string(filepath.Separator) + link
-		}
-		path = link
-	}
-	return "", &fs.PathError{Op: "open", Path: path, Err: errors.New("too many links")}
+	}))
 }

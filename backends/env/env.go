@@ -83,10 +83,7 @@ func New(o Options) (*Backend, error) {
 		}
 		b.place = fileAt(path)
 	}
-	b.naming = b.place
-	if o.NativeNames {
-		b.naming = b.place.native(o.Prefix)
-	}
+	b.naming = b.place.naming(o.NativeNames)
 	switch {
 	case !b.place.begins(o.Prefix):
 		return nil, errors.New("env: Options.Prefix has a byte that can't be in a variable's name")

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime"
 	"strings"
-	"unicode"
 
 	"github.com/graphtoken/graphtoken/core/backend"
 )
@@ -57,67 +57,36 @@ func newNaming(goos string) naming {
 // key with its case swapped, and swaps the name back.
 type upperCase struct{ backend.Naming }
 
-func (n upperCase) Name(key string) string { return swapCase(n.Naming.Name(swapCase(key))) }
+func (n upperCase) Name(key string) string {
+	return backend.SwapCase(n.Naming.Name(backend.SwapCase(key)))
+}
 
 func (n upperCase) Key(name string) (string, bool) {
-	key, ok := n.Naming.Key(swapCase(name))
-	return swapCase(key), ok
+	key, ok := n.Naming.Key(backend.SwapCase(name))
+	return backend.SwapCase(key), ok
 }
 
-// swapCase exchanges upper and lower case in ASCII.
-func swapCase(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r > unicode.MaxASCII:
-			return r
-		case unicode.IsUpper(r):
-			return unicode.ToLower(r)
-		}
-		return unicode.ToUpper(r)
-	}, s)
-}
+// identifiers are names in a dotenv file, where many readers take letters, digits, "_" and
+// "." only. Any other key, and one that looks like this, becomes "__" and its base32.
+var identifiers = backend.Naming{Escape: '_', Native: isIdentifier, Reserved: func(name string) bool { return strings.HasPrefix(name, "__") }}
 
-// identifiers are names in a dotenv file, where many readers take letters,
-// digits, "_" and "." only. A key with anything else, or one that looks so
-// written, becomes "__" and its base32.
-type identifiers struct{}
-
-const whole = "__"
-
-var identifier = backend.Naming{Escape: '%', Reserved: func(name string) bool {
-	return strings.HasPrefix(name, whole) || !isIdentifier(name)
-}}
-
-func (identifiers) Name(key string) string {
-	name := identifier.Name(key)
-	if base32, ok := strings.CutPrefix(name, "%%"); ok {
-		return whole + base32
+func (variables) naming(native bool) naming {
+	if native {
+		return backend.Naming{Escape: '%', Native: variables{}.begins}
 	}
-	return name
+	return newNaming(runtime.GOOS)
 }
 
-func (identifiers) Key(name string) (string, bool) {
-	if base32, ok := strings.CutPrefix(name, whole); ok {
-		name = "%%" + base32
+func (dotenv) naming(native bool) naming {
+	n := identifiers
+	if native {
+		n.Reserved = nil
 	}
-	return identifier.Key(name)
-}
-
-func (variables) native(prefix string) naming {
-	return backend.Naming{Escape: '%', Native: func(name string) bool { return variables{}.begins(prefix + name) }}
-}
-
-func (dotenv) native(prefix string) naming {
-	return backend.Naming{Escape: '_', Native: func(name string) bool { return isIdentifier(prefix + name) }}
+	return n
 }
 
 func isIdentifier(s string) bool {
-	for _, c := range []byte(s) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '.':
-		default:
-			return false
-		}
-	}
-	return true
+	return !strings.ContainsFunc(s, func(c rune) bool {
+		return (c < 'a' || 'z' < c) && (c < 'A' || 'Z' < c) && (c < '0' || '9' < c) && c != '_' && c != '.'
+	})
 }

@@ -19,10 +19,10 @@ func TestNamesAreThoseThatPythonO365Wrote(t *testing.T) {
 		{"windows", "O365TOKEN", "O365TOKEN", newNaming("windows")},
 		{"windows", "o365", "%4f365", newNaming("windows")},
 		{"windows", "ANA@X", "ANA%40X", newNaming("windows")},
-		{"dotenv", "O365TOKEN", "O365TOKEN", identifiers{}},
-		{"dotenv", "my.token_2", "my.token_2", identifiers{}},
-		{"dotenv", "a-b", "__c4mm4", identifiers{}},
-		{"dotenv", "__c4mm4", "__btfm6d3ddkq0", identifiers{}},
+		{"dotenv", "O365TOKEN", "O365TOKEN", identifiers},
+		{"dotenv", "my.token_2", "my.token_2", identifiers},
+		{"dotenv", "a-b", "__c4mm4", identifiers},
+		{"dotenv", "__c4mm4", "__btfm6d3ddkq0", identifiers},
 	} {
 		if got := c.naming.Name(c.key); got != c.name {
 			t.Errorf("%s: %q is named %q, want %q", c.where, c.key, got, c.name)
@@ -36,7 +36,7 @@ func FuzzNoTwoKeysShareAName(f *testing.F) {
 	f.Add("__c4mm4", "a-b")
 	f.Add("%%c4mm4", "a-b")
 	f.Add(strings.Repeat("/", 150), strings.Repeat("/", 149))
-	places := map[string]naming{"unix": newNaming("linux"), "windows": newNaming("windows"), "dotenv": identifiers{}}
+	places := map[string]naming{"unix": newNaming("linux"), "windows": newNaming("windows"), "dotenv": identifiers}
 	f.Fuzz(func(t *testing.T, a, b string) {
 		if core.ValidateKey(a) != nil || core.ValidateKey(b) != nil {
 			t.Skip()

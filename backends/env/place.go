@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 
@@ -23,10 +22,9 @@ type place struct {
 
 // medium is where variables are.
 type medium interface {
-	naming
-	native(prefix string) naming // the names for Options.NativeNames, without the prefix
-	begins(prefix string) bool   // whether a name can begin so
-	holds(value string) bool     // whether it can stand there as it is
+	naming(native bool) naming // native: the names for Options.NativeNames
+	begins(prefix string) bool // whether a name can begin so
+	holds(value string) bool   // whether it can stand there as it is
 	lookup(name string) (value string, ok bool, err error)
 	set(name, value string) error
 	unset(name string) error
@@ -35,24 +33,14 @@ type medium interface {
 	probe(name string) error // whether set would get through
 }
 
-var process = &place{medium: variables{newNaming(runtime.GOOS)}}
+var process = &place{medium: variables{}}
 
-var files struct {
-	sync.Mutex
-	places map[string]*place // by absolute path
-}
+var files sync.Map // a *place for each absolute path
 
 // fileAt is the place of the dotenv file at path, always the same one.
 func fileAt(path string) *place {
-	files.Lock()
-	defer files.Unlock()
-	if files.places == nil {
-		files.places = make(map[string]*place)
-	}
-	if files.places[path] == nil {
-		files.places[path] = &place{medium: dotenv{path: path}}
-	}
-	return files.places[path]
+	at, _ := files.LoadOrStore(path, &place{medium: dotenv{path}})
+	return at.(*place)
 }
 
 // locked does what nobody in this process may save beside.
@@ -82,7 +70,7 @@ func versionOf(value string, saves uint64) core.Version {
 }
 
 // variables are the variables of the process.
-type variables struct{ naming }
+type variables struct{}
 
 func (variables) begins(prefix string) bool { return !strings.ContainsAny(prefix, "=\x00") }
 

@@ -24,6 +24,9 @@ const (
 	casingFolded
 )
 
+// usualCasing is the kind of most directories of the operating system.
+var usualCasing = map[string]casing{"windows": casingFolded, "darwin": casingFolded, "ios": casingFolded}[runtime.GOOS]
+
 // naming returns the names of keys. Keys without upper case have the same name in both
 // kinds, and need no look.
 func (b *Backend) naming(upper bool) backend.Naming {
@@ -33,14 +36,11 @@ func (b *Backend) naming(upper bool) backend.Naming {
 	if casing(b.casing.Load()) == casingUnknown {
 		_ = b.lookAtCase() // the caller meets the same error
 	}
-	switch casing(b.casing.Load()) {
-	case casingKept:
-		return b.namings[false]
-	case casingFolded:
-		return b.namings[true]
+	folds := casing(b.casing.Load())
+	if folds == casingUnknown { // there is no directory, or nothing in it, yet
+		folds = usualCasing
 	}
-	// There is no directory, or nothing in it, yet.
-	return b.namings[runtime.GOOS == "windows" || runtime.GOOS == "darwin" || runtime.GOOS == "ios"]
+	return b.namings[folds == casingFolded]
 }
 
 // lookAtCase finds out the kind of the directory. A process that has locked it has made
@@ -70,7 +70,7 @@ func casingOf(dir string) (casing, error) {
 		return casingUnknown, nil // empty
 	}
 	for _, name := range names {
-		if other := swapCase(name); other != name {
+		if other := backend.SwapCase(name); other != name {
 			if slices.Contains(names, other) {
 				return casingKept, nil
 			}
@@ -89,7 +89,7 @@ func casingBy(dir, name string) (casing, error) {
 	if err != nil {
 		return casingUnknown, err
 	}
-	other, err := os.Lstat(placeIn(dir, swapCase(name)).record())
+	other, err := os.Lstat(placeIn(dir, backend.SwapCase(name)).record())
 	switch {
 	case err == nil && os.SameFile(this, other):
 		return casingFolded, nil
@@ -101,18 +101,7 @@ func casingBy(dir, name string) (casing, error) {
 
 // caseMatters reports a key whose name differs in a directory that folds case.
 func (b *Backend) caseMatters(key string) bool {
-	return !b.native && strings.ContainsFunc(key, func(c rune) bool { return 'A' <= c && c <= 'Z' })
-}
-
-// swapCase exchanges upper and lower case in ASCII: keys have no other letters in
-// their names.
-func swapCase(s string) string {
-	return strings.Map(func(c rune) rune {
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' {
-			return c ^ ' '
-		}
-		return c
-	}, s)
+	return !b.o.NativeNames && strings.ContainsFunc(key, func(c rune) bool { return 'A' <= c && c <= 'Z' })
 }
 
 // unfolded returns the name as Naming made it. Some directories that fold case list all

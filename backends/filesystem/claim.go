@@ -1,6 +1,7 @@
 package filesystem
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,22 +33,16 @@ func writeClaim(helpers *os.Root, at place, c claim) error {
 	if err != nil {
 		return err
 	}
-	err = writeClaimTo(f, c)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	return err
+	return errors.Join(writeClaimTo(f, c), f.Close())
 }
 
 func writeClaimTo(f *os.File, c claim) error {
-	kind, boot := "unlocked", c.expires.boot
+	kind := "unlocked"
 	if c.locked {
 		kind = "locked  "
 	}
-	if boot == "" {
-		boot = "-"
-	}
-	_, err := f.WriteAt(fmt.Appendf(nil, "%s %020d %s %s %020d %020d\n", c.owner, c.expires.wall.UnixNano(), kind, boot, c.expires.up, c.ttl), claimOffset)
+	_, err := f.WriteAt(fmt.Appendf(nil, "%s %020d %s %s %020d %020d\n",
+		c.owner, c.expires.wall.UnixNano(), kind, cmp.Or(c.expires.boot, "-"), c.expires.up, c.ttl), claimOffset)
 	return err
 }
 

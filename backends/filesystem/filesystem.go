@@ -71,8 +71,7 @@ type Options struct {
 // of processes, can share one.
 type Backend struct {
 	dir     string
-	prefix  string
-	native  bool
+	o       Options
 	namings map[bool]backend.Naming // by whether the directory folds case
 	casing  atomic.Int32            // a casing
 
@@ -101,14 +100,10 @@ func New(dir string, o Options) (*Backend, error) {
 		return nil, origin.Fail("new", o.Prefix, err)
 	}
 	b := &Backend{
-		dir:    filepath.Clean(dir),
-		prefix: o.Prefix,
-		native: o.NativeNames,
-		now:    time.Now,
-		namings: map[bool]backend.Naming{
-			false: newNaming(o, false),
-			true:  newNaming(o, true),
-		},
+		dir:     filepath.Clean(dir),
+		o:       o,
+		namings: map[bool]backend.Naming{false: newNaming(o, false), true: newNaming(o, true)},
+		now:     time.Now,
 	}
 	b.noFileLocks.Store(o.NoFileLocks)
 	for i := range b.queues {
@@ -124,11 +119,7 @@ func (b *Backend) Place() any {
 	if err != nil {
 		return b
 	}
-	type place struct {
-		dir, prefix string
-		native      bool
-	}
-	return place{dir, b.prefix, b.native}
+	return [...]any{dir, b.o.Prefix, b.o.NativeNames}
 }
 
 // origin names the backend in its errors.

@@ -47,6 +47,11 @@ func save(t testing.TB, b *Backend, key string, data []byte, v core.Version) cor
 
 func leaseFile(at place) string { return helperFile(at.home, filepath.Join(leases, at.as)) }
 
+// tempFile is the usual temporary file of a stripe.
+func tempFile(dir string, stripe int) string { return helperFile(dir, tempName(stripe)) }
+
+func helperFile(dir, name string) string { return placeIn(dir, "").in(helpers, name) }
+
 // lockedByAnother saves record(1, 0) under "k", whose lock another process has then.
 func lockedByAnother(t *testing.T) (dir string, b *Backend, at place, held guard) {
 	t.Helper()

@@ -42,16 +42,24 @@ func openBelow(root *os.Root, name string) (*os.Root, fs.FileInfo, error) {
 func openHelper(root *os.Root, name string, flags int) (*os.File, error) {
 	f, err := root.OpenFile(name, flags|openNow, 0)
 	if err != nil {
-		if named, lstatErr := root.Lstat(name); lstatErr == nil && !named.Mode().IsRegular() {
-			return nil, planted(root, name, "file")
-		}
-		return nil, atomicfile.Located(root, err)
+		return nil, orPlanted(root, name, err)
 	}
 	if err := stillNamed(root, name, f); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
+}
+
+// orPlanted returns the error of opening a helper, which may be no regular file.
+func orPlanted(root *os.Root, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if named, lstatErr := root.Lstat(name); lstatErr == nil && !named.Mode().IsRegular() {
+		return planted(root, name, "file")
+	}
+	return atomicfile.Located(root, err)
 }
 
 // errReplaced: another file has the name now.
@@ -162,5 +170,5 @@ func makeBelow(root *os.Root, name string) (made bool, err error) {
 	if err := atomicfile.Adopt(root, dir); err != nil {
 		return false, err
 	}
-	return true, syncDir(root)
+	return true, atomicfile.Sync(root)
 }

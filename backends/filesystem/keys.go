@@ -55,13 +55,10 @@ func (b *Backend) eachKey(ctx context.Context, yield func(string) bool) error {
 }
 
 func (b *Backend) keyOf(entry fs.DirEntry) (key string, ok bool) {
-	name := entry.Name()
+	name, prefix := entry.Name(), b.o.Prefix
 	naming := b.naming(true)
-	if naming.FoldsCase && len(name) >= len(b.prefix) && strings.EqualFold(name[:len(b.prefix)], b.prefix) {
-		name = b.prefix + unfolded(name[len(b.prefix):])
-	}
-	if name, ok = strings.CutPrefix(name, b.prefix); !ok {
-		return "", false
+	if naming.FoldsCase && len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
+		name = prefix + unfolded(name[len(prefix):])
 	}
 	if key, ok = naming.Key(name); !ok || b.fits(key) != nil {
 		return "", false
@@ -78,13 +75,13 @@ func (b *Backend) keyOf(entry fs.DirEntry) (key string, ok bool) {
 
 func newNaming(o Options, foldsCase bool) backend.Naming {
 	n := backend.Naming{
+		Prefix:    o.Prefix,
 		Escape:    '%',
 		FoldsCase: foldsCase,
 		// Never less than what Naming needs to name every key; where that and
 		// a long prefix exceed maxName, fits says so.
-		Limit: max(maxName-len(o.Prefix), longestEscape),
+		Limit: max(maxName, len(o.Prefix)+backend.LongestName),
 		Reserved: func(name string) bool {
-			name = o.Prefix + name
 			return name == "." || name == ".." || name == helpers || reservedByOS(name)
 		},
 	}
@@ -94,12 +91,9 @@ func newNaming(o Options, foldsCase bool) backend.Naming {
 	return n
 }
 
-// longestEscape is the length of the longest key in Naming's base32 form.
-const longestEscape = 2 + (core.MaxKeyLen*8+4)/5
-
 // fits refuses the few keys for which a long prefix leaves no room.
 func (b *Backend) fits(key string) error {
-	if len(b.prefix)+longestEscape <= maxName {
+	if len(b.o.Prefix)+backend.LongestName <= maxName {
 		return nil
 	}
 	if n := len(b.fileName(key)); n > maxName {
@@ -108,9 +102,7 @@ func (b *Backend) fits(key string) error {
 	return nil
 }
 
-func (b *Backend) fileName(key string) string {
-	return b.prefix + b.naming(b.caseMatters(key)).Name(key)
-}
+func (b *Backend) fileName(key string) string { return b.naming(b.caseMatters(key)).Name(key) }
 
 // validatePrefix refuses a prefix that can't begin a file name on some system, so that a
 // directory can be moved to any system.

@@ -1,6 +1,7 @@
 package filesystem
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -35,52 +36,46 @@ func (b *Backend) acquire(ctx context.Context, key string, ttl time.Duration) (*
 	}
 	abandonExpired()
 	// Waiters for a lease must not hold up saves.
-	if held, err := b.leaseHeld(at); held || err != nil {
-		return nil, heldOr(err)
+	if err := b.checkFree(at); err != nil {
+		return nil, err
 	}
 	l := &lease{b: b, at: at, claim: claim{owner: newOwner(), ttl: ttl}}
 	switch taken, err := l.takeAbsent(ctx, key); {
 	case err != nil:
 		return nil, err
 	case taken:
-		return living.added(l), nil
+		return l.live(l.claim), nil
 	}
 	// There is a dead holder's lease file, or one that can't be taken without the lock.
 	// If many see that the lease is free, one gets it, and the others don't have to wait
 	// for the lock to see that.
-	at, guard, err := b.lockKeyWhile(ctx, key, func(at place) error {
-		if held, err := b.leaseHeld(at); held || err != nil {
-			return heldOr(err)
-		}
-		return nil
-	})
+	at, guard, err := b.lockKey(ctx, key, b.checkFree)
 	if err != nil {
 		return nil, err
 	}
 	defer guard.unlock()
-	if held, err := b.leaseHeld(at); held || err != nil {
-		return nil, heldOr(err)
+	if err := b.checkFree(at); err != nil {
+		return nil, err
 	}
 	l.at, l.claim.expires = at, b.moment().add(ttl)
 	err = l.take(ctx, guard)
-	if err == nil {
-		err = ctx.Err()
-	}
-	if err != nil {
+	if err = cmp.Or(err, ctx.Err()); err != nil {
 		if l.file != nil {
 			_ = l.file.Close()
 			_ = removeLease(guard.helpers, at)
 		}
 		return nil, err
 	}
-	return living.added(l), nil
+	return l.live(l.claim), nil
 }
 
-func heldOr(err error) error {
-	if err != nil {
-		return err
+// checkFree returns core.ErrLeaseHeld if the lease is held.
+func (b *Backend) checkFree(at place) error {
+	held, err := b.leaseHeld(at)
+	if held && err == nil {
+		return core.ErrLeaseHeld
 	}
-	return core.ErrLeaseHeld
+	return err
 }
 
 // lease is a held or lost lease.
@@ -99,7 +94,7 @@ func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
 		if err := writeClaim(helpers, l.at, renewed); err != nil {
 			return err
 		}
-		living.extend(l, renewed)
+		l.live(renewed)
 		return nil
 	})
 }
@@ -234,25 +229,18 @@ func removeLease(helpers *os.Root, at place) error {
 // living are the unexpired leases of this process. They are kept here so that a lease
 // whose variable went out of scope lasts until its expiry. Otherwise the garbage
 // collector would close its file, and so unlock it.
-var living = leaseSet{of: make(map[*lease]struct{})}
-
-type leaseSet struct {
+var living = struct {
 	mu sync.Mutex
 	of map[*lease]struct{}
-}
+}{of: make(map[*lease]struct{})}
 
-// added adds a lease that was taken, and returns it.
-func (s *leaseSet) added(l *lease) *lease {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.of[l] = struct{}{}
+// live adds a lease whose claim was written to the living ones.
+func (l *lease) live(c claim) *lease {
+	living.mu.Lock()
+	defer living.mu.Unlock()
+	l.claim = c
+	living.of[l] = struct{}{}
 	return l
-}
-
-func (s *leaseSet) extend(l *lease, renewed claim) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l.claim = renewed
 }
 
 // abandon closes the lease file, which unlocks it.
@@ -317,7 +305,7 @@ func (l *lease) takeAbsent(ctx context.Context, key string) (taken bool, err err
 	if _, err := d.makeLeases(); err != nil {
 		return false, missing(err)
 	}
-	t, err := newOwnTemp(d.helpers, l.at.stripe())
+	t, err := makeTemp(d.helpers, l.at.stripe(), newTempName(l.at.stripe()))
 	if err != nil {
 		return false, nil // the fault is found again under the lock
 	}

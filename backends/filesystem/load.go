@@ -65,14 +65,10 @@ func read(path string) (core.Record, error) {
 	}
 	defer f.Close()
 	data, info, err := atomicfile.Read(f, info)
-	if err != nil && !errors.Is(err, atomicfile.ErrTorn) {
+	if err != nil {
 		return core.Record{}, err
 	}
-	flaw := flawOf(data)
-	if err != nil {
-		flaw = err.Error()
-	}
-	if flaw != "" {
+	if flaw := flawOf(data); flaw != "" {
 		return core.Record{}, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("%w: %s", core.ErrCorrupt, flaw)}
 	}
 	return core.Record{Data: data, Version: versionOf(data), Modified: info.ModTime()}, nil

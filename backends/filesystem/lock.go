@@ -1,6 +1,7 @@
 package filesystem
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,34 +29,27 @@ type guard struct {
 // is continued, it would replace what was saved meanwhile.
 const lockPatience = 30 * time.Second
 
-// lockKey takes the lock of the key's place. Only an existing directory tells whether two
-// names are one for it, and so which name the key has.
-func (b *Backend) lockKey(ctx context.Context, key string) (place, guard, error) {
-	return b.lockKeyWhile(ctx, key, func(place) error { return nil })
-}
-
-func (b *Backend) lockKeyWhile(ctx context.Context, key string, worth func(place) error) (place, guard, error) {
+// lockKey is lockWhile for the key's place. Only an existing directory tells whether two names
+// are one for it, and so which name the key has.
+func (b *Backend) lockKey(ctx context.Context, key string, worth func(place) error) (place, guard, error) {
 	for {
 		name := b.fileName(key)
 		at, err := b.placeOf(name)
 		if err != nil {
 			return place{}, guard{}, err
 		}
-		g, err := b.lockWhile(ctx, at, func() error { return worth(at) })
+		g, err := b.lockWhile(ctx, at, worth)
 		if err != nil {
 			return place{}, guard{}, err
 		}
-		if !b.caseMatters(key) {
-			return at, g, nil
+		if b.caseMatters(key) {
+			err = b.lookAtCase()
 		}
-		if err = b.lookAtCase(); err == nil && b.fileName(key) == name {
+		if err == nil && b.fileName(key) == name {
 			return at, g, nil
 		}
 		g.unlock()
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
+		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return place{}, guard{}, err
 		}
 	}
@@ -63,11 +57,12 @@ func (b *Backend) lockKeyWhile(ctx context.Context, key string, worth func(place
 
 // lock takes the lock of the place's stripe. It makes the directory if it doesn't exist.
 func (b *Backend) lock(ctx context.Context, at place) (guard, error) {
-	return b.lockWhile(ctx, at, func() error { return nil })
+	return b.lockWhile(ctx, at, nil)
 }
 
-// lockWhile is lock, but gives up once worth returns an error while it waits.
-func (b *Backend) lockWhile(ctx context.Context, at place, worth func() error) (guard, error) {
+// lockWhile is lock, but gives up once worth, unless it is nil, returns an error while it
+// waits.
+func (b *Backend) lockWhile(ctx context.Context, at place, worth func(place) error) (guard, error) {
 	stripe := at.stripe()
 	patience := &fs.PathError{Op: "lock", Path: lockFile(at.home, stripe), Err: fmt.Errorf("still held after %v: %w", lockPatience, os.ErrDeadlineExceeded)}
 	ctx, cancel := context.WithTimeoutCause(ctx, lockPatience, patience)
@@ -94,8 +89,8 @@ func (b *Backend) lockWhile(ctx context.Context, at place, worth func() error) (
 			stop()
 			try, stop = lockOf(at.home, stripe, exclusive)
 			return guard{}, false, nil
-		case !ok && err == nil:
-			err = worth()
+		case !ok && err == nil && worth != nil:
+			err = worth(at)
 		}
 		return g, ok, err
 	})
@@ -242,11 +237,8 @@ func (l *fileLock) open() (err error) {
 
 // close unlocks.
 func (l *fileLock) close() {
-	for _, f := range []*os.File{l.file, l.dir} {
-		if f != nil {
-			_ = f.Close()
-		}
-	}
+	_ = l.file.Close() // of a nil file, an error
+	_ = l.dir.Close()
 	if l.d != nil {
 		l.d.close()
 	}
@@ -260,13 +252,7 @@ func openLockFile(root *os.Root, dir *os.File, name string) (*os.File, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = makeLockFile(root, dir, name)
 	}
-	if err != nil {
-		if named, lstatErr := root.Lstat(name); lstatErr == nil && !named.Mode().IsRegular() {
-			return nil, planted(root, name, "file")
-		}
-		return nil, atomicfile.Located(root, err)
-	}
-	return f, nil
+	return f, orPlanted(root, name, err)
 }
 
 // notReplaced is nil for a file that has been replaced, or removed: the caller tries
@@ -302,12 +288,10 @@ func makeLockFile(root *os.Root, dir *os.File, name string) (*os.File, error) {
 func makeLockFiles(root *os.Root) error {
 	for stripe := range stripes {
 		f, err := createHelper(root, lockName(stripe))
-		if err == nil {
-			err = f.Close()
-		}
 		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
+		_ = f.Close()
 	}
 	return nil
 }
@@ -329,10 +313,7 @@ func tryExclusiveFile() func(root *os.Root, stripe int) (guard, bool, error) {
 		f, err := createHelper(root, held)
 		if err == nil {
 			_, err = f.WriteString(owner)
-			if closeErr := f.Close(); err == nil {
-				err = closeErr
-			}
-			if err != nil {
+			if err = errors.Join(err, f.Close()); err != nil {
 				root.Remove(held)
 				return guard{}, false, err
 			}

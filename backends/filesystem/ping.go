@@ -29,7 +29,7 @@ func (b *Backend) Probe(ctx context.Context, key string) error {
 }
 
 func (b *Backend) probe(ctx context.Context, key string) error {
-	at, guard, err := b.lockKey(ctx, key)
+	at, guard, err := b.lockKey(ctx, key, nil)
 	if err != nil {
 		return err
 	}
@@ -53,8 +53,10 @@ const noRecord = "%ping"
 const maxProbes = 1000
 
 func (b *Backend) ping(ctx context.Context) error {
-	if err := b.checkDirectory(); err != nil {
-		return err
+	for _, dir := range []string{b.dir, placeIn(b.dir, "").in(helpers)} {
+		if err := atomicfile.CheckDirectory(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	if err := b.pingDirectory(ctx); err != nil {
 		return err
@@ -63,16 +65,6 @@ func (b *Backend) ping(ctx context.Context) error {
 		return err
 	}
 	return b.pingRecords(ctx)
-}
-
-// checkDirectory checks what others may do to the directory, if it exists.
-func (b *Backend) checkDirectory() error {
-	for _, dir := range []string{b.dir, placeIn(b.dir, "").in(helpers)} {
-		if err := atomicfile.CheckDirectory(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
 }
 
 func (b *Backend) pingDirectory(ctx context.Context) error {

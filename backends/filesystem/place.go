@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
 // place is where a record is: its name in the Backend's directory, after symbolic links
@@ -21,39 +22,21 @@ type place struct {
 
 func placeIn(dir, name string) place { return place{dir, name, dir, name} }
 
-// maxLinks is how many links in a row are followed, as on Linux.
-const maxLinks = 40
-
 // place follows the record's links. The last link may lead to a file that doesn't exist:
 // Save makes that file.
 func (b *Backend) place(key string) (place, error) { return b.placeOf(b.fileName(key)) }
 
 func (b *Backend) placeOf(name string) (place, error) {
 	link := placeIn(b.dir, name)
-	at := link
-	for range maxLinks {
-		info, err := os.Lstat(at.record())
-		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode()&fs.ModeSymlink == 0 {
-			if at != link && !canHoldHelpers(at.dir) {
-				at.home, at.as = link.home, link.as
-			}
-			return at, nil
-		}
-		if err != nil {
-			return place{}, err
-		}
-		target, err := os.Readlink(at.record())
-		if err != nil {
-			return place{}, err
-		}
-		if !filepath.IsAbs(target) {
-			// Not filepath.Join: it resolves ".." in the text, but the directory itself
-			// may be a link.
-			target = at.dir + string(filepath.Separator) + target
-		}
-		at = placeIn(filepath.Split(target))
+	target, err := atomicfile.Target(link.record())
+	if err != nil || target == link.record() {
+		return link, err
 	}
-	return place{}, &fs.PathError{Op: "open", Path: link.record(), Err: errors.New("too many links")}
+	at := placeIn(filepath.Split(target))
+	if !canHoldHelpers(at.dir) {
+		at.home, at.as = link.home, link.as
+	}
+	return at, nil
 }
 
 // canHoldHelpers reports whether this process may make helper files there. That is
@@ -85,11 +68,8 @@ func (p place) stripe() int {
 	return int(h.Sum32() % stripes)
 }
 
-// lockFile is the lock of one stripe, tempFile its usual temporary.
-func lockFile(dir string, stripe int) string { return helperFile(dir, lockName(stripe)) }
-func tempFile(dir string, stripe int) string { return helperFile(dir, tempName(stripe)) }
-
-func helperFile(dir, name string) string { return placeIn(dir, "").in(helpers, name) }
+// lockFile is the lock of one stripe.
+func lockFile(dir string, stripe int) string { return placeIn(dir, "").in(helpers, lockName(stripe)) }
 
 func lockName(stripe int) string { return fmt.Sprintf("lock-%02x", stripe) }
 func tempName(stripe int) string { return fmt.Sprintf("temp-%02x", stripe) }

@@ -113,7 +113,7 @@ func (s *saving) prepare(helpers *os.Root) error {
 	if s.at.home != s.at.dir {
 		return nil
 	}
-	t, err := newTemp(helpers, s.at.stripe())
+	t, err := makeTemp(helpers, s.at.stripe(), tempName(s.at.stripe()))
 	if err != nil {
 		return nil // the fault is found again under the lock, as it is for Probe
 	}
@@ -141,7 +141,7 @@ func (s *saving) prepareIn(temp string, file *os.File) (err error) {
 
 // commit compares and replaces under the lock.
 func (s *saving) commit(ctx context.Context, key string, d *directories) error {
-	at, guard, err := s.b.lockKey(ctx, key)
+	at, guard, err := s.b.lockKey(ctx, key, nil)
 	if err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ func (b *Backend) delete(ctx context.Context, key string) error {
 	if absent(at.record()) && !hasTemps(at) {
 		return nil // without making a lock file, or even the directory
 	}
-	at, guard, err := b.lockKey(ctx, key)
+	at, guard, err := b.lockKey(ctx, key, nil)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 	"github.com/graphtoken/graphtoken/internal/testkit/peer"
 )
 
@@ -405,7 +406,7 @@ func TestWhetherADirectoryFoldsCaseIsFoundOutByWhatIsThere(t *testing.T) {
 		"a file":           func(dir string) (casing, error) { return casingKept, os.WriteFile(dir+"/a", nil, 0o600) },
 		"helpers":          func(dir string) (casing, error) { return casingKept, os.Mkdir(dir+"/"+helpers, 0o700) },
 		"helpers in both": func(dir string) (casing, error) {
-			return casingKept, errors.Join(os.Mkdir(dir+"/"+helpers, 0o700), os.Mkdir(dir+"/"+swapCase(helpers), 0o700))
+			return casingKept, errors.Join(os.Mkdir(dir+"/"+helpers, 0o700), os.Mkdir(dir+"/"+backend.SwapCase(helpers), 0o700))
 		},
 		"a file, and links": func(dir string) (casing, error) {
 			return casingKept, errors.Join(os.WriteFile(dir+"/a", nil, 0o600), os.Link(dir+"/a", dir+"/A"))

@@ -3,7 +3,6 @@
 package filesystem
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 
@@ -14,20 +13,6 @@ import (
 const openNow = unix.O_NONBLOCK
 
 func openToRead(path string) (*os.File, error) { return os.OpenFile(path, os.O_RDONLY|openNow, 0) }
-
-// syncDir makes new names in the directory last.
-func syncDir(root *os.Root) error {
-	dir, err := root.Open(".")
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	err = dir.Sync()
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		return nil // a file system that has no such thing, as some in user space
-	}
-	return err
-}
 
 func lockDirectoryNow(dir *os.File, alone bool) (bool, error) { return lockFileNow(dir, alone) }
 

@@ -20,10 +20,6 @@ func openToRead(path string) (f *os.File, err error) {
 	return f, err
 }
 
-// syncDir does nothing: Windows can't flush a directory, and NTFS journals new
-// names.
-func syncDir(*os.Root) error { return nil }
-
 // mayWrite asks whether the directory is there: for the rest one has to try.
 func mayWrite(dir string) error {
 	_, err := os.Stat(dir)

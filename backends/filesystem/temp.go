@@ -29,17 +29,8 @@ type temp struct {
 	crowded bool
 }
 
-// newTemp makes a temporary file. It returns errors.ErrUnsupported if files can't be
-// locked.
-func newTemp(root *os.Root, stripe int) (temp, error) {
-	return makeTemp(root, stripe, tempName(stripe))
-}
-
-// newOwnTemp is newTemp with a name that nobody else uses.
-func newOwnTemp(root *os.Root, stripe int) (temp, error) {
-	return makeTemp(root, stripe, newTempName(stripe))
-}
-
+// makeTemp makes a temporary file of that name or, if it is in use, of another. It returns
+// errors.ErrUnsupported if files can't be locked.
 func makeTemp(root *os.Root, stripe int, name string) (temp, error) {
 	t := temp{name: name}
 	for {

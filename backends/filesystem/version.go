@@ -85,13 +85,8 @@ func storedVersion(path string) (core.Version, error) {
 // isMarked reports whether a chunk, at a multiple of its size, has a mark of a
 // write in place.
 func isMarked(chunk []byte, first bool) bool {
-	const step = 4096
-	at := 0
-	if first {
-		at = step
-	}
-	for ; at < len(chunk); at += step {
-		if atomicfile.Marked(chunk[at:]) {
+	for at := 0; at < len(chunk); at += 4096 {
+		if atomicfile.Marked(chunk[at:]) && (at > 0 || !first) {
 			return true
 		}
 	}

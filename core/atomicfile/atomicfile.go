@@ -4,7 +4,7 @@
 // A new file takes the old one's name if the operating system allows it, with the old
 // one's owner and mode. If it doesn't (the file is a mount point, or is in a directory
 // that can't be written), [Replace] writes into the old file, in steps of which each
-// leaves a whole copy. [Read] and [Content] find that copy.
+// leaves a whole copy. [Read] finds that copy.
 package atomicfile
 
 import (

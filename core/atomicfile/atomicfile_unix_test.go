@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -249,4 +250,22 @@ func TestWritersInPlaceWaitForEachOther(t *testing.T) {
 		t.Errorf("asked about %q", stored)
 	}
 	wantContent(t, filepath.Join(path, "f"), "new")
+}
+
+func TestTargetIsTheFileAtTheEndOfAllLinks(t *testing.T) {
+	dir := t.TempDir()
+	below := filepath.Join(dir, "below")
+	if err := errors.Join(os.Mkdir(below, 0o700), os.Symlink("below/second", filepath.Join(dir, "first")),
+		os.Symlink("../file", filepath.Join(below, "second")), os.Symlink("loop", filepath.Join(dir, "loop"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"file", "first", "below/second"} { // of a file that doesn't exist yet
+		got, err := Target(filepath.Join(dir, name))
+		if err != nil || filepath.Clean(got) != filepath.Join(dir, "file") {
+			t.Errorf("Target(%s) = %q, %v", name, got, err)
+		}
+	}
+	if _, err := Target(filepath.Join(dir, "loop")); err == nil || !strings.Contains(err.Error(), "too many links") {
+		t.Errorf("Target of a link to itself = %v", err)
+	}
 }

@@ -1,8 +1,11 @@
 package atomicfile
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/graphtoken/graphtoken/core"
 )
@@ -21,4 +24,35 @@ func CheckDirectory(path string) error {
 		return fmt.Errorf("%w: %s %s", core.ErrUnsafeDirectory, path, flaw)
 	}
 	return nil
+}
+
+// maxLinks is how many links in a row are followed, as on Linux.
+const maxLinks = 40
+
+// Target follows the symbolic links that path leads to, and returns the path of the file
+// itself, which may not exist yet. Only the last part of a path is followed: a directory
+// that is a link stays in the path.
+func Target(path string) (string, error) {
+	at := path
+	for range maxLinks {
+		info, err := os.Lstat(at)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode()&fs.ModeSymlink == 0 {
+			return at, nil
+		}
+		if err != nil {
+			return "", err
+		}
+		target, err := os.Readlink(at)
+		if err != nil {
+			return "", err
+		}
+		if !filepath.IsAbs(target) {
+			// Not filepath.Join: it resolves ".." in the text, but the directory itself may
+			// be a link.
+			dir, _ := filepath.Split(at)
+			target = dir + target
+		}
+		at = target
+	}
+	return "", &fs.PathError{Op: "open", Path: path, Err: errors.New("too many links")}
 }

@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"os"
 	"time"
+
+	"github.com/graphtoken/graphtoken/core"
 )
 
 // A write in place goes through these states, each made to last before the next
@@ -64,18 +66,13 @@ func copyAt(raw, b []byte) (copied []byte, ok bool) {
 }
 
 // ErrTorn: a write in place was cut off, and no copy of the content is whole. A power
-// failure can cause that, if the disk loses data that it reported as written.
-var ErrTorn = errors.New("a write in place was cut off, and its copies are damaged")
+// failure can cause that, if the disk loses data that it reported as written. It is a
+// core.ErrCorrupt.
+var ErrTorn = fmt.Errorf("%w: a write in place was cut off, and its copies are damaged", core.ErrCorrupt)
 
-// Content returns the content of a file that was read as a whole: raw itself or, if a
-// write in place is under way or was cut off, the copy that counts. It returns ErrTorn if
-// no copy is whole.
-func Content(raw []byte) ([]byte, error) {
-	data, _, err := content(raw)
-	return data, err
-}
-
-// content also reports whether there are marks.
+// content returns the content of a file that was read as a whole, and whether it has
+// marks: raw itself or, if a write in place is under way or was cut off, the copy that
+// counts. It returns ErrTorn if no copy is whole.
 func content(raw []byte) (data []byte, marked bool, err error) {
 	data = raw
 	whole := true
@@ -100,7 +97,7 @@ func content(raw []byte) (data []byte, marked bool, err error) {
 
 // Marked reports whether a mark begins here. A program that reads a file piece by piece
 // calls it at every multiple of 4096 except the first. If it is true, the program needs
-// the whole file, and Content.
+// the whole file, and [Read].
 func Marked(piece []byte) bool {
 	return len(piece) >= len(magic) && string(piece[:len(magic)]) == magic
 }

@@ -64,7 +64,7 @@ func TestAWriterThatDiesInPlaceLeavesTheOldContentOrTheNew(t *testing.T) {
 			for steps := 0; ; steps++ {
 				f := &dying{data: bytes.Clone(old), steps: steps}
 				err := change(f, data, nil)
-				got, contentErr := Content(f.data)
+				got, contentErr := wholeContent(f.data)
 				isOld, isNew := bytes.Equal(got, old), bytes.Equal(got, data)
 				if contentErr != nil || !isOld && !isNew || err == nil && !isNew {
 					t.Fatalf("killed after %d steps (%v): %d bytes, %v", steps, err, len(got), contentErr)
@@ -74,7 +74,7 @@ func TestAWriterThatDiesInPlaceLeavesTheOldContentOrTheNew(t *testing.T) {
 				for again := range 20 {
 					g := &dying{data: bytes.Clone(f.data), steps: again}
 					_ = change(g, third, nil)
-					after, err := Content(g.data)
+					after, err := wholeContent(g.data)
 					if err != nil || !bytes.Equal(after, got) && !bytes.Equal(after, third) {
 						t.Fatalf("killed after %d and %d steps: %d bytes, %v", steps, again, len(after), err)
 					}
@@ -117,7 +117,7 @@ func TestADamagedCopyIsErrTorn(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.data[0] = 'X'
-	if got, err := Content(f.data); !errors.Is(err, ErrTorn) || got != nil {
+	if got, err := wholeContent(f.data); !errors.Is(err, ErrTorn) || got != nil {
 		t.Errorf("Content = %q, %v", got, err)
 	}
 	f.steps = 100
@@ -128,8 +128,13 @@ func TestADamagedCopyIsErrTorn(t *testing.T) {
 
 func TestContentOfAPlainFileIsAllOfIt(t *testing.T) {
 	for _, raw := range []string{"", "{}", strings.Repeat("x", 3*block), strings.Repeat("x", block) + magic[:31]} {
-		if got, err := Content([]byte(raw)); string(got) != raw || err != nil {
+		if got, err := wholeContent([]byte(raw)); string(got) != raw || err != nil {
 			t.Errorf("Content of %d bytes = %d bytes, %v", len(raw), len(got), err)
 		}
 	}
+}
+
+func wholeContent(raw []byte) ([]byte, error) {
+	data, _, err := content(raw)
+	return data, err
 }

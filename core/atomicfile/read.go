@@ -13,7 +13,7 @@ import (
 // file's information at that time; info is f's own. If the file is written in place
 // meanwhile, or was when its writer died, it is read again until the content is whole:
 // the old one, or the new one. Without such writers, Read costs one Stat more than the
-// bytes.
+// bytes. If no copy in the file is whole, the error wraps [ErrTorn].
 func Read(f *os.File, info fs.FileInfo) ([]byte, fs.FileInfo, error) {
 	raw, err := readAt(f, info.Size())
 	if err != nil {
@@ -46,8 +46,11 @@ func Read(f *os.File, info fs.FileInfo) ([]byte, fs.FileInfo, error) {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	data, err := Content(raw)
-	return data, info, err
+	data, _, err := content(raw)
+	if err != nil {
+		return nil, nil, &fs.PathError{Op: "read", Path: f.Name(), Err: err}
+	}
+	return data, info, nil
 }
 
 // maxReads is how often a file is read that keeps changing.

@@ -149,3 +149,14 @@ func unhex(c byte) byte {
 	}
 	return c - '0'
 }
+
+// SwapCase exchanges upper and lower case in ASCII. The result is another name, unless a
+// store doesn't tell names apart that differ only in case.
+func SwapCase(name string) string {
+	return strings.Map(func(c rune) rune {
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' {
+			return c ^ ' '
+		}
+		return c
+	}, name)
+}

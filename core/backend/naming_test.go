@@ -154,3 +154,9 @@ func TestAnInvalidKeyIsErrInvalidKey(t *testing.T) {
 		}
 	}
 }
+
+func TestSwapCaseChangesTheLettersOfASCIIAlone(t *testing.T) {
+	if got := backend.SwapCase("aZ@[`{09é"); got != "Az@[`{09é" || backend.SwapCase(got) != "aZ@[`{09é" {
+		t.Errorf("SwapCase = %q", got)
+	}
+}
