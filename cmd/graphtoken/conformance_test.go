@@ -11,9 +11,12 @@ import (
 )
 
 func TestTheStoresConformAndAreLeftAsTheyWere(t *testing.T) {
-	for what, test := range map[string]struct{ store, file, content string }{
-		"a directory beside a record":    {"file:kept/tokens.json", "kept/tokens.json", "{}"},
-		"a dotenv file with other lines": {"env://O365TOKEN?file=app.env", "app.env", "# ours\nOTHER=1\nO365TOKEN={}\n"},
+	for what, test := range map[string]struct {
+		store, file, content string
+		coordinated          bool
+	}{
+		"a directory beside a record":    {"file:kept/tokens.json", "kept/tokens.json", "{}", true},
+		"a dotenv file with other lines": {"env://O365TOKEN?file=app.env", "app.env", "# ours\nOTHER=1\nO365TOKEN={}\n", false}, // between processes the last writer wins
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -30,8 +33,8 @@ func TestTheStoresConformAndAreLeftAsTheyWere(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, p := range report.Profiles {
-				if !p.Holds {
-					t.Errorf("the profile %s does not hold: %s", p.Name, p.Detail)
+				if p.Holds != (p.Name == "core" || test.coordinated) {
+					t.Errorf("the profile %s holds: %t, %s", p.Name, p.Holds, p.Detail)
 				}
 			}
 			if len(report.Profiles) != 2 || len(report.Cases) < 100 {

@@ -2,11 +2,14 @@ package main_test
 
 import (
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/graphtoken/graphtoken/internal/testkit"
 )
 
 // examine runs the doctor, and returns the findings that are no good news.
@@ -89,6 +92,28 @@ func TestADoctorFindsWhatIsBroken(t *testing.T) {
 			_ = os.Chmod(keyFile, 0o644)
 			return []string{"--key-file", keyFile}
 		}, 5, "keys"},
+		{"keys that others can read, and that are accepted", func(w *world) []string {
+			keyFile, _ := newKeyFile(w.t, w)
+			w.ok("refresh", "--key-file", keyFile, "--plaintext-reads")
+			_ = os.Chmod(keyFile, 0o640)
+			return []string{"--key-file", keyFile, "--shared-key-file"}
+		}, 1, "keys --key-file: others can read"},
+		{"a secret that others can exchange", func(w *world) []string {
+			dir := filepath.Join(w.dir, "shared")
+			_ = os.Mkdir(dir, 0o700)
+			_ = os.Chmod(dir, 0o777)
+			_ = os.WriteFile(filepath.Join(dir, "secret"), []byte("s3cret"), 0o600)
+			return []string{"--client-secret-file", filepath.Join(dir, "secret")}
+		}, 1, "secrets --client-secret-file"},
+		{"a key in a file instead of the keychain", func(w *world) []string {
+			w.set("DBUS_SESSION_BUS_ADDRESS=unix:path=/nowhere")
+			w.ok("refresh", "--keychain", "doctor", "--keychain-file", "--plaintext-reads")
+			return []string{"--keychain", "doctor", "--keychain-file"}
+		}, 1, "keys "},
+		{"a variable in a dotenv file", func(w *world) []string {
+			w.ok("copy", w.file(), "env://TOKENS?file="+filepath.Join(w.dir, "store", "app.env"))
+			return []string{"env://TOKENS?file=" + filepath.Join(w.dir, "store", "app.env")}
+		}, 1, "of two processes that save at the same time"},
 		{"a variable", func(w *world) []string {
 			data, _ := os.ReadFile(w.file())
 			w.set("TOKENS=" + string(data))
@@ -104,5 +129,34 @@ func TestADoctorFindsWhatIsBroken(t *testing.T) {
 				t.Errorf("the doctor finds\n%s", bad)
 			}
 		})
+	}
+}
+
+func TestADoctorThatIsInterruptedLeavesNothing(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such signals")
+	}
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // a provider that never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	w := newWorld(t)
+	w.login(ana)
+	p := w.start("doctor", "--authority", "https://"+silent.Addr().String()+"/common")
+	trials := func() []string {
+		found, err := filepath.Glob(filepath.Join(filepath.Dir(w.file()), "graphtoken-doctor-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	testkit.Until(t, "the doctor has begun its trial", func() bool { return len(trials()) > 0 })
+	_ = p.Process.Signal(os.Interrupt)
+	if r := p.end(w); r.code != 130 || r.out != "" {
+		t.Errorf("exit code %d: %s%s", r.code, r.out, r.err)
+	}
+	if left := trials(); left != nil {
+		t.Errorf("the doctor left %v", left)
 	}
 }

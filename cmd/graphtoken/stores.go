@@ -91,9 +91,13 @@ func (p place) claims() conformance.Capabilities {
 	if p.Kind == "bitwarden" { // the service compares no versions, and has no leases
 		return conformance.Capabilities{CAS: conformance.CASDetects, List: true, Ping: true}
 	}
-	return conformance.Capabilities{
+	claims := conformance.Capabilities{
 		CAS: conformance.CASEnforced, Coordinates: true, Lease: true, LeaseExpires: true, Watch: true, List: true, Ping: true,
 	}
+	if p.Kind == "env" { // a file of variables is compared and written in one step in one process only
+		claims.CAS = conformance.CASDetects
+	}
+	return claims
 }
 
 // openTrial opens a part of the same store that nobody else uses. Its name says what for.

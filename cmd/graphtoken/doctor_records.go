@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/graphtoken/graphtoken/account"
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache"
+)
+
+// storedRecords looks at the stored records, and asks no provider.
+func (d *checkup) storedRecords(ctx context.Context) (all []finding) {
+	store, err := d.reader(ctx)
+	if err != nil {
+		return nil // keys has told
+	}
+	n := 0
+	for key, err := range d.place.records(ctx) {
+		if err != nil {
+			all = append(all, bad("Give this user the right to list records, or name one by #NAME.", "they can't be listed: %v", err))
+			break
+		}
+		rec, err := d.Backend.Load(ctx, key)
+		if err == nil {
+			all = append(all, d.nearLimit(printable(key), int64(len(rec.Data)))...)
+			var cache *tokencache.Cache
+			if cache, _, err = store.Load(ctx, key); err == nil {
+				n++
+				all = append(all, d.refreshTokens(key, cache)...)
+			}
+		}
+		if err != nil && !errors.Is(err, core.ErrNotFound) {
+			all = append(all, unreadable(err).of("record "+printable(key)))
+		}
+	}
+	return append(all, good("%d can be read", n))
+}
+
+// reader is the store as programs read it.
+func (d *checkup) reader(ctx context.Context) (*core.Store, error) {
+	keyring, err := d.keyring(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var opts []core.StoreOption
+	if keyring != nil {
+		opts = append(opts, core.WithCryptography(keyring))
+	}
+	if d.PlaintextReads {
+		opts = append(opts, core.WithPlaintextReads())
+	}
+	return core.NewStore(d.Backend, opts...), nil
+}
+
+func unreadable(err error) finding {
+	advice := "Give this user the right to read it."
+	switch {
+	case errors.Is(err, core.ErrLegacyToken):
+		advice = "Sign in again: graphtoken login."
+	case errors.Is(err, core.ErrDecrypt):
+		advice = "Name its key with --key-file or GRAPHTOKEN_KEYS; --plaintext-reads accepts a record that isn't encrypted yet."
+	case errors.Is(err, core.ErrCorrupt):
+		advice = "If it is encrypted, name its key with --key-file. If not, restore it, or move it away and sign in again."
+	}
+	return bad(advice, "%v", err)
+}
+
+// nearEnd is the age from which an unused refresh token needs attention.
+const nearEnd = account.RefreshTokenLifetime * 2 / 3
+
+// refreshTokens finds refresh tokens near their end, and users without one.
+func (d *checkup) refreshTokens(key string, cache *tokencache.Cache) (all []finding) {
+	tokens, err := inspect(cache)
+	if err != nil {
+		return nil
+	}
+	for _, f := range d.ages(key, tokens) {
+		all = append(all, f.of("refresh token"))
+	}
+	return all
+}
+
+// ages judges by https://learn.microsoft.com/entra/identity-platform/refresh-tokens#token-lifetime
+func (d *checkup) ages(key string, tokens []inspected) (all []finding) {
+	isRefresh := func(t inspected) bool { return t.Type == "refresh token" }
+	for _, t := range tokens {
+		who := fmt.Sprintf("%s in %s", printable(t.Username), printable(key))
+		switch {
+		case isRefresh(t) && t.CachedOn != nil && d.now.Sub(*t.CachedOn) >= account.RefreshTokenLifetime:
+			all = append(all, bad("Sign in again: graphtoken login --user "+printable(t.Username), "that of %s wasn't used for %d days, and no longer works", who, days(d.now.Sub(*t.CachedOn))))
+		case isRefresh(t) && t.CachedOn != nil && d.now.Sub(*t.CachedOn) >= nearEnd:
+			all = append(all, risky("Run graphtoken keepalive every day, or graphtoken refresh --user "+printable(t.Username), "that of %s wasn't used for %d days, and ends after %d", who, days(d.now.Sub(*t.CachedOn)), days(account.RefreshTokenLifetime)))
+		case t.Type == "access token" && t.HomeAccountID != "" && t.ExpiresOn != nil && t.ExpiresOn.Before(d.now) &&
+			!slices.ContainsFunc(tokens, func(o inspected) bool { return isRefresh(o) && o.HomeAccountID == t.HomeAccountID }):
+			all = append(all, bad("Sign in again: graphtoken login --user "+printable(t.Username), "%s has none, and the access token has expired", who))
+		}
+	}
+	return all
+}
+
+func days(d time.Duration) int { return int(d.Hours() / 24) }

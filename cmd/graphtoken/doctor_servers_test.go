@@ -1,0 +1,147 @@
+//go:build unix
+
+package main_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/graphtoken/graphtoken/internal/testkit/bitwardentest"
+	"github.com/graphtoken/graphtoken/internal/testkit/firestoretest"
+	"github.com/graphtoken/graphtoken/internal/testkit/mototest"
+	"github.com/graphtoken/graphtoken/internal/testkit/redistest"
+	"github.com/graphtoken/graphtoken/internal/testkit/s3test"
+	"github.com/graphtoken/graphtoken/internal/testkit/sqltest"
+)
+
+// between is what stands between two texts.
+func between(text, after, before string) string {
+	_, text, _ = strings.Cut(text, after)
+	text, _, _ = strings.Cut(text, before)
+	return text
+}
+
+// useAWS sets the account of an S3 or of Secrets Manager on this machine.
+func (w *world) useAWS(key, secret string) {
+	w.set("AWS_ACCESS_KEY_ID="+key, "AWS_SECRET_ACCESS_KEY="+secret, "AWS_EC2_METADATA_DISABLED=true")
+}
+
+// s3At is the URL of a new bucket there.
+func (w *world) s3At(endpoint string) string {
+	w.useAWS(s3test.AccessKey, s3test.SecretKey)
+	return "s3://" + s3test.Bucket(w.t, s3test.Client(endpoint)) + "/tokens/?region=us-east-1&endpoint=" + endpoint
+}
+
+func postgresURL(s *sqltest.Server, user string) string {
+	return "postgres://" + user + "@127.0.0.1:" + between(s.DSN(), "port=", " ") + "/postgres?sslmode=disable"
+}
+
+// servers are the kinds of stores that a server keeps: the real one, or the imitation where
+// there is none to be had. Each returns a URL.
+var servers = map[string]func(t *testing.T, w *world) string{
+	"redis":    func(t *testing.T, w *world) string { return "redis://" + redistest.Start(t).Addr + "/0" },
+	"postgres": func(t *testing.T, w *world) string { return postgresURL(sqltest.Postgres(t), "postgres") },
+	"mysql": func(t *testing.T, w *world) string {
+		return "mysql://root@127.0.0.1:" + between(sqltest.MariaDB(t).DSN(), "127.0.0.1:", ")") + "/test"
+	},
+	"s3": func(t *testing.T, w *world) string { return w.s3At(s3test.Versitygw(t).URL) },
+	"awssecrets": func(t *testing.T, w *world) string {
+		w.useAWS("AKIDEXAMPLE", "secret")
+		return "awssecrets://us-east-1/tokens/?endpoint=" + mototest.Start(t).URL
+	},
+	"firestore": func(t *testing.T, w *world) string {
+		w.set("FIRESTORE_EMULATOR_HOST=" + firestoretest.Double(t).Addr)
+		return "firestore://project/tokens"
+	},
+	"bitwarden": func(t *testing.T, w *world) string {
+		server := bitwardentest.Start(t, bitwardentest.Options{})
+		w.set("BWS_ACCESS_TOKEN=" + server.AccessToken())
+		return "bitwarden://" + server.Project() + "?api=" + server.APIURL() + "&identity=" + server.IdentityURL()
+	},
+}
+
+func TestADoctorExaminesEveryKindOfServerAndLeavesNothingThere(t *testing.T) {
+	for kind, start := range servers {
+		t.Run(kind, func(t *testing.T) {
+			w := newWorld(t)
+			w.login(ana)
+			url := start(t, w)
+			w.ok("copy", w.file(), url+"#ana")
+			code, want := 0, ""
+			if kind == "bitwarden" { // it has no conditional writes
+				code, want = 1, "warning conditions the store compares versions before it writes"
+			}
+			if bad := w.examine(code, url); !strings.HasPrefix(bad, want) || want == "" && bad != "" {
+				t.Errorf("the doctor finds\n%s", bad)
+			}
+			for _, line := range []string{"ok      permissions: ", "ok      store's clock: this machine's clock agrees with the store's", "ok      records: 1 can be read"} {
+				if out := w.run("doctor", url).out; !strings.Contains(out, line) {
+					t.Errorf("the doctor doesn't say %q, but\n%s", line, out)
+				}
+			}
+			if names := w.ok("list", "--names", "--store", url); names != "ana" {
+				t.Errorf("the doctor left %q", names)
+			}
+		})
+	}
+}
+
+func TestADoctorFindsTheWrongClockOfAStore(t *testing.T) {
+	w := newWorld(t)
+	w.login(ana)
+	store := s3test.Start(t)
+	store.Advance(48 * time.Hour)
+	if bad := w.examine(5, w.s3At(store.URL)); !strings.Contains(bad, "error store's clock this machine's clock is 48h0m0s behind the store's") {
+		t.Errorf("the doctor finds\n%s", bad)
+	}
+}
+
+func TestADoctorFindsARedisThatIsFull(t *testing.T) {
+	server := redistest.Start(t)
+	w := newWorld(t)
+	url := "redis://" + server.Addr + "/0"
+	server.CLI(t, "config", "set", "maxmemory", "1gb")
+	if bad := w.examine(0, url); bad != "" {
+		t.Errorf("of one with room, the doctor finds\n%s", bad)
+	}
+	server.CLI(t, "config", "set", "maxmemory", "100kb")
+	if bad := w.examine(5, url); !strings.Contains(bad, "error space ") {
+		t.Errorf("the doctor finds\n%s", bad)
+	}
+}
+
+func TestADoctorNamesTheRightThatAUserLacks(t *testing.T) {
+	t.Run("redis", func(t *testing.T) {
+		server := redistest.Start(t)
+		w := newWorld(t)
+		server.CLI(t, "acl", "setuser", "tokens", "on", ">secret", "~*", "&*", "+@all", "-scan", "-info")
+		url := "redis://tokens:secret@" + server.Addr + "/0"
+		w.secrets["tokens:secret@"] = true
+		if bad := w.examine(5, url); !strings.Contains(bad, "warning permissions list is refused: ") || !strings.Contains(bad, "error records ") {
+			t.Errorf("the doctor finds\n%s", bad)
+		}
+		if left := server.CLI(t, "keys", "*"); strings.TrimSpace(left) != "" {
+			t.Errorf("the doctor left %q", left)
+		}
+	})
+	t.Run("postgres", func(t *testing.T) {
+		server := sqltest.Postgres(t)
+		w := newWorld(t)
+		w.login(ana)
+		w.ok("copy", w.file(), postgresURL(server, "postgres")+"#ana")
+		database, err := pgx.Connect(t.Context(), server.DSN())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer database.Close(t.Context())
+		if _, err := database.Exec(t.Context(), "CREATE ROLE reader LOGIN; GRANT SELECT, INSERT, UPDATE ON graphtoken TO reader"); err != nil {
+			t.Fatal(err)
+		}
+		if bad := w.examine(5, postgresURL(server, "reader")); !strings.Contains(bad, "error permissions delete is refused: ") || strings.Contains(bad, "save is refused") {
+			t.Errorf("the doctor finds\n%s", bad)
+		}
+	})
+}
