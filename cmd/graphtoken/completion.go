@@ -26,7 +26,8 @@ func (cmd *completionCommand) Run(parser *kong.Kong, c *console) error {
 }
 
 // wordsOf returns the words that can follow each command, by the command's path ("" and
-// "agent start"), and the values of flags that have a list of them.
+// "agent start"), and the values of flags that have a list of them. Flags of one name have
+// the values of all of them.
 func wordsOf(root *kong.Node) (words, values map[string][]string) {
 	words, values = make(map[string][]string), make(map[string][]string)
 	var visit func(n *kong.Node, path []string, inherited []string)
@@ -37,8 +38,10 @@ func wordsOf(root *kong.Node) (words, values map[string][]string) {
 					continue
 				}
 				flags = append(flags, "--"+f.Name)
-				if f.Enum != "" {
-					values["--"+f.Name] = strings.Split(f.Enum, ",")
+				for value := range strings.SplitSeq(f.Enum, ",") {
+					if value != "" && !slices.Contains(values["--"+f.Name], value) {
+						values["--"+f.Name] = append(values["--"+f.Name], value)
+					}
 				}
 			}
 			return flags

@@ -10,6 +10,7 @@ import (
 	"github.com/graphtoken/graphtoken/adapters/msal"
 	"github.com/graphtoken/graphtoken/agent/client"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/tokencache/foreign"
 )
 
 // The exit codes; README.md and "help exit-codes" list them.
@@ -72,8 +73,10 @@ func exitCode(ctx context.Context, err error) int {
 	case errors.Is(err, core.ErrReauthRequired), errors.Is(err, account.ErrOtherUser), errors.Is(err, errNotBegun),
 		errors.Is(err, account.ErrFlowExpired), errors.Is(err, account.ErrFlowUsed), errors.Is(err, account.ErrStateMismatch):
 		return exitSignIn
-	case errors.Is(err, core.ErrNotFound), errors.Is(err, core.ErrAmbiguous):
+	case errors.Is(err, core.ErrNotFound), errors.Is(err, core.ErrAmbiguous), errors.Is(err, foreign.ErrNoTokens):
 		return exitNotFound
+	case errors.Is(err, foreign.ErrProtected), errors.Is(err, foreign.ErrUnfit), errors.Is(err, core.ErrTooLarge):
+		return exitStore
 	case errors.Is(err, core.ErrCorrupt), errors.Is(err, core.ErrLegacyToken), errors.Is(err, core.ErrDecrypt), errors.Is(err, errMalformedToken):
 		return exitStore
 	case errors.As(err, &told):
@@ -108,7 +111,10 @@ func exitOfAgent(code string) int {
 // adviceOn tells what the user can do about an error, if that isn't obvious.
 func adviceOn(err error, s *session) string {
 	var choice *ambiguousError
+	var source *sourceError
 	switch {
+	case errors.As(err, &source):
+		return adviceOnSource(source)
 	case errors.Is(err, core.ErrRefreshedNotSaved):
 		return "The token is good, and is lost with this process: mend the store and sign in again if the next refresh fails."
 	case errors.Is(err, account.ErrOtherUser):
@@ -129,12 +135,25 @@ func adviceOn(err error, s *session) string {
 		return "Choose with --user and --authority; graphtoken status --json shows who is there."
 	case errors.Is(err, core.ErrDecrypt):
 		return "Is it another key, or another record's? --key-file and GRAPHTOKEN_KEYS name the keys; --plaintext-reads accepts a record that isn't encrypted yet."
-	case errors.Is(err, core.ErrLegacyToken), errors.Is(err, core.ErrCorrupt) && !foundByStore(err):
+	case errors.Is(err, core.ErrLegacyToken):
+		return "Take it into another store with: graphtoken import THIS --store ANOTHER"
+	case errors.Is(err, core.ErrCorrupt) && !foundByStore(err):
 		return "graphtoken never overwrites what it can't read: restore it, or move it away, and sign in with: graphtoken login"
 	case errors.Is(err, core.ErrCorrupt) && !s.encrypted():
 		return "Is it encrypted? Name the keys with --key-file or GRAPHTOKEN_KEYS."
 	}
 	return ""
+}
+
+// adviceOnSource is adviceOn for a place that import reads from.
+func adviceOnSource(err *sourceError) string {
+	switch {
+	case errors.Is(err, core.ErrUnsafeDirectory):
+		return "Nothing was saved. If you trust the file, give it to the standard input: graphtoken import - <FILE"
+	case errors.Is(err, foreign.ErrProtected), errors.Is(err, core.ErrDecrypt):
+		return "Nothing was saved. --key-file, GRAPHTOKEN_KEYS and --keychain name graphtoken's keys, --fernet-key-file python-o365's; without a key, sign in with: graphtoken login"
+	}
+	return "Nothing was saved."
 }
 
 // foundByStore reports whether the store found the fault in a record that was whole for

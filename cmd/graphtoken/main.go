@@ -36,6 +36,8 @@ type commands struct {
 	Agent   agentCommand   `cmd:"" group:"Use" help:"Hand out access tokens to other programs over a socket."`
 
 	Copy      copyCommand      `cmd:"" group:"Keep" help:"Copy a record, or a whole store, to a store of any kind."`
+	Import    importCommand    `cmd:"" group:"Keep" help:"Take in the tokens of python-o365, an MSAL or azure-cli."`
+	Export    exportCommand    `cmd:"" group:"Keep" help:"Write the tokens for another program, not encrypted."`
 	Purge     purgeCommand     `cmd:"" group:"Keep" help:"Find users whose tokens are of no use any more, and remove them."`
 	KeepAlive keepAliveCommand `cmd:"" group:"Keep" name:"keepalive" help:"Renew refresh tokens that would end unused, once or as a daemon."`
 	Keygen    keygenCommand    `cmd:"" group:"Keep" help:"Make a key to encrypt the store with."`

@@ -62,6 +62,16 @@ var pages = map[string]page{
 		"graphtoken copy --dry-run /srv/tokens/ postgres://mail@db/mail",
 		"graphtoken copy /srv/tokens/#ana 's3://bucket/tokens/#ana@contoso.com'",
 	}},
+	"import": {allGroups, []string{
+		"graphtoken import o365_token.txt --store redis://host:6379/0#ana",
+		"graphtoken import --dry-run ~/.azure/msal_token_cache.json",
+		"graphtoken import 's3://bucket/#o365_token.txt' --user ana@contoso.com",
+		`printf %s "$O365TOKEN" | graphtoken import - --client-id ID`,
+	}},
+	"export": {[]string{ofStore, ofUser, ofApplication, ofEncryption}, []string{
+		"graphtoken export o365_token.txt --user ana@contoso.com",
+		"graphtoken export /srv/mail/o365_token.txt --user ana@contoso.com --format python-o365-2.0",
+	}},
 	"keygen": {nil, []string{"graphtoken keygen ~/.graphtoken-key", "graphtoken status --key-file ~/.graphtoken-key"}},
 	"rewrap": {[]string{ofStore, ofEncryption}, []string{"graphtoken rewrap --store /srv/tokens/ --key-file KEYS --dry-run"}},
 	"doctor": {allGroups, []string{"graphtoken doctor", "graphtoken doctor redis://host:6379/0"}},

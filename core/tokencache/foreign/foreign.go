@@ -1,7 +1,7 @@
 // Package foreign reads the tokens that other programs keep, in whatever form, and writes
 // one of those forms.
 //
-//	cache, err := foreign.Read(data, foreign.Owner{})
+//	cache, _, err := foreign.Read(data, foreign.Owner{})
 //	if err != nil {
 //		return err
 //	}
@@ -14,8 +14,8 @@
 //
 //   - MSAL's token cache, of every language: also python-o365's (2.1 and later),
 //     azure-cli's and Azure PowerShell's, where they are not encrypted;
-//   - the token of an OAuth library, which is the answer of the token endpoint:
-//     python-o365's before 2.1 (oauthlib), and golang.org/x/oauth2's;
+//   - the token of an OAuth library, which is the token endpoint's answer: python-o365's
+//     before 2.1 (oauthlib), and golang.org/x/oauth2's;
 //   - either of them with a byte order mark, in UTF-16 with a byte order mark, or as text
 //     in a JSON string, as python-o365's Django model stores it.
 //
@@ -49,8 +49,17 @@ var (
 	ErrUnfit = errors.New("characters that no name or token has")
 )
 
+// Form is the form in which a program keeps its tokens.
+type Form string
+
+// The forms that Read knows.
+const (
+	TokenCache Form = "token cache" // MSAL's
+	OAuthToken Form = "OAuth token" // the token endpoint's answer
+)
+
 // Owner tells whose a token is. A token cache says so itself, and Read ignores the Owner.
-// The token of an OAuth library doesn't, except by claims of a JWT in it, if there is one.
+// An OAuth token doesn't, except by claims of a JWT in it, if there is one.
 type Owner struct {
 	ClientID string
 	// HomeAccountID is the user's ID, "<object ID>.<tenant ID>" of the user's own tenant.
@@ -65,11 +74,11 @@ type Owner struct {
 	App bool
 }
 
-// Read returns the tokens in data.
-func Read(data []byte, of Owner) (*tokencache.Cache, error) {
+// Read returns the tokens in data, and the form in which they were.
+func Read(data []byte, of Owner) (*tokencache.Cache, Form, error) {
 	text, err := decode(data)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if len(text) > 0 && text[0] == '"' {
 		var inner string
@@ -78,19 +87,21 @@ func Read(data []byte, of Owner) (*tokencache.Cache, error) {
 		}
 	}
 	if err := recognize(text); err != nil {
-		return nil, err
+		return nil, "", err
 	}
+	form := TokenCache
 	c, err := tokencache.Parse(text)
 	if errors.Is(err, tokencache.ErrLegacyToken) {
-		c, err = readResponse(text, of)
+		form = OAuthToken
+		c, err = readToken(text, of)
 	}
 	if err == nil {
 		err = check(c)
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return c, nil
+	return c, form, nil
 }
 
 // decode returns the text in UTF-8, without a byte order mark and white space around it.

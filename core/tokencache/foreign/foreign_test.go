@@ -99,9 +99,9 @@ func TestATokenCacheIsReadInEachEncoding(t *testing.T) {
 			{"as a text in a JSON string, as Django's model has it", quoted},
 			{"with line ends around it", append(append([]byte("\r\n"), plain...), '\n', '\n')},
 		} {
-			got, err := foreign.Read(form.data, foreign.Owner{})
-			if err != nil {
-				t.Errorf("%s, %s: %v", name, form.sentence, err)
+			got, is, err := foreign.Read(form.data, foreign.Owner{})
+			if err != nil || is != foreign.TokenCache {
+				t.Errorf("%s, %s: it is a %s, %v", name, form.sentence, is, err)
 				continue
 			}
 			if data, err := got.Marshal(); err != nil || string(data) != string(want) {
@@ -111,7 +111,7 @@ func TestATokenCacheIsReadInEachEncoding(t *testing.T) {
 	}
 }
 
-func TestAnOAuthLibrarysTokenIsItsOwnersByItsClaims(t *testing.T) {
+func TestAnOAuthTokenIsItsOwnersByItsClaims(t *testing.T) {
 	home := oid + "." + tid
 	user := tokencache.Query{HomeAccountID: home, ClientID: client, Scopes: []string{"User.Read"}}
 	info := base64.RawURLEncoding.EncodeToString([]byte(`{"uid":"` + oid + `","utid":"` + tid + `"}`))
@@ -141,9 +141,9 @@ func TestAnOAuthLibrarysTokenIsItsOwnersByItsClaims(t *testing.T) {
 			foreign.Owner{App: true, ClientID: client}, tokencache.Query{App: true, ClientID: client}, ""},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
-			cache, err := foreign.Read(legacy(t, c.changed), c.of)
-			if err != nil {
-				t.Fatal(err)
+			cache, form, err := foreign.Read(legacy(t, c.changed), c.of)
+			if err != nil || form != foreign.OAuthToken {
+				t.Fatalf("it is a %s, %v", form, err)
 			}
 			at, ok := cache.AccessToken(c.query)
 			if !ok || at.ExpiresOn.Unix() != 1700003599 || at.CachedAt.Unix() != 1700000000 {
@@ -173,7 +173,7 @@ func TestATokensTimesAreThoseItSays(t *testing.T) {
 		{"nonsense counts as unknown", map[string]any{"expires_at": -5, "expires_in": "soon"}, 1, 3601},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
-			cache, err := foreign.Read(legacy(t, c.changed), foreign.Owner{})
+			cache, _, err := foreign.Read(legacy(t, c.changed), foreign.Owner{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -231,7 +231,7 @@ func TestWhatCannotBeReadIsNamed(t *testing.T) {
 		{"a guest's token doesn't tell the home", legacy(t, map[string]any{"access_token": jwt("{" + anas + `,"acct":1}`)}), foreign.Owner{}, nil, "whose it is"},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
-			cache, err := foreign.Read(c.data, c.of)
+			cache, _, err := foreign.Read(c.data, c.of)
 			if err == nil || c.want != nil && !errors.Is(err, c.want) || c.want == nil && !errors.As(err, &missing) {
 				t.Fatalf("the error is %v, want %v", err, c.want)
 			}
@@ -245,7 +245,7 @@ func TestWhatCannotBeReadIsNamed(t *testing.T) {
 	}
 }
 
-func TestAResponseIsReadAsItWasWritten(t *testing.T) {
+func TestAnOAuthTokenIsReadAsItWasWritten(t *testing.T) {
 	c := tokencache.New()
 	sent := time.Unix(1700000000, 0)
 	err := c.Put(tokencache.TokenResponse{
@@ -256,11 +256,11 @@ func TestAResponseIsReadAsItWasWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	q := tokencache.Query{Username: ana}
-	data, err := foreign.Response(c, q)
+	data, err := foreign.MarshalToken(c, q)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := foreign.Read(data, foreign.Owner{})
+	again, _, err := foreign.Read(data, foreign.Owner{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func TestAResponseIsReadAsItWasWritten(t *testing.T) {
 	if rt, _ := again.RefreshToken(q); rt.Secret != "refresh" {
 		t.Error("the refresh token is another")
 	}
-	if _, err := foreign.Response(c, tokencache.Query{Username: "bo@contoso.com"}); !errors.Is(err, foreign.ErrNoAccessToken) {
+	if _, err := foreign.MarshalToken(c, tokencache.Query{Username: "bo@contoso.com"}); !errors.Is(err, foreign.ErrNoAccessToken) {
 		t.Errorf("of a user who isn't there: %v", err)
 	}
 }

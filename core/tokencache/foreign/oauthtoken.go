@@ -107,8 +107,8 @@ func first(from []members, names ...string) string {
 // defaultLifetime is the lifetime of a token that doesn't say when it was issued.
 const defaultLifetime = 3600
 
-// readResponse reads the token of an OAuth library.
-func readResponse(text []byte, of Owner) (*tokencache.Cache, error) {
+// readToken reads an OAuth token.
+func readToken(text []byte, of Owner) (*tokencache.Cache, error) {
 	var m members
 	if err := json.Unmarshal(text, &m); err != nil {
 		return nil, fmt.Errorf("%w: it is no JSON object", tokencache.ErrCorrupt)
@@ -213,10 +213,10 @@ func homeOf(id, access members) string {
 // ErrNoAccessToken: the cache has no access token for the query.
 var ErrNoAccessToken = errors.New("no access token")
 
-// Response returns the tokens that q means as python-o365 before 2.1 stores them, which is
+// MarshalToken returns the tokens that q means as python-o365 before 2.1 stores them, which is
 // as oauthlib has them: one user's access token, whether or not it has expired, with the
 // refresh token and the ID token, if there are any. The text is secret.
-func Response(c *tokencache.Cache, q tokencache.Query) ([]byte, error) {
+func MarshalToken(c *tokencache.Cache, q tokencache.Query) ([]byte, error) {
 	at, found := c.AccessToken(q)
 	if !found {
 		return nil, ErrNoAccessToken
