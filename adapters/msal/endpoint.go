@@ -34,6 +34,14 @@ func sameProvider(a, b string) bool {
 	})
 }
 
+// SameProvider reports whether two hosts, in any letter case, are one identity provider: the
+// same host, or two names of one of Microsoft's clouds.
+func SameProvider(a, b string) bool { return sameProvider(a, b) }
+
+// IsMicrosofts reports whether a host is one at which users of one of Microsoft's clouds
+// sign in. Hosts that are named for a customer, such as NAME.b2clogin.com, aren't among them.
+func IsMicrosofts(host string) bool { return isMicrosofts(canonicalHost(host)) }
+
 func isMicrosofts(host string) bool {
 	return slices.ContainsFunc(clouds, func(hosts []string) bool { return slices.Contains(hosts, host) })
 }

@@ -70,24 +70,17 @@ func (cmd *keepAliveCommand) Run(ctx context.Context, s *session, c *console) (e
 
 // once renews what is due, of each application whose users the store has.
 func (cmd *keepAliveCommand) once(ctx context.Context, o *opened, c *console) error {
-	clients := map[string][]string{o.ClientID: nil}
-	if o.ClientID == "" {
-		var err error
-		if clients, err = o.clients(ctx); err != nil {
-			return err
-		}
-	} else if o.Key != "" {
-		clients[o.ClientID] = []string{o.Key}
-	}
 	all := keptAlive{SignIn: []keptRecord{}, Failed: []keptRecord{}}
-	for _, client := range slices.Sorted(maps.Keys(clients)) {
-		cfg := o.config
-		cfg.ClientID = client
-		app, err := account.NewApp(o.store, cfg)
+	due, err := o.applications(ctx, &all)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(due)) {
+		app, err := account.NewApp(o.store, due[name].config)
 		if err != nil {
 			return usageError(err.Error())
 		}
-		report, err := app.KeepAlive(ctx, account.KeepAliveOptions{Lifetime: cmd.Lifetime, Keys: clients[client]})
+		report, err := app.KeepAlive(ctx, account.KeepAliveOptions{Lifetime: cmd.Lifetime, Keys: due[name].keys})
 		all.Renewed, all.Fresh = all.Renewed+report.Renewed, all.Fresh+report.Fresh
 		for _, u := range report.SignIn {
 			all.SignIn = append(all.SignIn, keptOf(u))
@@ -127,10 +120,16 @@ func keptOf(u account.KeepAliveUser) keptRecord {
 	return keptRecord{redact(u.Key), cmp.Or(u.Account.Username, u.Account.HomeAccountID), printable(u.Err.Error())}
 }
 
-// clients are the applications whose users' refresh tokens the store has at the flags'
-// provider, with the records that have them.
-func (o *opened) clients(ctx context.Context) (map[string][]string, error) {
-	all := make(map[string][]string)
+// application is one whose users' refresh tokens the store has, at one provider and tenant.
+type application struct {
+	config account.Config
+	keys   []string // the records that have them
+}
+
+// applications returns those that the flags mean. A user whose provider gets no tokens is
+// among the failures.
+func (o *opened) applications(ctx context.Context, all *keptAlive) (map[string]application, error) {
+	found := make(map[string]application)
 	for key, err := range o.records(ctx) {
 		if err != nil {
 			return nil, err
@@ -142,17 +141,27 @@ func (o *opened) clients(ctx context.Context) (map[string][]string, error) {
 			}
 			continue // doctor and list tell
 		}
-		users := fitting(cache, o.query())
-		for _, h := range holders(cache) {
-			if h.isOneOf(cache, users) && !slices.Contains(all[h.ClientID], key) {
-				all[h.ClientID] = append(all[h.ClientID], key)
+		for _, w := range signers(cache, o.named()) {
+			if !fits(o.ClientID, w.client) {
+				continue
+			}
+			cfg := o.config
+			cfg.ClientID = w.client
+			signedIn, _ := remembered(cache, w)
+			if cfg, err = o.complete(cfg, signedIn, w.host); err != nil {
+				all.Failed = append(all.Failed, keptRecord{redact(key), nameOf(w.user), printable(err.Error())})
+				continue
+			}
+			name := w.client + " " + authorityOf(cfg)
+			if a := found[name]; !slices.Contains(a.keys, key) {
+				found[name] = application{cfg, append(a.keys, key)}
 			}
 		}
 	}
-	if len(all) == 0 {
+	if len(found) == 0 && len(all.Failed) == 0 {
 		return nil, fmt.Errorf("%w of users in %s", core.ErrNotFound, o)
 	}
-	return all, nil
+	return found, nil
 }
 
 // hookTimeout limits a hook.

@@ -1,17 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
-	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cli/browser"
 	"github.com/graphtoken/graphtoken/account"
+	"github.com/graphtoken/graphtoken/adapters/msal"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
@@ -103,6 +105,12 @@ func (l *loginCommand) Run(ctx context.Context, s *session, c *console) (err err
 		if err == nil || errors.Is(err, core.ErrRefreshedNotSaved) {
 			c.say("The application %s is signed in.", cfg.ClientID)
 		}
+		if err == nil {
+			if len(cfg.Scopes) == 0 {
+				cfg.Scopes = []string{account.DefaultScope}
+			}
+			o.keep(ctx, c, signer{client: cfg.ClientID, host: o.query().Environment}, cfg, cfg.Scopes)
+		}
 		return err
 	}
 	within, cancel := context.WithTimeout(ctx, l.Timeout)
@@ -123,9 +131,10 @@ func (o *opened) loginAccount(ctx context.Context, redirectURL string) (*account
 	if err != nil {
 		return nil, cfg, err
 	}
-	if cfg.ClientID == "" {
-		cfg.ClientID = onlyClient(cache, o.query().Environment)
+	if cfg, err = o.asBefore(cache, cfg); err != nil {
+		return nil, cfg, err
 	}
+	o.config = cfg
 	a, err := o.newAccount(cfg)
 	if err != nil {
 		return nil, cfg, err
@@ -143,15 +152,47 @@ func (o *opened) readable(ctx context.Context) (*tokencache.Cache, error) {
 	return c, err
 }
 
-// onlyClient returns the application whose users' tokens of one provider a record has, if
-// there is only one. For another provider, the ID means nothing.
-func onlyClient(c *tokencache.Cache, environment string) string {
-	users := fitting(c, tokencache.Query{Environment: environment})
-	its := slices.DeleteFunc(holders(c), func(h holder) bool { return !h.isOneOf(c, users) })
-	if clients := distinct(its, clientOf); len(clients) == 1 {
-		return clients[0]
+// asBefore completes what the flags don't name by what earlier logins into the record were
+// told, if all of them were told the same.
+func (o *opened) asBefore(c *tokencache.Cache, cfg account.Config) (account.Config, error) {
+	q := o.named()
+	q.Environment = environmentIn(c, q)
+	who := signers(c, q)
+	if clients := distinct(who, func(w signer) string { return w.client }); cfg.ClientID == "" && len(clients) == 1 {
+		cfg.ClientID = clients[0] // for another provider, the ID means nothing
 	}
-	return ""
+	var before []options
+	for _, w := range who {
+		if o, _ := remembered(c, w); strings.EqualFold(w.client, cfg.ClientID) {
+			before = append(before, o)
+		}
+	}
+	var common options
+	if of := func(o options) string { return cmp.Or(o.authority, publicCloud) }; len(distinct(before, of)) == 1 {
+		common.authority = before[0].authority
+	}
+	if of := func(o options) string { return cmp.Or(strings.Join(o.scopes, " "), "-") }; len(distinct(before, of)) == 1 && len(cfg.Scopes) == 0 {
+		cfg.Scopes = before[0].scopes
+	}
+	if len(before) == 0 { // nothing of this client is here
+		q.Environment = publicCloud
+	}
+	return o.complete(cfg, common, q.Environment)
+}
+
+// signers returns whose tokens q means in the record.
+func signers(c *tokencache.Cache, q tokencache.Query) (all []signer) {
+	users := fitting(c, q)
+	for _, h := range holders(c) {
+		if q.App && h.HomeAccountID == "" && msal.SameProvider(h.Environment, q.Environment) {
+			all = append(all, signer{client: h.ClientID, host: h.Environment})
+		}
+		if h.isOneOf(c, users) {
+			user, _ := c.Account(tokencache.Query{HomeAccountID: h.HomeAccountID, Environment: h.Environment})
+			all = append(all, signer{user, h.ClientID, h.Environment})
+		}
+	}
+	return all
 }
 
 // writable finds out, before the provider is asked, whether anything can be saved.

@@ -127,9 +127,7 @@ func (p pending) config(cfg account.Config) account.Config {
 func (o *opened) loginEnds(ctx context.Context, c *console, a *account.Account, cfg account.Config, err error) error {
 	if err == nil {
 		// Without --scope, the provider has chosen, and the token tells.
-		if failed := remember(ctx, o.store, o.Key, a.User(), cfg.ClientID, cfg.Scopes); failed != nil {
-			c.log.Warn("the scopes can't be remembered", "err", failed)
-		}
+		o.keep(ctx, c, signer{user: a.User(), client: cfg.ClientID}, cfg, cfg.Scopes)
 	}
 	if err == nil || errors.Is(err, core.ErrRefreshedNotSaved) { // close tries again to save
 		c.say("Signed in as %s.", cmp.Or(a.User().Username, a.User().HomeAccountID))

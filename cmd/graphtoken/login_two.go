@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -67,7 +68,8 @@ func (l *loginStart) Run(ctx context.Context, s *session, c *console) (err error
 	if begun.Flow, err = flow.Marshal(); err != nil {
 		return err
 	}
-	if begun.CA, err = absolute(s.CA); err != nil {
+	known, _ := trusted(cfg.Authority) // or the flags name it
+	if begun.CA, err = absolute(cmp.Or(s.CA, known.CA)); err != nil {
 		return err
 	}
 	if err := begun.begin(ctx, path); err != nil {
@@ -124,11 +126,11 @@ func (l *loginFinish) Run(ctx context.Context, s *session, c *console) (err erro
 	if !time.Now().Before(flow.Expires()) {
 		return account.ErrFlowExpired
 	}
-	if s.CA == "" && begun.CA != "" {
+	if s.CA == "" {
 		s.CA = begun.CA
-		if o.config.HTTPClient, err = s.httpClient(); err != nil {
-			return err
-		}
+	}
+	if o.config.HTTPClient, err = s.httpClient(); err != nil {
+		return err
 	}
 	cfg := begun.config(o.config)
 	a, err := o.newAccount(cfg)

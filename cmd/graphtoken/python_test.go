@@ -32,7 +32,7 @@ func TestPythonO365SharesTheFile(t *testing.T) {
 	python := peer.Python(t)
 	w := newWorld(t)
 	w.beMicrosoft()
-	w.login(ana)
+	w.login(ana, "--tenant", "organizations")
 	w.login(bo)
 	for range 3 {
 		before := w.ok("token", "--user", ana)
@@ -41,9 +41,7 @@ func TestPythonO365SharesTheFile(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("python: %v\n%s", err, out)
 		}
-		if data, err := os.ReadFile(w.file()); err != nil || !strings.Contains(string(data), "graphtoken_scopes_") {
-			t.Errorf("the login's scopes are gone from the record (%v)", err)
-		}
+		w.remembers("graphtoken_scopes_", "graphtoken_authority_")
 		if after := w.ok("token", "--user", ana); after == before {
 			t.Error("the token that Python obtained is not found")
 		}
@@ -54,6 +52,50 @@ func TestPythonO365SharesTheFile(t *testing.T) {
 	w.ok("token", "--user", bo)
 	if g := w.idp.Grants(); g.ReuseDetected != 0 {
 		t.Errorf("%d spent tokens were presented", g.ReuseDetected)
+	}
+}
+
+// refreshApplicationInPython is the same for an application.
+const refreshApplicationInPython = `
+import os, sys, msal
+from O365.utils.token import FileSystemTokenBackend
+directory, name, client, tenant = sys.argv[1:]
+backend = FileSystemTokenBackend(token_path=directory, token_filename=name)
+assert backend.load_token(), "no token in the file"
+app = msal.ConfidentialClientApplication(client, os.environ["GRAPHTOKEN_CLIENT_SECRET"], authority="https://login.microsoftonline.com/" + tenant, token_cache=backend)
+answer = app.acquire_token_for_client(["https://vault.azure.net/.default"])
+assert answer and "access_token" in answer, (answer or {}).get("error_description", "no answer")
+assert backend.save_token(force=True), "not saved"
+`
+
+func TestPythonO365KeepsAnApplicationsOptions(t *testing.T) {
+	python := peer.Python(t)
+	w := newWorld(t)
+	w.beMicrosoft()
+	w.set("GRAPHTOKEN_CLIENT_SECRET=" + entra.ConfidentialSecret)
+	w.ok("login", "--client-credentials", "--client-id", entra.ConfidentialClient, "--tenant", entra.Tenant)
+	first := w.ok("token")
+	w.remembers("graphtoken_scopes", "graphtoken_authority")
+	cmd := exec.CommandContext(w.ctx, python, "-c", refreshApplicationInPython, filepath.Dir(w.file()), filepath.Base(w.file()), entra.ConfidentialClient, entra.Tenant)
+	cmd.Env = append(w.env, "REQUESTS_CA_BUNDLE="+filepath.Join(w.dir, "ca.pem"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("python: %v\n%s", err, out)
+	}
+	w.remembers("graphtoken_scopes", "graphtoken_authority")
+	if w.ok("token") != first {
+		t.Error("Python's token for another resource is the default now")
+	}
+	w.ok("refresh")
+}
+
+// remembers says that the record has these fields.
+func (w *world) remembers(fields ...string) {
+	w.t.Helper()
+	data, err := os.ReadFile(w.file())
+	for _, field := range fields {
+		if err != nil || !strings.Contains(string(data), field) {
+			w.t.Errorf("the field %s is gone from the record (%v)", field, err)
+		}
 	}
 }
 

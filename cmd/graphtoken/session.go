@@ -74,6 +74,10 @@ type opened struct {
 
 	hasCredential bool
 	log           *slog.Logger
+
+	// keepDefault remembers the scopes that a command without --scope asks for, before
+	// tokens for others are in the record.
+	keepDefault func(context.Context)
 }
 
 // open opens the store, and the record that the flags name. It reads only the files that
@@ -125,7 +129,7 @@ func (s *session) openAs(ctx context.Context, c *console, of extent) (*opened, e
 	if s.PlaintextReads {
 		opts = append(opts, core.WithPlaintextReads())
 	}
-	o := &opened{session: s, store: core.NewStore(at.Backend, opts...), place: at, log: c.log}
+	o := &opened{session: s, store: core.NewStore(at.Backend, opts...), place: at, log: c.log, keepDefault: func(context.Context) {}}
 	o.config = account.Config{
 		ClientID: s.ClientID, Authority: s.Authority, Tenant: s.Tenant, Scopes: tokencache.SplitScopes(s.Scope...),
 		Username: s.User, App: s.ClientCredentials, DisableInstanceDiscovery: !microsofts(s.Authority),
@@ -209,18 +213,16 @@ func (s *session) withRecord(ctx context.Context, c *console, do func(*opened, *
 	return do(o, cache)
 }
 
-// account returns the account that the flags mean. If they name no client and no scopes,
-// these come from the record: its client, and the scopes of the sign-in or, if another
-// program signed the user in, those of the newest token.
+// account returns the account that the flags mean. What they don't name comes from the
+// record: its client, and the provider, tenant and scopes of the login. If another program
+// signed the user in, the scopes are those of the newest token.
 func (o *opened) account(ctx context.Context) (*account.Account, error) {
-	c, _, err := o.store.Load(ctx, o.Key)
-	if errors.Is(err, core.ErrNotFound) {
-		c, err = tokencache.New(), nil
-	}
+	c, err := o.readable(ctx)
 	if err != nil {
 		return nil, err
 	}
-	cfg, q := o.config, o.query()
+	cfg, q := o.config, o.named()
+	q.Environment = environmentIn(c, q)
 	// A record without users belongs to the application itself.
 	app := q
 	app.App, app.Username = true, ""
@@ -243,20 +245,44 @@ func (o *opened) account(ctx context.Context) (*account.Account, error) {
 		return nil, nobody(c, q)
 	}
 	user, _ := c.Account(q)
-	signedInFor := remembered(c, user, cfg.ClientID)
-	switch {
-	case len(cfg.Scopes) == 0 && len(signedInFor) > 0:
-		cfg.Scopes = signedInFor
-	case len(cfg.Scopes) == 0:
-		cfg.Scopes = msal.Scopes(token.Scopes...)
-	case len(signedInFor) == 0 && known && user.HomeAccountID != "" && !o.ReadOnly:
-		// Otherwise the token for these scopes would be the newest, and so the default.
-		if err := remember(ctx, o.store, o.Key, user, cfg.ClientID, msal.Scopes(token.Scopes...)); err != nil {
-			o.log.Warn("the default scopes can't be remembered", "err", err)
-		}
+	who := signer{user, cfg.ClientID, q.Environment}
+	signedIn, _ := remembered(c, who)
+	if cfg, err = o.complete(cfg, signedIn, q.Environment); err != nil {
+		return nil, err
 	}
+	if _, tenant := split(cfg.Authority); cfg.App && cmp.Or(cfg.Tenant, tenant) == "" {
+		cfg.Tenant = token.Realm
+	}
+	o.chooseScopes(ctx, &cfg, who, signedIn, token)
 	o.config, o.holder = cfg, cmp.Or(user.Username, o.User)
 	return o.newAccount(cfg)
+}
+
+// chooseScopes completes the scopes: those of the flags, of the login, or of the newest
+// token. A token for other scopes would be the newest, and so change the default. That is
+// prevented by remembering the default: o.keepDefault does it.
+func (o *opened) chooseScopes(ctx context.Context, cfg *account.Config, who signer, signedIn options, newest tokencache.AccessToken) {
+	usual := signedIn.scopes
+	if len(usual) == 0 {
+		usual = msal.Scopes(newest.Scopes...)
+	}
+	if len(usual) == 0 && cfg.App {
+		usual = []string{account.DefaultScope}
+	}
+	named := len(cfg.Scopes) > 0
+	if len(signedIn.scopes) == 0 && len(usual) > 0 && !o.ReadOnly {
+		o.keepDefault = func(ctx context.Context) {
+			o.keepDefault = func(context.Context) {}
+			if err := remember(ctx, o.store, o.Key, who, options{signedIn.authority, usual}); err != nil {
+				o.log.Warn("the default scopes can't be remembered", "err", err)
+			}
+		}
+	}
+	if !named {
+		cfg.Scopes = usual
+	} else if who.user.HomeAccountID != "" {
+		o.keepDefault(ctx)
+	}
 }
 
 func (o *opened) newAccount(cfg account.Config) (*account.Account, error) {
@@ -402,11 +428,14 @@ func (s *session) keyring(ctx context.Context) (*crypto.Keyring, error) {
 	return crypto.NewKeyring(keys[0], keys[1:]...)
 }
 
-func (s *session) httpClient() (*http.Client, error) {
-	if s.CA == "" {
+func (s *session) httpClient() (*http.Client, error) { return clientTrusting(s.CA) }
+
+// clientTrusting returns a client that trusts the certificates in a file, too.
+func clientTrusting(ca string) (*http.Client, error) {
+	if ca == "" {
 		return http.DefaultClient, nil
 	}
-	pem, err := readNamed("--ca", s.CA)
+	pem, err := readNamed("--ca", ca)
 	if err != nil {
 		return nil, err
 	}
@@ -415,7 +444,7 @@ func (s *session) httpClient() (*http.Client, error) {
 		roots = x509.NewCertPool() // the system has none, so only these count
 	}
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, usageError("--ca " + s.CA + " has no certificate in it")
+		return nil, usageError("--ca " + ca + " has no certificate in it")
 	}
 	return &http.Client{Transport: &http.Transport{
 		Proxy:             http.ProxyFromEnvironment,

@@ -25,15 +25,15 @@ type graphError struct{ text string }
 func (e *graphError) Error() string { return e.text }
 
 func (cmd *whoamiCommand) Run(ctx context.Context, s *session, c *console) error {
-	at, err := graphAddress(cmd.Graph, s.Authority)
+	return s.withAccount(ctx, c, func(o *opened, a *account.Account) error { return cmd.show(ctx, o, a, c) })
+}
+
+// show asks Graph who the account's user is, and shows the answer.
+func (cmd *whoamiCommand) show(ctx context.Context, o *opened, a *account.Account, c *console) error {
+	at, err := graphAddress(cmd.Graph, o.config.Authority)
 	if err != nil {
 		return err
 	}
-	return s.withAccount(ctx, c, func(o *opened, a *account.Account) error { return cmd.show(ctx, o, a, c, at) })
-}
-
-// show asks Graph at an address who the account's user is, and shows the answer.
-func (cmd *whoamiCommand) show(ctx context.Context, o *opened, a *account.Account, c *console, at string) error {
 	if o.config.App {
 		return usageError("an application has no user: whoami asks about a user's token; graphtoken inspect shows the application's")
 	}

@@ -17,10 +17,36 @@ import (
 // provider: without --authority, Microsoft's public cloud.
 func (s *session) query() tokencache.Query {
 	q := s.named()
-	if q.Environment == "" {
-		q.Environment, _ = split(msal.DefaultAuthority)
+	q.Environment = cmp.Or(q.Environment, publicCloud)
+	return q
+}
+
+// query is session.query, at the provider that the record has named.
+func (o *opened) query() tokencache.Query {
+	q := o.session.query()
+	if host, _ := split(o.config.Authority); host != "" {
+		q.Environment = host
 	}
 	return q
+}
+
+// environmentIn returns the provider that q means in a record: the one that is named;
+// Microsoft's public cloud, if the record has something of it, or several others; or the
+// only one of the record.
+func environmentIn(c *tokencache.Cache, q tokencache.Query) string {
+	if q.Environment != "" {
+		return q.Environment
+	}
+	q.Tenant = "" // a user of one tenant may be refreshed in another
+	hosts := distinct(fitting(c, q), environmentOf)
+	if q.App || len(c.Accounts()) == 0 {
+		own := slices.DeleteFunc(holders(c), func(h holder) bool { return h.HomeAccountID != "" || !fits(q.ClientID, h.ClientID) })
+		hosts = distinct(own, func(h holder) string { return h.Environment })
+	}
+	if len(hosts) != 1 || msal.SameProvider(hosts[0], publicCloud) {
+		return publicCloud
+	}
+	return hosts[0]
 }
 
 // named returns what the flags name, without defaults.
