@@ -102,7 +102,7 @@ func (p pending) isOf(o *opened) error {
 }
 
 // claim takes the sign-in's secret out of its file, so that no other process finishes the
-// same sign-in. What is left tells a later login finish that this one was finished.
+// same sign-in. The file that is left tells a later login finish that this one was finished.
 func (p pending) claim(ctx context.Context, path string) error {
 	err := os.Rename(path, usedFile(path))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -213,9 +213,9 @@ func (s *session) withRecord(ctx context.Context, c *console, do func(*opened, *
 	return do(o, cache)
 }
 
-// account returns the account that the flags mean. What they don't name comes from the
-// record: its client, and the provider, tenant and scopes of the login. If another program
-// signed the user in, the scopes are those of the newest token.
+// account returns the account that the flags mean. The record completes them: it names its
+// client, and the provider, tenant and scopes of the login. If another program signed the
+// user in, the scopes are those of the newest token.
 func (o *opened) account(ctx context.Context) (*account.Account, error) {
 	c, err := o.readable(ctx)
 	if err != nil {
