@@ -1,18 +1,16 @@
 package bitwarden
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
-	"time"
 
 	"github.com/graphtoken/graphtoken/backends/bitwarden/internal/said"
 	"github.com/graphtoken/graphtoken/core"
-	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
 // client implements Secrets in pure Go. It sends and reads what the server's
@@ -26,17 +24,11 @@ type client struct {
 // Format prints the client without its account.
 func (c *client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[bitwarden client]") }
 
-// wireSecret is a secret as the server sends it.
+// wireSecret is a secret as the server sends it: its texts are encrypted, and its project
+// is in a list.
 type wireSecret struct {
-	ID             string    `json:"id"`
-	OrganizationID string    `json:"organizationId"`
-	Key            string    `json:"key"`
-	Value          string    `json:"value"`
-	Note           string    `json:"note"`
-	RevisionDate   time.Time `json:"revisionDate"`
-	Projects       []struct {
-		ID string `json:"id"`
-	} `json:"projects"`
+	Secret
+	Projects []struct{ ID string }
 }
 
 func (w *wireSecret) projectID() string {
@@ -64,24 +56,22 @@ func (c *client) Get(ctx context.Context, id string) (Secret, error) {
 	if err != nil {
 		return Secret{}, orAbsent(err)
 	}
-	s := Secret{ID: w.ID, OrganizationID: w.OrganizationID, ProjectID: w.projectID(), RevisionDate: w.RevisionDate}
-	key, err := l.key.open(w.Key)
+	s := w.Secret
+	s.ProjectID = w.projectID()
+	if err := cmp.Or(decrypt(l.key, "name", &s.Key), decrypt(l.key, "value", &s.Value), decrypt(l.key, "note", &s.Note)); err != nil {
+		return Secret{}, err
+	}
+	return about(id, s, nil)
+}
+
+// decrypt decrypts a text of a secret. Its error says which.
+func decrypt[T ~string](key *symmetricKey, which string, text *T) error {
+	plain, err := key.open(string(*text))
 	if err != nil {
-		return Secret{}, fmt.Errorf("the secret's name: %w", err)
+		return fmt.Errorf("the secret's %s: %w", which, err)
 	}
-	value, err := l.key.open(w.Value)
-	if err != nil {
-		return Secret{}, fmt.Errorf("the secret's value: %w", err)
-	}
-	note, err := l.key.open(w.Note)
-	if err != nil {
-		return Secret{}, fmt.Errorf("the secret's note: %w", err)
-	}
-	if !strings.EqualFold(w.ID, id) {
-		return Secret{}, errAnother
-	}
-	s.Key, s.Value, s.Note = string(key), tokencache.Secret(value), tokencache.Secret(note)
-	return s, nil
+	*text = T(plain)
+	return nil
 }
 
 func (c *client) List(ctx context.Context, organizationID string) ([]Identifier, error) {
@@ -98,11 +88,10 @@ func (c *client) List(ctx context.Context, organizationID string) ([]Identifier,
 	}
 	ids := make([]Identifier, len(answer.Secrets))
 	for i, w := range answer.Secrets {
-		key, err := l.key.open(w.Key)
-		if err != nil {
-			return nil, fmt.Errorf("the name of the secret %s: %w", said.Text(w.ID), err)
+		if err := decrypt(l.key, "name", &w.Key); err != nil {
+			return nil, fmt.Errorf("%s: %w", said.Text(w.ID), err)
 		}
-		ids[i] = Identifier{ID: w.ID, Key: string(key), ProjectID: w.projectID()}
+		ids[i] = Identifier{ID: w.ID, Key: w.Key, ProjectID: w.projectID()}
 	}
 	return ids, nil
 }
@@ -121,10 +110,7 @@ func (c *client) Update(ctx context.Context, s Secret) (Secret, error) {
 		return Secret{}, err
 	}
 	updated, err := c.change(ctx, http.MethodPut, path, s)
-	if err == nil && !strings.EqualFold(updated.ID, s.ID) {
-		return Secret{}, errAnother
-	}
-	return updated, orAbsent(err)
+	return about(s.ID, updated, orAbsent(err))
 }
 
 func (c *client) change(ctx context.Context, method, path string, s Secret) (Secret, error) {
@@ -133,15 +119,12 @@ func (c *client) change(ctx context.Context, method, path string, s Secret) (Sec
 	}
 	var w wireSecret
 	_, err := c.call(ctx, method, path, func(key *symmetricKey) any {
-		change := wireChange{
-			Key:   key.encrypt([]byte(s.Key)).String(),
-			Value: key.encrypt([]byte(s.Value.Reveal())).String(),
-			Note:  key.encrypt([]byte(s.Note.Reveal())).String(),
+		return wireChange{
+			Key:        key.encrypt([]byte(s.Key)).String(),
+			Value:      key.encrypt([]byte(s.Value.Reveal())).String(),
+			Note:       key.encrypt([]byte(s.Note.Reveal())).String(),
+			ProjectIDs: projects(s),
 		}
-		if s.ProjectID != "" {
-			change.ProjectIDs = []string{s.ProjectID}
-		}
-		return change
 	}, &w)
 	if err != nil {
 		return Secret{}, err
@@ -209,8 +192,6 @@ func (c *client) call(ctx context.Context, method, path string, body func(*symme
 	}
 }
 
-var errAnother = errors.New("the server's answer is about another secret than the request")
-
 var errNoID = fmt.Errorf("%w: the id isn't a UUID", core.ErrNotFound)
 
 func secretPath(id string) (string, error) {
@@ -221,9 +202,7 @@ func secretPath(id string) (string, error) {
 }
 
 func (c *client) organizationPath(id string) (string, error) {
-	if id == "" {
-		id = c.session.current.Load().organization
-	}
+	id = cmp.Or(id, c.session.current.Load().organization)
 	if !isUUID(id) {
 		return "", errors.New("the organization's id isn't a UUID")
 	}

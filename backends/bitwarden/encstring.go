@@ -1,6 +1,7 @@
 package bitwarden
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
@@ -80,10 +81,7 @@ func (k *symmetricKey) encrypt(plain []byte) encString {
 	var e encString
 	_, _ = rand.Read(e.iv[:]) // it never fails
 	padding := aes.BlockSize - len(plain)%aes.BlockSize
-	e.ciphertext = make([]byte, len(plain)+padding)
-	for i := copy(e.ciphertext, plain); i < len(e.ciphertext); i++ {
-		e.ciphertext[i] = byte(padding)
-	}
+	e.ciphertext = slices.Concat(plain, bytes.Repeat([]byte{byte(padding)}, padding))
 	cipher.NewCBCEncrypter(k.block(), e.iv[:]).CryptBlocks(e.ciphertext, e.ciphertext)
 	copy(e.mac[:], k.sum(e))
 	return e
@@ -100,15 +98,11 @@ func (k *symmetricKey) decrypt(e encString) ([]byte, error) {
 	// The MAC proves that somebody with the key wrote the padding. So an error about
 	// wrong padding tells nothing to an attacker.
 	padding := int(plain[len(plain)-1])
-	if padding < 1 || padding > aes.BlockSize {
+	text, ok := bytes.CutSuffix(plain, bytes.Repeat([]byte{byte(padding)}, padding))
+	if !ok || padding < 1 || padding > aes.BlockSize {
 		return nil, fmt.Errorf("%w: the padding is wrong", core.ErrDecrypt)
 	}
-	for _, b := range plain[len(plain)-padding:] {
-		if int(b) != padding {
-			return nil, fmt.Errorf("%w: the padding is wrong", core.ErrDecrypt)
-		}
-	}
-	return plain[:len(plain)-padding], nil
+	return text, nil
 }
 
 // open parses and decrypts an EncString.

@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/graphtoken/graphtoken/backends/bitwarden/internal/said"
 	"github.com/graphtoken/graphtoken/core"
-	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
 // SDK has the methods that [FromSDK] uses of the Secrets of github.com/bitwarden/sdk-go.
@@ -55,52 +53,17 @@ func (o *official[S, I, D]) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "[official bitwarden client]")
 }
 
-// sdkSecret is an SDK's answer as JSON, the form that the SDK decodes it from.
-type sdkSecret struct {
-	ID             string    `json:"id"`
-	Key            string    `json:"key"`
-	Value          string    `json:"value"`
-	Note           string    `json:"note"`
-	OrganizationID string    `json:"organizationId"`
-	ProjectID      string    `json:"projectId"`
-	RevisionDate   time.Time `json:"revisionDate"`
-}
-
-func (s sdkSecret) secret() Secret {
-	return Secret{
-		ID:             s.ID,
-		Key:            s.Key,
-		Value:          tokencache.Secret(s.Value),
-		Note:           tokencache.Secret(s.Note),
-		OrganizationID: s.OrganizationID,
-		ProjectID:      s.ProjectID,
-		RevisionDate:   s.RevisionDate,
-	}
-}
-
 func (o *official[S, I, D]) Get(ctx context.Context, id string) (Secret, error) {
-	s, err := sdkCall[sdkSecret](ctx, o.busy, func() (S, error) { return o.sdk.Get(id) })
-	if err == nil && !strings.EqualFold(s.ID, id) {
-		return Secret{}, errAnother
-	}
-	return s.secret(), orSDKAbsent(err)
+	s, err := sdkCall[Secret](ctx, o.busy, func() (S, error) { return o.sdk.Get(id) })
+	return about(id, s, orSDKAbsent(err))
 }
 
 func (o *official[S, I, D]) List(ctx context.Context, organizationID string) ([]Identifier, error) {
 	if organizationID == "" {
 		return nil, errOrganizationID
 	}
-	answer, err := sdkCall[struct {
-		Data []sdkSecret `json:"data"`
-	}](ctx, o.busy, func() (I, error) { return o.sdk.List(organizationID) })
-	if err != nil {
-		return nil, err
-	}
-	ids := make([]Identifier, len(answer.Data))
-	for i, s := range answer.Data {
-		ids[i] = Identifier{ID: s.ID, Key: s.Key, ProjectID: s.ProjectID}
-	}
-	return ids, nil
+	answer, err := sdkCall[struct{ Data []Identifier }](ctx, o.busy, func() (I, error) { return o.sdk.List(organizationID) })
+	return answer.Data, err
 }
 
 func (o *official[S, I, D]) Create(ctx context.Context, s Secret) (Secret, error) {
@@ -110,24 +73,20 @@ func (o *official[S, I, D]) Create(ctx context.Context, s Secret) (Secret, error
 	if err := checkText(s); err != nil {
 		return Secret{}, err
 	}
-	created, err := sdkCall[sdkSecret](ctx, o.busy, func() (S, error) {
+	return sdkCall[Secret](ctx, o.busy, func() (S, error) {
 		return o.sdk.Create(s.Key, s.Value.Reveal(), s.Note.Reveal(), s.OrganizationID, projects(s))
 	})
-	return created.secret(), err
 }
 
 func (o *official[S, I, D]) Update(ctx context.Context, s Secret) (Secret, error) {
 	if err := checkText(s); err != nil {
 		return Secret{}, err
 	}
-	updated, err := sdkCall[sdkSecret](ctx, o.busy, func() (S, error) {
+	updated, err := sdkCall[Secret](ctx, o.busy, func() (S, error) {
 		return o.sdk.Update(s.ID, s.Key, s.Value.Reveal(), s.Note.Reveal(), s.OrganizationID, projects(s))
 	})
-	if err != nil {
-		return Secret{}, orSDKAbsent(err)
-	}
-	if !strings.EqualFold(updated.ID, s.ID) {
-		return Secret{}, errAnother
+	if updated, err = about(s.ID, updated, orSDKAbsent(err)); err != nil {
+		return Secret{}, err
 	}
 	s.RevisionDate = updated.RevisionDate
 	return s, nil
@@ -142,13 +101,6 @@ func (o *official[S, I, D]) Delete(ctx context.Context, id string) error {
 }
 
 var errOrganizationID = errors.New("the official SDK doesn't know the account's organization: set Options.OrganizationID")
-
-func projects(s Secret) []string {
-	if s.ProjectID == "" {
-		return nil
-	}
-	return []string{s.ProjectID}
-}
 
 // sdkCall makes one call of the SDK and reads its answer as an A. When ctx ends it
 // returns at once; the next call waits until the SDK's call has ended.
@@ -186,13 +138,14 @@ func sdkCall[A, R any](ctx context.Context, busy chan struct{}, call func() (R, 
 	}
 }
 
-// convert reads an SDK's answer through JSON, which is the same in all its versions.
+// convert reads an SDK's answer through JSON, which is the same in all its versions, and
+// has the names of Secret's and Identifier's fields, apart from their case.
 func convert(answer, to any) error {
 	text, err := json.Marshal(answer)
-	if err != nil {
-		return said.Unreadable("the SDK's", err)
+	if err == nil {
+		err = json.Unmarshal(text, to)
 	}
-	if err := json.Unmarshal(text, to); err != nil {
+	if err != nil {
 		return said.Unreadable("the SDK's", err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package bitwarden
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -50,19 +51,30 @@ type LoginOptions struct {
 // access token that can't be read shows no part of it. An access token with the wrong key
 // is core.ErrDecrypt.
 func Login(ctx context.Context, token string, o LoginOptions) (Secrets, error) {
+	c, err := newClient(token, o)
+	if err == nil {
+		err = c.session.begin(ctx)
+	}
+	if err != nil {
+		return nil, origin.Fail("login", "", err)
+	}
+	return c, nil
+}
+
+func newClient(token string, o LoginOptions) (*client, error) {
 	access, err := parseAccessToken(token)
 	if err != nil {
-		return nil, origin.Fail("login", "", err)
+		return nil, err
 	}
-	api, err := serverURL("APIURL", o.APIURL, defaultAPIURL)
+	api, err := serverURL("APIURL", cmp.Or(o.APIURL, defaultAPIURL))
 	if err != nil {
-		return nil, origin.Fail("login", "", err)
+		return nil, err
 	}
-	identity, err := serverURL("IdentityURL", o.IdentityURL, defaultIdentityURL)
+	identity, err := serverURL("IdentityURL", cmp.Or(o.IdentityURL, defaultIdentityURL))
 	if err != nil {
-		return nil, origin.Fail("login", "", err)
+		return nil, err
 	}
-	c := &client{
+	return &client{
 		api:    api,
 		sender: newSender(o.HTTPClient),
 		session: &session{
@@ -72,18 +84,11 @@ func Login(ctx context.Context, token string, o LoginOptions) (Secrets, error) {
 			state:    stateFile{path: o.StateFile, key: &access.key},
 			renewing: make(chan struct{}, 1),
 		},
-	}
-	if err := c.session.begin(ctx); err != nil {
-		return nil, origin.Fail("login", "", err)
-	}
-	return c, nil
+	}, nil
 }
 
 // serverURL refuses a URL that would send credentials unencrypted.
-func serverURL(option, given, otherwise string) (string, error) {
-	if given == "" {
-		given = otherwise
-	}
+func serverURL(option, given string) (string, error) {
 	u, err := url.Parse(given)
 	switch {
 	case err != nil, u.Host == "", u.User != nil, u.RawQuery != "", u.Fragment != "":

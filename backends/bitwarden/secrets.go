@@ -73,6 +73,25 @@ func checkText(s Secret) error {
 	return nil
 }
 
+// projects is the project of s in the form of the service, which has a list.
+func projects(s Secret) []string {
+	if s.ProjectID == "" {
+		return nil
+	}
+	return []string{s.ProjectID}
+}
+
+// about refuses an answer about another secret than the one with this id.
+func about(id string, s Secret, err error) (Secret, error) {
+	switch {
+	case err != nil:
+		return Secret{}, err
+	case !strings.EqualFold(s.ID, id):
+		return Secret{}, errors.New("the server's answer is about another secret than the request")
+	}
+	return s, nil
+}
+
 // DuplicateError means that several secrets have the record's name, so that the backend
 // can't tell which one is the record. Delete all but one of them, or use an id as the
 // key.

@@ -2,6 +2,7 @@ package bitwarden
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -80,10 +81,7 @@ func (s *sender) send(ctx context.Context, r request, answer any) error {
 		if !errors.As(err, &status) || !status.refused() || attempt == attempts {
 			return err
 		}
-		wait := status.RetryAfter
-		if wait <= 0 {
-			wait = firstWait << (attempt - 1)
-		}
+		wait := cmp.Or(status.RetryAfter, firstWait<<(attempt-1))
 		waited += wait
 		// Requests that waited together must not be sent again at the same moment.
 		wait += rand.N(wait/4 + 1)
@@ -161,10 +159,6 @@ func message(body []byte, secrets []string) string {
 	if json.Unmarshal(body, &refusal) != nil {
 		return ""
 	}
-	text := refusal.Message
-	if text == "" {
-		text = refusal.Error
-	}
-	text = said.Text(text, secrets...)
+	text := said.Text(cmp.Or(refusal.Message, refusal.Error), secrets...)
 	return strings.ToValidUTF8(text[:min(len(text), 200)], "")
 }

@@ -46,14 +46,19 @@ func (l login) Format(f fmt.State, _ rune) {
 // nine tenths of their time if that is short.
 const renewBefore = 5 * time.Minute
 
-func newLogin(bearer string, claims claims, key *symmetricKey, begin, end time.Time) *login {
-	return &login{
-		bearer:       bearer,
-		organization: claims.Organization,
-		key:          key,
-		renew:        end.Add(-min(renewBefore, end.Sub(begin)/10)),
-		end:          end,
+// newLogin reads a bearer token and the organization's key. lasts sets the login's times.
+func newLogin(bearer, organizationKey string) (*login, claims, error) {
+	key, err := readKey(organizationKey)
+	if err != nil {
+		return nil, claims{}, err
 	}
+	c, err := readClaims(bearer)
+	return &login{bearer: bearer, organization: c.Organization, key: key}, c, err
+}
+
+func (l *login) lasts(begin, end time.Time) *login {
+	l.renew, l.end = end.Add(-min(renewBefore, end.Sub(begin)/10)), end
+	return l
 }
 
 // isNew reports that the login needn't be renewed yet.
@@ -207,20 +212,15 @@ func (s *session) logIn(ctx context.Context, send sendFunc) (*login, error) {
 	if err := json.Unmarshal(payload, &organization); err != nil {
 		return nil, fmt.Errorf("%w: the organization's key isn't JSON", core.ErrDecrypt)
 	}
-	key, err := readKey(organization.Key)
-	if err != nil {
+	l, _, err := newLogin(answer.AccessToken, organization.Key)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	claims, err := readClaims(answer.AccessToken)
-	if err != nil {
-		return nil, err
-	}
-	if answer.ExpiresIn <= 0 {
+	case answer.ExpiresIn <= 0:
 		return nil, errors.New("the server sent a login that has already expired")
 	}
 	// By this machine's clock: the server's may differ.
-	end := sent.Add(time.Duration(answer.ExpiresIn) * time.Second)
-	return newLogin(answer.AccessToken, claims, key, sent, end), nil
+	return l.lasts(sent, sent.Add(time.Duration(answer.ExpiresIn)*time.Second)), nil
 }
 
 // readKey reads an organization's key. A key of another length belongs to a kind of

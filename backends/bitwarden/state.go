@@ -3,6 +3,7 @@ package bitwarden
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,10 +36,7 @@ func (f stateFile) read() *login {
 	if f.path == "" {
 		return nil
 	}
-	written, err := os.ReadFile(f.path)
-	if err != nil {
-		return nil
-	}
+	written, _ := os.ReadFile(f.path)
 	plain, err := f.key.open(string(written))
 	if err != nil {
 		return nil
@@ -47,15 +45,11 @@ func (f stateFile) read() *login {
 	if json.Unmarshal(plain, &s) != nil || s.Version != stateVersion {
 		return nil
 	}
-	key, err := readKey(s.EncryptionKey)
+	l, claims, err := newLogin(s.Token, s.EncryptionKey)
 	if err != nil {
 		return nil
 	}
-	claims, err := readClaims(s.Token)
-	if err != nil {
-		return nil
-	}
-	return newLogin(s.Token, claims, key, time.Unix(claims.Begins, 0), time.Unix(claims.Expires, 0))
+	return l.lasts(time.Unix(claims.Begins, 0), time.Unix(claims.Expires, 0))
 }
 
 // write replaces the file. Only the file's owner may read it.
@@ -85,10 +79,7 @@ func replace(path, text string) error {
 		return err
 	}
 	_, err = f.WriteString(text)
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
+	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {

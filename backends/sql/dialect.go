@@ -22,7 +22,7 @@ type dialect struct {
 
 	// Whether the lease is held, asked before it is tried. Only SQLite needs it, where a
 	// try locks the whole file: waiters for a lease must not hold up saves.
-	held string
+	held []string
 
 	// commits is a condition that fails in a session that doesn't commit each statement
 	// by itself, and holds in any other: see run. It is empty if there is no such
@@ -44,7 +44,7 @@ var dialects = map[string]dialect{
 		// needs the time after the wait for the file's lock, but a save doesn't.
 		saved: `@now`,
 
-		held:      `SELECT 1 FROM {table} WHERE record_key = @key AND lease_until > {now}`,
+		held:      []string{`SELECT 1 FROM {table} WHERE record_key = @key AND lease_until > {now}`},
 		overwrite: upsert.overwrite, create: upsert.create, acquire: upsert.acquire,
 	},
 	"postgres": {
@@ -137,9 +137,8 @@ type statements struct {
 	// A Delete removes the row or, if the lease is held, the record in it.
 	remove []statement
 
-	held    *statement // nil: just try
-	acquire []statement
-	renew   statement
+	held, acquire []statement
+	renew         statement
 
 	// A Release removes the row, if the lease is all there is in it. The last
 	// part is for a record that came between the two before.
@@ -152,26 +151,19 @@ type statements struct {
 // statements returns those for a table. With notify, changes are also reported on the
 // channel.
 func (d dialect) statements(table string, notify bool) statements {
-	one := func(text string) statement {
-		s := d.statement(strings.NewReplacer("{table}", table, "{now}", d.now, "{saved}", cmp.Or(d.saved, d.now)).Replace(text))
-		s.guarded = d.guard(s.text)
-		return s
-	}
-	all := func(parts ...string) (filled []statement) {
+	fill := strings.NewReplacer("{table}", table, "{now}", d.now, "{saved}", cmp.Or(d.saved, d.now)).Replace
+	one := func(text string) statement { return d.statement(fill(text)) }
+	all := func(parts []string, end string) (filled []statement) {
 		for _, part := range parts {
-			filled = append(filled, one(part))
+			filled = append(filled, one(part+end))
 		}
 		return filled
 	}
-	news := func(parts ...string) (told []statement) {
-		for _, part := range parts {
-			if notify {
-				part += ` RETURNING pg_notify('` + channel + `', @news)`
-			}
-			told = append(told, one(part))
-		}
-		return told
+	told := ""
+	if notify {
+		told = ` RETURNING pg_notify('` + channel + `', @news)`
 	}
+	news := func(parts ...string) []statement { return all(parts, told) }
 	const mine = ` WHERE record_key = @key AND lease_owner = @owner AND lease_until > {now}`
 	s := statements{
 		createTable: statement{text: d.definition(table), guarded: d.definition(table)}, // commits by itself
@@ -187,7 +179,8 @@ func (d dialect) statements(table string, notify bool) statements {
 		remove: news(`DELETE FROM {table} WHERE record_key = @key AND lease_until <= {now}`,
 			`UPDATE {table} SET data = NULL, version = 0, modified = 0 WHERE record_key = @key AND data IS NOT NULL`),
 
-		acquire: all(d.acquire...),
+		held:    all(d.held, ""),
+		acquire: all(d.acquire, ""),
 		renew:   one(`UPDATE {table} SET lease_until = {now} + @ttl` + mine),
 		release: news(`UPDATE {table} SET lease_owner = '', lease_until = 0`+mine+` AND data IS NOT NULL`,
 			`DELETE FROM {table}`+mine+` AND data IS NULL`,
@@ -200,16 +193,13 @@ func (d dialect) statements(table string, notify bool) statements {
 		s.look = append(s.look, one(`SELECT record_key, data IS NOT NULL, version, lease_until - {now} FROM {table}
 			WHERE record_key IN (@key`+strings.Repeat(", @key", records-1)+`)`))
 	}
-	if d.held != "" {
-		held := one(d.held)
-		s.held = &held
-	}
 	return s
 }
 
 var parameter = regexp.MustCompile(`@[a-z]+`)
 
-// statement replaces the @names of parameters by the dialect's placeholders.
+// statement replaces the @names of parameters by the dialect's placeholders, and adds the
+// guarded form.
 func (d dialect) statement(text string) statement {
 	var params []string
 	text = parameter.ReplaceAllStringFunc(text, func(name string) string {
@@ -219,7 +209,7 @@ func (d dialect) statement(text string) statement {
 		}
 		return "?"
 	})
-	return statement{text: text, params: params}
+	return statement{text: text, guarded: d.guard(text), params: params}
 }
 
 // guard puts the condition commits into a statement. In a row that is inserted, one of

@@ -212,11 +212,7 @@ var djangoDialects = map[string]djangoDialect{
 func newDjangoStatements(database, table string) djangoStatements {
 	d, c := dialects[database], djangoDialects[database]
 	fill := strings.NewReplacer("{table}", table, "{created}", c.created, "{token}", c.token, "{date}", c.date).Replace
-	one := func(text string) statement {
-		s := d.statement(fill(text))
-		s.guarded = d.guard(s.text)
-		return s
-	}
+	one := func(text string) statement { return d.statement(fill(text)) }
 	const newest = `SELECT token, {created} FROM {table} WHERE 1 = 1 ORDER BY created_at DESC LIMIT 1`
 	return djangoStatements{
 		newest:    one(newest),
@@ -229,6 +225,6 @@ func newDjangoStatements(database, table string) djangoStatements {
 		isolation: c.isolation,
 		lock:      fill(c.lock),
 		locked:    one(newest + c.locked),
-		insert:    d.statement(fill(`INSERT INTO {table} (token, created_at, updated_at) VALUES ({token}, {date}, {date})`)),
+		insert:    one(`INSERT INTO {table} (token, created_at, updated_at) VALUES ({token}, {date}, {date})`),
 	}
 }

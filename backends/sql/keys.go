@@ -15,7 +15,14 @@ func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 		// Keys sort by their bytes: those with the prefix are together, after the prefix
 		// itself, which is no key's name.
 		for after, more := b.prefix, true; more; {
-			page, err := b.column(ctx, args{"after": after}, b.sql.keys)
+			var page []string
+			err := b.attempt(ctx, func(on session) error {
+				page = nil
+				return on.each(ctx, b.sql.keys, []any{after}, func(scan func(...any) error) error {
+					page = append(page, "")
+					return scan(&page[len(page)-1])
+				})
+			})
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -36,13 +37,12 @@ func (l *lease) acquire(ctx context.Context, ttl time.Duration) error {
 		return err
 	}
 	defer done()
-	if held := l.b.sql.held; held != nil {
+	for _, s := range l.b.sql.held {
 		var one int
-		held, err := l.b.first(ctx, l.b.args(l.key), *held, &one)
-		if err != nil {
+		switch held, err := l.b.first(ctx, l.b.args(l.key), s, &one); {
+		case err != nil:
 			return err
-		}
-		if held {
+		case held:
 			return core.ErrLeaseHeld
 		}
 	}
@@ -130,31 +130,26 @@ func (b *Backend) lookAt(ctx context.Context, keys []string) (map[string]looked,
 			values[i] = b.prefix + some[min(i, len(some)-1)] // the last key fills the remaining places
 		}
 		err := b.attempt(ctx, func(on session) error {
-			return on.each(ctx, s, values, func(scan func(...any) error) error { return b.noteLook(found, scan) })
+			return on.each(ctx, s, values, func(scan func(...any) error) error {
+				var (
+					stored        bool
+					key           string
+					version, left int64 // microseconds
+				)
+				err := scan(&key, &stored, &version, &left)
+				one := looked{core.Absent, time.Duration(left) * time.Microsecond}
+				if stored {
+					one.version = versionOf(version)
+				}
+				found[strings.TrimPrefix(key, b.prefix)] = one
+				return err
+			})
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
 	return found, nil
-}
-
-// noteLook notes a row of the result.
-func (b *Backend) noteLook(found map[string]looked, scan func(...any) error) error {
-	var (
-		stored        bool
-		key           string
-		version, left int64 // microseconds
-	)
-	if err := scan(&key, &stored, &version, &left); err != nil {
-		return err
-	}
-	one := looked{core.Absent, time.Duration(left) * time.Microsecond}
-	if stored {
-		one.version = versionOf(version)
-	}
-	found[strings.TrimPrefix(key, b.prefix)] = one
-	return nil
 }
 
 // together is how long a look waits for others, so that one statement does for all.
@@ -220,9 +215,7 @@ func (b *Backend) answer(ctx context.Context, q *question) {
 func (b *Backend) closeQuestion() (keys []string) {
 	b.looks.mu.Lock()
 	defer b.looks.mu.Unlock()
-	for key := range b.looks.next.keys {
-		keys = append(keys, key)
-	}
+	keys = slices.Collect(maps.Keys(b.looks.next.keys))
 	b.looks.next = nil
 	return keys
 }

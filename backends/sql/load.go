@@ -11,7 +11,22 @@ import (
 
 // Load implements [core.TokenBackend], with one statement.
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
-	return backend.DoValue(ctx, b.op("load", key), func() (core.Record, error) { return b.load(ctx, key) })
+	return backend.DoValue(ctx, b.op("load", key), func() (core.Record, error) {
+		done, err := b.turn(ctx)
+		if err != nil {
+			return core.Record{}, err
+		}
+		defer done()
+		var (
+			data              []byte
+			version, modified int64
+		)
+		found, err := b.first(ctx, b.args(key), b.sql.load, &data, &version, &modified)
+		if err == nil && !found {
+			err = core.ErrNotFound
+		}
+		return core.Record{Data: data, Version: versionOf(version), Modified: time.UnixMicro(modified)}, err
+	})
 }
 
 // Check implements [core.TokenBackend], with one statement. An empty record counts as
@@ -21,23 +36,6 @@ func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 		var one int
 		return b.first(ctx, b.args(key), b.sql.check, &one)
 	})
-}
-
-func (b *Backend) load(ctx context.Context, key string) (core.Record, error) {
-	done, err := b.turn(ctx)
-	if err != nil {
-		return core.Record{}, err
-	}
-	defer done()
-	var (
-		data              []byte
-		version, modified int64
-	)
-	found, err := b.first(ctx, b.args(key), b.sql.load, &data, &version, &modified)
-	if err == nil && !found {
-		err = core.ErrNotFound
-	}
-	return core.Record{Data: data, Version: versionOf(version), Modified: time.UnixMicro(modified)}, err
 }
 
 // versionOf returns the version column as a Version.

@@ -21,15 +21,13 @@ func (b *Backend) ping(ctx context.Context) error {
 // at the same time. It runs the SQL in the directory ddl, which you can also run with
 // another tool.
 func (b *Backend) Migrate(ctx context.Context) error {
-	return backend.Do(ctx, b.storeOp("migrate"), func() error { return b.migrate(ctx) })
-}
-
-func (b *Backend) migrate(ctx context.Context) error {
-	_, err := b.change(ctx, nil, b.sql.createTable)
-	if err != nil && b.ping(ctx) == nil {
-		// PostgreSQL's IF NOT EXISTS fails if another process creates the table at the
-		// same moment. And a user who may not create tables may find one.
-		return nil
-	}
-	return err
+	return backend.Do(ctx, b.storeOp("migrate"), func() error {
+		_, err := b.change(ctx, nil, b.sql.createTable)
+		if err != nil && b.ping(ctx) == nil {
+			// PostgreSQL's IF NOT EXISTS fails if another process creates the table at the
+			// same moment. And a user who may not create tables may find one.
+			return nil
+		}
+		return err
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -56,7 +57,7 @@ func (b *Backend) change(ctx context.Context, a args, statements ...statement) (
 // writer is who may write to an embedded database, one at a time.
 type writer struct{ pool gorm.ConnPool }
 
-// first reads the first row, if there is one.
+// first reads the only row, if there is one.
 func (b *Backend) first(ctx context.Context, a args, s statement, row ...any) (found bool, err error) {
 	err = b.attempt(ctx, func(on session) (err error) {
 		found, err = on.first(ctx, a, s, row...)
@@ -66,18 +67,11 @@ func (b *Backend) first(ctx context.Context, a args, s statement, row ...any) (f
 }
 
 func (on session) first(ctx context.Context, a args, s statement, row ...any) (found bool, err error) {
-	rows, err := on.query(ctx, s, s.arguments(a))
-	if err != nil {
-		return false, err
-	}
-	defer rows.Close()
-	if !rows.Next() {
-		return false, rows.Err()
-	}
-	if err := rows.Scan(row...); err != nil {
-		return true, err
-	}
-	return true, rows.Close()
+	err = on.each(ctx, s, s.arguments(a), func(scan func(...any) error) error {
+		found = true
+		return scan(row...)
+	})
+	return found, err
 }
 
 // each reads all rows.
@@ -95,20 +89,6 @@ func (on session) each(ctx context.Context, s statement, values []any, read func
 	return rows.Err()
 }
 
-// column reads the only column of all rows.
-func (b *Backend) column(ctx context.Context, a args, s statement) (all []string, err error) {
-	err = b.attempt(ctx, func(on session) error {
-		all = nil
-		return on.each(ctx, s, s.arguments(a), func(scan func(...any) error) error {
-			var one string
-			err := scan(&one)
-			all = append(all, one)
-			return err
-		})
-	})
-	return all, err
-}
-
 // attempts is how often a statement is tried that the database gave up.
 const attempts = 4
 
@@ -120,14 +100,11 @@ func (b *Backend) attempt(ctx context.Context, do func(session) error) error {
 
 // again does what has no effect where the database gives it up, so many times at most.
 func (b *Backend) again(ctx context.Context, most int, do func() error) error {
-	var err error
-	for range most {
-		err = do()
-		if err == nil || ctx.Err() != nil || !b.givenUp(err) {
-			break
+	for n := 1; ; n++ {
+		if err := do(); err == nil || n == most || ctx.Err() != nil || !b.givenUp(err) {
+			return err
 		}
 	}
-	return err
 }
 
 // classify says what the database's errors mean.
@@ -272,7 +249,7 @@ func readOnly(err error) bool {
 	if errors.As(err, &sqlite) && sqlite.Code()&0xff == 8 { // SQLITE_READONLY
 		return true
 	}
-	return isMySQL(err, 1290) || isMySQL(err, 1792) || isMySQL(err, 1836)
+	return isMySQL(err, 1290, 1792, 1836)
 }
 
 // errTable stands for errors that quote the record.
@@ -283,7 +260,7 @@ var errTable = errors.New("the table's columns can't store the record or its key
 // ER_TRUNCATED_WRONG_VALUE_FOR_FIELD; or which value of a column is none of ours,
 // as database/sql does.
 func quotes(err error) bool {
-	return strings.HasPrefix(err.Error(), "sql: Scan error") || strings.HasPrefix(sqlState(err), "22") || isMySQL(err, 1292) || isMySQL(err, 1366)
+	return strings.HasPrefix(err.Error(), "sql: Scan error") || strings.HasPrefix(sqlState(err), "22") || isMySQL(err, 1292, 1366)
 }
 
 // sqlState is the code of an error that has one, as those of pgx do.
@@ -297,8 +274,10 @@ func sqlState(err error) string {
 
 // isMySQL goes by the text, "Error 1213 (40001): …": the driver's error has a
 // field for the number and no method, and its type is not ours to import.
-func isMySQL(err error, number int) bool {
-	return strings.HasPrefix(err.Error(), fmt.Sprintf("Error %d ", number))
+func isMySQL(err error, numbers ...int) bool {
+	return slices.ContainsFunc(numbers, func(number int) bool {
+		return strings.HasPrefix(err.Error(), fmt.Sprintf("Error %d ", number))
+	})
 }
 
 // prepared are prepared statements. A Backend prepares its statements only on SQLite,

@@ -30,6 +30,7 @@
 package sql
 
 import (
+	"cmp"
 	"context"
 	stdsql "database/sql"
 	"errors"
@@ -127,10 +128,7 @@ func newBackend(db *gorm.DB, o Options) (*Backend, error) {
 	if db.DryRun {
 		return nil, errors.New("db has DryRun set, and would store nothing")
 	}
-	table := o.Table
-	if table == "" {
-		table = DefaultTable
-	}
+	table := cmp.Or(o.Table, DefaultTable)
 	if !tableName.MatchString(table) {
 		return nil, fmt.Errorf("Options.Table is %q, which can't be a table's name", table)
 	}
