@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -137,12 +139,12 @@ type DataKeys struct {
 
 var _ Rotator = (*DataKeys)(nil)
 
-// dataKey is a data key that is known. Its fields below aead are guarded by DataKeys.mu.
+// dataKey is a data key that is known. Its fields below cipher are guarded by DataKeys.mu.
 type dataKey struct {
 	name   string // in the envelopes that it encrypts: see nameOf
 	header string // of these envelopes
 	keyID  string
-	aead   cipher.AEAD
+	cipher func() cipher.AEAD // a function, as Keyring.ciphers is
 
 	encrypts time.Time // until then it is the current one; zero for one that was not made here
 	uses     int64     // by this process
@@ -151,7 +153,7 @@ type dataKey struct {
 }
 
 func newDataKey(name, keyID string, aead cipher.AEAD) *dataKey {
-	return &dataKey{name: name, header: ofDataKeys.header(name), keyID: keyID, aead: aead}
+	return &dataKey{name: name, header: ofDataKeys.header(name), keyID: keyID, cipher: func() cipher.AEAD { return aead }}
 }
 
 // keyCall is a call of the service that several callers wait for.
@@ -208,7 +210,7 @@ func (d *DataKeys) Encrypt(ctx context.Context, plaintext, associatedData []byte
 	if err != nil {
 		return nil, err
 	}
-	return seal(key.aead, key.header, plaintext, associatedData), nil
+	return seal(key.cipher(), key.header, plaintext, associatedData), nil
 }
 
 // Decrypt implements [core.CryptographyManager]. It calls the service for a data key that
@@ -225,7 +227,7 @@ func (d *DataKeys) Decrypt(ctx context.Context, ciphertext, associatedData []byt
 	if err != nil {
 		return nil, err
 	}
-	return unseal(key.aead, e, associatedData)
+	return unseal(key.cipher(), e, associatedData)
 }
 
 // NeedsRotation reports whether a stored record isn't encrypted with a data key that the
@@ -387,9 +389,9 @@ func (d *DataKeys) wrapForOne(ctx context.Context) (*dataKey, error) { return d.
 func (d *DataKeys) wrap(ctx context.Context, uses int64) (*dataKey, error) {
 	var secret [keySize]byte
 	rand.Read(secret[:]) // never fails
-	wrapped, err := d.service.Wrap(ctx, secret[:])
+	wrapped, err := d.serviceWrap(ctx, secret[:])
 	if err == nil {
-		err = d.prove(ctx, secret, wrapped)
+		err = d.prove(ctx, secret[:], wrapped)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("crypto: making a data key: %w", err)
@@ -412,7 +414,7 @@ func (d *DataKeys) wrap(ctx context.Context, uses int64) (*dataKey, error) {
 // prove checks the first data key that the service wrapped, by unwrapping it again. A
 // process that may only wrap would write records that nobody has read yet, and that it
 // can't read itself after a restart.
-func (d *DataKeys) prove(ctx context.Context, secret [keySize]byte, wrapped WrappedKey) error {
+func (d *DataKeys) prove(ctx context.Context, secret []byte, wrapped WrappedKey) error {
 	if n := len(wrapped.KeyID); n == 0 || n > maxKeyID {
 		return fmt.Errorf("the key service names its key with %d bytes; 1 to %d are possible", n, maxKeyID)
 	}
@@ -425,11 +427,14 @@ func (d *DataKeys) prove(ctx context.Context, secret [keySize]byte, wrapped Wrap
 	if proven {
 		return nil
 	}
-	again, err := d.service.Unwrap(ctx, wrapped)
+	again, err := d.serviceUnwrap(ctx, wrapped)
+	if errors.Is(err, core.ErrDecrypt) {
+		return fmt.Errorf("the key service doesn't unwrap the data key that it has just wrapped: %v", err) // no record is damaged
+	}
 	if err != nil {
 		return fmt.Errorf("the key service wraps data keys but doesn't unwrap them, so nobody could read a record: %w", err)
 	}
-	if subtle.ConstantTimeCompare(again, secret[:]) != 1 {
+	if subtle.ConstantTimeCompare(again, secret) != 1 {
 		return errors.New("the key service unwraps another data key than it wrapped")
 	}
 	d.mu.Lock()
@@ -441,7 +446,7 @@ func (d *DataKeys) prove(ctx context.Context, secret [keySize]byte, wrapped Wrap
 // unwrap asks the service for the data key of envelopes with this name. If the service
 // can't be reached, a known data key stays known.
 func (d *DataKeys) unwrap(ctx context.Context, name string, wrapped WrappedKey) (*dataKey, error) {
-	secret, err := d.service.Unwrap(ctx, wrapped)
+	secret, err := d.serviceUnwrap(ctx, wrapped)
 	if err == nil && len(secret) != keySize {
 		err = malformed(fmt.Sprintf("its data key has %d bytes instead of %d", len(secret), keySize))
 	}
@@ -471,6 +476,31 @@ func (d *DataKeys) unwrap(ctx context.Context, name string, wrapped WrappedKey) 
 		return key, nil
 	}
 	return nil, fmt.Errorf("crypto: the data key under %s: %w", core.Printable(wrapped.KeyID), err)
+}
+
+// serviceWrap and serviceUnwrap call the service. They run in goroutines of DataKeys, in
+// which no caller could recover from a panic, so a panic becomes an error.
+func (d *DataKeys) serviceWrap(ctx context.Context, secret []byte) (w WrappedKey, err error) {
+	defer recovered(&err)
+	return d.service.Wrap(ctx, secret)
+}
+
+func (d *DataKeys) serviceUnwrap(ctx context.Context, w WrappedKey) (secret []byte, err error) {
+	defer recovered(&err)
+	return d.service.Unwrap(ctx, w)
+}
+
+// recovered makes an error of a panic. Of a value that is none of the runtime's own, which
+// may contain a key, it tells the type. (A stack shows the arrays that functions were given, so
+// keys are given to them as slices.)
+func recovered(err *error) {
+	switch v := recover().(type) {
+	case nil:
+	case runtime.Error:
+		*err = fmt.Errorf("the key service's code panicked: %w\n%s", v, debug.Stack())
+	default:
+		*err = fmt.Errorf("the key service's code panicked with a value of type %T\n%s", v, debug.Stack())
+	}
 }
 
 // keep stores a data key in memory. If there are too many, it removes those that haven't

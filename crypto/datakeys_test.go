@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -352,6 +353,52 @@ func TestAProcessThatMayWrapAndNotUnwrapWritesNothing(t *testing.T) {
 	if stored, err := dataKeys(t, s, crypto.DataKeyOptions{}).Encrypt(t.Context(), []byte("text"), nil); !errors.Is(err, crypto.ErrKeyDenied) || stored != nil {
 		t.Errorf("Encrypt = %q, %v; want ErrKeyDenied", stored, err)
 	}
+}
+
+// No record is damaged when nothing could be encrypted.
+func TestAKeyServiceThatDoesntUnwrapWhatItWrappedIsNoDamage(t *testing.T) {
+	s := newService("mine")
+	s.noUnwrap = fmt.Errorf("%w: invalid ciphertext", core.ErrDecrypt)
+	if stored, err := dataKeys(t, s, crypto.DataKeyOptions{}).Encrypt(t.Context(), []byte("text"), nil); err == nil || errors.Is(err, core.ErrDecrypt) || stored != nil {
+		t.Errorf("Encrypt = %q, %v; want an error that isn't core.ErrDecrypt", stored, err)
+	}
+}
+
+// panicking is a key service whose code panics while it is broken.
+type panicking struct {
+	*service
+	broken atomic.Bool
+}
+
+func (p *panicking) Wrap(ctx context.Context, dataKey []byte) (crypto.WrappedKey, error) {
+	if p.broken.Load() {
+		panic("hunter2 " + string(dataKey))
+	}
+	return p.service.Wrap(ctx, dataKey)
+}
+
+func (p *panicking) Unwrap(ctx context.Context, w crypto.WrappedKey) ([]byte, error) {
+	if p.broken.Load() {
+		return p.service.Unwrap(ctx, crypto.WrappedKey{KeyID: w.KeyID}) // reads a byte that isn't there
+	}
+	return p.service.Unwrap(ctx, w)
+}
+
+func TestAPanicOfAKeyServiceIsAnErrorAndTheNextCallIsMade(t *testing.T) {
+	p := &panicking{service: newService("mine")}
+	d := dataKeys(t, p, crypto.DataKeyOptions{})
+	stored := save(t, dataKeys(t, p, crypto.DataKeyOptions{}), "text")
+	p.broken.Store(true)
+	_, wrapping := d.Encrypt(t.Context(), []byte("text"), []byte("ana"))
+	_, unwrapping := d.Decrypt(t.Context(), stored, []byte("ana"))
+	for _, err := range []error{wrapping, unwrapping} {
+		if err == nil || errors.Is(err, core.ErrDecrypt) || !strings.Contains(err.Error(), "panicked") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%v; want an error that tells of the panic, and not its value", err)
+		}
+	}
+	p.broken.Store(false)
+	wantLoad(t, d, stored, "text")
+	wantLoad(t, d, save(t, d, "more"), "more")
 }
 
 func TestACallerWhoLeavesCostsTheOthersNothing(t *testing.T) {

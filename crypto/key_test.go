@@ -1,15 +1,19 @@
 package crypto_test
 
 import (
+	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/iotest"
 
+	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/crypto"
 )
 
@@ -83,6 +87,66 @@ func TestKeysAreReadOneToALine(t *testing.T) {
 		if keys, err := crypto.ReadKeys(c.r); err == nil || err.Error() != c.want || keys != nil {
 			t.Errorf("%s: %v, %v, want %s", c.name, keys, err, c.want)
 		}
+	}
+}
+
+// Programs that show how two values differ read all memory that they reach.
+func TestReflectionReachesNoKey(t *testing.T) {
+	d := dataKeys(t, unwrapsTo(func() []byte { return secretOf(t, fixed) }), crypto.DataKeyOptions{})
+	if _, err := d.Decrypt(t.Context(), []byte("graphtoken:4:aw:d3JhcHBlZA:"+strings.Repeat("x", 28)), nil); !errors.Is(err, core.ErrDecrypt) {
+		t.Fatal(err) // the data key is known by now
+	}
+	for _, v := range []any{fixed, ring(t, fixed, other), transition(t, ring(t, fixed), fernetManager(t)), fernetManager(t), d} {
+		var all []byte
+		reach(reflect.ValueOf(v), map[uintptr]bool{}, &all)
+		for _, secret := range []string{strings.Repeat("\x01", 16), strings.Repeat("\x02", 16), "0123456789012345", "6789012345678901"} {
+			if strings.Contains(string(all), secret) {
+				t.Errorf("%T shows %q", v, secret)
+			}
+		}
+	}
+}
+
+// unwrapsTo is a key service that unwraps everything to one data key.
+type unwrapsTo func() []byte
+
+func (unwrapsTo) Wrap(context.Context, []byte) (crypto.WrappedKey, error) {
+	return crypto.WrappedKey{}, errors.New("not now")
+}
+
+func (u unwrapsTo) Unwrap(context.Context, crypto.WrappedKey) ([]byte, error) { return u(), nil }
+
+// reach appends the numbers and texts that reflection finds in v, as bytes.
+func reach(v reflect.Value, seen map[uintptr]bool, all *[]byte) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() && !seen[v.Pointer()] {
+			seen[v.Pointer()] = true
+			reach(v.Elem(), seen, all)
+		}
+	case reflect.Interface:
+		reach(v.Elem(), seen, all)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			reach(v.Field(i), seen, all)
+		}
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			reach(v.Index(i), seen, all)
+		}
+	case reflect.Map:
+		for i := v.MapRange(); i.Next(); {
+			reach(i.Key(), seen, all)
+			reach(i.Value(), seen, all)
+		}
+	case reflect.String:
+		*all = append(*all, v.String()...)
+	case reflect.Uint8:
+		*all = append(*all, byte(v.Uint()))
+	case reflect.Uint32:
+		*all = binary.LittleEndian.AppendUint32(*all, uint32(v.Uint()))
+	case reflect.Uint64:
+		*all = binary.LittleEndian.AppendUint64(*all, v.Uint())
 	}
 }
 

@@ -57,7 +57,11 @@ var ErrUnknownKey = errors.New("encrypted under another key")
 type Keyring struct {
 	primary string // id
 	ids     []string
-	ciphers map[string]cipher.AEAD // by id; their nonces are random, and come first
+
+	// ciphers returns them by id; their nonces are random, and come first. It is a function,
+	// because a program that reads memory by reflection, to show how two values differ, say,
+	// would find keys in a field.
+	ciphers func() map[string]cipher.AEAD
 }
 
 var _ core.CryptographyManager = (*Keyring)(nil)
@@ -68,7 +72,8 @@ var _ core.CryptographyManager = (*Keyring)(nil)
 //
 // The zero Key is refused. If a key occurs twice, it counts once.
 func NewKeyring(primary Key, others ...Key) (*Keyring, error) {
-	k := &Keyring{primary: primary.ID(), ciphers: make(map[string]cipher.AEAD)}
+	ciphers := make(map[string]cipher.AEAD)
+	k := &Keyring{primary: primary.ID(), ciphers: func() map[string]cipher.AEAD { return ciphers }}
 	secrets := make(map[string][keySize]byte)
 	for _, key := range append([]Key{primary}, others...) {
 		if key.secret == nil {
@@ -86,7 +91,7 @@ func NewKeyring(primary Key, others ...Key) (*Keyring, error) {
 			return nil, fmt.Errorf("crypto: %w", err)
 		}
 		secrets[key.id] = secret
-		k.ciphers[key.id] = aead
+		ciphers[key.id] = aead
 		k.ids = append(k.ids, key.id)
 	}
 	return k, nil
@@ -103,11 +108,10 @@ func newAEAD(secret [keySize]byte) (cipher.AEAD, error) {
 // Encrypt implements [core.CryptographyManager] with the primary key. It fails only for a
 // Keyring that NewKeyring didn't make.
 func (k *Keyring) Encrypt(_ context.Context, plaintext, associatedData []byte) ([]byte, error) {
-	aead, ok := k.ciphers[k.primary]
-	if !ok {
+	if k.ciphers == nil {
 		return nil, errors.New("crypto: the zero Keyring has no key to encrypt with")
 	}
-	return seal(aead, ofKeyring.header(k.primary), plaintext, associatedData), nil
+	return seal(k.ciphers()[k.primary], ofKeyring.header(k.primary), plaintext, associatedData), nil
 }
 
 // Decrypt implements [core.CryptographyManager]. Every error wraps [core.ErrDecrypt]. It
@@ -121,8 +125,11 @@ func (k *Keyring) Decrypt(_ context.Context, ciphertext, associatedData []byte) 
 	case !isID(e.name):
 		return nil, malformed("its envelope names no key")
 	}
-	aead, ok := k.ciphers[string(e.name)]
-	if !ok {
+	var aead cipher.AEAD
+	if k.ciphers != nil {
+		aead = k.ciphers()[string(e.name)]
+	}
+	if aead == nil {
 		return nil, fmt.Errorf("%w: %w: no key with id %s in the keyring", core.ErrDecrypt, ErrUnknownKey, e.name)
 	}
 	return unseal(aead, e, associatedData)

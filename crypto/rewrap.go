@@ -231,7 +231,7 @@ func (r *rewrapping) take(ctx context.Context, key string) error {
 
 // ofOneRecord reports whether an error concerns one record alone.
 func ofOneRecord(err error) bool {
-	for _, one := range []error{core.ErrDecrypt, core.ErrCorrupt, core.ErrTooLarge, core.ErrInvalidKey, core.ErrConflict, errNotSame} {
+	for _, one := range []error{core.ErrDecrypt, core.ErrCorrupt, core.ErrTooLarge, core.ErrInvalidKey, core.ErrConflict, errNotSame, errNotCurrent} {
 		if errors.Is(err, one) {
 			return true
 		}
@@ -239,7 +239,10 @@ func ofOneRecord(err error) bool {
 	return false
 }
 
-var errNotSame = errors.New("the record's new form doesn't decrypt to the same record; nothing was saved")
+var (
+	errNotSame    = errors.New("the record's new form doesn't decrypt to the same record; nothing was saved")
+	errNotCurrent = errors.New("the record's new form isn't encrypted with the primary key: a key service's key may have been rotated meanwhile; nothing was saved, call Rewrap again")
+)
 
 // rewrap handles one record. If another program saves meanwhile it begins again, a
 // limited number of times: each of those saves is encrypted with the primary key, if that
@@ -280,11 +283,13 @@ func (r *rewrapping) once(ctx context.Context, key string) (RewrapOutcome, error
 	if err != nil {
 		return RewrapFailed, err
 	}
-	if again, err := r.manager.Decrypt(ctx, bytes.Clone(stored), place); err != nil || !bytes.Equal(again, plaintext) || r.manager.NeedsRotation(stored) {
-		if err != nil && !errors.Is(err, core.ErrDecrypt) {
-			return RewrapFailed, err
-		}
+	switch again, err := r.manager.Decrypt(ctx, bytes.Clone(stored), place); {
+	case err != nil && !errors.Is(err, core.ErrDecrypt):
+		return RewrapFailed, err
+	case err != nil || !bytes.Equal(again, plaintext):
 		return RewrapFailed, errNotSame
+	case r.manager.NeedsRotation(stored):
+		return RewrapFailed, errNotCurrent
 	}
 	if r.options.DryRun {
 		return Rewrapped, nil

@@ -378,6 +378,20 @@ func TestRewrapSavesNothingThatDoesntDecryptToTheSame(t *testing.T) {
 	}
 }
 
+// restless is a manager whose primary key is another one after each Encrypt.
+type restless struct{ *crypto.Keyring }
+
+func (restless) NeedsRotation([]byte) bool { return true }
+
+func TestRewrapDoesntCallARecordDamagedWhosePrimaryKeyChangedMeanwhile(t *testing.T) {
+	b := newTable()
+	fill(t, b, ring(t, fixed), 1)
+	got, err := crypto.Rewrap(t.Context(), lister{b}, restless{ring(t, other, fixed)}, crypto.RewrapOptions{})
+	if err == nil || !strings.Contains(err.Error(), "isn't encrypted with the primary key") || got.Failed != 1 || len(b.saves) != 0 {
+		t.Errorf("%+v, %v, %d saves", got, err, len(b.saves))
+	}
+}
+
 // addUser files the tokens of one more user.
 func addUser(n int) func(c *tokencache.Cache) error {
 	return func(c *tokencache.Cache) error {

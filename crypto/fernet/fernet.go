@@ -54,10 +54,10 @@ type Manager struct {
 
 var _ core.CryptographyManager = (*Manager)(nil)
 
-// key is one key, in its parts. Package fmt can't show it: it prints a block as an
-// address, and the signing key is in a function.
+// key is one key, in its parts. They are functions, because a program that reads memory by
+// reflection, to show how two values differ, say, would find keys in fields.
 type key struct {
-	block cipher.Block
+	block func() cipher.Block
 	sign  func(data []byte) [sha256.Size]byte
 }
 
@@ -121,7 +121,7 @@ func parseKey(text string) (key, error) {
 		return key{}, err
 	}
 	signing := raw[:keySize/2]
-	return key{block: block, sign: func(data []byte) (sum [sha256.Size]byte) {
+	return key{block: func() cipher.Block { return block }, sign: func(data []byte) (sum [sha256.Size]byte) {
 		mac := hmac.New(sha256.New, signing)
 		mac.Write(data)
 		mac.Sum(sum[:0])
@@ -151,7 +151,7 @@ func (k key) seal(plaintext []byte, now time.Time, iv [aes.BlockSize]byte) []byt
 	for range padding {
 		token = append(token, byte(padding))
 	}
-	cipher.NewCBCEncrypter(k.block, iv[:]).CryptBlocks(token[bodyAt:], token[bodyAt:])
+	cipher.NewCBCEncrypter(k.block(), iv[:]).CryptBlocks(token[bodyAt:], token[bodyAt:])
 	tag := k.sign(token)
 	return encoding.AppendEncode(nil, append(token, tag[:]...))
 }
@@ -207,7 +207,7 @@ func (k key) decrypt(token []byte) ([]byte, error) {
 	if len(body) == 0 || len(body)%aes.BlockSize != 0 {
 		return nil, malformed("its maker signed what is no whole number of blocks")
 	}
-	cipher.NewCBCDecrypter(k.block, iv).CryptBlocks(body, body)
+	cipher.NewCBCDecrypter(k.block(), iv).CryptBlocks(body, body)
 	padding := int(body[len(body)-1])
 	if padding == 0 || padding > aes.BlockSize || len(bytes.TrimRight(body[len(body)-padding:], string(rune(padding)))) > 0 {
 		return nil, malformed("its maker signed a padding that is none")
