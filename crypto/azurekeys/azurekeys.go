@@ -15,6 +15,10 @@
 //	}
 //	store := core.NewStore(backend, core.WithCryptography(dataKeys))
 //
+// Whoever knows the public part of an RSA key, and can write to the store, can make a record
+// that decrypts. A Managed HSM's symmetric key, and the keyring of package crypto, let nobody
+// else do that.
+//
 // Wrap is the operation wrapKey with the key's latest version, and Unwrap the operation
 // unwrapKey with the version that the record names:
 // https://learn.microsoft.com/rest/api/keyvault/keys/wrap-key

@@ -2,6 +2,10 @@ package azurekeys_test
 
 import (
 	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -126,6 +130,44 @@ func TestARotatedKeyUnwrapsWhatItsFormerVersionWrapped(t *testing.T) {
 		if got, err := key.Unwrap(t.Context(), w); err != nil || !bytes.Equal(got, keyservicetest.DataKey) {
 			t.Errorf("%s: %x, %v", w.KeyID, got, err)
 		}
+	}
+}
+
+// stranger wraps with the public part of an RSA key. A vault shows that part to whoever may read keys.
+type stranger struct {
+	id     string
+	public *rsa.PublicKey
+	last   []byte
+}
+
+func (s *stranger) Wrap(_ context.Context, dataKey []byte) (crypto.WrappedKey, error) {
+	s.last = bytes.Clone(dataKey)
+	data, err := rsa.EncryptOAEP(sha256.New(), rand.Reader, s.public, dataKey, nil)
+	return crypto.WrappedKey{KeyID: s.id, Data: data}, err
+}
+
+func (s *stranger) Unwrap(context.Context, crypto.WrappedKey) ([]byte, error) { return s.last, nil }
+
+// This is no fault of the package, and its documentation says so. Should it fail one day, the
+// documentation is out of date.
+func TestAPersonWhoKnowsAnRSAKeysPublicPartCanMakeRecords(t *testing.T) {
+	v := newVault()
+	defer v.Close()
+	v.rotate("tokens")
+	key := newKey(t, v.client(credential{}), "tokens")
+	open := func(s crypto.KeyService) *crypto.DataKeys {
+		d, err := crypto.NewDataKeys(s, crypto.DataKeyOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	planted, err := open(&stranger{id: keyservicetest.Wrap(t, key).KeyID, public: &v.keys["tokens"][0].key.PublicKey}).Encrypt(t.Context(), []byte("planted"), []byte("ana"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := open(key).Decrypt(t.Context(), planted, []byte("ana")); err != nil || string(got) != "planted" {
+		t.Errorf("Decrypt = %q, %v", got, err)
 	}
 }
 
