@@ -74,6 +74,11 @@ var encoding = base64.RawURLEncoding.Strict()
 // every program, then make it the first (and a recipient, if recipients are named), and
 // keep the old one until [crypto.Rewrap] reports every record as current.
 func New(identities []age.Identity, o Options) (*Manager, error) {
+	for i, identity := range identities {
+		if identity == nil {
+			return nil, fmt.Errorf("age: identity %d is nil", i+1)
+		}
+	}
 	if len(o.Recipients) == 0 && len(identities) > 0 {
 		switch first := identities[0].(type) {
 		case *age.X25519Identity:

@@ -242,6 +242,9 @@ func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 		"a device and no recipient": func() (*agecrypto.Manager, error) {
 			return agecrypto.New([]age.Identity{unplugged{}}, agecrypto.Options{})
 		},
+		"an identity that is nil": func() (*agecrypto.Manager, error) {
+			return agecrypto.New([]age.Identity{nil}, agecrypto.Options{Recipients: []age.Recipient{x25519(t).Recipient()}})
+		},
 		"a passphrase's recipient": func() (*agecrypto.Manager, error) {
 			return agecrypto.New(nil, agecrypto.Options{Recipients: []age.Recipient{scrypt}})
 		},

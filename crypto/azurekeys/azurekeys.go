@@ -15,9 +15,9 @@
 //	}
 //	store := core.NewStore(backend, core.WithCryptography(dataKeys))
 //
-// Whoever knows the public part of an RSA key, and can write to the store, can make a record
-// that decrypts. A Managed HSM's symmetric key, and the keyring of package crypto, let nobody
-// else do that.
+// A person who knows the public part of an RSA key, and can write to the store, can make a
+// record that decrypts. A Managed HSM's symmetric key, and the keyring of package crypto,
+// don't allow that.
 //
 // Wrap is the operation wrapKey with the key's latest version, and Unwrap the operation
 // unwrapKey with the version that the record names:
