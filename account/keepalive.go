@@ -35,6 +35,10 @@ type KeepAliveOptions struct {
 	PerSecond float64
 	// Keys are the records to look at, by default all records of the store.
 	Keys []string
+	// Tell, if it is set, is called for each user whose tokens were renewed (then Err is
+	// nil) or could not be renewed, as soon as that is known. The run goes on when Tell
+	// returns.
+	Tell func(KeepAliveUser)
 }
 
 // KeepAliveReport is the result of a run of KeepAlive.
@@ -45,11 +49,18 @@ type KeepAliveReport struct {
 	Failed  []KeepAliveUser // other failures, which the next run tries again; a record that can't be read has no user here
 }
 
-// KeepAliveUser is a user whose refresh token could not be renewed.
+// KeepAliveUser is a user whose refresh token could not be renewed, or, for
+// KeepAliveOptions.Tell, was renewed.
 type KeepAliveUser struct {
 	Key     string // of the record
 	Account tokencache.Account
-	Err     error
+	Err     error // nil: the tokens were renewed
+
+	// ExpiresOn is the time at which the new access token expires, if Err is nil.
+	ExpiresOn time.Time
+	// Ends is the time at which the refresh token ends if it isn't renewed before. It is
+	// zero if that isn't known, or if the token no longer works.
+	Ends time.Time
 }
 
 // Format prints the report in words, whatever the verb.
@@ -57,9 +68,13 @@ func (r KeepAliveReport) Format(s fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(s, "%d refresh tokens renewed, %d young enough, %d users must sign in again, %d failures", r.Renewed, r.Fresh, len(r.SignIn), len(r.Failed))
 }
 
-// String prints the user and the reason.
+// String prints the user and the result.
 func (u KeepAliveUser) String() string {
-	return core.Printable(cmp.Or(u.Account.Username, u.Account.HomeAccountID, u.Key)) + ": " + u.Err.Error()
+	text := "renewed"
+	if u.Err != nil {
+		text = u.Err.Error()
+	}
+	return core.Printable(cmp.Or(u.Account.Username, u.Account.HomeAccountID, u.Key)) + ": " + text
 }
 
 // Format prints String, whatever the verb.
@@ -77,7 +92,7 @@ func (p *App) KeepAlive(ctx context.Context, o KeepAliveOptions) (KeepAliveRepor
 	if p.config.NoStore {
 		return KeepAliveReport{}, errors.New("account: keep alive: Config.NoStore would lose the tokens that are renewed")
 	}
-	r := keepAlive{app: p, lifetime: cmp.Or(max(o.Lifetime, 0), RefreshTokenLifetime), pause: pauseFor(o.PerSecond)}
+	r := keepAlive{app: p, tell: o.Tell, lifetime: cmp.Or(max(o.Lifetime, 0), RefreshTokenLifetime), pause: pauseFor(o.PerSecond)}
 	for key, err := range p.keys(ctx, o.Keys) {
 		if err == nil {
 			err = ctx.Err()
@@ -118,7 +133,8 @@ func pauseFor(perSecond float64) time.Duration {
 type keepAlive struct {
 	app             *App
 	lifetime, pause time.Duration
-	begun           bool // a request was sent
+	tell            func(KeepAliveUser) // nil: nobody is told
+	begun           bool                // a request was sent
 	report          KeepAliveReport
 }
 
@@ -153,7 +169,7 @@ func (r *keepAlive) user(ctx context.Context, u KeepAliveUser, c *tokencache.Cac
 	if !found {
 		if _, isOurs := c.IDToken(q); isOurs {
 			u.Err = fmt.Errorf("%w: there is no refresh token", core.ErrReauthRequired)
-			r.report.SignIn = append(r.report.SignIn, u)
+			r.note(u)
 		}
 		return nil // another application's user, or another provider's
 	}
@@ -178,19 +194,33 @@ func (r *keepAlive) renew(ctx context.Context, u KeepAliveUser, q tokencache.Que
 			r.report.Fresh++
 			return nil
 		}
-		_, err = r.app.client.TokenSource(r.app.store, u.Key, q).Refresh(ctx)
+		var token tokencache.AccessToken
+		token, err = r.app.client.TokenSource(r.app.store, u.Key, q).Refresh(ctx)
+		u.ExpiresOn = token.ExpiresOn
 	}
-	switch u.Err = err; {
-	case err == nil:
-		r.report.Renewed++
-	case errors.Is(err, core.ErrReauthRequired):
-		r.report.SignIn = append(r.report.SignIn, u)
-	case ctx.Err() != nil:
+	if u.Err = err; err != nil && ctx.Err() != nil && !errors.Is(err, core.ErrReauthRequired) {
 		return ctx.Err()
+	}
+	if err != nil && !errors.Is(err, core.ErrReauthRequired) && !was.LastModified.IsZero() {
+		u.Ends = was.LastModified.Add(r.lifetime)
+	}
+	r.note(u)
+	return nil
+}
+
+// note reports a user's result.
+func (r *keepAlive) note(u KeepAliveUser) {
+	switch {
+	case u.Err == nil:
+		r.report.Renewed++
+	case errors.Is(u.Err, core.ErrReauthRequired):
+		r.report.SignIn = append(r.report.SignIn, u)
 	default:
 		r.report.Failed = append(r.report.Failed, u)
 	}
-	return nil
+	if r.tell != nil {
+		r.tell(u)
+	}
 }
 
 // wait spreads the requests: the pause, half of it more or less.

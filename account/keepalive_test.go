@@ -103,10 +103,12 @@ func TestRefreshTokensAreRenewedBeforeTheyExpireUnused(t *testing.T) {
 		if _, err := b.Save(t.Context(), "torn", core.Record{Data: core.Data(`{"Acc`)}); err != nil {
 			t.Fatal(err)
 		}
-		report, err := p.KeepAlive(t.Context(), account.KeepAliveOptions{})
+		told := make(map[string]account.KeepAliveUser)
+		report, err := p.KeepAlive(t.Context(), account.KeepAliveOptions{Tell: func(u account.KeepAliveUser) { told[u.Account.Username] = u }})
 		if err != nil {
 			t.Fatal(err)
 		}
+		wantTold(t, told)
 		var signIn []string
 		for _, u := range report.SignIn {
 			signIn = append(signIn, u.Key+" of "+u.Account.Username)
@@ -138,6 +140,24 @@ func TestRefreshTokensAreRenewedBeforeTheyExpireUnused(t *testing.T) {
 			t.Errorf("of a single-page application: %v, %v", report, err)
 		}
 	})
+}
+
+// wantTold expects that all users were told of whose tokens were not fresh.
+func wantTold(t *testing.T, told map[string]account.KeepAliveUser) {
+	t.Helper()
+	now := time.Now()
+	if len(told) != 6 {
+		t.Errorf("%d users were told of: %v", len(told), told)
+	}
+	if u := told["old@contoso.com"]; u.Err != nil || u.ExpiresOn.Sub(now).Round(time.Minute) != time.Hour || !u.Ends.IsZero() {
+		t.Errorf("of a renewed user was told %v, valid until %v, ends %v", u, u.ExpiresOn, u.Ends)
+	}
+	if u := told["left@contoso.com"]; !errors.Is(u.Err, core.ErrReauthRequired) || !u.Ends.IsZero() {
+		t.Errorf("of a user who left was told %v, ends %v", u, u.Ends)
+	}
+	if u := told["unlucky@contoso.com"]; u.Err == nil || u.Ends.Sub(now).Round(days) != 30*days {
+		t.Errorf("of a user whom the provider failed was told %v, ends %v", u, u.Ends)
+	}
 }
 
 func TestRenewalsAreSpreadInTime(t *testing.T) {

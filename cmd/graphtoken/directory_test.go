@@ -12,19 +12,6 @@ import (
 	"github.com/graphtoken/graphtoken/internal/testkit/entra"
 )
 
-// mkdir makes a directory below the world's, with this very mode.
-func (w *world) mkdir(name string, mode os.FileMode) string {
-	w.t.Helper()
-	dir := filepath.Join(w.dir, name)
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := os.Chmod(dir, mode); err != nil { // the umask doesn't take part
-		w.t.Fatal(err)
-	}
-	return dir
-}
-
 const somebody = 65534 // a user and a group of no importance
 
 // chown gives a file or a directory to somebody else, which root alone can.

@@ -17,13 +17,6 @@ import (
 	"github.com/graphtoken/graphtoken/internal/testkit/sqltest"
 )
 
-// between is what stands between two texts.
-func between(text, after, before string) string {
-	_, text, _ = strings.Cut(text, after)
-	text, _, _ = strings.Cut(text, before)
-	return text
-}
-
 // useAWS sets the account of an S3 or of Secrets Manager on this machine.
 func (w *world) useAWS(key, secret string) {
 	w.set("AWS_ACCESS_KEY_ID="+key, "AWS_SECRET_ACCESS_KEY="+secret, "AWS_EC2_METADATA_DISABLED=true")

@@ -1,14 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"os/exec"
-	"runtime"
 	"slices"
 	"time"
 
@@ -17,10 +13,13 @@ import (
 )
 
 type keepAliveCommand struct {
-	Every    time.Duration `env:"-" placeholder:"DURATION" help:"Run as a daemon, so often, such as 24h; once by default."`
-	Lifetime time.Duration `env:"-" default:"2160h" help:"How long the provider keeps a refresh token that isn't used. One that is older than half of that is renewed."`
-	OnReauth string        `placeholder:"CMD" help:"A shell command to run for each user who must sign in again, with the user in GRAPHTOKEN_USER and the record in GRAPHTOKEN_RECORD."`
-	JSON     bool          `name:"json" env:"-" help:"As JSON, one object for each run."`
+	Every      time.Duration `env:"-" placeholder:"DURATION" help:"Run as a daemon, so often, such as 24h; once by default."`
+	Lifetime   time.Duration `env:"-" default:"2160h" help:"How long the provider keeps a refresh token that isn't used. One that is older than half of that is renewed."`
+	OnRefresh  string        `placeholder:"CMD" help:"A shell command to run for each user whose tokens were renewed, with GRAPHTOKEN_USER, GRAPHTOKEN_RECORD and GRAPHTOKEN_EXPIRES_ON (seconds since 1970) in its environment."`
+	OnReauth   string        `placeholder:"CMD" help:"A shell command to run for each user who must sign in again, or soon has to, with GRAPHTOKEN_USER, GRAPHTOKEN_RECORD and GRAPHTOKEN_ENDS_ON (seconds since 1970; empty: now) in its environment."`
+	EndsWithin time.Duration `placeholder:"DURATION" default:"336h" help:"Whose refresh token can't be renewed and ends within this time soon has to sign in again."`
+	RemindIn   time.Duration `placeholder:"DURATION" help:"A daemon runs --on-reauth again for the same user after this time; only once by default."`
+	JSON       bool          `name:"json" env:"-" help:"As JSON, one object for each run."`
 }
 
 // keptAlive is what keepalive --json prints.
@@ -32,14 +31,15 @@ type keptAlive struct {
 }
 
 type keptRecord struct {
-	Record   string `json:"record"`
-	Username string `json:"username,omitempty"`
-	Error    string `json:"error"`
+	Record   string     `json:"record"`
+	Username string     `json:"username,omitempty"`
+	Error    string     `json:"error"`
+	EndsOn   *time.Time `json:"ends_on,omitempty"` // of the refresh token, if it still works
 }
 
 func (cmd *keepAliveCommand) Run(ctx context.Context, s *session, c *console) (err error) {
-	if cmd.Every < 0 || cmd.Lifetime <= 0 {
-		return usageError("--every and --lifetime are durations, such as 24h")
+	if cmd.Every < 0 || cmd.Lifetime <= 0 || cmd.EndsWithin < 0 || cmd.RemindIn < 0 {
+		return usageError("--every, --lifetime, --ends-within and --remind-in are durations, such as 24h")
 	}
 	if s.User != "" || s.ClientCredentials {
 		return usageError("keepalive is for all users of a store, or of the record that #NAME names: leave --user and --client-credentials out")
@@ -52,8 +52,9 @@ func (cmd *keepAliveCommand) Run(ctx context.Context, s *session, c *console) (e
 	if o.ReadOnly {
 		return o.writable(ctx)
 	}
+	hooks := newHooks(cmd, c)
 	for {
-		err := cmd.once(ctx, o, c)
+		err := cmd.once(ctx, o, c, hooks)
 		if cmd.Every == 0 || ctx.Err() != nil {
 			return err
 		}
@@ -69,7 +70,8 @@ func (cmd *keepAliveCommand) Run(ctx context.Context, s *session, c *console) (e
 }
 
 // once renews what is due, of each application whose users the store has.
-func (cmd *keepAliveCommand) once(ctx context.Context, o *opened, c *console) error {
+func (cmd *keepAliveCommand) once(ctx context.Context, o *opened, c *console, hooks *hooks) error {
+	hooks.begin()
 	all := keptAlive{SignIn: []keptRecord{}, Failed: []keptRecord{}}
 	due, err := o.applications(ctx, &all)
 	if err != nil {
@@ -80,11 +82,12 @@ func (cmd *keepAliveCommand) once(ctx context.Context, o *opened, c *console) er
 		if err != nil {
 			return usageError(err.Error())
 		}
-		report, err := app.KeepAlive(ctx, account.KeepAliveOptions{Lifetime: cmd.Lifetime, Keys: due[name].keys})
+		report, err := app.KeepAlive(ctx, account.KeepAliveOptions{
+			Lifetime: cmd.Lifetime, Keys: due[name].keys, Tell: func(u account.KeepAliveUser) { hooks.tell(ctx, u) },
+		})
 		all.Renewed, all.Fresh = all.Renewed+report.Renewed, all.Fresh+report.Fresh
 		for _, u := range report.SignIn {
 			all.SignIn = append(all.SignIn, keptOf(u))
-			cmd.tell(ctx, u, c)
 		}
 		for _, u := range report.Failed {
 			all.Failed = append(all.Failed, keptOf(u))
@@ -93,6 +96,7 @@ func (cmd *keepAliveCommand) once(ctx context.Context, o *opened, c *console) er
 			return err
 		}
 	}
+	hooks.end()
 	return cmd.report(all, c)
 }
 
@@ -104,6 +108,9 @@ func (cmd *keepAliveCommand) report(all keptAlive, c *console) error {
 	} else {
 		for _, u := range slices.Concat(all.SignIn, all.Failed) {
 			c.say("%s in %s: %s", u.Username, u.Record, u.Error)
+			if u.EndsOn != nil {
+				c.say("The refresh token of %s ends on %s if it can't be renewed before.", u.Username, u.EndsOn.Local().Format(time.DateOnly))
+			}
 		}
 		c.say("%d refresh tokens renewed, %d young enough, %d users must sign in again, %d failures.", all.Renewed, all.Fresh, len(all.SignIn), len(all.Failed))
 	}
@@ -117,7 +124,12 @@ func (cmd *keepAliveCommand) report(all keptAlive, c *console) error {
 }
 
 func keptOf(u account.KeepAliveUser) keptRecord {
-	return keptRecord{redact(u.Key), cmp.Or(u.Account.Username, u.Account.HomeAccountID), printable(u.Err.Error())}
+	r := keptRecord{Record: redact(u.Key), Username: nameOf(u.Account), Error: printable(u.Err.Error())}
+	if !u.Ends.IsZero() {
+		ends := u.Ends.UTC()
+		r.EndsOn = &ends
+	}
+	return r
 }
 
 // application is one whose users' refresh tokens the store has, at one provider and tenant.
@@ -149,7 +161,7 @@ func (o *opened) applications(ctx context.Context, all *keptAlive) (map[string]a
 			cfg.ClientID = w.client
 			signedIn, _ := remembered(cache, w)
 			if cfg, err = o.complete(cfg, signedIn, w.host); err != nil {
-				all.Failed = append(all.Failed, keptRecord{redact(key), nameOf(w.user), printable(err.Error())})
+				all.Failed = append(all.Failed, keptRecord{Record: redact(key), Username: nameOf(w.user), Error: printable(err.Error())})
 				continue
 			}
 			name := w.client + " " + authorityOf(cfg)
@@ -162,26 +174,4 @@ func (o *opened) applications(ctx context.Context, all *keptAlive) (map[string]a
 		return nil, fmt.Errorf("%w of users in %s", core.ErrNotFound, o)
 	}
 	return found, nil
-}
-
-// hookTimeout limits a hook.
-const hookTimeout = time.Minute
-
-// tell runs the hook for a user who must sign in again. The user's name comes in a
-// variable and not in the command, where a shell would read it as code.
-func (cmd *keepAliveCommand) tell(ctx context.Context, u account.KeepAliveUser, c *console) {
-	if cmd.OnReauth == "" {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, hookTimeout)
-	defer cancel()
-	hook := exec.CommandContext(ctx, "/bin/sh", "-c", cmd.OnReauth)
-	if runtime.GOOS == "windows" {
-		hook = exec.CommandContext(ctx, "cmd", "/C", cmd.OnReauth)
-	}
-	hook.Env = append(programEnvironment(os.Environ()), "GRAPHTOKEN_USER="+printable(cmp.Or(u.Account.Username, u.Account.HomeAccountID)), "GRAPHTOKEN_RECORD="+printable(u.Key))
-	hook.Stdout, hook.Stderr = c.err, c.err
-	if err := hook.Run(); err != nil {
-		c.say("--on-reauth: %v", err)
-	}
 }

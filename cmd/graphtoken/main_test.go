@@ -84,6 +84,19 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) file() string { return filepath.Join(w.dir, "store", "tokens.json") }
 
+// mkdir makes a directory below the world's, with this very mode.
+func (w *world) mkdir(name string, mode os.FileMode) string {
+	w.t.Helper()
+	dir := filepath.Join(w.dir, name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.Chmod(dir, mode); err != nil { // the umask doesn't take part
+		w.t.Fatal(err)
+	}
+	return dir
+}
+
 // set adds variables to the shell.
 func (w *world) set(variables ...string) { w.env = append(w.env, variables...) }
 
@@ -342,4 +355,11 @@ func newKeyFile(t *testing.T, w *world) (path string, manager core.CryptographyM
 		t.Fatal(err)
 	}
 	return path, ring
+}
+
+// between is what stands between two texts.
+func between(text, after, before string) string {
+	_, text, _ = strings.Cut(text, after)
+	text, _, _ = strings.Cut(text, before)
+	return text
 }

@@ -132,12 +132,17 @@ func TestKeepaliveRenewsWhatIsDueAndTellsWhoMustSignInAgain(t *testing.T) {
 		t.Errorf("exit code %d: %s", r.code, r.err)
 	}
 	w.age(50 * 24 * time.Hour)
-	if r := w.run("keepalive"); r.code != 0 || !strings.Contains(r.err, "1 refresh tokens renewed") {
+	told := filepath.Join(w.dir, "told")
+	hook := `printf '%s %s %s' "$GRAPHTOKEN_USER" "$GRAPHTOKEN_RECORD" "$GRAPHTOKEN_EXPIRES_ON" >'` + told + `'`
+	if r := w.run("keepalive", "--on-refresh", hook, "--on-reauth", "false"); r.code != 0 || !strings.Contains(r.err, "1 refresh tokens renewed") {
 		t.Errorf("exit code %d: %s", r.code, r.err)
+	}
+	expires := between(w.ok("token", "--format", "env"), "GRAPHTOKEN_EXPIRES_ON='", "'")
+	if got, err := os.ReadFile(told); string(got) != ana+" tokens.json "+expires {
+		t.Errorf("--on-refresh got %q, want %s, %v", got, expires, err)
 	}
 	w.age(50 * 24 * time.Hour)
 	w.idp.Revoke(ana)
-	told := filepath.Join(w.dir, "told")
 	r := w.run("keepalive", "--json", "--on-reauth", `printf '%s %s' "$GRAPHTOKEN_USER" "$GRAPHTOKEN_RECORD" >'`+told+`'`)
 	if r.code != 4 || !strings.Contains(r.out, ana) {
 		t.Errorf("exit code %d: %s%s", r.code, r.out, r.err)
