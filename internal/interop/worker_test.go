@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv("PEER") == "" {
 		status := m.Run()
 		_ = os.RemoveAll(classes.dir) // a temporary directory, or none
+		if command.path != "" {
+			_ = os.RemoveAll(filepath.Dir(command.path))
+		}
 		os.Exit(status)
 	}
 	if err := msalgo.Work(context.Background(), os.Stdin, os.Stdout); err != nil {

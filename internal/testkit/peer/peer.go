@@ -101,6 +101,20 @@ func Python(t testing.TB) string {
 	return name
 }
 
+// PythonBefore21 is Python's interpreter, and the PYTHONPATH with which it finds python-o365
+// 2.0 instead of 2.1. Without them the test is skipped or fails, see [Missing].
+func PythonBefore21(t testing.TB) (python, path string) {
+	t.Helper()
+	python = Python(t)
+	path = filepath.Join(filepath.Dir(filepath.Dir(python)), "before-2.1")
+	cmd := exec.Command(python, "-c", "from O365.utils.token import Token")
+	cmd.Env = append(os.Environ(), "PYTHONPATH="+path)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		Missing(t, "python", "python-o365 2.0 isn't in "+path+" ("+lastLine(out, err)+"): run `internal/testkit/python-peers.sh .cache/venv`")
+	}
+	return python, path
+}
+
 // Node is the directory of packages that GRAPHTOKEN_NODE names, a NODE_PATH with MSAL Node in it. The program is
 // node, from the PATH. Without them the test is skipped or fails, see [Missing].
 func Node(t testing.TB) string {
