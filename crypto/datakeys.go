@@ -447,7 +447,10 @@ func (d *DataKeys) prove(ctx context.Context, secret []byte, wrapped WrappedKey)
 // can't be reached, a known data key stays known.
 func (d *DataKeys) unwrap(ctx context.Context, name string, wrapped WrappedKey) (*dataKey, error) {
 	secret, err := d.serviceUnwrap(ctx, wrapped)
-	if err == nil && len(secret) != keySize {
+	switch {
+	case err == nil && len(secret) == 0: // as an SDK understands a proxy's answer
+		err = errors.New("the answer of the key service has no data key in it: a proxy may have sent it")
+	case err == nil && len(secret) != keySize:
 		err = malformed(fmt.Sprintf("its data key has %d bytes instead of %d", len(secret), keySize))
 	}
 	var aead cipher.AEAD

@@ -364,6 +364,33 @@ func TestAKeyServiceThatDoesntUnwrapWhatItWrappedIsNoDamage(t *testing.T) {
 	}
 }
 
+// emptied is a key service whose answers have nothing in them while it is behind a proxy.
+type emptied struct {
+	*service
+	proxied atomic.Bool
+}
+
+func (e *emptied) Unwrap(ctx context.Context, w crypto.WrappedKey) ([]byte, error) {
+	if e.proxied.Load() {
+		return nil, nil
+	}
+	return e.service.Unwrap(ctx, w)
+}
+
+func TestAnEmptyAnswerOfTheServiceIsAnOutageAndNoDamage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &emptied{service: newService("mine")}
+		d := dataKeys(t, e, crypto.DataKeyOptions{})
+		stored, unknown := save(t, d, "known"), save(t, dataKeys(t, e, crypto.DataKeyOptions{}), "unknown")
+		e.proxied.Store(true)
+		time.Sleep(2 * time.Hour)
+		wantLoad(t, d, stored, "known")
+		if _, err := d.Decrypt(t.Context(), unknown, []byte("ana")); err == nil || errors.Is(err, core.ErrDecrypt) || errors.Is(err, crypto.ErrKeyDenied) {
+			t.Errorf("Decrypt = %v, want an outage's error", err)
+		}
+	})
+}
+
 // panicking is a key service whose code panics while it is broken.
 type panicking struct {
 	*service

@@ -107,8 +107,16 @@ var denials = []string{
 	"ExpiredTokenException", "ExpiredToken",
 }
 
+var errUnread = errors.New("the answer can't be read as one of KMS: a proxy may have sent it")
+
 // classify says which of the three kinds of failure that crypto tells apart an error is.
 func classify(err error) error {
+	var unread *smithy.DeserializationError
+	if errors.As(err, &unread) {
+		// The SDK's error quotes an answer that it can't read, and keeps a part of it: that
+		// may be the data key.
+		unread.Err, unread.Snapshot = errUnread, nil
+	}
 	var answer smithy.APIError
 	if !errors.As(err, &answer) {
 		return err

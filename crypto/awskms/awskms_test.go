@@ -3,10 +3,12 @@ package awskms_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/smithy-go"
 
 	"github.com/graphtoken/graphtoken/crypto"
 	"github.com/graphtoken/graphtoken/crypto/awskms"
@@ -177,6 +180,23 @@ func refusing(code string) *kms.Client {
 type doer func(*http.Request) (*http.Response, error)
 
 func (d doer) Do(r *http.Request) (*http.Response, error) { return d(r) }
+
+// Of some of these the SDK's error quotes what it was given.
+func TestAnAnswerThatCannotBeReadIsNotShown(t *testing.T) {
+	const secret = "c2VjcmV0LWRhdGEta2V5LW9m"
+	for _, body := range []string{
+		`{"Plaintext":"` + secret, `{"Plaintext":{"` + secret + `":"` + secret + `"}}`, `{"Plaintext":"` + secret + `!"}`, `{"KeyId":{"` + secret + `":1}}`,
+		`"{\"Plaintext\":\"` + secret + `\"}"`, `"` + secret + `"`, `["` + secret + `"]`, `<html>` + secret + `</html>`, secret,
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) }))
+		_, err := newKey(t, connect(s.URL), "k", o).Unwrap(t.Context(), crypto.WrappedKey{KeyID: "k", Data: []byte("x")})
+		s.Close()
+		var unread *smithy.DeserializationError
+		if !errors.As(err, &unread) || keyservicetest.Kind(err) != "unreachable" || strings.Contains(fmt.Sprintf("%v %+v %#v %s", err, err, err, unread.Snapshot), secret) {
+			t.Errorf("%s: Unwrap = %v", body, err)
+		}
+	}
+}
 
 func TestAKeyPrintsItsNameAlone(t *testing.T) {
 	key := newKey(t, connect("http://127.0.0.1:1"), "alias/tokens", awskms.Options{})
