@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/crypto"
 )
 
 type listCommand struct {
@@ -37,6 +38,8 @@ type record struct {
 const (
 	stateGood     = "good"
 	stateLocked   = "encrypted with another key"
+	statePlain    = "not encrypted"
+	stateSealed   = "can't be decrypted" // altered, or moved here from another record; or encrypted by Fernet with another key
 	stateBroken   = "broken"
 	stateLegacy   = "of python-o365 before 2.1"
 	stateUnproven = "can't be read now"
@@ -91,8 +94,12 @@ func (o *opened) read(ctx context.Context, key string, r *record) bool {
 		r.Accounts = append(users(cache, o.named(), time.Now()), applications(cache, o.named(), time.Now())...)
 	case errors.Is(err, core.ErrLegacyToken):
 		r.State = stateLegacy
-	case errors.Is(err, core.ErrDecrypt), errors.Is(err, core.ErrCorrupt) && o.sealed(ctx, key):
+	case errors.Is(err, crypto.ErrUnknownKey), errors.Is(err, core.ErrCorrupt) && o.stored(ctx, key, isEnvelope):
 		r.State = stateLocked
+	case errors.Is(err, core.ErrDecrypt) && o.stored(ctx, key, isPlain):
+		r.State = statePlain
+	case errors.Is(err, core.ErrDecrypt):
+		r.State = stateSealed
 	case errors.Is(err, core.ErrCorrupt):
 		r.State = stateBroken
 	default:
@@ -104,15 +111,20 @@ func (o *opened) read(ctx context.Context, key string, r *record) bool {
 	return true
 }
 
-// sealed reports whether the stored record is one that package crypto encrypted.
-func (o *opened) sealed(ctx context.Context, key string) bool {
+// stored reports whether the stored bytes are of this form.
+func (o *opened) stored(ctx context.Context, key string, form func(data []byte) bool) bool {
 	rec, err := o.Backend.Load(ctx, key)
-	return err == nil && isEnvelope(rec.Data)
+	return err == nil && form(rec.Data)
 }
 
 // isEnvelope reports whether stored bytes are encrypted: docs/envelope.md has the form.
 func isEnvelope(data []byte) bool {
 	return strings.HasPrefix(string(data), "graphtoken:")
+}
+
+// isPlain reports whether stored bytes begin as a token cache.
+func isPlain(data []byte) bool {
+	return strings.HasPrefix(strings.TrimSpace(string(data)), "{")
 }
 
 func (l listing) print(w io.Writer, now time.Time) error {

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,6 +54,42 @@ func TestListShowsEachRecordAndWhyOneCannotBeRead(t *testing.T) {
 	}
 	w.fails(3, "list", "--store", "file:"+filepath.Join(w.dir, "absent")+"/")
 	w.fails(5, "list", "--store", "sqlite://"+filepath.Join(w.dir, "absent.db"))
+}
+
+func TestListTellsAMissingKeyFromARecordThatWasAlteredOrIsPlain(t *testing.T) {
+	w := newWorld(t)
+	dir := filepath.Join(w.dir, "encrypted")
+	keyFile, _ := newKeyFile(t, w)
+	store := "file:" + dir + "/"
+	if r := w.login(ana, "--store", store+"#ana", "--key-file", keyFile); r.code != 0 {
+		t.Fatal(r.err)
+	}
+	stored, err := os.ReadFile(filepath.Join(dir, "ana"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := append([]byte("graphtoken:3:0123456789abcdef:"), stored[30:]...)
+	for name, data := range map[string][]byte{"edited": append(stored, '\n'), "moved": stored, "foreign": foreign, "plain": []byte(`{"AccessToken":{}}`)} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var listing struct {
+		Records []struct{ Name, State string }
+	}
+	if err := json.Unmarshal([]byte(w.ok("list", "--json", "--store", store, "--key-file", keyFile)), &listing); err != nil {
+		t.Fatal(err)
+	}
+	states := map[string]string{}
+	for _, r := range listing.Records {
+		states[r.Name] = r.State
+	}
+	want := map[string]string{
+		"ana": "good", "edited": "can't be decrypted", "moved": "can't be decrypted", "foreign": "encrypted with another key", "plain": "not encrypted",
+	}
+	if !maps.Equal(states, want) {
+		t.Errorf("the states are %v, want %v", states, want)
+	}
 }
 
 func TestWhoamiAsksGraphAndSendsTheTokenNowhereElse(t *testing.T) {
