@@ -21,6 +21,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/graphtoken/graphtoken/backends/sql"
+	"github.com/graphtoken/graphtoken/core"
 )
 
 // openPostgres hands the driver what it understands: it reads PGPASSWORD, ~/.pgpass and the
@@ -110,7 +111,10 @@ func openSQLite(ctx context.Context, a *address, o Options) (*Place, error) {
 	if _, err := os.Stat(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_txlock=immediate"
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(5000)&_txlock=immediate"
+	if a.option(django) == "" { // Django's file keeps the mode that it has
+		dsn += "&_pragma=journal_mode(WAL)"
+	}
 	p, err := openSQL(ctx, a, sqlite.Open(dsn), a.sqlOptions(o), o)
 	if p != nil {
 		p.Path = path
@@ -118,7 +122,11 @@ func openSQLite(ctx context.Context, a *address, o Options) (*Place, error) {
 	return p, err
 }
 
+// django is the option that names the table of python-o365's TokenModel.
+const django = "django"
+
 func (a *address) sqlOptions(o Options) sql.Options {
+	_ = a.option(django) // it isn't the driver's
 	return sql.Options{Table: a.option("table"), Prefix: a.prefix(o)}
 }
 
@@ -134,7 +142,7 @@ func openSQL(ctx context.Context, a *address, dialect gorm.Dialector, options sq
 	if err != nil {
 		return nil, unreachable(err)
 	}
-	b, err := sql.New(db, options)
+	b, err := newSQL(a, db, options)
 	if err == nil && o.Migrate {
 		err = b.Migrate(ctx)
 	}
@@ -142,7 +150,28 @@ func openSQL(ctx context.Context, a *address, dialect gorm.Dialector, options sq
 		pool.Close()
 		return nil, err
 	}
-	return &Place{Backend: b, Key: a.record, closer: closers(pool)}, nil
+	return &Place{Backend: b, Key: cmp.Or(a.option(django), a.record), closer: closers(pool)}, nil
+}
+
+// sqlBackend is a backend of package sql.
+type sqlBackend interface {
+	core.TokenBackend
+	Migrate(ctx context.Context) error
+}
+
+// newSQL returns the backend on a table of records or, with the option django, on the
+// table of a TokenModel, which has one record.
+func newSQL(a *address, db *gorm.DB, options sql.Options) (sqlBackend, error) {
+	table := a.option(django)
+	switch {
+	case table == "":
+		return sql.New(db, options)
+	case options.Prefix != "":
+		return nil, a.errorf("the table of Django's model has one record, and no part with a prefix")
+	case a.record != "" && a.record != table:
+		return nil, a.errorf("the table of Django's model has one record, which needs no name")
+	}
+	return sql.NewDjango(db, table, sql.DjangoOptions{Leases: options.Table})
 }
 
 func closers(c ...io.Closer) []io.Closer { return c }

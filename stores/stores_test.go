@@ -10,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/libtnb/sqlite"
 	"github.com/redis/go-redis/v9/logging"
+	"gorm.io/gorm"
 
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/internal/testkit/bitwardentest"
@@ -192,6 +194,8 @@ func TestAURLThatNamesNoStoreIsTold(t *testing.T) {
 		"sqlite://host/x.db":              "names a file",
 		"s3://bucket?path-style=perhaps":  "true or false",
 		"awssecrets://r/?recovery-days=x": "a number",
+		"sqlite:x.db?django=a_b#ana":      "one record",
+		"sqlite:x.db?django=a_b&prefix=c": "no part with a prefix",
 	} {
 		t.Setenv("BWS_ACCESS_TOKEN", "")
 		t.Setenv("AWS_REGION", "us-east-1")
@@ -205,6 +209,39 @@ func TestAURLThatNamesNoStoreIsTold(t *testing.T) {
 	}
 	if _, err := stores.Open(t.Context(), "redis://localhost#ana", stores.Options{Record: "bo"}); !errors.Is(err, stores.ErrURL) {
 		t.Errorf("two records are named: %v", err)
+	}
+}
+
+// The table is as Django's migration of python-o365's TokenModel makes it.
+func TestTheTableOfDjangosModelIsOneRecord(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db.sqlite3")
+	db, err := gorm.Open(sqlite.Open("file:"+path), &gorm.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		`CREATE TABLE mail_tokenmodel (id integer NOT NULL PRIMARY KEY AUTOINCREMENT, token text NOT NULL CHECK ((JSON_VALID(token) OR token IS NULL)),
+			created_at datetime NOT NULL, updated_at datetime NOT NULL)`,
+		`INSERT INTO mail_tokenmodel (token, created_at, updated_at) VALUES ('"{\"a\":1}"', '2024-01-01 00:00:00', '2024-01-01 00:00:00')`,
+	} {
+		if err := db.Exec(statement).Error; err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := open(t, "sqlite://"+path+"?django=mail_tokenmodel", stores.Options{})
+	if p.Key != "mail_tokenmodel" {
+		t.Errorf("the record is %q", p.Key)
+	}
+	record, err := p.Backend.Load(t.Context(), p.Key)
+	if err != nil || string(record.Data) != `{"a":1}` {
+		t.Fatalf("the record is %q, %v", []byte(record.Data), err)
+	}
+	if _, err := p.Backend.Save(t.Context(), p.Key, core.Record{Data: core.Data(`{"a":2}`), Version: record.Version}); err != nil {
+		t.Error(err)
+	}
+	var mode string
+	if err := db.Raw("PRAGMA journal_mode").Row().Scan(&mode); err != nil || mode == "wal" {
+		t.Errorf("Django's file has another journal mode now: %q, %v", mode, err)
 	}
 }
 
