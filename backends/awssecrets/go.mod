@@ -3,9 +3,9 @@ module github.com/graphtoken/graphtoken/backends/awssecrets
 go 1.26.0
 
 require (
-	github.com/aws/aws-sdk-go-v2 v1.47.7
+	github.com/aws/aws-sdk-go-v2 v1.48.0
 	github.com/aws/aws-sdk-go-v2/service/secretsmanager v1.50.10
-	github.com/aws/smithy-go v1.28.8
+	github.com/aws/smithy-go v1.28.9
 	github.com/graphtoken/graphtoken/core v0.1.0
 )
 
