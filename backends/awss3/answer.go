@@ -46,18 +46,17 @@ func answeredAt(answer middleware.Metadata) time.Time {
 
 // refusedAt is answeredAt for an answer that is an error.
 func refusedAt(err error) time.Time {
-	answer := (*smithyhttp.ResponseError)(nil)
-	if !errors.As(err, &answer) {
-		return time.Time{}
+	if answer, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
+		t, _ := smithyhttp.ParseTime(answer.Response.Header.Get("Date"))
+		return t
 	}
-	t, _ := smithyhttp.ParseTime(answer.Response.Header.Get("Date"))
-	return t
+	return time.Time{}
 }
 
 // status is the HTTP status of an answer that is an error. It is zero if there was no
 // answer.
 func status(err error) int {
-	if answer := (*smithyhttp.ResponseError)(nil); errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
 		return answer.HTTPStatusCode()
 	}
 	return 0
@@ -72,6 +71,6 @@ func refused(err error) bool {
 // missing reports whether the error says that the object doesn't exist. A missing bucket,
 // or a proxy's own "not found", doesn't count.
 func missing(err error) bool {
-	said := smithy.APIError(nil)
-	return errors.As(err, &said) && said.ErrorCode() == "NoSuchKey"
+	said, ok := errors.AsType[smithy.APIError](err)
+	return ok && said.ErrorCode() == "NoSuchKey"
 }

@@ -70,13 +70,10 @@ func (b *Backend) put(ctx context.Context, name, contentType string, data []byte
 		return b.client.PutObject(ctx, in, counting(&sent))
 	})
 	switch {
-	case known != core.AnyVersion && refused(err):
-		if sent == 1 {
-			return "", time.Time{}, core.ErrConflict
-		}
-		return b.writtenBy(ctx, name, writer)
-	case known != core.AnyVersion && len(data) >= large && unanswered(err):
-		return b.writtenUnlessRefused(ctx, name, writer, known, err)
+	case known != core.AnyVersion && refused(err) && sent == 1:
+		return "", time.Time{}, core.ErrConflict
+	case known != core.AnyVersion && (refused(err) || len(data) >= large && unanswered(err)):
+		return b.writtenBy(ctx, name, writer, known, err)
 	case err != nil:
 		return "", time.Time{}, err
 	}
@@ -88,13 +85,20 @@ func (b *Backend) put(ctx context.Context, name, contentType string, data []byte
 // object. The ETag or the content won't do: two writers may write the same content.
 const writerField = "graphtoken-writer"
 
-// writtenBy is put's result if the stored object is the one that put wrote.
-func (b *Backend) writtenBy(ctx context.Context, name, writer string) (core.Version, time.Time, error) {
+// writtenBy is put's result for a write that was refused when it was sent once more, or
+// that got no answer: the stored object tells whether it is the one that put wrote. If it
+// can't be told, the error is cause, with the reason.
+func (b *Backend) writtenBy(ctx context.Context, name, writer string, known core.Version, cause error) (core.Version, time.Time, error) {
 	stored, err := b.get(ctx, name)
-	if errors.Is(err, core.ErrNotFound) || err == nil && stored.writer != writer {
-		err = core.ErrConflict
+	switch {
+	case err == nil && stored.writer == writer:
+		return stored.version, stored.modified, nil
+	case err != nil && !errors.Is(err, core.ErrNotFound):
+		return "", time.Time{}, errors.Join(err, cause)
+	case refused(cause), stored.version != known:
+		return "", time.Time{}, core.ErrConflict
 	}
-	return stored.version, stored.modified, err
+	return "", time.Time{}, cause
 }
 
 // large is the size from which a store may refuse a request before it has read all of it.
@@ -104,25 +108,8 @@ const large = 64 << 10
 
 // unanswered reports whether the connection of a request was ended without an answer.
 func unanswered(err error) bool {
-	var send *smithyhttp.RequestSendError
-	return errors.As(err, &send)
-}
-
-// writtenUnlessRefused is put's result for a large request that got no answer: the stored
-// object tells whether the request was refused. If it can't be told, the error is cause.
-func (b *Backend) writtenUnlessRefused(ctx context.Context, name, writer string, known core.Version, cause error) (core.Version, time.Time, error) {
-	stored, err := b.get(ctx, name)
-	present := stored.version
-	if errors.Is(err, core.ErrNotFound) {
-		present, err = core.Absent, nil
-	}
-	switch {
-	case err == nil && present != core.Absent && stored.writer == writer:
-		return stored.version, stored.modified, nil
-	case err == nil && present != known:
-		return "", time.Time{}, core.ErrConflict
-	}
-	return "", time.Time{}, cause
+	_, ended := errors.AsType[*smithyhttp.RequestSendError](err)
+	return ended
 }
 
 // counting counts how often a request is sent, including the SDK's retries.

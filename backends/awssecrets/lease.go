@@ -69,12 +69,8 @@ func taken(err error) bool {
 }
 
 func (b *Backend) createLease(ctx context.Context, name string, ttl time.Duration) (*lease, error) {
-	v, err := newVersion([]byte(ttl.String()))
-	if err != nil {
-		return nil, err
-	}
 	sent := time.Now()
-	out, err := b.createSecret(ctx, name, v)
+	out, err := b.createSecret(ctx, name, newVersion([]byte(ttl.String())))
 	if err != nil {
 		return nil, err
 	}
@@ -135,12 +131,8 @@ func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
 		return core.ErrLeaseLost
 	}
 	ttl = wholeSeconds(ttl)
-	v, err := newVersion([]byte(ttl.String()))
-	if err != nil {
-		return err
-	}
 	sent := time.Now()
-	out, err := l.backend.put(ctx, l.arn, v)
+	out, err := l.backend.put(ctx, l.arn, newVersion([]byte(ttl.String())))
 	switch {
 	case is[*types.ResourceNotFoundException](err), is[*types.InvalidRequestException](err):
 		return core.ErrLeaseLost // another process has taken the lease over

@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/aws/smithy-go"
-	smithyrand "github.com/aws/smithy-go/rand"
 
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/backend"
@@ -28,22 +27,14 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 func (b *Backend) MaxSize() int { return maxSize }
 
 func (b *Backend) save(ctx context.Context, name string, rec core.Record) (core.Version, error) {
-	v, err := newVersion(rec.Data)
-	if err != nil {
-		return "", err
-	}
+	v := newVersion(rec.Data)
 	switch rec.Version {
 	case core.AnyVersion:
-		err = b.overwrite(ctx, name, v)
+		return core.Version(v.id), b.overwrite(ctx, name, v)
 	case core.Absent:
-		err = b.create(ctx, name, v)
-	default:
-		err = b.replace(ctx, name, v, string(rec.Version))
+		return core.Version(v.id), b.create(ctx, name, v)
 	}
-	if err != nil {
-		return "", err
-	}
-	return core.Version(v.id), nil
+	return core.Version(v.id), b.replace(ctx, name, v, string(rec.Version))
 }
 
 // version is a version that is to be saved. Its id is chosen here and sent as the
@@ -55,15 +46,14 @@ type version struct {
 	binary []byte
 }
 
-func newVersion(data []byte) (version, error) {
-	id, err := smithyrand.NewUUIDIdempotencyToken(rand.Reader).GetIdempotencyToken()
-	if err != nil {
-		return version{}, err
-	}
+func newVersion(data []byte) version {
+	v := version{id: rand.Text() + rand.Text()} // an id has 32 to 64 characters
 	if utf8.Valid(data) {
-		return version{id: id, text: aws.String(string(data))}, nil
+		v.text = aws.String(string(data))
+	} else {
+		v.binary = data
 	}
-	return version{id: id, binary: data}, nil
+	return v
 }
 
 // tries is how often a save starts again because another process created or deleted the

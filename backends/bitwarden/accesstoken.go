@@ -25,23 +25,11 @@ type accessToken struct {
 // parseAccessToken reads an access token. Its errors say what is wrong, and show no part
 // of s.
 func parseAccessToken(s string) (*accessToken, error) {
-	id, seed, ok := strings.Cut(strings.TrimSpace(s), ":")
+	id, seed, _ := strings.Cut(strings.TrimSpace(s), ":")
 	parts := strings.Split(id, ".")
-	switch {
-	case !ok:
-		return nil, errors.New("the access token has no key: it ends before the colon")
-	case len(parts) != 3:
-		return nil, errors.New("the access token doesn't have three parts before the colon")
-	case parts[0] != "0":
-		return nil, errors.New("the access token must begin with \"0.\", its version")
-	case !isUUID(parts[1]):
-		return nil, errors.New("the access token's id isn't a UUID")
-	case parts[2] == "":
-		return nil, errors.New("the access token has no client secret")
-	}
 	raw, err := decodeBase64(seed)
-	if err != nil || len(raw) != 16 {
-		return nil, errors.New("the access token's key isn't 16 bytes in base64")
+	if err != nil || len(raw) != 16 || len(parts) != 3 || parts[0] != "0" || !isUUID(parts[1]) || parts[2] == "" {
+		return nil, errors.New("the access token must be a whole one: 0.<UUID>.<client secret>:<16 bytes in base64>")
 	}
 	key, err := deriveKey(raw)
 	if err != nil {

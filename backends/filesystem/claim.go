@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -64,19 +63,14 @@ func claimIn(f *os.File) claim {
 	var buf [256]byte
 	n, _ := f.ReadAt(buf[:], claimOffset)
 	line, _, _ := strings.Cut(string(buf[:n]), "\n")
-	fields := strings.Fields(line)
-	if len(fields) != 6 {
+	var c claim
+	var wall int64
+	var kind string
+	if _, err := fmt.Sscanf(line, "%s %d %s %s %d %d", &c.owner, &wall, &kind, &c.expires.boot, &c.expires.up, &c.ttl); err != nil {
 		return claim{}
 	}
-	var ns [3]int64
-	for i, field := range []string{fields[1], fields[4], fields[5]} {
-		var err error
-		if ns[i], err = strconv.ParseInt(field, 10, 64); err != nil {
-			return claim{}
-		}
-	}
-	expires := moment{time.Unix(0, ns[0]), strings.TrimPrefix(fields[3], "-"), time.Duration(ns[1])}
-	return claim{fields[0], expires, time.Duration(ns[2]), fields[2] == "locked"}
+	c.expires.wall, c.expires.boot, c.locked = time.Unix(0, wall), strings.TrimPrefix(c.expires.boot, "-"), kind == "locked"
+	return c
 }
 
 // seenLongEnough limits, by this Backend's own clock, how long a claim is believed whose

@@ -128,15 +128,8 @@ func makeHelpers(home string, lockFiles bool) error {
 // makeDir makes a directory and those above it, for their owner alone, and makes them
 // durable.
 func makeDir(path string) error {
-	info, err := os.Stat(path)
-	switch {
-	case err == nil && !info.IsDir():
-		return &fs.PathError{Op: "open", Path: path, Err: errors.New("not a directory")}
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
 	above := filepath.Dir(path)
-	if above == path {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) || above == path {
 		return err
 	}
 	if err := makeDir(above); err != nil {
