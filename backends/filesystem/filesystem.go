@@ -76,7 +76,6 @@ type Backend struct {
 	casing  atomic.Int32            // a casing
 
 	noFileLocks atomic.Bool
-	queues      [stripes]chan struct{} // this Backend's own queue before each lock file
 	sweep       sync.Once
 	claims      seenClaims
 
@@ -106,9 +105,6 @@ func New(dir string, o Options) (*Backend, error) {
 		now:     time.Now,
 	}
 	b.noFileLocks.Store(o.NoFileLocks)
-	for i := range b.queues {
-		b.queues[i] = make(chan struct{}, 1)
-	}
 	return b, nil
 }
 

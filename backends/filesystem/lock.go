@@ -63,31 +63,39 @@ func (b *Backend) lock(ctx context.Context, at place) (guard, error) {
 // lockWhile is lock, but gives up once worth, unless it is nil, returns an error while it
 // waits.
 func (b *Backend) lockWhile(ctx context.Context, at place, worth func(place) error) (guard, error) {
-	stripe := at.stripe()
-	patience := &fs.PathError{Op: "lock", Path: lockFile(at.home, stripe), Err: fmt.Errorf("still held after %v: %w", lockPatience, os.ErrDeadlineExceeded)}
+	patience := &fs.PathError{Op: "lock", Path: lockFile(at.home, at.stripe()), Err: fmt.Errorf("still held after %v: %w", lockPatience, os.ErrDeadlineExceeded)}
 	ctx, cancel := context.WithTimeoutCause(ctx, lockPatience, patience)
 	defer cancel()
-
-	// First comes this Backend's own queue, which is fair and costs nothing.
-	queue := b.queues[stripe]
-	select {
-	case queue <- struct{}{}:
-	case <-ctx.Done():
-		return guard{}, cause(ctx)
+	g, err := b.takeLock(ctx, at, worth)
+	if errors.Is(err, context.DeadlineExceeded) && context.Cause(ctx) == error(patience) {
+		err = patience
 	}
-	exclusive := b.noFileLocks.Load()
-	try, stop := lockOf(at.home, stripe, exclusive)
-	defer func() { stop() }()
+	return g, err
+}
+
+func (b *Backend) takeLock(ctx context.Context, at place, worth func(place) error) (guard, error) {
+	// First comes this Backend's own queue, which is fair and costs nothing.
+	type queue struct {
+		b      *Backend
+		stripe int
+	}
+	stripe, exclusive := at.stripe(), b.noFileLocks.Load()
+	done, err := backend.Turn(ctx, queue{b, stripe}, 1)
+	if err != nil {
+		return guard{}, err
+	}
+	lock := lockOf(at.home, stripe, exclusive)
+	defer func() { lock.close() }()
 	g, err := poll(ctx, func() (guard, bool, error) {
-		g, ok, err := try()
+		g, ok, err := lock.try()
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return guard{}, false, makeHelpers(at.home, !exclusive)
 		case errors.Is(err, errors.ErrUnsupported) && !exclusive:
 			exclusive = true
 			b.noFileLocks.Store(true)
-			stop()
-			try, stop = lockOf(at.home, stripe, exclusive)
+			lock.close()
+			lock = lockOf(at.home, stripe, exclusive)
 			return guard{}, false, nil
 		case !ok && err == nil && worth != nil:
 			err = worth(at)
@@ -95,50 +103,28 @@ func (b *Backend) lockWhile(ctx context.Context, at place, worth func(place) err
 		return g, ok, err
 	})
 	if err != nil {
-		<-queue
+		done()
 		return guard{}, err
 	}
 	unlock := g.unlock
 	g.unlock = func() {
 		unlock()
-		<-queue
+		done()
 	}
 	return g, nil
 }
 
-// lockOf returns a function that tries once to take the lock of a stripe, and one that
-// ends the tries.
-func lockOf(home string, stripe int, exclusive bool) (try func() (guard, bool, error), stop func()) {
-	if !exclusive {
-		l := &fileLock{home: home, name: lockName(stripe), temp: newTempName(stripe)}
-		return l.try, l.close
-	}
-	attempt := tryExclusiveFile()
-	return func() (g guard, ok bool, err error) {
-		d, err := openDirectories(home)
-		if err != nil {
-			return guard{}, false, err
-		}
-		g, ok, err = attempt(d.helpers, stripe)
-		if !ok || err != nil {
-			d.close()
-			return guard{}, false, err
-		}
-		unlock := g.unlock
-		g.directories = d
-		g.unlock = func() {
-			unlock()
-			d.close()
-		}
-		return g, true, nil
-	}, func() {}
+// stripeLock is the lock of a stripe: try tries once to take it, and close ends the tries.
+type stripeLock interface {
+	try() (guard, bool, error)
+	close()
 }
 
-// lockNow tries once.
-func lockNow(home string, stripe int, exclusive bool) (guard, bool, error) {
-	try, stop := lockOf(home, stripe, exclusive)
-	defer stop()
-	return try()
+func lockOf(home string, stripe int, exclusive bool) stripeLock {
+	if exclusive {
+		return &exclusiveFile{home: home, stripe: stripe, owner: newOwner()}
+	}
+	return &fileLock{home: home, name: lockName(stripe), temp: newTempName(stripe)}
 }
 
 // poll asks try, at once and then less and less often, until it succeeds,
@@ -151,19 +137,10 @@ func poll(ctx context.Context, try func() (guard, bool, error)) (guard, error) {
 		if ok || err != nil {
 			return g, err
 		}
-		if backend.Sleep(ctx, pause/2+rand.N(pause)) != nil {
-			return guard{}, cause(ctx)
+		if err := backend.Sleep(ctx, pause/2+rand.N(pause)); err != nil {
+			return guard{}, err
 		}
 	}
-}
-
-// cause is ctx's error, or lock's own if its patience ended.
-func cause(ctx context.Context) error {
-	var patience *fs.PathError
-	if err := context.Cause(ctx); errors.As(err, &patience) && errors.Is(err, os.ErrDeadlineExceeded) {
-		return err
-	}
-	return ctx.Err()
 }
 
 // fileLock locks by the operating system, which unlocks when the holder dies.
@@ -300,43 +277,62 @@ func makeLockFiles(root *os.Root) error {
 // lock. No save takes nearly as long.
 const brokenAfter = 10 * time.Second
 
-// tryExclusiveFile locks by making a file that must not exist. A lock that hasn't changed
+// exclusiveFile locks by making a file that must not exist. A lock that hasn't changed
 // for brokenAfter, by the waiter's clock, is broken, and its holder's temporary file is
 // removed with it. If the holder lives, its rename finds no file, and fails instead of
 // replacing what was saved meanwhile.
-func tryExclusiveFile() func(root *os.Root, stripe int) (guard, bool, error) {
-	owner := newOwner()
-	var seen string
-	var since time.Time
-	return func(root *os.Root, stripe int) (guard, bool, error) {
-		held := lockName(stripe) + ".held"
-		f, err := createHelper(root, held)
-		if err == nil {
-			_, err = f.WriteString(owner)
-			if err = errors.Join(err, f.Close()); err != nil {
-				root.Remove(held)
-				return guard{}, false, err
-			}
-			return guard{temp: ownTempName(stripe, owner), unlock: func() { removeIf(root, held, owner) }}, true, nil
-		}
-		if !errors.Is(err, fs.ErrExist) {
-			return guard{}, false, err
-		}
-		holder, err := readHelper(root, held)
-		switch {
-		case errors.Is(err, fs.ErrNotExist), errors.Is(err, errReplaced):
-			return guard{}, false, nil
-		case err != nil:
-			return guard{}, false, err
-		case since.IsZero() || holder != seen:
-			seen, since = holder, time.Now()
-		case time.Since(since) >= brokenAfter:
-			root.Remove(ownTempName(stripe, seen))
-			removeIf(root, held, seen)
-			since = time.Time{}
-		}
-		return guard{}, false, nil
+type exclusiveFile struct {
+	home   string
+	stripe int
+	owner  string
+
+	seen  string // the holder at the last try
+	since time.Time
+}
+
+func (l *exclusiveFile) try() (guard, bool, error) {
+	d, err := openDirectories(l.home)
+	if err != nil {
+		return guard{}, false, err
 	}
+	held := lockName(l.stripe) + ".held"
+	if made, err := l.make(d.helpers, held); !made || err != nil {
+		d.close()
+		return guard{}, false, err
+	}
+	return guard{directories: d, temp: ownTempName(l.stripe, l.owner), unlock: func() {
+		removeIf(d.helpers, held, l.owner)
+		d.close()
+	}}, true, nil
+}
+
+func (l *exclusiveFile) close() {}
+
+// make makes the file, or breaks the lock of a dead holder for the next try.
+func (l *exclusiveFile) make(root *os.Root, held string) (made bool, err error) {
+	f, err := createHelper(root, held)
+	if err == nil {
+		_, err = f.WriteString(l.owner)
+		if err = errors.Join(err, f.Close()); err != nil {
+			root.Remove(held)
+		}
+		return err == nil, err
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		return false, err
+	}
+	holder, err := readHelper(root, held)
+	switch {
+	case err != nil:
+		return false, notReplaced(err)
+	case l.since.IsZero() || holder != l.seen:
+		l.seen, l.since = holder, time.Now()
+	case time.Since(l.since) >= brokenAfter:
+		root.Remove(ownTempName(l.stripe, l.seen))
+		removeIf(root, held, l.seen)
+		l.since = time.Time{}
+	}
+	return false, nil
 }
 
 // readHelper reads a small file of the helpers.

@@ -140,10 +140,14 @@ func (b *Backend) sweepTemps(g guard, own int) {
 	for stripe := range temps {
 		if stripe == own {
 			_ = b.removeDeadTemps(g, own)
-		} else if other, ok, err := lockNow(g.path, stripe, b.noFileLocks.Load()); ok && err == nil {
+			continue
+		}
+		lock := lockOf(g.path, stripe, b.noFileLocks.Load())
+		if other, ok, err := lock.try(); ok && err == nil {
 			_ = b.removeDeadTemps(other, stripe)
 			other.unlock()
 		}
+		lock.close()
 	}
 }
 

@@ -95,11 +95,7 @@ func newDjango(db *gorm.DB, table string, o DjangoOptions) (*Django, error) {
 // Place implements [core.Locator]. Backends with the same pool of connections and the
 // same table have one place.
 func (d *Django) Place() any {
-	type place struct {
-		pool  gorm.ConnPool
-		table string
-	}
-	return place{d.leases.pool, d.table}
+	return [...]any{d.leases.pool, d.table}
 }
 
 func (d *Django) op(name, key string) backend.Op {

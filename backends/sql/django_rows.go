@@ -38,29 +38,20 @@ func (r row) text() string {
 	return string(r.token)
 }
 
-// date is when the row was made, without a time zone.
-func (r row) date() (time.Time, error) {
+// version tells the row from others by its date, and by a checksum from its content
+// before somebody edited it. It also returns the date, without a time zone.
+func (r row) version() (core.Version, time.Time, error) {
 	at, err := time.Parse(time.DateTime, r.created)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%w: created_at of the newest row isn't a date", core.ErrCorrupt)
-	}
-	return at, nil
-}
-
-// version tells the row from others by its date, and by a checksum from its content
-// before somebody edited it.
-func (r row) version() (core.Version, error) {
-	at, err := r.date()
-	if err != nil {
-		return "", err
+		return "", time.Time{}, fmt.Errorf("%w: created_at of the newest row isn't a date", core.ErrCorrupt)
 	}
 	sum := fnv.New64a()
 	sum.Write([]byte(r.text()))
-	return core.Version(fmt.Sprintf("%s %016x", at.Format(dates), sum.Sum64())), nil
+	return core.Version(fmt.Sprintf("%s %016x", at.Format(dates), sum.Sum64())), at, nil
 }
 
-func (r row) record(at *time.Location) (core.Record, error) {
-	version, err := r.version()
+func (r row) record(zone *time.Location) (core.Record, error) {
+	version, _, err := r.version()
 	if err != nil {
 		return core.Record{}, err
 	}
@@ -68,7 +59,7 @@ func (r row) record(at *time.Location) (core.Record, error) {
 	if err != nil {
 		return core.Record{}, err
 	}
-	modified, err := time.ParseInLocation(time.DateTime, r.created, at)
+	modified, err := time.ParseInLocation(time.DateTime, r.created, zone)
 	return core.Record{Data: data, Version: version, Modified: modified}, err
 }
 
@@ -136,15 +127,13 @@ func (d *Django) add(ctx context.Context, on session, known core.Version, token 
 	}
 	stored, created := core.Absent, time.Now().In(d.o.Location).Format(dates)
 	if found {
-		if stored, err = newest.version(); err != nil {
+		var at time.Time
+		if stored, at, err = newest.version(); err != nil {
 			return "", err
 		}
 		// The row must be the newest, whatever this clock says: python-o365 reads the row
 		// with the latest date.
-		at, err := newest.date()
-		if next := at.Add(time.Microsecond).Format(dates); err == nil && created < next {
-			created = next
-		}
+		created = max(created, at.Add(time.Microsecond).Format(dates))
 	}
 	if known != core.AnyVersion && known != stored {
 		return "", core.ErrConflict
@@ -152,7 +141,8 @@ func (d *Django) add(ctx context.Context, on session, known core.Version, token 
 	if _, err := on.ExecContext(ctx, d.sql.insert.text, d.sql.insert.arguments(args{"token": string(token), "created": created})...); err != nil {
 		return "", err
 	}
-	return row{token, created}.version()
+	version, _, err := row{token, created}.version()
+	return version, err
 }
 
 func (d *Django) isStored(ctx context.Context, version core.Version) bool {
