@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/graphtoken/graphtoken/backends/awss3"
 	"github.com/graphtoken/graphtoken/backends/awssecrets"
@@ -22,7 +23,9 @@ import (
 
 // loadAWS reads what the AWS command line reads: variables, ~/.aws, the instance's role.
 func loadAWS(ctx context.Context, a *address, region string) (aws.Config, error) {
-	var options []func(*config.LoadOptions) error
+	// The SDK would log to the standard error output of the program. Its errors come back
+	// from its calls.
+	options := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})}
 	if region != "" {
 		options = append(options, config.WithRegion(region))
 	}

@@ -115,6 +115,9 @@ func openSQLite(ctx context.Context, a *address, o Options) (*Place, error) {
 	if a.option(django) == "" { // Django's file keeps the mode that it has
 		dsn += "&_pragma=journal_mode(WAL)"
 	}
+	if !o.Migrate { // without its table, a new database is of no use
+		dsn += "&mode=rw"
+	}
 	p, err := openSQL(ctx, a, sqlite.Open(dsn), a.sqlOptions(o), o)
 	if p != nil {
 		p.Path = path

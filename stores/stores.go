@@ -40,7 +40,8 @@ type Options struct {
 	// the URL.
 	Record string
 
-	// Migrate makes a database's table if it is missing, which takes the right to do so.
+	// Migrate makes a database's table, and SQLite's file, if they are missing, which takes
+	// the right to do so.
 	Migrate bool
 
 	// Prefix is put before the name of every record, after the URL's own prefix: letters,

@@ -94,7 +94,7 @@ func (cmd *copyCommand) Run(ctx context.Context, s *session, c *console) (err er
 	case count[didFail]+count[didRefuse] > 0:
 		return errIncomplete
 	case len(keys) == 0 || count[didLose] == len(keys):
-		return fmt.Errorf("%w in %s", core.ErrNotFound, m.from)
+		return m.from.about(core.ErrNotFound)
 	}
 	return nil
 }
@@ -122,11 +122,11 @@ func (cmd *copyCommand) open(ctx context.Context, s *session) (*copying, error) 
 	if m.to, err = openStore(ctx, "TO", cmd.To, stores.Options{Migrate: !cmd.DryRun}, allRecords); err != nil {
 		return nil, errors.Join(err, m.from.Close())
 	}
-	err = cmp.Or(m.from.own(), m.to.own())
+	err = cmp.Or(m.from.about(m.from.own()), m.to.about(m.to.own()))
 	switch {
 	case err != nil:
 	case m.to.ReadOnly:
-		err = &core.Error{Op: "save", Backend: m.to.Kind, Key: m.to.Key, Err: core.ErrReadOnly}
+		err = m.to.about(&core.Error{Op: "save", Backend: m.to.Kind, Key: m.to.Key, Err: core.ErrReadOnly})
 	case m.from.Key == "" && m.to.Key != "":
 		err = usageError(fmt.Sprintf("FROM is a store of many records and TO names one, %s: name one in FROM by #NAME, or end the path of TO with a slash", m.to.Key))
 	}
@@ -145,7 +145,7 @@ func (m *copying) keys(ctx context.Context) ([]string, error) {
 	var keys []string
 	for key, err := range m.from.records(ctx) {
 		if err != nil {
-			return nil, err
+			return nil, m.from.about(err)
 		}
 		keys = append(keys, key)
 	}
@@ -175,7 +175,7 @@ func (m *copying) all(ctx context.Context, keys []string, done func(copied)) ([]
 					continue
 				}
 				if r.Record = redact(key); err != nil {
-					r.Outcome, r.Why = didFail, printable(err.Error())
+					r.Outcome, r.Why = didFail, explain(err)
 				}
 				mu.Lock()
 				results = append(results, r)
@@ -230,11 +230,11 @@ func (m *copying) record(ctx context.Context, key string) (copied, error) {
 		return copied{Outcome: didLose}, nil
 	}
 	if err != nil {
-		return copied{}, err
+		return copied{}, m.from.about(err)
 	}
 	plain, err := m.decrypt(ctx, source.Data, key)
 	if err != nil {
-		return copied{}, err
+		return copied{}, m.from.about(err)
 	}
 	if _, err := tokencache.Parse(plain); err != nil && name != key {
 		return copied{}, errBound
@@ -243,7 +243,7 @@ func (m *copying) record(ctx context.Context, key string) (copied, error) {
 	for attempt := 0; ; attempt++ {
 		r, err := m.save(ctx, name, plain)
 		if !errors.Is(err, core.ErrConflict) || attempt == most {
-			return r, err
+			return r, m.to.about(err)
 		}
 	}
 }
@@ -260,7 +260,7 @@ func (m *copying) save(ctx context.Context, name string, plain []byte) (copied, 
 	default:
 		var old []byte
 		if old, err = m.decrypt(ctx, there.Data, name); err != nil {
-			return copied{Outcome: didRefuse, Why: "the record that is there can't be decrypted: " + printable(err.Error())}, nil
+			return copied{Outcome: didRefuse, Why: "the record that is there can't be decrypted: " + explain(err)}, nil
 		}
 		if r = compare(plain, old); r.Outcome != didReplace {
 			return r, nil

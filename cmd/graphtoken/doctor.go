@@ -77,7 +77,7 @@ func found(severity, advice, fact string, args []any) finding {
 		case string:
 			args[i] = printable(a)
 		case error:
-			args[i] = printable(a.Error())
+			args[i] = explain(a)
 		}
 	}
 	return finding{Severity: severity, Fact: fmt.Sprintf(fact, args...), Advice: advice}

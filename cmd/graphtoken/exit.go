@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/graphtoken/graphtoken/account"
@@ -29,8 +31,8 @@ const (
 const exitCodesHelp = `Exit codes:
   0    done
   1    any other failure; doctor: something is risky
-  2    the command line is wrong
-  3    nothing is stored, the user isn't in the record, or several users are and no flag names one
+  2    the command line is wrong, or a file that it names can't be used
+  3    nothing is stored, or import finds no tokens; the user isn't in the record, or several users are and no flag names one
   4    the user has to sign in (again)
   5    the store can't be reached or written, doctor found something wrong about it, or the record can't be read: it is broken, or was encrypted with another key
   6    the identity provider can't be reached, or refuses
@@ -44,8 +46,26 @@ type usageError string
 
 func (e usageError) Error() string { return string(e) }
 
+// flagError is a flag or a variable whose value can't be used.
+type flagError struct {
+	flag string // "--key-file", "GRAPHTOKEN_KEYS"
+	err  error  // its text names the flag
+}
+
+func (e *flagError) Error() string { return e.err.Error() }
+
+func (e *flagError) Unwrap() error { return e.err }
+
+func (e *flagError) advice() string {
+	if e.flag == "--key-file" || e.flag == "GRAPHTOKEN_KEYS" {
+		return "graphtoken keygen FILE makes a file of keys, and graphtoken help flags explains " + e.flag + "."
+	}
+	return "graphtoken help flags explains " + e.flag + "."
+}
+
 func exitCode(ctx context.Context, err error) int {
 	var (
+		flag    *flagError
 		missing *unrunnable
 		told    *client.Error
 		usage   usageError
@@ -64,7 +84,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitFailure
 	case errors.As(err, &found):
 		return exitStore
-	case errors.As(err, &usage), errors.Is(err, core.ErrInvalidKey):
+	case errors.As(err, &usage), errors.As(err, &flag), errors.Is(err, core.ErrInvalidKey):
 		return exitUsage
 	case errors.Is(err, core.ErrRefreshedNotSaved):
 		return exitNotSaved
@@ -108,15 +128,32 @@ func exitOfAgent(code string) int {
 	return exitFailure
 }
 
-// adviceOn tells what the user can do about an error, if that isn't obvious.
+// adviceOn tells what the user can do about an error, if the error doesn't say so itself.
 func adviceOn(err error, s *session) string {
-	var choice *ambiguousError
-	var source *sourceError
+	var (
+		choice  *ambiguousError
+		flag    *flagError
+		at      *placeError
+		refusal *msal.Error
+		network *url.Error
+		inStore *core.Error
+		missing *unrunnable
+		source  *sourceError
+	)
+	where := ""
+	if errors.As(err, &at) {
+		where = " " + shellWord(at.place)
+	}
+	const status = "graphtoken status --json shows who is there."
 	switch {
 	case errors.As(err, &source):
 		return adviceOnSource(source)
+	case errors.As(err, &flag):
+		return flag.advice()
+	case errors.As(err, &missing):
+		return "Name a program that is in PATH, or its path: graphtoken exec -- ./PROGRAM"
 	case errors.Is(err, core.ErrRefreshedNotSaved):
-		return "The token is good, and is lost with this process: mend the store and sign in again if the next refresh fails."
+		return "The token is good, and is lost with this process: mend the store, look closer with graphtoken doctor" + where + ", and sign in again if the next refresh fails."
 	case errors.Is(err, account.ErrOtherUser):
 		return "Nothing was saved. Sign in again as that user, or name the other one with --user."
 	case errors.Is(err, account.ErrStateMismatch):
@@ -126,21 +163,45 @@ func adviceOn(err error, s *session) string {
 	case errors.Is(err, account.ErrFlowExpired), errors.Is(err, errNotBegun):
 		return "Begin with: graphtoken login start. If it was told --store, --record or --flow, tell login finish the same."
 	case errors.Is(err, core.ErrReauthRequired):
-		return "Sign in with: graphtoken login"
+		return "Sign in with: " + s.again("login")
 	case errors.Is(err, errMalformedToken):
-		return "Obtain another with: graphtoken refresh"
+		return "Obtain another with: " + s.again("refresh")
 	case errors.As(err, &choice) && len(choice.flags) > 0:
-		return "Choose with " + strings.Join(choice.flags, " and ") + "; graphtoken status shows who is there."
+		return "Choose with " + strings.Join(choice.flags, " and ") + "; " + status
 	case errors.Is(err, core.ErrAmbiguous):
-		return "Choose with --user and --authority; graphtoken status --json shows who is there."
+		return "Choose with --user and --authority; " + status
+	case errors.Is(err, core.ErrNotFound) && strings.Contains(err.Error(), "--authority"):
+		return ""
+	case errors.Is(err, core.ErrNotFound) && strings.Contains(err.Error(), "signed in: "):
+		return "Name one of these, or sign in with: " + s.again("login")
+	case errors.Is(err, core.ErrNotFound):
+		return "Sign in with: " + s.again("login") + "; graphtoken list --store STORE shows the records of a store."
 	case errors.Is(err, core.ErrDecrypt):
 		return "Is it another key, or another record's? --key-file and GRAPHTOKEN_KEYS name the keys; --plaintext-reads accepts a record that isn't encrypted yet."
 	case errors.Is(err, core.ErrLegacyToken):
 		return "Take it into another store with: graphtoken import THIS --store ANOTHER"
 	case errors.Is(err, core.ErrCorrupt) && !foundByStore(err):
-		return "graphtoken never overwrites what it can't read: restore it, or move it away, and sign in with: graphtoken login"
+		return "graphtoken never overwrites what it can't read: restore it, or move it away, and sign in with: " + s.again("login")
 	case errors.Is(err, core.ErrCorrupt) && !s.encrypted():
-		return "Is it encrypted? Name the keys with --key-file or GRAPHTOKEN_KEYS."
+		return "Is it encrypted? Name the keys with --key-file or GRAPHTOKEN_KEYS. If not, restore it, or move it away, and sign in with: " + s.again("login")
+	case errors.Is(err, core.ErrCorrupt):
+		return "Restore it, or move it away, and sign in with: " + s.again("login")
+	case errors.Is(err, errNoAgent):
+		return "Start one with: " + s.again("agent")
+	case errors.Is(err, core.ErrReadOnly):
+		return "Save to env://NAME?file=.env or to another store: graphtoken help stores lists them."
+	case errors.As(err, &inStore) && inStore.FromBackend() && isLocal(at):
+		return "Check the path, its permissions and its owner. Look closer with: graphtoken doctor" + where
+	case errors.As(err, &inStore) && inStore.FromBackend():
+		return "Check the address, the network and the credentials (graphtoken help stores says where they come from). Look closer with: graphtoken doctor" + where
+	case errors.As(err, &refusal) && (refusal.Status >= http.StatusInternalServerError || refusal.Status == http.StatusTooManyRequests):
+		return "Try again later: what is stored is as it was."
+	case errors.As(err, &refusal) && refusal.Remedy() == "":
+		return "Check --client-id, --tenant, --authority and the application's secret or certificate."
+	case errors.As(err, &network) && refusal == nil:
+		return "Check the network, HTTPS_PROXY, --authority and --ca, and try again: what is stored is as it was."
+	case errors.Is(err, errIncomplete):
+		return "What is named above tells why. Mend that, and call the command again."
 	}
 	return ""
 }
@@ -154,6 +215,15 @@ func adviceOnSource(err *sourceError) string {
 		return "Nothing was saved. --key-file, GRAPHTOKEN_KEYS and --keychain name graphtoken's keys, --fernet-key-file python-o365's; without a key, sign in with: graphtoken login"
 	}
 	return "Nothing was saved."
+}
+
+// isLocal reports whether a store is a file of this machine.
+func isLocal(at *placeError) bool {
+	if at == nil {
+		return false
+	}
+	scheme, _, remote := strings.Cut(at.place, ":")
+	return !remote || slices.Contains([]string{"file", "env", "sqlite"}, scheme)
 }
 
 // foundByStore reports whether the store found the fault in a record that was whole for

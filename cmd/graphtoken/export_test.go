@@ -82,7 +82,7 @@ func TestAnExportOfOneUserHasNothingOfOthers(t *testing.T) {
 	w.fails(3, "export", "x.json", "--format", "python-o365-2.0")
 	w.fails(2, "export", "x.json", "--tenant", homeTID)
 	w.fails(2, "export", "x.json", "--scope", "User.Read")
-	w.fails(2, "export", "sqlite:x.db#ana")
+	w.fails(2, "export", "redis://localhost/0#ana")
 	if _, err := os.Stat(filepath.Join(w.dir, "x.json")); err == nil {
 		t.Error("a failed export made a file")
 	}

@@ -124,7 +124,7 @@ func (cmd *keepAliveCommand) report(all keptAlive, c *console) error {
 }
 
 func keptOf(u account.KeepAliveUser) keptRecord {
-	r := keptRecord{Record: redact(u.Key), Username: nameOf(u.Account), Error: printable(u.Err.Error())}
+	r := keptRecord{Record: redact(u.Key), Username: nameOf(u.Account), Error: explain(u.Err)}
 	if !u.Ends.IsZero() {
 		ends := u.Ends.UTC()
 		r.EndsOn = &ends
@@ -161,7 +161,7 @@ func (o *opened) applications(ctx context.Context, all *keptAlive) (map[string]a
 			cfg.ClientID = w.client
 			signedIn, _ := remembered(cache, w)
 			if cfg, err = o.complete(cfg, signedIn, w.host); err != nil {
-				all.Failed = append(all.Failed, keptRecord{Record: redact(key), Username: nameOf(w.user), Error: printable(err.Error())})
+				all.Failed = append(all.Failed, keptRecord{Record: redact(key), Username: nameOf(w.user), Error: explain(err)})
 				continue
 			}
 			name := w.client + " " + authorityOf(cfg)
@@ -171,7 +171,7 @@ func (o *opened) applications(ctx context.Context, all *keptAlive) (map[string]a
 		}
 	}
 	if len(found) == 0 && len(all.Failed) == 0 {
-		return nil, fmt.Errorf("%w of users in %s", core.ErrNotFound, o)
+		return nil, fmt.Errorf("%w of users", core.ErrNotFound)
 	}
 	return found, nil
 }

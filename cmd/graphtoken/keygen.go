@@ -17,10 +17,10 @@ func (k *keygenCommand) Run(c *console) error {
 	}
 	key, err := crypto.CreateKeyFile(k.File)
 	if errors.Is(err, fs.ErrExist) {
-		return usageError(k.File + " is there already; a key is never overwritten")
+		return usageError(k.File + " is there already, and a key is never overwritten: name another file")
 	}
 	if err != nil {
-		return err
+		return usageError(err.Error() + ": name a file in a directory of your own")
 	}
 	c.say("Made key %s in %s. Name it with --key-file, and keep a copy: without it the store can't be read.", key.ID(), k.File)
 	return nil

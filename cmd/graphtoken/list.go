@@ -78,7 +78,7 @@ func (cmd *listCommand) Run(ctx context.Context, s *session, c *console) (err er
 		err = all.print(c.out, time.Now())
 	}
 	if err == nil && len(all.Records) == 0 {
-		return fmt.Errorf("%w in %s", core.ErrNotFound, o)
+		return core.ErrNotFound
 	}
 	return err
 }
@@ -106,7 +106,7 @@ func (o *opened) read(ctx context.Context, key string, r *record) bool {
 		r.State = stateUnproven
 	}
 	if err != nil {
-		r.Error = printable(err.Error())
+		r.Error = explain(err)
 	}
 	return true
 }

@@ -93,7 +93,7 @@ func TestAnApplicationSignsInByCertificate(t *testing.T) {
 	w.set("GRAPHTOKEN_AUTHORITY="+w.idp.Authority(entra.Tenant), "GRAPHTOKEN_CLIENT_ID="+id)
 	w.ok("login", "--client-credentials", "--certificate", file)
 	w.ok("token", "--certificate", file)
-	if r := w.fails(1, "login", "--client-credentials", "--certificate", w.file()+"x"); strings.Contains(r.err, "tokens.jsonx") {
+	if r := w.fails(2, "login", "--client-credentials", "--certificate", w.file()+"x"); strings.Contains(r.err, "tokens.jsonx") {
 		t.Errorf("what may be a secret is shown: %s", r.err)
 	}
 }

@@ -160,7 +160,7 @@ func TestALoginInTwoProcessesThatCanNotEndSaysWhatToDo(t *testing.T) {
 
 func TestALoginStartThatCanNotBeSavedAsksNobody(t *testing.T) {
 	w := newWorld(t)
-	for args, code := range map[string]int{"--store=env://T": 5, "--client-credentials": 2, "--client-secret-file=none": 1} {
+	for args, code := range map[string]int{"--store=env://T": 5, "--client-credentials": 2, "--client-secret-file=none": 2} {
 		if r := w.fails(code, "login", "start", "--client-id", entra.PublicClient, args); strings.Contains(r.out, "https://") {
 			t.Errorf("%s: the user is asked: %s", args, r.out)
 		}

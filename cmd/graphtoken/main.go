@@ -116,16 +116,21 @@ func main() {
 	}
 	if told := ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, core.ErrRefreshedNotSaved); err != nil && !told {
 		c.say("graphtoken %s: %v", called(command), err)
-		if advice := adviceOn(err, &cli.session); advice != "" {
+		advice := adviceOn(err, &cli.session)
+		if advice == "" && exitCode(ctx, err) == exitUsage && !strings.Contains(err.Error(), "graphtoken ") {
+			advice = "See graphtoken " + called(command) + " --help."
+		}
+		if advice != "" {
 			c.say("%s", advice)
 		}
 	}
 	os.Exit(exitCode(ctx, err))
 }
 
-// called is the command as a user calls it: "login", and not "login now".
+// called is the command as a user calls it: "copy", and not "copy <from> <to>"; "login",
+// and not "login now".
 func called(command *kong.Context) string {
-	return strings.TrimSuffix(command.Command(), " now")
+	return strings.TrimSuffix(strings.TrimPrefix(command.Selected().FullPath(), "graphtoken "), " now")
 }
 
 // mistaken is the command whose command line is wrong, or the program.

@@ -33,8 +33,8 @@ func (c *console) beVerbose() {
 	c.log = slog.New(slog.NewTextHandler(redactor{c.err}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// say writes a message for people; out is for programs. Texts and errors among args go
-// through printable.
+// say writes a message for people; out is for programs. Texts among args go through
+// printable, and errors through explain.
 func (c *console) say(format string, args ...any) {
 	_ = c.ask(format, args...) // nobody is left who could read an error
 }
@@ -47,7 +47,7 @@ func (c *console) ask(format string, args ...any) error {
 		case string:
 			shown[i] = printable(a)
 		case error:
-			shown[i] = printable(a.Error())
+			shown[i] = explain(a)
 		default:
 			shown[i] = a
 		}

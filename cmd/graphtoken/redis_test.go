@@ -29,9 +29,8 @@ func TestAStoreIsCopiedToRedisAndExaminedThere(t *testing.T) {
 	}
 	server.Stop(t)
 	// The client's own messages, which name no record, aren't among the command's.
-	for line := range strings.Lines(w.fails(5, "token", "--store", url+"#ana").err) {
-		if !strings.HasPrefix(line, "graphtoken token: ") {
-			t.Errorf("another program's message: %s", line)
-		}
+	lines := strings.Split(strings.TrimSpace(w.fails(5, "token", "--store", url+"#ana").err), "\n")
+	if len(lines) != 2 || !strings.HasPrefix(lines[0], "graphtoken token: "+url) || !strings.Contains(lines[1], "graphtoken doctor "+url) {
+		t.Errorf("the message is %q", lines)
 	}
 }

@@ -44,7 +44,7 @@ func (cmd *rewrapCommand) Run(ctx context.Context, s *session, c *console) (err 
 		}
 		r := copied{Record: redact(p.Key), Outcome: p.Outcome.String()}
 		if p.Err != nil {
-			r.Why = printable(p.Err.Error())
+			r.Why = explain(p.Err)
 		}
 		shown.done(r)
 	}

@@ -51,6 +51,7 @@ type session struct {
 	// argument.
 	clientSecret, keys string
 
+	at       *place          // the store, once it is open
 	keyPlace keychain.Place  // where the key is, by --keychain
 	migrate  bool            // a table that is missing is made
 	given    map[string]bool // the flags on the command line, and not from the environment
@@ -104,6 +105,9 @@ func (s *session) openAs(ctx context.Context, c *console, of extent) (*opened, e
 	if s.User != "" && s.ClientCredentials {
 		return nil, usageError("--user names a user, and --client-credentials means the application itself: leave one of them out")
 	}
+	if u, err := url.Parse(s.Authority); s.Authority != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
+		return nil, usageError(fmt.Sprintf("--authority is of the form https://host/tenant, and not %q", s.Authority))
+	}
 	name, err := s.storeName()
 	if err != nil {
 		return nil, err
@@ -112,11 +116,13 @@ func (s *session) openAs(ctx context.Context, c *console, of extent) (*opened, e
 	if err != nil {
 		return nil, err
 	}
+	s.at = &at
 	if of == oneRecord {
 		err = at.wantRecord()
 	}
 	if err := cmp.Or(err, at.own()); err != nil {
-		return nil, errors.Join(err, at.Close())
+		_ = at.Close()
+		return nil, at.about(err)
 	}
 	opts := []core.StoreOption{core.WithLogger(c.log)}
 	keyring, err := s.keyring(ctx)
@@ -160,7 +166,8 @@ func (s *session) place(ctx context.Context) (place, error) {
 	if err != nil {
 		return place{}, err
 	}
-	return at, at.own()
+	s.at = &at
+	return at, at.about(at.own())
 }
 
 // closeTimeout limits the work after the answer or an interrupt: a refresh, which takes
@@ -168,8 +175,8 @@ func (s *session) place(ctx context.Context) (place, error) {
 const closeTimeout = 2*core.DefaultRefreshTimeout + 15*time.Second
 
 // close waits for refreshes and saves, whether or not the command was interrupted, and
-// tries once more to save what could not be saved. It returns the command's result; err
-// is the result so far.
+// tries once more to save what could not be saved. It returns the command's result, with
+// the store that an error is about; err is the result so far.
 func (o *opened) close(ctx context.Context, err *error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
@@ -181,6 +188,7 @@ func (o *opened) close(ctx context.Context, err *error) {
 	case flushed == nil:
 		*err = nil
 	}
+	*err = o.about(*err)
 }
 
 // withAccount opens the store, runs do for the account that the flags mean, and closes the
@@ -383,12 +391,12 @@ func unread(flag, path string, err error) error {
 		if isPath {
 			err = cause
 		}
-		return fmt.Errorf("%s: %w", flag, err)
+		return &flagError{flag, fmt.Errorf("%s: %w", flag, err)}
 	}
 	if isPath {
 		err = cause.Err
 	}
-	return fmt.Errorf("%s: the file it names can't be opened (its name isn't shown, it may be a secret): %w", flag, err)
+	return &flagError{flag, fmt.Errorf("%s: the file it names can't be opened (its name isn't shown, it may be a secret): %w", flag, err)}
 }
 
 // keyring returns nil if no keys are named.
@@ -412,15 +420,15 @@ func (s *session) keyring(ctx context.Context) (*crypto.Keyring, error) {
 		keys, err = crypto.ReadKeyFile(s.KeyFile, crypto.KeyFileOptions{AllowShared: s.SharedKeyFile})
 		switch {
 		case errors.Is(err, crypto.ErrKeyFileShared):
-			return nil, fmt.Errorf("--key-file %s: %w; chmod 600 it, or accept that by --shared-key-file", s.KeyFile, crypto.ErrKeyFileShared)
+			return nil, &flagError{"--key-file", fmt.Errorf("--key-file %s: %w; chmod 600 it, or accept that by --shared-key-file", s.KeyFile, crypto.ErrKeyFileShared)}
 		case errors.As(err, &unreadable):
 			return nil, unread("--key-file", s.KeyFile, err)
 		case err != nil:
-			return nil, fmt.Errorf("--key-file %w", err)
+			return nil, &flagError{"--key-file", fmt.Errorf("--key-file %w", err)}
 		}
 	case s.keys != "":
 		if keys, err = crypto.ParseKeys(s.keys); err != nil {
-			return nil, fmt.Errorf("GRAPHTOKEN_KEYS (a file of keys is named by --key-file): %w", err)
+			return nil, &flagError{"GRAPHTOKEN_KEYS", fmt.Errorf("GRAPHTOKEN_KEYS (a file of keys is named by --key-file): %w", err)}
 		}
 	default:
 		return nil, nil

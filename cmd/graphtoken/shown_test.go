@@ -84,8 +84,8 @@ func TestAFileThatIsThereIsNamedInErrors(t *testing.T) {
 		code int
 		args []string
 	}{
-		{1, []string{"token", "--key-file", w.dir}},
-		{1, []string{"token", "--key-file", empty}},
+		{2, []string{"token", "--key-file", w.dir}},
+		{2, []string{"token", "--key-file", empty}},
 		{2, []string{"token", "--client-secret-file", empty}},
 		{2, []string{"token", "--ca", empty}},
 	} {
@@ -107,7 +107,7 @@ func TestAKeyFileThatOthersCanReadIsRefusedUnlessThatIsAccepted(t *testing.T) {
 	if err := os.Chmod(file, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if r := w.fails(1, "token"); !strings.Contains(r.err, file) || !strings.Contains(r.err, "--shared-key-file") {
+	if r := w.fails(2, "token"); !strings.Contains(r.err, file) || !strings.Contains(r.err, "--shared-key-file") {
 		t.Errorf("%s", r.err)
 	}
 	if r := w.ok("token", "--shared-key-file"); r != token {

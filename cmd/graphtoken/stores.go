@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/graphtoken/graphtoken/backends/env"
 	"github.com/graphtoken/graphtoken/backends/filesystem"
@@ -37,21 +38,52 @@ func openStore(ctx context.Context, flag, url string, o stores.Options, of exten
 	case at.Kind == "env":
 		at.Key = env.DefaultKey
 	}
+	at.Backend = patient{at.Backend}
 	return place{at, url}, nil
 }
 
-// inStoreFlag says which flag an error of a URL is about, and of which kind of store any
-// other error is.
+// patience is how long a command waits for one answer of a store. Some clients try again
+// until they are told to end.
+const patience = 30 * time.Second
+
+// patient is a backend whose answers are waited for no longer than patience.
+type patient struct{ core.TokenBackend }
+
+func (p patient) Unwrap() core.TokenBackend { return p.TokenBackend }
+
+func (p patient) Load(ctx context.Context, key string) (core.Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return p.TokenBackend.Load(ctx, key)
+}
+
+func (p patient) Check(ctx context.Context, key string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return p.TokenBackend.Check(ctx, key)
+}
+
+func (p patient) Save(ctx context.Context, key string, r core.Record) (core.Version, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return p.TokenBackend.Save(ctx, key, r)
+}
+
+func (p patient) Delete(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return p.TokenBackend.Delete(ctx, key)
+}
+
+// inStoreFlag says which flag an error of a URL is about, and which store any other error.
 func inStoreFlag(flag, url string, err error) error {
-	var told *core.Error
-	switch {
-	case errors.Is(err, stores.ErrURL):
+	if errors.Is(err, stores.ErrURL) {
 		return usageError(flag + ": " + err.Error() + "; see graphtoken help stores")
-	case errors.As(err, &told):
-		return err
 	}
-	kind, _, _ := strings.Cut(url, ":")
-	return &core.Error{Op: "open", Backend: kind, Err: err}
+	if told := (*core.Error)(nil); !errors.As(err, &told) {
+		err = &core.Error{Op: "open", Backend: "stores", Err: err}
+	}
+	return &placeError{redact(url), err}
 }
 
 // wantRecord returns an error unless a record is named.

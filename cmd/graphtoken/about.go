@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// placeError is an error with the store that it is about, as a user names it and without a
+// password.
+type placeError struct {
+	place string
+	err   error
+}
+
+func (e *placeError) Error() string { return e.place + ": " + e.err.Error() }
+
+func (e *placeError) Unwrap() error { return e.err }
+
+// about returns err with the store, and with the record if err doesn't name it. A mistake
+// in the command line isn't about the store.
+func (p place) about(err error) error {
+	var (
+		usage   usageError
+		told    *placeError
+		inStore *core.Error
+		program *exited
+	)
+	switch {
+	case err == nil, errors.As(err, &usage), errors.As(err, &told), errors.As(err, &program), err == context.Canceled:
+		return err
+	case errors.As(err, &inStore) && inStore.Key != "":
+		return &placeError{p.String(), err}
+	}
+	return &placeError{p.name(), err}
+}
+
+// name is what names the record in --store.
+func (p place) name() string {
+	if p.Key == "" || strings.HasSuffix(p.String(), "/"+p.Key) || p.String() == p.Key {
+		return p.String()
+	}
+	return p.String() + "#" + url.PathEscape(p.Key)
+}
+
+// again is a command line for the same record, user and keys as this one. Flags that come
+// from the environment hold for it, too.
+func (s *session) again(command string) string {
+	line := "graphtoken " + command
+	for _, f := range []struct{ name, value string }{
+		{"user", s.User}, {"client-id", s.ClientID}, {"tenant", s.Tenant}, {"authority", s.Authority}, {"ca", s.CA},
+		{"client-secret-file", s.ClientSecretFile}, {"certificate", s.Certificate}, {"federated-token-file", s.FederatedTokenFile},
+		{"key-file", s.KeyFile}, {"keychain", s.Keychain},
+	} {
+		if s.given[f.name] && f.value != "" {
+			line += " --" + f.name + " " + shellWord(f.value)
+		}
+	}
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{{"client-credentials", s.ClientCredentials}, {"keychain-file", s.KeychainFile}, {"shared-key-file", s.SharedKeyFile}} {
+		if s.given[f.name] && f.set {
+			line += " --" + f.name
+		}
+	}
+	if s.at != nil && (s.given["store"] || s.given["record"]) {
+		line += " --store " + shellWord(s.at.name())
+	}
+	return line
+}
+
+// shellWord quotes a text for a Unix shell, if it has to be quoted.
+func shellWord(text string) string {
+	if text != "" && !strings.ContainsFunc(text, func(r rune) bool {
+		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-#", r)
+	}) && text[0] != '#' {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
