@@ -90,6 +90,10 @@ type Harness struct {
 	// leases are a minute long, and are released.
 	LeaseTTL time.Duration
 
+	// Progress, if it is set, is called by Check before each case, with the case's name and
+	// number, from 1, and the number of all cases.
+	Progress func(name string, number, all int)
+
 	waitedInVain bool
 }
 
@@ -130,8 +134,15 @@ func Check(ctx context.Context, h Harness) (Report, error) {
 	}
 	var errs []error
 	var results []result
+	all := 0
+	for _, g := range suite() {
+		all += len(g.cases)
+	}
 	for _, g := range suite() {
 		for _, k := range g.cases {
+			if h.Progress != nil {
+				h.Progress(g.name+"/"+k.name, len(results)+1, all)
+			}
 			r := h.try(ctx, nil, g.name, k)
 			if report.Backend == "" && r.backend != nil {
 				report.Backend = typeName(r.backend)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -116,9 +117,17 @@ func TestCorrectBackendsOfOtherKindsPass(t *testing.T) {
 
 func TestTheReportOfACorrectBackend(t *testing.T) {
 	before := runtime.NumGoroutine()
-	report, err := Check(t.Context(), Harness{New: func(T) Env { return full{reference.New()} }, Want: everything})
+	var told []string
+	report, err := Check(t.Context(), Harness{New: func(T) Env { return full{reference.New()} }, Want: everything, Progress: func(name string, number, all int) {
+		told = append(told, fmt.Sprint(number, " of ", all, ": ", name))
+	}})
 	if err != nil {
 		t.Error(err)
+	}
+	for i, c := range report.Cases {
+		if want := fmt.Sprint(i+1, " of ", len(report.Cases), ": ", c.Name); i >= len(told) || told[i] != want {
+			t.Fatalf("the progress isn't %q: %q", want, told)
+		}
 	}
 	for _, c := range report.Cases {
 		if c.Outcome != Passed && c.Name != "payload/max-size" {

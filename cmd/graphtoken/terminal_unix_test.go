@@ -46,6 +46,30 @@ func TestCopyShowsABarAtATerminalAndPlainLinesElsewhere(t *testing.T) {
 	}
 }
 
+func TestConformanceShowsItsCasesInOneLineOfATerminal(t *testing.T) {
+	w := newWorld(t)
+	terminal, err := pty.StartWithSize(w.command("conformance", "--store", "file:kept/tokens.json"), &pty.Winsize{Rows: 24, Cols: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	shown := ""
+	for buffer := make([]byte, 4096); !strings.Contains(shown, ": basics/round-trip"); {
+		n, err := terminal.Read(buffer)
+		if err != nil {
+			t.Fatalf("%v\n%q", err, shown)
+		}
+		shown += string(buffer[:n])
+	}
+	if strings.Count(shown, "\r\x1b[K") < 10 || strings.Contains(shown, "\n") {
+		t.Errorf("the terminal shows\n%q", shown)
+	}
+	if _, err := terminal.Write([]byte{3}); err != nil { // Ctrl-C
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, terminal) // Linux ends a terminal with an error
+}
+
 // The terminal sends the interrupt, as it does for Ctrl-C.
 func TestCtrlCInTheMiddleOfACopyLeavesWhatASecondCopyCompletes(t *testing.T) {
 	w := newWorld(t)
