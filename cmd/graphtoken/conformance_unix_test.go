@@ -44,6 +44,9 @@ func TestAnInterruptedConformanceLeavesNothing(t *testing.T) {
 			if err := os.WriteFile(dotenv, []byte("OTHER=1\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
+			if err := os.WriteFile(filepath.Join(w.dir, "tokens.db"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
 			p := w.start("conformance", "--store", store)
 			p.line(t, ": basics/")
 			_ = p.Process.Signal(os.Interrupt)
