@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +27,12 @@ var command struct {
 // graphtoken runs the command beside the place, and returns what it printed.
 func (p place) graphtoken(t *testing.T, store string, args ...string) string {
 	t.Helper()
+	return p.graphtokenIn(t, nil, store, args...)
+}
+
+// graphtokenIn is graphtoken with more variables in its environment.
+func (p place) graphtokenIn(t *testing.T, env []string, store string, args ...string) string {
+	t.Helper()
 	command.once.Do(func() {
 		var dir string
 		if dir, command.err = os.MkdirTemp("", "graphtoken-command-*"); command.err != nil {
@@ -43,7 +50,7 @@ func (p place) graphtoken(t *testing.T, store string, args ...string) string {
 	proxy := httptest.NewServer(p.idp.Proxy())
 	defer proxy.Close()
 	cmd := exec.CommandContext(t.Context(), command.path, args...)
-	cmd.Env = []string{"HOME=" + p.dir, "GRAPHTOKEN_STORE=" + store, "GRAPHTOKEN_CA=" + p.ca, "HTTPS_PROXY=" + proxy.URL}
+	cmd.Env = append(env, "HOME="+p.dir, "GRAPHTOKEN_STORE="+store, "GRAPHTOKEN_CA="+p.ca, "HTTPS_PROXY="+proxy.URL)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
@@ -99,5 +106,60 @@ func TestTheCommandImportsWhatAnotherMSALWroteAndExportsWhatItReads(t *testing.T
 				t.Errorf("%d refresh tokens were sent again", n)
 			}
 		})
+	}
+}
+
+// address is the URL of the place, as docs/from-python-o365.md has it, and what the command
+// needs in its environment.
+func (h home) address() (string, []string) {
+	name := url.PathEscape(h.place["name"])
+	switch h.place["kind"] {
+	case "file":
+		return "file://" + h.place["directory"] + "/#" + name, nil
+	case "env":
+		return "env://#" + name, []string{h.key + "=" + os.Getenv(h.key)}
+	case "firestore":
+		return "firestore://" + h.place["project"] + "/" + h.place["collection"] + "#" + name, h.env
+	case "s3":
+		return "s3://" + h.place["bucket"] + "/#" + name, h.env
+	case "secrets_manager":
+		return "awssecrets://" + h.place["region"] + "/#" + name, h.env
+	case "bitwarden":
+		of := url.Values{"api": {h.place["api"]}, "identity": {h.place["identity"]}}
+		return "bitwarden://?" + of.Encode() + "#" + name, append(h.env, "BWS_ACCESS_TOKEN="+h.place["access token"])
+	}
+	return "sqlite://" + h.place["database"] + "?django=" + name, nil
+}
+
+func TestTheCommandImportsFromEveryPlaceOfPythonO365(t *testing.T) {
+	for _, at := range homes {
+		for how, key := range map[string]string{"plain": "", "encrypted, by a native name": fernetKey} {
+			t.Run(at.name+", "+how, func(t *testing.T) {
+				t.Parallel()
+				p := newPlace(t)
+				h := at.make(t, key != "")
+				if at.name == "Django" {
+					if _, err := h.backend(); err != nil { // which python-o365's migration has made, too
+						t.Fatal(err)
+					}
+				}
+				_, token, err := p.pythonO365(t, h, key).do(t, "sign in")
+				if err != nil {
+					t.Fatal(err)
+				}
+				store, keyFile := filepath.Join(t.TempDir(), "tokens.json"), filepath.Join(t.TempDir(), "fernet.key")
+				writeFile(t, []byte(key), keyFile)
+				from, env := h.address()
+				args := []string{"import", from}
+				if key != "" {
+					args = append(args, "--fernet-key-file", keyFile)
+				}
+				p.graphtokenIn(t, env, store, args...)
+				if got := p.graphtoken(t, store, "token"); got != token {
+					t.Error("another token is printed than python-o365 obtained")
+				}
+				p.graphtoken(t, store, "refresh")
+			})
+		}
 	}
 }
