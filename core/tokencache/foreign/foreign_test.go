@@ -276,3 +276,66 @@ func TestAnOAuthTokenIsReadAsItWasWritten(t *testing.T) {
 		t.Errorf("of a user who isn't there: %v", err)
 	}
 }
+
+// MSAL.NET 4 writes this form: MsalAccessTokenCacheItem.cs, MsalRefreshTokenCacheItem.cs,
+// MsalIdTokenCacheItem.cs, MsalAccountCacheItem.cs and MsalAppMetadataCacheItem.cs of
+// AzureAD/microsoft-authentication-library-for-dotnet, in TokenCacheJsonSerializer.cs. So do
+// Azure PowerShell (msal.cache), and Azure's SDKs for .NET.
+const dotNet = `{"AccessToken":{"OID.TID-login.windows.net-accesstoken-CLIENT-TID-user.read":{
+	"home_account_id":"OID.TID","environment":"login.windows.net","client_info":"e30","client_id":"CLIENT","secret":"canary-at","credential_type":"AccessToken",
+	"realm":"TID","target":"openid profile User.Read","cached_at":"1700000000","expires_on":"1700003599","extended_expires_on":"1700007199","refresh_on":null,"ext_expires_on":"1700007199"}},
+"RefreshToken":{"OID.TID-login.windows.net-refreshtoken-CLIENT--":{
+	"home_account_id":"OID.TID","environment":"login.windows.net","client_info":"e30","client_id":"CLIENT","secret":"canary-rt","credential_type":"RefreshToken"}},
+"IdToken":{"OID.TID-login.windows.net-idtoken-CLIENT-TID-":{
+	"home_account_id":"OID.TID","environment":"login.windows.net","client_info":"e30","client_id":"CLIENT","secret":"canary-id","credential_type":"IdToken","realm":"TID"}},
+"Account":{"OID.TID-login.windows.net-TID":{
+	"home_account_id":"OID.TID","environment":"login.windows.net","client_info":"e30","username":"ana@contoso.com","name":"Ana","given_name":null,"family_name":null,
+	"local_account_id":"OID","authority_type":"MSSTS","realm":"TID","wam_account_ids":{"CLIENT":"x"}}},
+"AppMetadata":{"appmetadata-login.windows.net-CLIENT":{"client_id":"CLIENT","environment":"login.windows.net","family_id":""}}}`
+
+func TestACacheInTheFormOfMSALNETIsRead(t *testing.T) {
+	document := strings.NewReplacer("OID", oid, "TID", tid, "CLIENT", client).Replace(dotNet)
+	c, _, err := foreign.Read([]byte("\ufeff"+document), foreign.Owner{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := tokencache.Query{Username: ana, ClientID: client, Environment: "login.microsoftonline.com", Scopes: []string{"User.Read"}}
+	if at, ok := c.AccessToken(q); !ok || at.Secret != canary+"-at" || at.ExpiresOn.Unix() != 1700003599 {
+		t.Errorf("the access token is %+v", at)
+	}
+	if rt, ok := c.RefreshToken(q); !ok || rt.Secret != canary+"-rt" {
+		t.Errorf("the refresh token is %+v", rt)
+	}
+	data, err := c.Marshal()
+	if err != nil || !strings.Contains(string(data), "wam_account_ids") {
+		t.Errorf("what no other library writes is gone (%v)", err)
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(dotNet), client, "h.t", ana)
+	f.Add([]byte("\ufeff{}"), "", "", "")
+	f.Add([]byte("\xff\xfe{\x00}\x00"), "", "", "")
+	f.Add([]byte(`"{\"access_token\":\"a\"}"`), client, "h.t", "")
+	f.Add([]byte(`{"access_token":"e30.e30.x","expires_at":1e400,"scope":[1],"id_token":"e30.bnVsbA.x"}`), client, "", "")
+	f.Add([]byte(`[{"_clientId":1}]`), "", "", "")
+	f.Fuzz(func(t *testing.T, data []byte, client, home, username string) {
+		c, form, err := foreign.Read(data, foreign.Owner{ClientID: client, HomeAccountID: home, Username: username})
+		if (c == nil) != (err != nil) || (form == "") != (err != nil) {
+			t.Fatalf("got %v, %q, %v", c, form, err)
+		}
+		if err != nil {
+			return
+		}
+		again, err := c.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := foreign.Read(again, foreign.Owner{}); err != nil {
+			t.Fatalf("what was read can't be read again: %v", err)
+		}
+		if text, err := foreign.MarshalToken(c, tokencache.Query{}); err == nil && !json.Valid(text) {
+			t.Fatalf("the token is no JSON")
+		}
+	})
+}
