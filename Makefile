@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: demo test test-sdk soak lint bench help
+.PHONY: demo test test-sdk soak lint bench binaries help
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -24,3 +24,6 @@ lint: ## gofmt, vet (Linux, macOS, Windows), staticcheck, govulncheck, tidy
 
 bench: ## the figures of docs/benchmarks.md
 	@scripts/bench
+
+binaries: ## the command for six systems, in dist/: make binaries VERSION=v0.1.0
+	@scripts/binaries $(VERSION)

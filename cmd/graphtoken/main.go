@@ -8,6 +8,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -142,10 +143,13 @@ func mistaken(err error) string {
 	return "graphtoken"
 }
 
+// stamped is the version of a binary that scripts/binaries has made: the linker sets it.
+var stamped string
+
 func version() string {
 	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
+	if !ok {
 		return "unknown"
 	}
-	return strings.TrimSpace(info.Main.Version + " " + info.GoVersion)
+	return strings.TrimSpace(cmp.Or(stamped, info.Main.Version, "unknown") + " " + info.GoVersion)
 }

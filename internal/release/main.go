@@ -5,8 +5,9 @@
 //	release set VERSION        writes VERSION into versions.txt and the go.mod files
 //	release make [--tag] VERSION
 //	release consumer           uses every published module as a stranger would
+//	release binaries [--check] [--only SYSTEM/PROCESSOR] VERSION
 //
-// scripts/release and scripts/consumer call it; docs/releasing.md says when.
+// scripts/release, scripts/consumer and scripts/binaries call it; docs/releasing.md says when.
 package main
 
 import (
@@ -31,7 +32,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: scripts/release [--tag] VERSION | scripts/release --set VERSION | scripts/consumer")
+var errUsage = errors.New("usage: scripts/release [--tag] VERSION | scripts/release --set VERSION | scripts/consumer | scripts/binaries [--check] [--only SYSTEM/PROCESSOR] VERSION")
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
@@ -43,6 +44,8 @@ func run(ctx context.Context, args []string) error {
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	tag := flags.Bool("tag", false, "make the tags in this repository")
+	check := flags.Bool("check", false, "make each binary twice, and compare")
+	only := flags.String("only", "", "the one target to make a binary for")
 	if err := flags.Parse(args[1:]); err != nil {
 		return errUsage
 	}
@@ -57,6 +60,8 @@ func run(ctx context.Context, args []string) error {
 		return makeRelease(ctx, root, version, *tag)
 	case args[0] == "consumer" && flags.NArg() == 0:
 		return consume(ctx, root)
+	case args[0] == "binaries" && flags.NArg() == 1:
+		return makeBinaries(ctx, root, version, *only, *check)
 	}
 	return errUsage
 }
