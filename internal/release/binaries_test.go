@@ -189,7 +189,7 @@ func TestTheDockerfileBuildsWithTheGoReleaseOfTheWorkspaceAndRunsAsAUserWithoutR
 	}
 }
 
-func TestWhatTheDockerfileTakesFromTheArchiveIsInIt(t *testing.T) {
+func TestTheArchiveHasTheFileThatTheDockerfileTakes(t *testing.T) {
 	b := commandRepository(t)
 	name, err := b.pack(target{"linux", "amd64"}, []byte("program"))
 	if err != nil {
