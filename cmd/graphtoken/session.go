@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/graphtoken/graphtoken/account"
@@ -74,6 +75,7 @@ type opened struct {
 	holder string // the user's name, as the record has it; see account
 
 	hasCredential bool
+	lacking       atomic.Pointer[usageError] // the application's secret was needed, and there is none
 	log           *slog.Logger
 
 	// keepDefault remembers the scopes that a command without --scope asks for, before
@@ -262,8 +264,16 @@ func (o *opened) account(ctx context.Context) (*account.Account, error) {
 		cfg.Tenant = token.Realm
 	}
 	o.chooseScopes(ctx, &cfg, who, signedIn, token)
+	if cfg.App && !o.hasCredential {
+		// A stored token is good without it. A refresh isn't.
+		lacking := usageError("a new token of the application " + cfg.ClientID + " is needed, and " + noSecret)
+		cfg.Credential = account.Assertion(func(context.Context) (string, error) {
+			o.lacking.Store(&lacking)
+			return "", lacking
+		})
+	}
 	o.config, o.holder = cfg, cmp.Or(user.Username, o.User)
-	return o.newAccount(cfg)
+	return o.accountOf(cfg)
 }
 
 // chooseScopes completes the scopes: those of the flags, of the login, or of the newest
@@ -298,8 +308,14 @@ func (o *opened) newAccount(cfg account.Config) (*account.Account, error) {
 		return nil, usageError("name the application with --client-id")
 	}
 	if cfg.App && !o.hasCredential {
-		return nil, usageError("the application's secret is missing: set GRAPHTOKEN_CLIENT_SECRET, or name a file with --client-secret-file; or use --certificate or --federated-token-file")
+		return nil, usageError(noSecret)
 	}
+	return o.accountOf(cfg)
+}
+
+const noSecret = "the application's secret is missing: set GRAPHTOKEN_CLIENT_SECRET, or name a file with --client-secret-file; or use --certificate or --federated-token-file"
+
+func (o *opened) accountOf(cfg account.Config) (*account.Account, error) {
 	a, err := account.New(o.store, o.Key, cfg)
 	if err != nil {
 		return nil, usageError(err.Error())

@@ -123,7 +123,7 @@ func (r report) print(w io.Writer, now time.Time) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "USER\tTENANT\tEXPIRES\tREFRESHES\tSCOPES")
 	for _, in := range r.Accounts {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", printable(in.name()), printable(in.Tenant), in.expiry(now), yes(in.Refreshable), printable(strings.Join(in.Scopes, " ")))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", printable(in.name()), printable(in.Tenant), in.expiry(now), in.refreshes(), printable(strings.Join(in.Scopes, " ")))
 	}
 	if r.Keychain != "" {
 		fmt.Fprintf(t, "encrypted with %s\n", printable(r.Keychain))
@@ -140,6 +140,14 @@ func (in signIn) expiry(now time.Time) string {
 		return "expired"
 	}
 	return in.ExpiresOn.Local().Format(time.DateTime) + " (in " + left.Round(time.Second).String() + ")"
+}
+
+// refreshes says whether the tokens can be renewed without a sign-in.
+func (in signIn) refreshes() string {
+	if in.Application {
+		return "with its secret"
+	}
+	return yes(in.Refreshable)
 }
 
 func yes(b bool) string {

@@ -70,8 +70,12 @@ func (s *session) obtain(ctx context.Context, c *console, stored bool, get func(
 	})
 }
 
-// blame tells an unknown user from a user who has to sign in again.
+// blame tells an unknown user from a user who has to sign in again, and both from an
+// application whose secret is missing.
 func (o *opened) blame(ctx context.Context, err error) error {
+	if lacking := o.lacking.Load(); err != nil && lacking != nil {
+		return *lacking // MSAL doesn't wrap the error of an assertion
+	}
 	if !errors.Is(err, core.ErrReauthRequired) {
 		return err
 	}
