@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -214,11 +215,11 @@ func askAgent(ctx context.Context, socket string, ask func(*client.Client, conte
 	return path, err
 }
 
-// agent returns the client of the agent that GRAPHTOKEN_AGENT names. Flags that name a
-// store, or whose tokens they are, on the command line come first.
+// agent returns the client of the agent that GRAPHTOKEN_AGENT names. It can be told the user
+// and the scopes. With any other shared flag on the command line, the store is asked.
 func (s *session) agent() *client.Client {
-	for _, flag := range []string{"store", "record", "client-id", "client-credentials", "client-secret-file", "tenant", "authority", "key-file"} {
-		if s.given[flag] {
+	for flag := range s.given {
+		if !slices.Contains(forAgents, flag) {
 			return nil
 		}
 	}
@@ -228,6 +229,9 @@ func (s *session) agent() *client.Client {
 	}
 	return c
 }
+
+// forAgents are the flags that leave the question to an agent.
+var forAgents = []string{"user", "scope", "format", "min-validity", "claims", "verbose"}
 
 // askAgent prints a token that the agent has.
 func (cmd *tokenCommand) askAgent(ctx context.Context, s *session, c *console, asked *client.Client, claims string) error {

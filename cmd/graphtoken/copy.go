@@ -54,11 +54,6 @@ type copied struct {
 var errIncomplete = errors.New("some records are left as they were")
 
 func (cmd *copyCommand) Run(ctx context.Context, s *session, c *console) (err error) {
-	for _, flag := range []string{"store", "record"} {
-		if s.given[flag] {
-			return usageError("copy takes its two stores as arguments, and not --" + flag)
-		}
-	}
 	m, err := cmd.open(ctx, s)
 	if err != nil {
 		return err

@@ -86,7 +86,7 @@ func printHelp(o kong.HelpOptions, ctx *kong.Context) error {
 	fmt.Fprintln(t, "\nShared flags (graphtoken help flags explains them):")
 	for _, group := range append(slices.Clone(pages[command.Path()].heeds), general) {
 		title := group
-		for line := range slices.Chunk(namesOf(ctx.Model, group), 3) {
+		for line := range slices.Chunk(namesOf(ctx.Model, command.Path(), group), 3) {
 			fmt.Fprintf(t, "  %s\t%s\n", title, strings.Join(line, " "))
 			title = ""
 		}
@@ -94,10 +94,10 @@ func printHelp(o kong.HelpOptions, ctx *kong.Context) error {
 	return t.Flush()
 }
 
-// namesOf returns the shared flags of a group.
-func namesOf(app *kong.Application, group string) (names []string) {
+// namesOf returns the shared flags of a group that a command honours.
+func namesOf(app *kong.Application, command, group string) (names []string) {
 	for _, f := range app.Flags {
-		if f.Group.Key == group {
+		if f.Group.Key == group && honours(command, f) {
 			names = append(names, "--"+f.Name)
 		}
 	}

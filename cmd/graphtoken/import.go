@@ -66,9 +66,6 @@ func (e *sourceError) Error() string { return "FROM " + e.from + ": " + e.err.Er
 func (e *sourceError) Unwrap() error { return e.err }
 
 func (cmd *importCommand) Run(ctx context.Context, s *session, c *console) (err error) {
-	if s.given["scope"] {
-		return usageError("import takes tokens with the scopes that they have: leave --scope out")
-	}
 	if i := slices.Index(cmd.From, "-"); i >= 0 && slices.Contains(cmd.From[i+1:], "-") {
 		return usageError("the standard input can be read once: name - once")
 	}

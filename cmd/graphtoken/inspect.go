@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/graphtoken/graphtoken/adapters/msal"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
@@ -55,6 +56,9 @@ func (cmd *inspectCommand) show(o *opened, cache *tokencache.Cache, c *console) 
 	}
 	named := o.named()
 	tokens = slices.DeleteFunc(tokens, func(t inspected) bool {
+		if named.Environment != "" && !msal.SameProvider(named.Environment, t.Environment) {
+			return true
+		}
 		return !fits(named.Username, t.Username) || !fits(named.ClientID, t.ClientID) || !fits(named.Tenant, t.Tenant) && t.Tenant != "" || named.App && t.HomeAccountID != ""
 	})
 	if len(tokens) == 0 {

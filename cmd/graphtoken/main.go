@@ -102,13 +102,15 @@ func main() {
 	}
 	cli.given = make(map[string]bool)
 	for _, element := range command.Path {
-		if element.Flag != nil {
+		if element.Flag != nil && !element.Resolved {
 			cli.given[element.Flag.Name] = true
 		}
 	}
 	command.Bind(parser)
 	command.BindTo(ctx, (*context.Context)(nil))
-	err = command.Run(&cli.session, c)
+	if err = refuse(command.Selected(), parser.Model.Flags, cli.given); err == nil {
+		err = command.Run(&cli.session, c)
+	}
 	if program := (*exited)(nil); errors.As(err, &program) {
 		if program.signal != nil {
 			endBy(program.signal)

@@ -57,7 +57,7 @@ var pages = map[string]page{
 		"graphtoken keepalive --store postgres://db/mail",
 		"graphtoken keepalive --store /srv/tokens/ --every 24h --on-reauth 'mail -s \"Sign in again\" \"$GRAPHTOKEN_USER\"'",
 	}},
-	"purge": {allGroups, []string{"graphtoken purge --store /srv/tokens/", "graphtoken purge --store /srv/tokens/ --unused 180 --delete"}},
+	"purge": {[]string{ofStore, ofUser, ofProvider, ofEncryption}, []string{"graphtoken purge --store /srv/tokens/", "graphtoken purge --store /srv/tokens/ --unused 180 --delete"}},
 	"copy": {[]string{ofEncryption}, []string{
 		"graphtoken copy --dry-run /srv/tokens/ postgres://mail@db/mail",
 		"graphtoken copy /srv/tokens/#ana 's3://bucket/tokens/#ana@contoso.com'",
@@ -68,13 +68,13 @@ var pages = map[string]page{
 		"graphtoken import 's3://bucket/#o365_token.txt' --user ana@contoso.com",
 		`printf %s "$O365TOKEN" | graphtoken import - --client-id ID`,
 	}},
-	"export": {[]string{ofStore, ofUser, ofApplication, ofEncryption}, []string{
+	"export": {allGroups, []string{
 		"graphtoken export o365_token.txt --user ana@contoso.com",
 		"graphtoken export /srv/mail/o365_token.txt --user ana@contoso.com --format python-o365-2.0",
 	}},
 	"keygen": {nil, []string{"graphtoken keygen ~/.graphtoken-key", "graphtoken status --key-file ~/.graphtoken-key"}},
 	"rewrap": {[]string{ofStore, ofEncryption}, []string{"graphtoken rewrap --store /srv/tokens/ --key-file KEYS --dry-run"}},
-	"doctor": {allGroups, []string{"graphtoken doctor", "graphtoken doctor redis://host:6379/0"}},
+	"doctor": {[]string{ofStore, ofApplication, ofProvider, ofEncryption}, []string{"graphtoken doctor", "graphtoken doctor redis://host:6379/0"}},
 	"conformance": {[]string{ofStore}, []string{
 		"graphtoken conformance --store postgres://db/mail",
 	}},
