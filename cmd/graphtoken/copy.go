@@ -79,7 +79,7 @@ func (cmd *copyCommand) Run(ctx context.Context, s *session, c *console) (err er
 	if cmd.DryRun {
 		would = "Nothing is saved in a dry run: "
 	}
-	c.say("%s%d copied, %d replaced, %d equal, %d kept as newer, %d refused, %d failed.", would, count[didCopy], count[didReplace], count[didSkip], count[didKeep], count[didRefuse], count[didFail])
+	c.say(would+"%d copied, %d replaced, %d equal, %d kept as newer, %d refused, %d failed.", count[didCopy], count[didReplace], count[didSkip], count[didKeep], count[didRefuse], count[didFail])
 	if left := len(keys) - len(done); left > 0 {
 		c.say("%d of %d records are left: call copy again.", left, len(keys))
 	}

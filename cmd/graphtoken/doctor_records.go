@@ -60,7 +60,7 @@ func unreadable(err error) finding {
 	advice := "Give this user the right to read it."
 	switch {
 	case errors.Is(err, core.ErrLegacyToken):
-		advice = "Sign in again: graphtoken login."
+		advice = "Take it into another store with graphtoken import, or sign in again with graphtoken login."
 	case errors.Is(err, core.ErrDecrypt):
 		advice = "Name its key with --key-file or GRAPHTOKEN_KEYS; --plaintext-reads accepts a record that isn't encrypted yet."
 	case errors.Is(err, core.ErrCorrupt):

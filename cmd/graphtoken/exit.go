@@ -179,7 +179,7 @@ func adviceOn(err error, s *session) string {
 	case errors.Is(err, core.ErrDecrypt):
 		return "Is it another key, or another record's? --key-file and GRAPHTOKEN_KEYS name the keys; --plaintext-reads accepts a record that isn't encrypted yet."
 	case errors.Is(err, core.ErrLegacyToken):
-		return "Take it into another store with: graphtoken import THIS --store ANOTHER"
+		return "Take it into another store with: graphtoken import" + where + " --store ANOTHER"
 	case errors.Is(err, core.ErrCorrupt) && !foundByStore(err):
 		return "graphtoken never overwrites what it can't read: restore it, or move it away, and sign in with: " + s.again("login")
 	case errors.Is(err, core.ErrCorrupt) && !s.encrypted():

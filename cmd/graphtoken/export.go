@@ -81,6 +81,8 @@ func (cmd *exportCommand) marshal(o *opened, cache *tokencache.Cache) ([]byte, e
 	return data, err
 }
 
+var errThere = errors.New("the file is there already: --force overwrites it")
+
 // write makes the file. The backend of files replaces one as a whole, and follows a link.
 func (cmd *exportCommand) write(ctx context.Context, o *opened, c *console, data []byte) error {
 	to, err := openStore(ctx, "TO", cmd.To, stores.Options{}, oneRecord)
@@ -92,7 +94,7 @@ func (cmd *exportCommand) write(ctx context.Context, o *opened, c *console, data
 		return usageError("export writes a file or the standard output: graphtoken copy copies a record to another store")
 	}
 	if err := cmp.Or(to.own(), cmd.mayReplace(o, to.Path)); err != nil {
-		return err
+		return to.about(err)
 	}
 	record := core.Record{Data: data, Version: core.Absent}
 	if cmd.Force {
@@ -105,10 +107,10 @@ func (cmd *exportCommand) write(ctx context.Context, o *opened, c *console, data
 		removeLocks(locks)
 	}
 	if errors.Is(err, core.ErrConflict) {
-		return fmt.Errorf("%s is there already: --force overwrites it", to.Path)
+		return to.about(errThere)
 	}
 	if err != nil {
-		return err
+		return to.about(err)
 	}
 	c.say("The tokens are in %s, not encrypted.", to.Path)
 	return nil
@@ -125,7 +127,7 @@ func (cmd *exportCommand) mayReplace(o *opened, path string) error {
 		return usageError("TO is the store itself")
 	}
 	if cmd.Force && info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
-		return fmt.Errorf("other users may read %s: remove it, or chmod 600 it", path)
+		return errors.New("other users may read the file: remove it, or chmod 600 it")
 	}
 	return nil
 }

@@ -57,13 +57,18 @@ type source struct {
 }
 
 // sourceError is an error of a place that import reads from. Nothing was saved.
-type sourceError struct {
-	from string
-	err  error
-}
+type sourceError struct{ err error }
 
-func (e *sourceError) Error() string { return "FROM " + e.from + ": " + e.err.Error() }
+func (e *sourceError) Error() string { return e.err.Error() }
 func (e *sourceError) Unwrap() error { return e.err }
+
+// atSource returns an error of a place with the place, if the error doesn't tell it.
+func atSource(place string, err error) error {
+	if told := (*placeError)(nil); place == "" || errors.As(err, &told) {
+		return &sourceError{err}
+	}
+	return &placeError{"FROM " + place, &sourceError{err}}
+}
 
 func (cmd *importCommand) Run(ctx context.Context, s *session, c *console) (err error) {
 	if i := slices.Index(cmd.From, "-"); i >= 0 && slices.Contains(cmd.From[i+1:], "-") {
@@ -116,16 +121,16 @@ func (cmd *importCommand) read(ctx context.Context, o *opened, c *console) ([]so
 	for _, name := range cmd.From {
 		data, shown, err := cmd.load(ctx, o.session, c, name)
 		if err != nil {
-			return nil, &sourceError{shown, err}
+			return nil, atSource(shown, err)
 		}
 		from := source{name: shown}
 		if from.cache, from.form, err = foreign.Read(data, of); err != nil {
-			return nil, &sourceError{shown, inFlags(err)}
+			return nil, atSource(shown, inFlags(err))
 		}
 		if from.form == foreign.TokenCache {
 			chosen := tokencache.Query{Username: o.User, ClientID: o.ClientID, App: o.ClientCredentials}
 			if from.cache, err = part(from.cache, chosen); err != nil {
-				return nil, &sourceError{shown, err}
+				return nil, atSource(shown, err)
 			}
 		} else {
 			told = false
@@ -143,7 +148,7 @@ func inFlags(err error) error {
 	var missing *foreign.MissingError
 	switch {
 	case errors.Is(err, foreign.ErrOtherOwner):
-		return usageError(err.Error() + ", and not what --client-id or --user says")
+		return usageError(err.Error() + ", and --client-id or --user says otherwise")
 	case errors.As(err, &missing) && missing.User && missing.ClientID:
 		return usageError(err.Error() + ": name the application with --client-id, and the user with --user and --home-account-id; or the application itself with --client-credentials")
 	case errors.As(err, &missing) && missing.User:
@@ -159,7 +164,7 @@ const maxImport = 64 << 20
 
 var errTooLarge = fmt.Errorf("%w: it is larger than 64 MiB, as no token cache is", core.ErrTooLarge)
 
-// load returns what is at a place, and how the place is shown.
+// load returns what is at a place, and how the place is shown, unless the error tells it.
 func (cmd *importCommand) load(ctx context.Context, s *session, c *console, name string) (data []byte, shown string, err error) {
 	if name == "-" {
 		data, err = io.ReadAll(io.LimitReader(c.in, maxImport+1))
@@ -168,14 +173,16 @@ func (cmd *importCommand) load(ctx context.Context, s *session, c *console, name
 		}
 		return data, "standard input", err
 	}
-	shown = "the store"
 	at, err := openStore(ctx, "FROM", name, stores.Options{}, oneRecord)
 	if err != nil {
-		return nil, shown, err
+		return nil, "", err
 	}
 	defer at.Close()
 	shown = at.String()
-	if err := cmp.Or(at.wantRecord(), at.own()); err != nil {
+	if at.Key == "" {
+		return nil, shown, usageError("it may hold many records: name one by #NAME at its end")
+	}
+	if err := at.own(); err != nil {
 		return nil, shown, err
 	}
 	if at.Kind == "file" {
@@ -298,6 +305,6 @@ func (cmd *importCommand) show(o *opened, taken []takenIn, c *console) error {
 	if cmd.DryRun {
 		would = "Nothing is saved in a dry run: "
 	}
-	c.say("%s%d added, %d updated, %d kept, as what is there is the same or newer.", would, count[didAdd], count[didUpdate], count[didLeave])
+	c.say(would+"%d added, %d updated, %d kept, as what is there is the same or newer.", count[didAdd], count[didUpdate], count[didLeave])
 	return nil
 }

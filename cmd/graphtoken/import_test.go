@@ -136,7 +136,7 @@ func TestADryRunOfAnImportSavesNothing(t *testing.T) {
 	w.set("GRAPHTOKEN_STORE=" + filepath.Join(w.dir, "none", "tokens.json"))
 	w.wantImports(map[string]string{ana: "added"}, "--dry-run", from)
 	r := w.run("import", "--dry-run", from)
-	if r.code != 0 || !strings.Contains(r.out, ana) || !strings.Contains(r.err, "Nothing is saved") {
+	if r.code != 0 || !strings.Contains(r.out, ana) || !strings.Contains(r.err, "Nothing is saved in a dry run: 1 added") {
 		t.Errorf("exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 	if _, err := os.Stat(filepath.Join(w.dir, "none")); err == nil {

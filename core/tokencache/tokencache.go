@@ -31,8 +31,8 @@ var (
 	// the place, and never quote the data.
 	ErrCorrupt = errors.New("corrupt token cache")
 	// ErrLegacyToken: the data is a token of python-o365 before 2.1, which can't be read
-	// as a token cache. The user has to sign in again.
-	ErrLegacyToken = errors.New("this is a token of python-o365 before 2.1, not a token cache; sign in again")
+	// as a token cache. Package foreign converts it. Or else the user has to sign in again.
+	ErrLegacyToken = errors.New("this is a token of python-o365 before 2.1, not a token cache: convert it with graphtoken import, or sign in again")
 	// ErrAmbiguous: the query names no user, and several are signed in.
 	ErrAmbiguous = errors.New("several users are signed in, and the query names none")
 )
