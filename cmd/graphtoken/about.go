@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"path/filepath"
 	"strings"
 
 	"github.com/graphtoken/graphtoken/core"
@@ -42,6 +43,9 @@ func (p place) about(err error) error {
 func (p place) name() string {
 	if p.Key == "" || strings.HasSuffix(p.String(), "/"+p.Key) || p.String() == p.Key {
 		return p.String()
+	}
+	if p.Kind == "file" && !strings.HasPrefix(p.String(), "file:") { // a path, in which a "#" means nothing
+		return filepath.Join(p.String(), p.Key)
 	}
 	return p.String() + "#" + url.PathEscape(p.Key)
 }

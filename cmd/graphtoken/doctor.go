@@ -93,8 +93,9 @@ func (f finding) of(check string) finding {
 type checkup struct {
 	*session
 	place
-	now    time.Time
-	roomAt func(path string) (room, bool) // see roomAt
+	isArgument bool // the store is, and no flag names it
+	now        time.Time
+	roomAt     func(path string) (room, bool) // see roomAt
 
 	pinged *error // the result of Ping, once it is known
 	trial  *trialPlace
@@ -141,7 +142,7 @@ func (cmd *doctorCommand) Run(ctx context.Context, s *session, c *console) error
 		return err
 	}
 	defer at.Close()
-	d := &checkup{session: s, place: at, now: time.Now(), roomAt: roomAt}
+	d := &checkup{session: s, place: at, isArgument: cmd.URL != "", now: time.Now(), roomAt: roomAt}
 	findings, err := d.examine(ctx)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -69,6 +70,17 @@ func unreadable(err error) finding {
 	return bad(advice, "%v", err)
 }
 
+// command is a command line about a user in a record of the store.
+func (d *checkup) command(name, user, key string) string {
+	s, at := *d.session, *d.Place
+	at.Key = key
+	s.User, s.at, s.given = user, &place{&at, d.url}, map[string]bool{}
+	maps.Copy(s.given, d.given)
+	s.given["user"] = true
+	s.given["store"] = d.given["store"] || d.isArgument || d.Key == "" // whose records are many
+	return printable(s.again(name))
+}
+
 // nearEnd is the age from which an unused refresh token needs attention.
 const nearEnd = account.RefreshTokenLifetime * 2 / 3
 
@@ -91,12 +103,12 @@ func (d *checkup) ages(key string, tokens []inspected) (all []finding) {
 		who := fmt.Sprintf("%s in %s", printable(t.Username), printable(key))
 		switch {
 		case isRefresh(t) && t.CachedOn != nil && d.now.Sub(*t.CachedOn) >= account.RefreshTokenLifetime:
-			all = append(all, bad("Sign in again: graphtoken login --user "+printable(t.Username), "that of %s wasn't used for %d days, and no longer works", who, days(d.now.Sub(*t.CachedOn))))
+			all = append(all, bad("Sign in again: "+d.command("login", t.Username, key), "that of %s wasn't used for %d days, and no longer works", who, days(d.now.Sub(*t.CachedOn))))
 		case isRefresh(t) && t.CachedOn != nil && d.now.Sub(*t.CachedOn) >= nearEnd:
-			all = append(all, risky("Run graphtoken keepalive every day, or graphtoken refresh --user "+printable(t.Username), "that of %s wasn't used for %d days, and ends after %d", who, days(d.now.Sub(*t.CachedOn)), days(account.RefreshTokenLifetime)))
+			all = append(all, risky("Run graphtoken keepalive every day, or: "+d.command("refresh", t.Username, key), "that of %s wasn't used for %d days, and ends after %d", who, days(d.now.Sub(*t.CachedOn)), days(account.RefreshTokenLifetime)))
 		case t.Type == "access token" && t.HomeAccountID != "" && t.ExpiresOn != nil && t.ExpiresOn.Before(d.now) &&
 			!slices.ContainsFunc(tokens, func(o inspected) bool { return isRefresh(o) && o.HomeAccountID == t.HomeAccountID }):
-			all = append(all, bad("Sign in again: graphtoken login --user "+printable(t.Username), "%s has none, and the access token has expired", who))
+			all = append(all, bad("Sign in again: "+d.command("login", t.Username, key), "%s has none, and the access token has expired", who))
 		}
 	}
 	return all

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/graphtoken/graphtoken/internal/testkit"
 )
@@ -129,6 +130,29 @@ func TestADoctorFindsWhatIsBroken(t *testing.T) {
 				t.Errorf("the doctor finds\n%s", bad)
 			}
 		})
+	}
+}
+
+// The commands of the advice run as they stand.
+func TestADoctorsAdviceNamesTheUserTheRecordAndTheStore(t *testing.T) {
+	w := newWorld(t)
+	w.login(ana)
+	w.age(61 * 24 * time.Hour)
+	dir := filepath.Dir(w.file())
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, ""}, // the store comes from the environment
+		{[]string{w.file()}, " --store " + w.file()},
+		{[]string{dir + "/"}, " --store " + w.file()},
+		{[]string{"file://" + dir + "/"}, " --store file://" + dir + "/#tokens.json"},
+		{[]string{"--store", "file://" + w.file()}, " --store file://" + w.file()},
+	} {
+		r, command := w.run(append([]string{"doctor"}, c.args...)...), "graphtoken refresh --user "+ana+c.want
+		if !strings.Contains(r.out, command+"\n") {
+			t.Errorf("doctor %v doesn't say %q, but\n%s", c.args, command, r.out)
+		}
 	}
 }
 

@@ -310,7 +310,8 @@ func TestADoctorFindsRefreshTokensNearTheirEnd(t *testing.T) {
 		{"an application needs none", []inspected{{Type: "access token", ExpiresOn: ago(time.Minute)}}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := &checkup{now: now}
+			d := trialOf(inMemory(t))
+			d.now = now
 			want(t, d.ages("k", c.tokens), c.want, "")
 		})
 	}

@@ -60,7 +60,7 @@ func (cmd *purgeCommand) Run(ctx context.Context, s *session, c *console) (err e
 	if cmd.JSON {
 		err = writeJSON(c.out, map[string]any{"store": o.String(), "users": all})
 	} else {
-		err = cmd.print(c, all)
+		err = cmd.print(c, s, all)
 	}
 	if err == nil && unread > 0 {
 		err = errIncomplete
@@ -68,7 +68,7 @@ func (cmd *purgeCommand) Run(ctx context.Context, s *session, c *console) (err e
 	return err
 }
 
-func (cmd *purgeCommand) print(c *console, all []purged) error {
+func (cmd *purgeCommand) print(c *console, s *session, all []purged) error {
 	for _, p := range all {
 		word := "would remove"
 		if p.Removed {
@@ -79,7 +79,11 @@ func (cmd *purgeCommand) print(c *console, all []purged) error {
 		}
 	}
 	if !cmd.Delete && len(all) > 0 {
-		c.say("Nothing is removed. Remove them with: graphtoken purge --delete")
+		command := "purge --delete"
+		if cmd.Unused != 90 {
+			command += fmt.Sprintf(" --unused %d", cmd.Unused)
+		}
+		c.say("Nothing is removed. Remove them with: %s", s.again(command))
 	}
 	return nil
 }

@@ -69,6 +69,9 @@ func TestPurgeRemovesOnlyUsersWhoseTokensAreOfNoUseAndShowsThemFirst(t *testing.
 	if status := w.ok("status"); !strings.Contains(status, ana) {
 		t.Error("purge removed a user without --delete")
 	}
+	if r := w.run("purge", "--unused", "50", "--store", w.file()); !strings.Contains(r.err, "graphtoken purge --delete --unused 50 --store "+w.file()+"\n") {
+		t.Errorf("the next step is %s", r.err)
+	}
 	if out := w.ok("purge", "--unused", "200"); out != "" {
 		t.Errorf("purge of 200 days shows %q", out)
 	}
