@@ -61,14 +61,12 @@ func part(c *tokencache.Cache, q tokencache.Query) (*tokencache.Cache, error) {
 		return nil, err
 	}
 	users := fitting(c, tokencache.Query{Username: q.Username})
+	families := familiesOf(sections["AppMetadata"], q.ClientID)
 	owners, clients := make(map[string]bool), make(map[string]bool)
 	for _, name := range tokenSections {
 		for key, raw := range sections[name] {
-			var h struct {
-				holder
-				FamilyID string `json:"family_id"` // of a token that serves several clients
-			}
-			if json.Unmarshal(raw, &h) != nil || !isOf(q, h.holder, c, users) || !fits(q.ClientID, h.ClientID) && h.FamilyID == "" {
+			var h member
+			if json.Unmarshal(raw, &h) != nil || !isOf(q, h.holder, c, users) || !fits(q.ClientID, h.ClientID) && !families[h.FamilyID] {
 				delete(sections[name], key)
 				continue
 			}
@@ -94,6 +92,25 @@ func part(c *tokencache.Cache, q tokencache.Query) (*tokencache.Cache, error) {
 		return nil, err
 	}
 	return tokencache.Parse(data)
+}
+
+// member is an entry of a client that may belong to a family, whose refresh token serves
+// all its clients.
+type member struct {
+	holder
+	FamilyID string `json:"family_id"`
+}
+
+// familiesOf are the families of the client, by the metadata of applications.
+func familiesOf(apps map[string]json.RawMessage, client string) map[string]bool {
+	families := make(map[string]bool)
+	for _, raw := range apps {
+		var m member
+		if json.Unmarshal(raw, &m) == nil && m.FamilyID != "" && fits(client, m.ClientID) {
+			families[m.FamilyID] = true
+		}
+	}
+	return families
 }
 
 // isOf reports whether tokens belong to the user or application that q names.
