@@ -185,7 +185,7 @@ func TestATokensTimesAreThoseItSays(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeReadIsNamed(t *testing.T) {
+func TestDataThatCannotBeReadAreNamed(t *testing.T) {
 	msal := func(entry string) []byte {
 		return []byte(`{"AccessToken":{"k":{"home_account_id":"h","client_id":"c","secret":"` + canary + `"}},` + entry + `}`)
 	}
