@@ -3,8 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"net"
+	"slices"
 	"time"
 
+	"github.com/graphtoken/graphtoken/backends/awss3"
 	"github.com/graphtoken/graphtoken/backends/redis"
 	"github.com/graphtoken/graphtoken/core"
 )
@@ -27,18 +31,48 @@ func (d *checkup) ping(ctx context.Context) error {
 	return err
 }
 
-// isReachable reports whether the store can be asked more.
+// isFit reports whether a Ping's error is none that concerns the whole store.
+func (d *checkup) isFit(err error) bool {
+	return err == nil || errors.Is(err, redis.ErrEvicts) || d.ReadOnly && errors.Is(err, core.ErrReadOnly)
+}
+
+// isReachable reports whether the store can be asked more: it answered, if only that
+// something isn't allowed. In a database a trial would make a table that is missing.
 func (d *checkup) isReachable(ctx context.Context) bool {
 	err := d.ping(ctx)
-	return err == nil || errors.Is(err, redis.ErrEvicts) || d.ReadOnly && errors.Is(err, core.ErrReadOnly)
+	if d.isFit(err) {
+		return true
+	}
+	var network net.Error
+	var file *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, core.ErrReadOnly):
+	case errors.As(err, &network), errors.As(err, &file), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return false
+	}
+	return !slices.Contains([]string{"postgres", "mysql", "sqlite"}, d.Kind)
 }
 
 func (d *checkup) reach(ctx context.Context) []finding {
 	begun := time.Now()
-	if !d.isReachable(ctx) {
-		return []finding{bad("Check the address, the credentials and the network; graphtoken help stores says where credentials come from. The first graphtoken login makes a table that is missing.", "%v", d.ping(ctx))}
+	if err := d.ping(ctx); !d.isFit(err) {
+		return []finding{bad(d.adviceOnPing(ctx, err), "%v", err)}
 	}
 	return []finding{good("%s answers in %s", d.String(), time.Since(begun).Round(time.Millisecond/10))}
+}
+
+func (d *checkup) adviceOnPing(ctx context.Context, err error) string {
+	switch {
+	case errors.Is(err, awss3.ErrUnconditional):
+		return "Don't let two processes use this store: one would overwrite the other's tokens. Use a service that honours conditions; docs/choosing-a-store.md lists some."
+	case errors.Is(err, core.ErrUnsafeDirectory):
+		return "Make a directory for this user alone: chmod 700, and chown it."
+	case errors.Is(err, core.ErrReadOnly):
+		return "Name a place that accepts writes: the primary of a database, a file system that isn't mounted read-only."
+	case d.isReachable(ctx):
+		return "The store answers: give this user the rights that it refuses, see permissions."
+	}
+	return "Check the address, the credentials and the network; graphtoken help stores says where credentials come from. The first graphtoken login makes a table that is missing."
 }
 
 // eviction tells of a server that may remove records when memory is short.

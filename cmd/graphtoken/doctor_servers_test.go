@@ -3,6 +3,9 @@
 package main_test
 
 import (
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +95,26 @@ func TestADoctorFindsTheWrongClockOfAStore(t *testing.T) {
 	}
 }
 
+func TestADoctorFindsAnS3ThatIgnoresConditions(t *testing.T) {
+	honest, err := url.Parse(s3test.Start(t).URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	careless := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(honest)
+		r.Out.Header.Del("If-Match")
+		r.Out.Header.Del("If-None-Match")
+	}})
+	defer careless.Close()
+	w := newWorld(t)
+	bad := w.examine(5, w.s3At(careless.URL))
+	for _, want := range []string{"the store ignores conditions: PutObject with If-None-Match", "error conditions writes are not conditional"} {
+		if !strings.Contains(bad, want) {
+			t.Errorf("the doctor doesn't find %q, but\n%s", want, bad)
+		}
+	}
+}
+
 func TestADoctorFindsARedisThatIsFull(t *testing.T) {
 	server := redistest.Start(t)
 	w := newWorld(t)
@@ -118,6 +141,21 @@ func TestADoctorNamesTheRightThatAUserLacks(t *testing.T) {
 		}
 		if left := server.CLI(t, "keys", "*"); strings.TrimSpace(left) != "" {
 			t.Errorf("the doctor left %q", left)
+		}
+	})
+	t.Run("redis, of which Ping needs it too", func(t *testing.T) {
+		server := redistest.Start(t)
+		w := newWorld(t)
+		server.CLI(t, "acl", "setuser", "tokens", "on", ">secret", "~*", "&*", "+@all", "-del")
+		w.secrets["tokens:secret@"] = true
+		bad := w.examine(5, "redis://tokens:secret@"+server.Addr+"/0")
+		for _, want := range []string{"error reach ", "error permissions lease is refused: ", "error permissions delete is refused: "} {
+			if !strings.Contains(bad, want) {
+				t.Errorf("the doctor doesn't find %q, but\n%s", want, bad)
+			}
+		}
+		if strings.Contains(bad, "load is refused") || strings.Contains(bad, "save is refused") {
+			t.Errorf("the doctor finds what isn't refused:\n%s", bad)
 		}
 	})
 	t.Run("postgres", func(t *testing.T) {

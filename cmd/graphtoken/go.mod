@@ -10,6 +10,7 @@ require (
 	github.com/graphtoken/graphtoken/adapters/msal v0.1.0
 	github.com/graphtoken/graphtoken/agent v0.1.0
 	github.com/graphtoken/graphtoken/agent/client v0.1.0
+	github.com/graphtoken/graphtoken/backends/awss3 v0.1.0
 	github.com/graphtoken/graphtoken/backends/env v0.1.0
 	github.com/graphtoken/graphtoken/backends/filesystem v0.1.0
 	github.com/graphtoken/graphtoken/backends/memory v0.1.0
@@ -72,7 +73,6 @@ require (
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/googleapis/enterprise-certificate-proxy v0.3.23 // indirect
 	github.com/googleapis/gax-go/v2 v2.27.0 // indirect
-	github.com/graphtoken/graphtoken/backends/awss3 v0.1.0 // indirect
 	github.com/graphtoken/graphtoken/backends/awssecrets v0.1.0 // indirect
 	github.com/graphtoken/graphtoken/backends/bitwarden v0.1.0 // indirect
 	github.com/graphtoken/graphtoken/backends/firestore v0.1.0 // indirect
