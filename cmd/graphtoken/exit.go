@@ -93,7 +93,7 @@ func exitCode(ctx context.Context, err error) int {
 	case errors.Is(err, core.ErrReauthRequired), errors.Is(err, account.ErrOtherUser), errors.Is(err, errNotBegun),
 		errors.Is(err, account.ErrFlowExpired), errors.Is(err, account.ErrFlowUsed), errors.Is(err, account.ErrStateMismatch):
 		return exitSignIn
-	case errors.Is(err, core.ErrNotFound), errors.Is(err, core.ErrAmbiguous), errors.Is(err, foreign.ErrNoTokens), errors.Is(err, errUntrusted):
+	case errors.Is(err, core.ErrNotFound), errors.Is(err, core.ErrAmbiguous), errors.Is(err, foreign.ErrNoTokens), errors.Is(err, errUntrusted), errors.Is(err, errNotSet):
 		return exitNotFound
 	case errors.Is(err, foreign.ErrProtected), errors.Is(err, foreign.ErrUnfit), errors.Is(err, core.ErrTooLarge):
 		return exitStore

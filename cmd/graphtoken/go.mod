@@ -24,6 +24,7 @@ require (
 	github.com/graphtoken/graphtoken/internal/testkit/s3test v0.1.0
 	github.com/graphtoken/graphtoken/stores v0.1.0
 	github.com/jackc/pgx/v5 v5.10.0
+	github.com/pelletier/go-toml/v2 v2.4.3
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/vbauerster/mpb/v8 v8.16.2
 	golang.org/x/sys v0.49.0

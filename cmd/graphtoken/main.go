@@ -47,6 +47,7 @@ type commands struct {
 	Doctor      doctorCommand      `cmd:"" group:"Check" help:"Look for what is wrong about a store, and tell what to do."`
 	Conformance conformanceCommand `cmd:"" group:"Check" help:"Test that a store keeps its promises, in a place of its own."`
 
+	Config         configCommands    `cmd:"" group:"This program" help:"Keep settings in profiles, so that commands need fewer flags."`
 	Completion     completionCommand `cmd:"" group:"This program" help:"Print a shell's completion script."`
 	Man            manCommand        `cmd:"" group:"This program" help:"Print the manual page."`
 	VersionCommand versionCommand    `cmd:"" group:"This program" name:"version" help:"Print the version."`
@@ -54,12 +55,16 @@ type commands struct {
 
 	session
 
+	configuration *configuration
+	profile       map[string]any // the values of the profile that counts
+
 	Verbose bool             `group:"General" short:"v" help:"Log what happens to the standard error output; never a secret."`
 	Version kong.VersionFlag `group:"General" env:"-" help:"Print the version."`
 }
 
 // newParser makes the parser of the command line, with each command's page of help.
 func newParser(cli *commands) (*kong.Kong, error) {
+	cli.given = make(map[string]bool)
 	parser, err := kong.New(cli,
 		kong.Name("graphtoken"),
 		kong.Description(description),
@@ -67,6 +72,7 @@ func newParser(cli *commands) (*kong.Kong, error) {
 		kong.Vars{"version": version()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
 		kong.Help(printHelp),
+		kong.Resolvers(kong.ResolverFunc(cli.resolve)),
 	)
 	if err == nil {
 		addPages(parser.Model)
@@ -100,12 +106,12 @@ func main() {
 	if cli.Verbose {
 		c.beVerbose()
 	}
-	cli.given = make(map[string]bool)
 	for _, element := range command.Path {
 		if element.Flag != nil && !element.Resolved {
 			cli.given[element.Flag.Name] = true
 		}
 	}
+	cli.settleTenant()
 	command.Bind(parser)
 	command.BindTo(ctx, (*context.Context)(nil))
 	if err = refuse(command.Selected(), parser.Model.Flags, cli.given); err == nil {

@@ -78,8 +78,15 @@ var pages = map[string]page{
 	"conformance": {[]string{ofStore}, []string{
 		"graphtoken conformance --store postgres://db/mail",
 	}},
-	"completion": {nil, nil},
-	"man":        {nil, []string{"graphtoken man | man -l -"}},
-	"version":    {nil, []string{"graphtoken version --json"}},
-	"help":       {nil, []string{"graphtoken help login", "graphtoken help stores"}},
+	"config set": {nil, []string{
+		"graphtoken config set client-id ID",
+		"graphtoken config set --profile work scope User.Read Mail.Read",
+	}},
+	"config get":   {nil, []string{"graphtoken config get client-id"}},
+	"config unset": {nil, []string{"graphtoken config unset client-id"}},
+	"config list":  {nil, []string{"graphtoken config list --json"}},
+	"completion":   {nil, nil},
+	"man":          {nil, []string{"graphtoken man | man -l -"}},
+	"version":      {nil, []string{"graphtoken version --json"}},
+	"help":         {nil, []string{"graphtoken help login", "graphtoken help stores"}},
 }

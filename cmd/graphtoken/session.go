@@ -48,6 +48,8 @@ type session struct {
 	KeychainFile   bool   `group:"Encryption" help:"With --keychain: where there is no keychain, keep the key in a file of your own."`
 	PlaintextReads bool   `group:"Encryption" help:"With keys: accept a record that isn't encrypted yet."`
 
+	Profile string `group:"General" placeholder:"NAME" help:"The profile to take the other shared flags from, if neither the command line nor the environment has them (see graphtoken config). By default the one with the name default."`
+
 	// These come from variables and have no flag, because a secret must not be an
 	// argument.
 	clientSecret, keys string

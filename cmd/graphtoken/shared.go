@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/alecthomas/kong"
 )
@@ -30,7 +31,10 @@ var refused = map[string][]string{
 
 // honours reports whether a command, by its path, can do what a shared flag asks for.
 func honours(command string, flag *kong.Flag) bool {
-	if flag.Group == nil || flag.Group.Key == general {
+	switch {
+	case flag.Name == "profile":
+		return len(pages[command].heeds) > 0 || strings.HasPrefix(command, "config ")
+	case flag.Group == nil || flag.Group.Key == general:
 		return true
 	}
 	return slices.Contains(pages[command].heeds, flag.Group.Key) && !slices.Contains(refused[command], flag.Name)

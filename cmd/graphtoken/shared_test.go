@@ -53,6 +53,10 @@ var honouring = []honours{
 	{[]string{"rewrap"}, place + " " + encryption},
 	{[]string{"doctor"}, place + " authority " + encryption + " " + asProof + " ca"},
 	{[]string{"conformance"}, "store"},
+	{[]string{"config", "set", "user", "x"}, ""},
+	{[]string{"config", "get", "user"}, ""},
+	{[]string{"config", "unset", "user"}, ""},
+	{[]string{"config", "list"}, ""},
 	{[]string{"completion", "bash"}, ""},
 	{[]string{"man"}, ""},
 	{[]string{"version"}, ""},
@@ -94,7 +98,7 @@ func (w *world) commandsAndFlags() (commands, flags []string) {
 }
 
 func (row honours) path() string {
-	if len(row.command) > 1 && slices.Contains([]string{"login", "agent"}, row.command[0]) {
+	if len(row.command) > 1 && slices.Contains([]string{"login", "agent", "config"}, row.command[0]) {
 		return row.command[0] + " " + row.command[1]
 	}
 	return row.command[0]
