@@ -23,6 +23,7 @@ type broken struct {
 	wait          func(ctx context.Context, key string, seen core.Version) error
 	keys          func(ctx context.Context) iter.Seq2[string, error]
 	ping          func(ctx context.Context) error
+	used          int64 // what Space says
 	maxSize       func() int
 	print         func() string
 }
@@ -89,6 +90,8 @@ func (b *broken) Ping(ctx context.Context) error {
 	}
 	return b.Backend.Ping(ctx)
 }
+
+func (b *broken) Space(context.Context) (used, most int64, err error) { return b.used, 0, nil }
 
 func (b *broken) MaxSize() int {
 	if b.maxSize != nil {

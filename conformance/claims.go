@@ -83,6 +83,16 @@ func claims() []testCase {
 					c.Errorf("the backend's MaxSize is %d, and %d is claimed", size, c.want.MaxSize)
 				}
 			}},
+		{"space", must("Space returns no negative number, where the backend is a core.SpaceReporter; a store that refuses to tell returns an error."), 0,
+			func(c *trial) {
+				reporter, ok := core.As[core.SpaceReporter](c.open())
+				if !ok {
+					return
+				}
+				if used, most, err := reporter.Space(c.soon()); err == nil && (used < 0 || most < 0) {
+					c.Errorf("Space = %d of %d bytes", used, most)
+				}
+			}},
 		{"consistent", must("The claims fit together: LeaseExpires needs Lease."), 0,
 			func(c *trial) {
 				c.open()

@@ -1636,6 +1636,7 @@ var mutants = []mutant{
 	{what: "can't be reached", by: "claims/ping", build: each(func(b *broken) {
 		b.ping = func(context.Context) error { return io.ErrUnexpectedEOF }
 	})},
+	{what: "uses less than nothing", by: "claims/space", build: each(func(b *broken) { b.used = -1 })},
 	{what: "claims expiring leases and no leases", by: "claims/consistent", want: func(w *Capabilities) { w.Lease = false }},
 
 	// versions: the zero Version
