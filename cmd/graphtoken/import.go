@@ -167,10 +167,7 @@ var errTooLarge = fmt.Errorf("%w: it is larger than 64 MiB, as no token cache is
 // load returns what is at a place, and how the place is shown, unless the error tells it.
 func (cmd *importCommand) load(ctx context.Context, s *session, c *console, name string) (data []byte, shown string, err error) {
 	if name == "-" {
-		data, err = io.ReadAll(io.LimitReader(c.in, maxImport+1))
-		if err == nil && len(data) > maxImport {
-			err = errTooLarge
-		}
+		data, err = readInput(ctx, c.in)
 		return data, "standard input", err
 	}
 	at, err := openStore(ctx, "FROM", name, stores.Options{}, oneRecord)
@@ -201,6 +198,29 @@ func (cmd *importCommand) load(ctx context.Context, s *session, c *console, name
 	}
 	data, err = cmd.decrypt(ctx, s, record.Data, at.Key)
 	return data, shown, err
+}
+
+// readInput reads the standard input to its end. An interrupt ends it, because a terminal
+// may have no end.
+func readInput(ctx context.Context, in io.Reader) ([]byte, error) {
+	type input struct {
+		data []byte
+		err  error
+	}
+	all := make(chan input, 1)
+	go func() {
+		data, err := io.ReadAll(io.LimitReader(in, maxImport+1))
+		if err == nil && len(data) > maxImport {
+			err = errTooLarge
+		}
+		all <- input{data, err}
+	}()
+	select {
+	case i := <-all:
+		return i.data, i.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // decrypt decrypts a record for which keys are named.

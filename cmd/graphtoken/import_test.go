@@ -301,6 +301,21 @@ func TestAnImportOfWhatIsNoTokenCacheSavesNothing(t *testing.T) {
 	}
 }
 
+// zeros is an input without an end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestAnInputWithoutAnEndIsNotReadToItsEnd(t *testing.T) {
+	w := newWorld(t)
+	cmd := w.command("import", "-")
+	cmd.Stdin = zeros{}
+	out, _ := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != 5 || !strings.Contains(string(out), "64 MiB") {
+		t.Errorf("exit code %d: %s", cmd.ProcessState.ExitCode(), out)
+	}
+}
+
 func TestImportsAtTheSameTimeLoseNothing(t *testing.T) {
 	w := newWorld(t)
 	const users = 8

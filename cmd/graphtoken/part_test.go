@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -77,5 +79,15 @@ func TestAPartThatNobodyHasIsNotFound(t *testing.T) {
 		if its, err := part(cache, q); !errors.Is(err, core.ErrNotFound) || its != nil {
 			t.Errorf("%+v: %v, %v", q, its, err)
 		}
+	}
+}
+
+func TestAnInterruptEndsTheWaitForTheStandardInput(t *testing.T) {
+	silence, writer := io.Pipe()
+	defer writer.Close()
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	if data, err := readInput(ctx, silence); !errors.Is(err, context.Canceled) || data != nil {
+		t.Errorf("it read %d bytes, %v", len(data), err)
 	}
 }
