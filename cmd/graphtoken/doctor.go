@@ -172,7 +172,14 @@ func printFindings(c *console, findings []finding) error {
 type severityError struct{ wrong, warnings int }
 
 func (e *severityError) Error() string {
-	return fmt.Sprintf("%d errors and %d warnings were found", e.wrong, e.warnings)
+	return fmt.Sprintf("found %s and %s", plural(e.wrong, "error"), plural(e.warnings, "warning"))
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
 }
 
 // severityOf is a severityError, or nil if nothing is wrong or risky.

@@ -17,7 +17,7 @@ type keepAliveCommand struct {
 	Lifetime   time.Duration `env:"-" default:"2160h" help:"How long the provider keeps a refresh token that isn't used. One that is older than half of that is renewed."`
 	OnRefresh  string        `placeholder:"CMD" help:"A shell command to run for each user whose tokens were renewed, with GRAPHTOKEN_USER, GRAPHTOKEN_RECORD and GRAPHTOKEN_EXPIRES_ON (seconds since 1970) in its environment."`
 	OnReauth   string        `placeholder:"CMD" help:"A shell command to run for each user who must sign in again, or soon has to, with GRAPHTOKEN_USER, GRAPHTOKEN_RECORD and GRAPHTOKEN_ENDS_ON (seconds since 1970; empty: now) in its environment."`
-	EndsWithin time.Duration `placeholder:"DURATION" default:"336h" help:"Whose refresh token can't be renewed and ends within this time soon has to sign in again."`
+	EndsWithin time.Duration `placeholder:"DURATION" default:"336h" help:"A user whose refresh token can't be renewed and ends within this time has to sign in soon; 336h by default, two weeks."`
 	RemindIn   time.Duration `placeholder:"DURATION" help:"A daemon runs --on-reauth again for the same user after this time; only once by default."`
 	JSON       bool          `name:"json" env:"-" help:"As JSON, one object for each run."`
 }
