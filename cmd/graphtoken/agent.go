@@ -41,7 +41,7 @@ func (cmd *agentStart) serve(ctx context.Context, o *opened, a *account.Account,
 	if _, err := a.TokenSource().Token(ctx); err != nil && !errors.Is(err, core.ErrRefreshedNotSaved) {
 		return o.blame(ctx, err)
 	}
-	o.keepDefault(ctx) // programs may ask for other scopes
+	o.keepDefault(ctx)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	handedOut, err := o.newAgent(a, c, cancel)

@@ -62,7 +62,7 @@ func execute(ctx context.Context, o *opened, a *account.Account, c *console, pat
 	if err != nil && !errors.Is(err, core.ErrRefreshedNotSaved) {
 		return o.blame(ctx, err)
 	}
-	o.keepDefault(ctx) // the program may ask for other scopes
+	o.keepDefault(ctx)
 	handedOut, err := o.newAgent(a, c, nil)
 	if err != nil {
 		return err

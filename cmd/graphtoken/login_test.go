@@ -39,11 +39,33 @@ func TestLoginEndsWhenNobodySignsInInTime(t *testing.T) {
 }
 
 func TestALoginOfAnotherUserThanNamedSavesNothing(t *testing.T) {
-	w := newWorld(t)
-	if r := w.login(bo, "--user", ana); r.code != 4 || !strings.Contains(r.err, "Nothing was saved") {
-		t.Errorf("exit code %d\n%s", r.code, r.err)
+	named := []string{"--user", ana, "--client-id", entra.PublicClient, "--scope", "User.Read"}
+	for way, signIn := range map[string]func(w *world) result{
+		"at a console": func(w *world) result { return w.login(bo, "--user", ana) },
+		"with a browser on this machine": func(w *world) result {
+			p := w.start(append([]string{"login", "--no-browser"}, named...)...)
+			_ = w.idp.BrowseAs(bo)(p.line(t, "https://")) // the page says that it failed
+			return p.end(w)
+		},
+		"by a device code": func(w *world) result {
+			p := w.start(append([]string{"login", "--device-code"}, named...)...)
+			p.line(t, "Enter this code")
+			p.line(t, "\n") // an empty one
+			if err := w.idp.ApproveDevice(strings.TrimSpace(p.line(t, "    ")), bo); err != nil {
+				t.Error(err)
+			}
+			return p.end(w)
+		},
+		"in two processes": func(w *world) result { return w.finish(w.visit(bo, w.begin("--user", ana))) },
+	} {
+		t.Run(way, func(t *testing.T) {
+			w := newWorld(t)
+			if r := signIn(w); r.code != 4 || !strings.Contains(r.err, "Nothing was saved") {
+				t.Errorf("exit code %d\n%s", r.code, r.err)
+			}
+			w.fails(3, "status")
+		})
 	}
-	w.fails(3, "status")
 }
 
 func TestFlagsOfTwoWaysToSignInAreRefused(t *testing.T) {

@@ -68,7 +68,7 @@ func TestTheFileOfALoginInTwoProcessesIsTheUsersAlone(t *testing.T) {
 	}
 	w := newWorld(t)
 	address := w.begin()
-	found, err := filepath.Glob(filepath.Join(w.dir, ".config", "graphtoken", "login", "*.json"))
+	found, err := filepath.Glob(filepath.Join(w.config(), "login", "*.json"))
 	if err != nil || len(found) != 1 {
 		t.Fatalf("the files are %v, %v", found, err)
 	}
@@ -81,7 +81,12 @@ func TestTheFileOfALoginInTwoProcessesIsTheUsersAlone(t *testing.T) {
 	if r := w.finish(w.visit(ana, address)); r.code != 1 || !strings.Contains(r.err, "chmod 600") {
 		t.Errorf("a file that others can read: exit code %d\n%s", r.code, r.err)
 	}
-	w.mkdir("everybodys", 0o777)
+	if err := os.Mkdir(filepath.Join(w.dir, "everybodys"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(w.dir, "everybodys"), 0o777); err != nil { // the umask doesn't take part
+		t.Fatal(err)
+	}
 	if r := w.fails(1, "login", "start", "--client-id", entra.PublicClient, "--flow", "everybodys/flow"); strings.Contains(r.out, "https://") {
 		t.Errorf("login start asks the user: %s", r.out)
 	}
@@ -151,7 +156,7 @@ func TestALoginInTwoProcessesThatCanNotEndSaysWhatToDo(t *testing.T) {
 				t.Errorf("exit code %d, want %d\n%s", r.code, c.code, r.err)
 			}
 			w.fails(3, "status")
-			if waiting, _ := filepath.Glob(filepath.Join(w.dir, ".config", "graphtoken", "login", "*.json")); (len(waiting) == 1) != c.wait && !strings.Contains(c.name, "too late") {
+			if waiting, _ := filepath.Glob(filepath.Join(w.config(), "login", "*.json")); (len(waiting) == 1) != c.wait && !strings.Contains(c.name, "too late") {
 				t.Errorf("sign-ins that wait: %v", waiting)
 			}
 		})

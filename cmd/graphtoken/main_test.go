@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -77,6 +78,7 @@ func newWorld(t *testing.T) *world {
 		"GRAPHTOKEN_STORE=file://" + w.file(),
 		"GRAPHTOKEN_AUTHORITY=" + w.idp.Authority("common"),
 		"GRAPHTOKEN_CA=" + ca,
+		"AppData=" + filepath.Join(w.dir, ".config"), // on Windows
 	}
 	t.Cleanup(w.checkNothingSecretShows)
 	return w
@@ -95,6 +97,14 @@ func (w *world) mkdir(name string, mode os.FileMode) string {
 		w.t.Fatal(err)
 	}
 	return dir
+}
+
+// config is the command's directory in the user's configuration directory.
+func (w *world) config() string {
+	if runtime.GOOS == "darwin" {
+		return filepath.Join(w.dir, "Library", "Application Support", "graphtoken")
+	}
+	return filepath.Join(w.dir, ".config", "graphtoken")
 }
 
 // set adds variables to the shell.

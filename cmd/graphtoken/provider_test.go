@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -30,7 +31,7 @@ func TestAfterTheLoginNoCommandNeedsTheOptionsOfTheLogin(t *testing.T) {
 	w.expire(tokencache.Query{Username: ana, Scopes: []string{"Mail.Read"}})
 	w.ok("token")
 	for _, args := range [][]string{
-		{"status"}, {"list"}, {"inspect"}, {"whoami", "--graph", w.idp.URL()}, {"exec", "--", "sh", "-c", `test -n "$GRAPHTOKEN_ACCESS_TOKEN"`},
+		{"status"}, {"list"}, {"inspect"}, {"whoami", "--graph", w.idp.URL()}, {"exec", "--", binary, "--version"},
 		{"agent", "--idle-timeout", "1ms"},
 	} {
 		w.ok(args...)
@@ -116,6 +117,50 @@ func TestATokenForAnotherScopeDoesNotBecomeTheDefaultOfAnApplication(t *testing.
 	}
 }
 
+// An agent has the scopes that it was started with, and hands out tokens for no others.
+func TestATokenForAnotherScopeThatAnAgentObtainsDoesNotBecomeTheDefault(t *testing.T) {
+	for name, signIn := range map[string]func(*world){
+		"of a user": func(w *world) { w.login(ana) },
+		"of a user whom another program signed in": func(w *world) {
+			w.login(ana)
+			w.forget()
+		},
+		"of an application": func(w *world) {
+			w.set("GRAPHTOKEN_AUTHORITY="+w.idp.Authority(entra.Tenant), "GRAPHTOKEN_CLIENT_SECRET="+entra.ConfidentialSecret, "GRAPHTOKEN_CLIENT_ID="+entra.ConfidentialClient)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			signIn(w)
+			scope := "Calendars.Read"
+			if strings.Contains(name, "application") {
+				scope = "https://vault.azure.net/.default"
+			}
+			w.fails(2, "exec", "--", binary, "token", "--scope", scope)
+			other := w.token("exec", "--scope", scope, "--", binary, "token")
+			first := w.ok("token")
+			if other == first {
+				t.Error("the plain token is that of the agent's scope")
+			}
+			if w.token("exec", "--", binary, "token") != first || w.ok("token") != first {
+				t.Error("the plain token is another now")
+			}
+		})
+	}
+}
+
+// token runs a command that prints a token, and must succeed.
+func (w *world) token(args ...string) string {
+	w.t.Helper()
+	out, err := w.command(args...).Output()
+	if err != nil {
+		w.t.Fatalf("%v: %v", args, err)
+	}
+	token := strings.TrimSpace(string(out))
+	w.secrets[token] = true
+	return token
+}
+
 // listener is a provider of somebody's own, with a certificate that the user's machine
 // trusts. It counts requests.
 func (w *world) listener() (host string, received *atomic.Int32) {
@@ -153,7 +198,7 @@ func (w *world) rewrite(change func(text string) string) {
 // to get the application's secret and refresh tokens.
 func TestAProviderThatARecordNamesGetsNothingUnlessTheUserNamedIt(t *testing.T) {
 	everything := [][]string{
-		{"token"}, {"token", "--scope", "Calendars.Read"}, {"refresh"}, {"whoami"}, {"exec", "--", "true"}, {"agent", "--idle-timeout", "1ms"},
+		{"token"}, {"token", "--scope", "Calendars.Read"}, {"refresh"}, {"whoami"}, {"exec", "--", binary, "--version"}, {"agent", "--idle-timeout", "1ms"},
 		{"login"}, {"login", "--device-code"}, {"login", "start"},
 	}
 	for _, c := range []struct {
@@ -170,7 +215,7 @@ func TestAProviderThatARecordNamesGetsNothingUnlessTheUserNamedIt(t *testing.T) 
 		}, append(everything, []string{"keepalive"})},
 		{"an application's remembered authority is another", func(w *world) { w.ok("login", "--client-credentials", "--client-id", entra.ConfidentialClient) },
 			func(w *world, text, evil string) string { return strings.ReplaceAll(text, w.idp.Addr(), evil) },
-			[][]string{{"token"}, {"token", "--scope", "https://vault.azure.net/.default"}, {"refresh"}, {"exec", "--", "true"}, {"login", "--client-credentials"}}},
+			[][]string{{"token"}, {"token", "--scope", "https://vault.azure.net/.default"}, {"refresh"}, {"exec", "--", binary, "--version"}, {"login", "--client-credentials"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -210,8 +255,8 @@ func TestOnAnotherMachineTheProviderIsNamedOnce(t *testing.T) {
 	w := newWorld(t)
 	w.login(ana)
 	w.forgetEnvironment()
-	home := filepath.Join(w.dir, "elsewhere")
-	w.set("HOME=" + home)
+	elsewhere := &world{dir: filepath.Join(w.dir, "elsewhere")}
+	w.set("HOME="+elsewhere.dir, "AppData="+filepath.Join(elsewhere.dir, ".config"))
 	w.fails(3, "refresh")
 	w.rememberEnvironment()
 	w.ok("refresh")
@@ -221,16 +266,19 @@ func TestOnAnotherMachineTheProviderIsNamedOnce(t *testing.T) {
 	w.login(ana)
 	w.forgetEnvironment()
 	w.ok("refresh")
-	if data, err := os.ReadFile(filepath.Join(home, ".config", "graphtoken", "providers.json")); err != nil || !bytes.Contains(data, []byte("ca.pem")) {
+	if data, err := os.ReadFile(filepath.Join(elsewhere.config(), "providers.json")); err != nil || !bytes.Contains(data, []byte("ca.pem")) {
 		t.Errorf("the machine's providers are %s, %v", data, err)
 	}
 }
 
 func TestAFileOfProvidersThatOthersCanWriteIsRefused(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows' files have no modes")
+	}
 	w := newWorld(t)
 	w.login(ana)
 	w.forgetEnvironment()
-	if err := os.Chmod(filepath.Join(w.dir, ".config", "graphtoken", "providers.json"), 0o666); err != nil {
+	if err := os.Chmod(filepath.Join(w.config(), "providers.json"), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	if r := w.fails(1, "refresh"); !strings.Contains(r.err, "chmod 600") {

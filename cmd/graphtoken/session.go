@@ -80,8 +80,8 @@ type opened struct {
 	lacking       atomic.Pointer[usageError] // the application's secret was needed, and there is none
 	log           *slog.Logger
 
-	// keepDefault remembers the scopes that a command without --scope asks for, before
-	// tokens for others are in the record.
+	// keepDefault remembers the scopes that a command without --scope asks for, if this
+	// one has it: a record of an application may begin with the token for others.
 	keepDefault func(context.Context)
 }
 
@@ -290,7 +290,7 @@ func (o *opened) chooseScopes(ctx context.Context, cfg *account.Config, who sign
 		usual = []string{account.DefaultScope}
 	}
 	named := len(cfg.Scopes) > 0
-	if len(signedIn.scopes) == 0 && len(usual) > 0 && !o.ReadOnly {
+	if named && len(signedIn.scopes) == 0 && len(usual) > 0 && !o.ReadOnly {
 		o.keepDefault = func(ctx context.Context) {
 			o.keepDefault = func(context.Context) {}
 			if err := remember(ctx, o.store, o.Key, who, options{signedIn.authority, usual}); err != nil {

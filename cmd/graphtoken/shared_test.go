@@ -40,7 +40,7 @@ var honouring = []honours{
 	{[]string{"whoami"}, without(everything, "client-credentials")},
 	{[]string{"token"}, everything},
 	{[]string{"refresh"}, everything},
-	{[]string{"exec", "--", "true"}, everything},
+	{[]string{"exec", "--", "PROGRAM"}, everything},
 	{[]string{"agent", "start", "--idle-timeout", "1ms"}, everything},
 	{[]string{"agent", "status"}, ""},
 	{[]string{"agent", "stop"}, ""},
@@ -224,7 +224,7 @@ func (l *trial) arguments(flag string) (before, with []string) {
 // outcome is what a command shows, its exit code, what the provider was asked, and the
 // scopes of the tokens in the record afterwards.
 func (l *trial) outcome(args []string) string {
-	for _, made := range []string{filepath.Dir(l.other), filepath.Join(l.dir, ".config", "graphtoken", "tokens.json"), filepath.Join(l.dir, "exported"), filepath.Join(filepath.Dir(l.file()), "o365_token.txt")} {
+	for _, made := range []string{filepath.Dir(l.other), filepath.Join(l.config(), "tokens.json"), filepath.Join(l.dir, "exported"), filepath.Join(filepath.Dir(l.file()), "o365_token.txt")} {
 		if err := os.RemoveAll(made); err != nil {
 			l.t.Fatal(err)
 		}
@@ -242,6 +242,8 @@ func (l *trial) outcome(args []string) string {
 		}
 		l.run(start...)
 		command = append(command, "--flow", "flow")
+	case "exec":
+		command = []string{"exec", "--", binary, "--version"}
 	case "whoami":
 		command = append(command, "--graph", l.idp.URL())
 	case "copy":

@@ -63,9 +63,7 @@ func (s *session) obtain(ctx context.Context, c *console, stored bool, get func(
 		if token.Secret == "" {
 			return o.blame(ctx, err)
 		}
-		if len(o.Scope) > 0 {
-			o.keepDefault(ctx)
-		}
+		o.keepDefault(ctx)
 		return errors.Join(err, show(token, o.holder))
 	})
 }
