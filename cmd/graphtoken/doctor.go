@@ -23,28 +23,37 @@ func (doctorCommand) Help() string {
 // check is one subject that the doctor looks at.
 type check struct {
 	name string
-	asks bool // the store is asked: the check is left out once the store is known to be out of reach
+	asks use
 	look func(*checkup, context.Context) []finding
 }
+
+// use is what a check does with the store.
+type use int
+
+const (
+	offline use = iota
+	asks        // the check is left out once the store is known to be out of reach
+	tries       // it also stores something, so an interrupt waits for its end
+)
 
 // checks are all checks, in the order in which they are made and told. A check that
 // doesn't apply to a store finds nothing.
 var checks = []check{
-	{"directory", false, (*checkup).directory},
-	{"file", false, (*checkup).files},
-	{"file system", false, (*checkup).fileSystem},
-	{"disk space", false, (*checkup).diskSpace},
-	{"keys", false, (*checkup).keys},
-	{"secrets", false, (*checkup).secretFiles},
-	{"reach", false, (*checkup).reach},
-	{"eviction", true, (*checkup).eviction},
-	{"space", false, (*checkup).space},
-	{"permissions", true, (*checkup).permissions},
-	{"conditions", true, (*checkup).conditions},
-	{"leases", true, (*checkup).leases},
-	{"store's clock", true, (*checkup).storeClock},
-	{"records", true, (*checkup).storedRecords},
-	{"provider", false, (*checkup).provider},
+	{"directory", offline, (*checkup).directory},
+	{"file", offline, (*checkup).files},
+	{"file system", offline, (*checkup).fileSystem},
+	{"disk space", offline, (*checkup).diskSpace},
+	{"keys", offline, (*checkup).keys},
+	{"secrets", offline, (*checkup).secretFiles},
+	{"reach", offline, (*checkup).reach},
+	{"eviction", asks, (*checkup).eviction},
+	{"space", offline, (*checkup).space},
+	{"permissions", tries, (*checkup).permissions},
+	{"conditions", tries, (*checkup).conditions},
+	{"leases", tries, (*checkup).leases},
+	{"store's clock", tries, (*checkup).storeClock},
+	{"records", asks, (*checkup).storedRecords},
+	{"provider", offline, (*checkup).provider},
 }
 
 // The severities of findings.
@@ -101,9 +110,9 @@ type checkup struct {
 	trial  *trialPlace
 }
 
-// trialTimeout limits the time in which the trial's records are removed, also after an
-// interrupt.
-const trialTimeout = 15 * time.Second
+// trialTimeout limits each check that stores something, and the removal of what was stored,
+// for which an interrupt waits.
+const trialTimeout = 30 * time.Second
 
 // examine makes the checks. It ends early, without findings, if ctx does.
 func (d *checkup) examine(ctx context.Context) (all []finding, err error) {
@@ -111,10 +120,10 @@ func (d *checkup) examine(ctx context.Context) (all []finding, err error) {
 		if ctx.Err() != nil {
 			break
 		}
-		if c.asks && !d.isReachable(ctx) {
+		if c.asks != offline && !d.isReachable(ctx) {
 			continue
 		}
-		for _, f := range c.look(d, ctx) {
+		for _, f := range d.look(ctx, c) {
 			all = append(all, f.of(cmp.Or(f.Check, c.name)))
 		}
 	}
@@ -123,6 +132,16 @@ func (d *checkup) examine(ctx context.Context) (all []finding, err error) {
 		all = append(all, left.of("permissions"))
 	}
 	return all, ctx.Err()
+}
+
+// look makes one check.
+func (d *checkup) look(ctx context.Context, c check) []finding {
+	if c.asks == tries {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), trialTimeout)
+		defer cancel()
+	}
+	return c.look(d, ctx)
 }
 
 func (cmd *doctorCommand) Run(ctx context.Context, s *session, c *console) error {

@@ -62,7 +62,7 @@ func (d *checkup) endTrial(ctx context.Context) (err error) {
 	switch {
 	case d.trial.lists || d.Kind == "file":
 		err = first.RemoveAll(ctx)
-	case d.trial.saved:
+	case d.trial.saved: // otherwise there is nothing
 		for _, key := range []string{forCalls, forConditions, forClock} {
 			err = errors.Join(err, first.Backend.Delete(ctx, key))
 		}
@@ -271,11 +271,13 @@ func exclusive(ctx context.Context, one, two core.Leaser) error {
 	if err != nil {
 		return err
 	}
-	if second, err := two.Acquire(ctx, forLeases, trialLease); err == nil {
+	second, err := two.Acquire(ctx, forLeases, trialLease)
+	switch {
+	case err == nil:
 		_ = second.Release(ctx)
-		return errors.New("two processes can have the same lease: each would refresh the token")
-	} else if !errors.Is(err, core.ErrLeaseHeld) {
-		return err
+		err = errors.New("two processes can have the same lease: each would refresh the token")
+	case errors.Is(err, core.ErrLeaseHeld):
+		err = nil
 	}
-	return held.Release(ctx)
+	return errors.Join(err, held.Release(ctx))
 }

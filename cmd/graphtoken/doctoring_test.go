@@ -152,6 +152,20 @@ func TestADoctorNamesEachCallThatTheStoreRefuses(t *testing.T) {
 	}
 }
 
+// What a check has stored is known once its calls have ended, and only then removed.
+func TestAnInterruptWaitsForACheckThatStoresSomething(t *testing.T) {
+	for kind, want := range map[use]error{tries: nil, asks: context.Canceled} {
+		ctx, interrupt := context.WithCancel(t.Context())
+		trialOf(inMemory(t)).look(ctx, check{"a check", kind, func(_ *checkup, ctx context.Context) []finding {
+			interrupt()
+			if err := ctx.Err(); !errors.Is(err, want) {
+				t.Errorf("of kind %d: %v, want %v", kind, err, want)
+			}
+			return nil
+		}})
+	}
+}
+
 // twoLeases grants a lease to everybody.
 type twoLeases struct{ core.TokenBackend }
 
