@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/backend"
@@ -47,4 +50,182 @@ func (b *Backend) held(ctx context.Context, ids []Identifier, key string) ([]str
 		}
 	}
 	return held, nil
+}
+
+// place is where the record of a key was found.
+type place struct {
+	secret Secret // as it was read or listed, without its value
+	read   bool   // false: it was only listed, and only its names are known
+}
+
+// places remembers where records are, so that names are looked up only once. It can be
+// out of date: it says where to look, not what is stored.
+type places struct {
+	mu sync.Mutex
+	of map[string]place // by key
+}
+
+func (p *places) get(key string) (place, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at, ok := p.of[key]
+	return at, ok
+}
+
+func (p *places) remember(key string, s Secret) {
+	s.Value = ""
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.of[key] = place{secret: s, read: true}
+}
+
+// listed remembers the id of a secret that was seen in a list, unless more is known about
+// it.
+func (p *places) listed(key string, id Identifier) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.of[key].secret.ID != id.ID {
+		p.of[key] = place{secret: Secret{ID: id.ID, Key: id.Key, ProjectID: id.ProjectID}}
+	}
+}
+
+// forget forgets that the key's record is the secret with this id.
+func (p *places) forget(key, id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.of[key].secret.ID == id {
+		delete(p.of, key)
+	}
+}
+
+// isID reports whether a key is the id of a secret. Only the spelling that Bitwarden uses
+// counts, because two keys must not name the same record.
+func isID(key string) bool { return isUUID(key) && strings.ToLower(key) == key }
+
+// newNaming is how keys become names of secrets.
+func newNaming(o Options) backend.Naming {
+	n := backend.Naming{Prefix: o.Prefix, Escape: '%', Limit: maxName}
+	if o.NativeNames {
+		n.Native = func(name string) bool { return strings.TrimSpace(name) == name }
+	}
+	return n
+}
+
+// name returns the name of a key's secret.
+func (b *Backend) name(key string) string { return b.naming.Name(key) }
+
+// key returns the key whose secret has this name.
+func (b *Backend) key(name string) (string, bool) {
+	key, ok := b.naming.Key(name)
+	return key, ok && !isID(key)
+}
+
+// find returns the secret of a key as it is now.
+func (b *Backend) find(ctx context.Context, key string) (Secret, error) {
+	if isID(key) {
+		s, err := b.secrets.Get(ctx, key)
+		if err == nil {
+			b.places.remember(key, s)
+		}
+		return s, err
+	}
+	at, ok := b.places.get(key)
+	if !ok {
+		return b.lookUp(ctx, key)
+	}
+	s, err := b.secrets.Get(ctx, at.secret.ID)
+	switch {
+	case err == nil && b.holds(s, key):
+		b.places.remember(key, s)
+		return s, nil
+	case err == nil, errors.Is(err, core.ErrNotFound):
+		// It was deleted, renamed or moved. There may be another one by now.
+		b.places.forget(key, at.secret.ID)
+		return b.lookUp(ctx, key)
+	}
+	return Secret{}, err
+}
+
+// holds reports whether s is the secret of the key.
+func (b *Backend) holds(s Secret, key string) bool {
+	return s.Key == b.name(key) && (b.options.ProjectID == "" || strings.EqualFold(s.ProjectID, b.options.ProjectID))
+}
+
+// Pauses between looks, when another process may be changing what was seen: 0.7 seconds
+// in all.
+const (
+	firstLook = 100 * time.Millisecond // doubled each time
+	lastLook  = 400 * time.Millisecond
+)
+
+// lookUp finds the secret of a key by its name. It looks again if other processes are
+// changing secrets with that name: a secret that was listed, and doesn't exist when it is
+// read, may have been created again; and if several were created at one time, all but one
+// will be deleted (see create).
+func (b *Backend) lookUp(ctx context.Context, key string) (Secret, error) {
+	for wait := firstLook; ; wait *= 2 {
+		found, gone, err := b.named(ctx, key)
+		switch {
+		case err != nil:
+			return Secret{}, err
+		case len(found) == 1:
+			b.places.remember(key, found[0])
+			return found[0], nil
+		case len(found) > 1 && wait > lastLook:
+			duplicate := &DuplicateError{Name: b.name(key)}
+			for _, s := range found {
+				duplicate.IDs = append(duplicate.IDs, s.ID)
+			}
+			return Secret{}, duplicate
+		case len(found) == 0 && (!gone || wait > lastLook):
+			return Secret{}, core.ErrNotFound
+		}
+		if err := backend.Sleep(ctx, wait); err != nil {
+			return Secret{}, err
+		}
+	}
+}
+
+// named returns the secrets of a key's name, and whether others were listed that no
+// longer exist.
+func (b *Backend) named(ctx context.Context, key string) (found []Secret, gone bool, err error) {
+	ids, err := b.list(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, id := range ids[key] {
+		s, err := b.secrets.Get(ctx, id.ID)
+		switch {
+		case errors.Is(err, core.ErrNotFound):
+			b.places.forget(key, id.ID)
+			gone = true
+		case err != nil:
+			return nil, false, err
+		case b.holds(s, key):
+			found = append(found, s)
+		}
+	}
+	return found, gone, nil
+}
+
+// list returns the secrets that may be records, by key. It remembers where they are, so
+// that one list is enough for the next keys too.
+func (b *Backend) list(ctx context.Context) (map[string][]Identifier, error) {
+	all, err := b.secrets.List(ctx, b.options.OrganizationID)
+	if err != nil {
+		return nil, err
+	}
+	ids := make(map[string][]Identifier)
+	for _, id := range all {
+		elsewhere := b.options.ProjectID != "" && id.ProjectID != "" && !strings.EqualFold(id.ProjectID, b.options.ProjectID)
+		if key, ok := b.key(id.Key); ok && !elsewhere {
+			ids[key] = append(ids[key], id)
+		}
+	}
+	for key, same := range ids {
+		if len(same) == 1 {
+			b.places.listed(key, same[0])
+		}
+	}
+	return ids, nil
 }

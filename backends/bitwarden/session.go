@@ -38,9 +38,7 @@ type login struct {
 }
 
 // Format prints only the account.
-func (l login) Format(f fmt.State, _ rune) {
-	_, _ = io.WriteString(f, "[login to "+l.organization+"]")
-}
+func (l login) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[login to "+l.organization+"]") }
 
 // Logins are renewed five minutes before their end, like the official SDK does, or after
 // nine tenths of their time if that is short.

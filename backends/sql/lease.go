@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -163,7 +162,7 @@ type looks struct {
 
 // question is one look for all that ask within a short time.
 type question struct {
-	keys  map[string]struct{}
+	keys  []string
 	done  chan struct{} // closed when found and err are set
 	found map[string]looked
 	err   error
@@ -185,11 +184,11 @@ func (b *Backend) ask(ctx context.Context, key string) *question {
 	defer b.looks.mu.Unlock()
 	q := b.looks.next
 	if q == nil {
-		q = &question{keys: make(map[string]struct{}), done: make(chan struct{})}
+		q = &question{done: make(chan struct{})}
 		b.looks.next = q
 		time.AfterFunc(together, func() { b.answer(context.WithoutCancel(ctx), q) })
 	}
-	q.keys[key] = struct{}{}
+	q.keys = append(q.keys, key)
 	return q
 }
 
@@ -202,22 +201,15 @@ func (b *Backend) answer(ctx context.Context, q *question) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	done, err := b.turn(ctx)
-	keys := b.closeQuestion()
+	b.looks.mu.Lock()
+	b.looks.next = nil // no other can join
+	b.looks.mu.Unlock()
 	if err != nil {
 		q.err = err
 		return
 	}
 	defer done()
-	q.found, q.err = b.lookAt(ctx, keys)
-}
-
-// closeQuestion ends the time in which others can join.
-func (b *Backend) closeQuestion() (keys []string) {
-	b.looks.mu.Lock()
-	defer b.looks.mu.Unlock()
-	keys = slices.Collect(maps.Keys(b.looks.next.keys))
-	b.looks.next = nil
-	return keys
+	q.found, q.err = b.lookAt(ctx, q.keys)
 }
 
 // channel is where PostgreSQL is told of changes. There is one for the whole database,
