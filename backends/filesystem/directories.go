@@ -17,10 +17,6 @@ type directories struct {
 	homeInfo, helpersInfo fs.FileInfo
 	path                  string
 	users                 int // guarded by opened
-	mu                    sync.Mutex
-	leases                *os.Root // nil: not opened yet
-	leasesInfo            fs.FileInfo
-	replaced              []*os.Root // former values of leases, which may still be in use
 }
 
 var opened = struct {
@@ -75,38 +71,20 @@ func (d *directories) areNamed() bool {
 	return err == nil && os.SameFile(below, d.helpersInfo)
 }
 
-// leasesBelow returns the directory of lease files.
-func (d *directories) leasesBelow() (*os.Root, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.leases != nil {
-		named, err := d.helpers.Lstat(leases)
-		if err != nil {
-			return nil, atomicfile.Located(d.helpers, err)
-		}
-		if os.SameFile(named, d.leasesInfo) {
-			return d.leases, nil
-		}
-	}
-	root, info, err := openBelow(d.helpers, leases)
-	if err != nil {
-		return nil, err
-	}
-	if d.leases != nil {
-		d.replaced = append(d.replaced, d.leases)
-	}
-	d.leases, d.leasesInfo = root, info
-	return root, nil
+// openLeases opens the directory of lease files, for the caller to close.
+func (d *directories) openLeases() (*os.Root, error) {
+	root, _, err := openBelow(d.helpers, leases)
+	return root, err
 }
 
-// makeLeases is leasesBelow, and makes the directory if it is missing.
+// makeLeases is openLeases, and makes the directory if it is missing.
 func (d *directories) makeLeases() (*os.Root, error) {
-	root, err := d.leasesBelow()
+	root, err := d.openLeases()
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := makeBelow(d.helpers, leases); err != nil {
 			return nil, err
 		}
-		root, err = d.leasesBelow()
+		return d.openLeases()
 	}
 	return root, err
 }
@@ -134,7 +112,7 @@ func (d *directories) close() {
 }
 
 func (d *directories) closeAll() {
-	for _, root := range append(d.replaced, d.leases, d.helpers, d.home) {
+	for _, root := range []*os.Root{d.helpers, d.home} {
 		if root != nil {
 			_ = root.Close()
 		}

@@ -54,9 +54,6 @@ func (b *Backend) acquire(ctx context.Context, key string, ttl time.Duration) (*
 		return nil, err
 	}
 	defer guard.unlock()
-	if err := b.checkFree(at); err != nil {
-		return nil, err
-	}
 	l.at, l.claim.expires = at, b.moment().add(ttl)
 	err = l.take(ctx, guard)
 	if err = cmp.Or(err, ctx.Err()); err != nil {
@@ -130,25 +127,32 @@ func (l *lease) whileMine(ctx context.Context, do func(helpers *os.Root) error) 
 	return core.ErrLeaseLost
 }
 
-// take makes the lease file. The caller has the guard and knows that the lease is free,
-// whatever file exists.
+// take makes the lease file, for a caller that has the guard. It looks at an existing file
+// before it removes it. That is then the file it has looked at: without the guard nobody
+// removes one, and takeAbsent makes one only if there is none.
 func (l *lease) take(ctx context.Context, g guard) error {
 	dir, err := g.makeLeases()
 	if err != nil {
 		return err
 	}
-	// The old file may be locked by a process that sleeps, so it is not used again.
-	err = dir.Remove(l.at.as)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		// Windows doesn't remove a file that the sleeping process has open. The new claim
-		// is then written into the old file, and the sleeping process's lock on it
-		// doesn't count.
-		if l.file, err = openHelper(dir, l.at.as, os.O_RDWR); err != nil {
+	defer dir.Close()
+	l.file, err = createHelper(dir, l.at.as)
+	if errors.Is(err, fs.ErrExist) {
+		if err := l.b.checkFree(l.at); err != nil {
 			return err
 		}
-		return writeClaimTo(l.file, l.claim)
+		// The old file may be locked by a process that sleeps, so it is not used again.
+		if dir.Remove(l.at.as) != nil {
+			// Windows doesn't remove a file that the sleeping process has open. The new
+			// claim is then written into the old file, and the sleeping process's lock on
+			// it doesn't count.
+			if l.file, err = openHelper(dir, l.at.as, os.O_RDWR); err != nil {
+				return err
+			}
+			return writeClaimTo(l.file, l.claim)
+		}
+		l.file, err = createHelper(dir, l.at.as)
 	}
-	l.file, err = createHelper(dir, l.at.as)
 	if errors.Is(err, fs.ErrExist) {
 		return core.ErrLeaseHeld // another process was quicker, without the lock
 	}
@@ -185,27 +189,33 @@ func (l *lease) tryLock(ctx context.Context) (bool, error) {
 // leaseHeld reports whether the lease is held. It needs no guard: if the file changes
 // while it reads, the guard decides later.
 func (b *Backend) leaseHeld(at place) (held bool, err error) {
+	_, held, err = b.lookAtLease(at)
+	return held, err
+}
+
+// lookAtLease also reports whether there is a lease file.
+func (b *Backend) lookAtLease(at place) (found, held bool, err error) {
 	file, err := openLease(at)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errReplaced):
-		return false, nil
+		return false, false, nil
 	case err != nil:
-		return false, err
+		return false, false, err
 	}
 	defer file.Close()
 	stored := claimIn(file)
 	now := b.moment()
 	switch {
 	case !now.before(stored.expires):
-		return false, nil
+		return true, false, nil
 	case (now.boot == "" || now.boot != stored.expires.boot) && b.seenLongEnough(at, stored, now):
-		return false, nil
+		return true, false, nil
 	case !stored.locked:
-		return true, nil
+		return true, true, nil
 	}
 	// A holder that lives has it locked exclusively; others that look share it.
 	dead, err := lockFileNow(file, false)
-	return !dead, err
+	return true, !dead, err
 }
 
 // openLease opens the lease file to be read.
@@ -215,10 +225,11 @@ func openLease(at place) (*os.File, error) {
 		return nil, err
 	}
 	defer d.close()
-	dir, err := d.leasesBelow()
+	dir, err := d.openLeases()
 	if err != nil {
 		return nil, err
 	}
+	defer dir.Close()
 	return openHelper(dir, at.as, os.O_RDONLY)
 }
 
@@ -302,9 +313,11 @@ func (l *lease) takeAbsent(ctx context.Context, key string) (taken bool, err err
 		return false, missing(err)
 	}
 	defer d.close()
-	if _, err := d.makeLeases(); err != nil {
+	dir, err := d.makeLeases()
+	if err != nil {
 		return false, missing(err)
 	}
+	defer dir.Close()
 	t, err := makeTemp(d.helpers, l.at.stripe(), newTempName(l.at.stripe()))
 	if err != nil {
 		return false, nil // the fault is found again under the lock

@@ -235,8 +235,10 @@ func (b *Backend) deleteUnder(g guard, root *os.Root, at place) error {
 	if err := atomicfile.Remove(root, at.name); err != nil {
 		return err
 	}
-	if held, err := b.leaseHeld(at); err == nil && !held {
-		_ = removeLease(g.helpers, at) // a dead holder's; the next one would replace it
+	// A dead holder's lease file; the next holder would replace it. One that wasn't there
+	// a moment ago belongs to a holder that lives.
+	if found, held, err := b.lookAtLease(at); found && !held && err == nil {
+		_ = removeLease(g.helpers, at)
 	}
 	return nil
 }

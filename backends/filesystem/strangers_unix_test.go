@@ -442,3 +442,45 @@ func TestAPersistentHandleSeesADirectoryOfTheOtherKind(t *testing.T) {
 		t.Errorf("Load = %s, %v", strconv.Quote(string(rec.Data)), err)
 	}
 }
+
+func TestALeaseThatIsTakenWithoutTheLockIsNotRemovedUnderIt(t *testing.T) {
+	dir := t.TempDir()
+	mine, theirs := open(t, dir, Options{}), open(t, dir, Options{})
+	at, err := mine.place("k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	guard, err := mine.lock(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := theirs.Acquire(t.Context(), "k", time.Minute) // there is no lease file, so it needs no lock
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := &lease{b: mine, at: at, claim: claim{owner: newOwner(), expires: mine.moment().add(time.Minute), ttl: time.Minute}}
+	if err := late.take(t.Context(), guard); !errors.Is(err, core.ErrLeaseHeld) {
+		t.Errorf("taking the lease under the lock = %v, want core.ErrLeaseHeld", err)
+	}
+	guard.unlock()
+	if err := l.Renew(t.Context(), time.Minute); err != nil {
+		t.Errorf("the lease that was taken first: %v", err)
+	}
+}
+
+func TestADeletionRemovesNoLeaseThatIsTakenMeanwhile(t *testing.T) {
+	dir := t.TempDir()
+	mine, theirs := open(t, dir, Options{}), open(t, dir, Options{})
+	for n := range 300 {
+		save(t, mine, "k", record(n, 10), core.AnyVersion)
+		deleted := make(chan error, 1)
+		go func() { deleted <- mine.Delete(t.Context(), "k") }()
+		l, err := theirs.Acquire(t.Context(), "k", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(<-deleted, l.Renew(t.Context(), time.Minute), l.Release(t.Context())); err != nil {
+			t.Fatalf("try %d: %v", n, err)
+		}
+	}
+}
