@@ -151,27 +151,25 @@ func (c *configuration) flagValue(key string, value any) any {
 	return value
 }
 
-// precedence lists flags and variables of which a higher place names only one: if the
-// command line or the environment has one of them, the profile's others don't count.
-var precedence = [][]string{
-	{"--user", "--client-credentials"},
-	{"--client-secret-file", "--certificate", "--federated-token-file", "GRAPHTOKEN_CLIENT_SECRET"},
-	{"--key-file", "--shared-key-file", "--keychain", "--keychain-file", "GRAPHTOKEN_KEYS"},
-	{"--store", "--record"},
+// replacedBy has the flags and variables in whose presence, on the command line or in the
+// environment, a key of the profile doesn't count: they name something else instead.
+var replacedBy = map[string][]string{
+	"record":               {"store"},
+	"user":                 {"client-credentials"},
+	"client-credentials":   {"user"},
+	"client-secret-file":   {"certificate", "federated-token-file", "GRAPHTOKEN_CLIENT_SECRET"},
+	"certificate":          {"client-secret-file", "federated-token-file", "GRAPHTOKEN_CLIENT_SECRET"},
+	"federated-token-file": {"client-secret-file", "certificate", "GRAPHTOKEN_CLIENT_SECRET"},
+	"ca":                   {"authority"},
+	"key-file":             {"keychain", "GRAPHTOKEN_KEYS"},
+	"shared-key-file":      {"key-file", "keychain", "GRAPHTOKEN_KEYS"},
+	"keychain":             {"key-file", "GRAPHTOKEN_KEYS"},
+	"keychain-file":        {"keychain", "key-file", "GRAPHTOKEN_KEYS"},
 }
 
-// BeforeResolve is called by kong after it has read the command line. It reads the profile,
-// if the command honours anything in it.
+// BeforeResolve is called by kong after it has read the command line. It notes the flags that
+// are there, and reads the profile, if the command honours anything in it.
 func (cli *commands) BeforeResolve(ctx *kong.Context) error {
-	command := ctx.Selected()
-	if command == nil || len(pages[command.Path()].heeds) == 0 {
-		return nil
-	}
-	config, err := readConfiguration()
-	if err != nil {
-		return err
-	}
-	cli.configuration = config
 	named := os.Getenv("GRAPHTOKEN_PROFILE")
 	for _, element := range ctx.Path {
 		if element.Flag == nil {
@@ -182,6 +180,15 @@ func (cli *commands) BeforeResolve(ctx *kong.Context) error {
 			named = fmt.Sprint(ctx.FlagValue(element.Flag))
 		}
 	}
+	command := ctx.Selected()
+	if command == nil || len(pages[command.Path()].heeds) == 0 {
+		return nil
+	}
+	config, err := readConfiguration()
+	if err != nil {
+		return err
+	}
+	cli.configuration = config
 	profile, there := config.profiles[named]
 	switch {
 	case named == "":
@@ -201,15 +208,9 @@ func (cli *commands) resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (
 	if !there || cli.level(flag.Name) > ofProfile || !honours(ctx.Selected().Path(), flag) {
 		return nil, nil
 	}
-	for _, group := range precedence {
-		if !slices.Contains(group, "--"+flag.Name) {
-			continue
-		}
-		for _, other := range group {
-			name, isFlag := strings.CutPrefix(other, "--")
-			if isFlag && cli.level(name) > ofProfile || !isFlag && os.Getenv(other) != "" {
-				return nil, nil
-			}
+	for _, other := range replacedBy[flag.Name] {
+		if cli.level(other) > ofProfile || os.Getenv(other) != "" {
+			return nil, nil
 		}
 	}
 	return cli.configuration.flagValue(flag.Name, value), nil

@@ -87,6 +87,8 @@ func TestAProfileHasWhatNoFlagAndNoVariableNames(t *testing.T) {
 		t.Errorf("the way out isn't told: %s", r.err)
 	}
 	w.fails(2, "keygen", "--profile", "bos", "file")
+	w.ok("config", "set", "--profile", "all", "store", "file://"+filepath.Dir(w.file())+"/")
+	w.ok("status", "--profile", "all", "--record", filepath.Base(w.file()))
 	w.fails(3, "status", "--store", "file:elsewhere/tokens.json") // and the profile's user isn't there
 }
 

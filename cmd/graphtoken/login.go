@@ -163,15 +163,15 @@ func (o *opened) asBefore(c *tokencache.Cache, cfg account.Config) (account.Conf
 	}
 	var before []options
 	for _, w := range who {
-		if o, _ := remembered(c, w); strings.EqualFold(w.client, cfg.ClientID) {
-			before = append(before, o)
+		if told, _ := remembered(c, w); strings.EqualFold(w.client, cfg.ClientID) {
+			before = append(before, told)
 		}
 	}
 	var common options
-	if of := func(o options) string { return cmp.Or(o.authority, publicCloud) }; len(distinct(before, of)) == 1 {
+	if authorities := distinct(before, func(told options) string { return cmp.Or(told.authority, publicCloud) }); len(authorities) == 1 {
 		common.authority = before[0].authority
 	}
-	if of := func(o options) string { return cmp.Or(strings.Join(o.scopes, " "), "-") }; len(distinct(before, of)) == 1 && len(cfg.Scopes) == 0 {
+	if scopes := distinct(before, func(told options) string { return cmp.Or(strings.Join(told.scopes, " "), "none") }); len(scopes) == 1 && len(cfg.Scopes) == 0 {
 		cfg.Scopes = before[0].scopes
 	}
 	if len(before) == 0 { // nothing of this client is here

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -124,7 +125,7 @@ func (l *loginFinish) Run(ctx context.Context, s *session, c *console) (err erro
 		return err
 	}
 	if !time.Now().Before(flow.Expires()) {
-		return account.ErrFlowExpired
+		return errors.Join(account.ErrFlowExpired, os.Remove(path)) // it is of no use any more
 	}
 	if s.CA == "" {
 		s.CA = begun.CA

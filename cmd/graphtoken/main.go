@@ -106,11 +106,6 @@ func main() {
 	if cli.Verbose {
 		c.beVerbose()
 	}
-	for _, element := range command.Path {
-		if element.Flag != nil && !element.Resolved {
-			cli.given[element.Flag.Name] = true
-		}
-	}
 	cli.settleTenant()
 	command.Bind(parser)
 	command.BindTo(ctx, (*context.Context)(nil))

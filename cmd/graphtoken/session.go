@@ -37,10 +37,10 @@ type session struct {
 	Certificate        string   `group:"Application" placeholder:"FILE" help:"The application's certificate and RSA key, PEM or PFX, instead of a secret; the PFX's password comes from GRAPHTOKEN_CERTIFICATE_PASSWORD."`
 	FederatedTokenFile string   `group:"Application" placeholder:"FILE" help:"A file with a token of another provider that the application trusts, instead of a secret (workload identity); it is read each time."`
 	ClientCredentials  bool     `group:"Application" help:"Act as the application itself, without a user."`
-	Tenant             string   `group:"User" help:"The tenant's ID or domain, or common, organizations, consumers. By default common."`
-	Authority          string   `group:"Provider" placeholder:"URL" help:"The identity provider, https://host or https://host/tenant. By default Microsoft's public cloud."`
+	Tenant             string   `group:"User" help:"The tenant's ID or domain, or common, organizations, consumers. By default that of the login, or common."`
+	Authority          string   `group:"Provider" placeholder:"URL" help:"The identity provider, https://host or https://host/tenant. By default that of the login, or Microsoft's public cloud."`
 	Scope              []string `group:"User" short:"s" sep:"," placeholder:"SCOPE" help:"What to ask for, such as User.Read; may be repeated. By default all that the application is registered for, and after the login what the login asked for."`
-	CA                 string   `group:"Provider" name:"ca" placeholder:"FILE" help:"Certificates (PEM) to trust besides the system's, for another --authority."`
+	CA                 string   `group:"Provider" name:"ca" placeholder:"FILE" help:"Certificates (PEM) to trust besides the system's, for another --authority. By default those of the login on this machine."`
 
 	KeyFile        string `group:"Encryption" placeholder:"FILE" help:"A file with keys to encrypt the store, the one for new records first (see keygen); or set GRAPHTOKEN_KEYS."`
 	SharedKeyFile  bool   `group:"Encryption" help:"Accept a --key-file that other users can read or write."`

@@ -83,7 +83,7 @@ func graphAddress(flag, authority string) (string, error) {
 	case strings.HasSuffix(host, ".cn"):
 		return "https://microsoftgraph.chinacloudapi.cn", nil
 	case !microsofts(authority):
-		return "", usageError("--authority isn't Microsoft's: name the Graph that goes with it by --graph, if it may have the token")
+		return "", usageError("the identity provider isn't Microsoft's: name the Graph that goes with it by --graph, if it may have the token")
 	}
 	return "https://graph.microsoft.com", nil
 }
