@@ -164,3 +164,14 @@ func TestAPromptThatCannotBeShownIsAnError(t *testing.T) {
 type writer func([]byte) (int, error)
 
 func (w writer) Write(text []byte) (int, error) { return w(text) }
+
+func TestARedirectCanBeReadForASignInOfAnotherProcess(t *testing.T) {
+	var shown bytes.Buffer
+	redirect, err := account.ReadRedirect(t.Context(), strings.NewReader("\n  <https://host/?code=x&state=y>\nmore"), &shown)
+	if err != nil || redirect != "https://host/?code=x&state=y" || !strings.Contains(shown.String(), "press Enter") {
+		t.Errorf("the redirect is %q, %v; the question is %q", redirect, err, shown.String())
+	}
+	if _, err := account.ReadRedirect(t.Context(), strings.NewReader(""), io.Discard); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("without an address the error is %v", err)
+	}
+}

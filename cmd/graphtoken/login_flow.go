@@ -47,7 +47,7 @@ func flowFile(named string, o *opened) (string, error) {
 	if err != nil {
 		return "", usageError(err.Error() + "; name a file for the sign-in with --flow")
 	}
-	sum := sha256.Sum256([]byte(o.String() + "\x00" + o.Key))
+	sum := sha256.Sum256([]byte(o.storeOf() + "\x00" + o.Key))
 	return filepath.Join(dir, "login", hex.EncodeToString(sum[:8])+".json"), nil
 }
 
@@ -95,10 +95,19 @@ func readPending(path string) (pending, account.Flow, error) {
 
 // isOf compares the record with the one that login start was told.
 func (p pending) isOf(o *opened) error {
-	if p.Store == o.String() && p.Record == o.Key {
+	if p.Store == o.storeOf() && p.Record == o.Key {
 		return nil
 	}
-	return usageError(fmt.Sprintf("this sign-in was begun for the record %s in %s, and the flags name %s in %s: name the same ones", p.Record, p.Store, o.Key, o))
+	return usageError(fmt.Sprintf("this sign-in was begun for the record %s in %s, and the flags name %s in %s: name the same ones", p.Record, p.Store, o.Key, o.storeOf()))
+}
+
+// storeOf is the store in a form that is the same in every working directory, without a
+// password.
+func (o *opened) storeOf() string {
+	if path, err := absolute(o.Path); err == nil && path != "" {
+		return o.Kind + ":" + path
+	}
+	return o.String()
 }
 
 // claim takes the sign-in's secret out of its file, so that no other process finishes the

@@ -63,7 +63,7 @@ func (l *loginStart) Run(ctx context.Context, s *session, c *console) (err error
 		return fmt.Errorf("the address of the sign-in page is not a URL: %s", printable(address))
 	}
 	begun := pending{
-		Store: o.String(), Record: o.Key, ClientID: cfg.ClientID, Authority: cfg.Authority, Tenant: cfg.Tenant,
+		Store: o.storeOf(), Record: o.Key, ClientID: cfg.ClientID, Authority: cfg.Authority, Tenant: cfg.Tenant,
 		Scopes: cfg.Scopes, User: cfg.Username, Expires: flow.Expires(),
 	}
 	if begun.Flow, err = flow.Marshal(); err != nil {

@@ -163,6 +163,23 @@ func TestALoginInTwoProcessesThatCanNotEndSaysWhatToDo(t *testing.T) {
 	}
 }
 
+func TestALoginInTwoProcessesIsForOneRecordWhateverTheWorkingDirectory(t *testing.T) {
+	w := newWorld(t)
+	redirect := w.visit(ana, w.begin("--store", "store/tokens.json"))
+	here := w.dir
+	w.dir = filepath.Join(here, "elsewhere")
+	if err := os.Mkdir(w.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.finish(redirect, "--store", "store/tokens.json"); r.code != 4 {
+		t.Errorf("a record of the same relative path: exit code %d\n%s", r.code, r.err)
+	}
+	if r := w.finish(redirect, "--store", filepath.Join(here, "store", "tokens.json")); r.code != 0 {
+		t.Errorf("the same record: exit code %d\n%s", r.code, r.err)
+	}
+	w.dir = here
+}
+
 func TestALoginStartThatCanNotBeSavedAsksNobody(t *testing.T) {
 	w := newWorld(t)
 	for args, code := range map[string]int{"--store=env://T": 5, "--client-credentials": 2, "--client-secret-file=none": 2} {
