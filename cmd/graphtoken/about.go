@@ -21,8 +21,8 @@ func (e *placeError) Error() string { return e.place + ": " + e.err.Error() }
 
 func (e *placeError) Unwrap() error { return e.err }
 
-// about returns err with the store, and with the record if err doesn't name it. A mistake
-// in the command line isn't about the store.
+// about returns err with the store, and with the record, unless err names them. A mistake in
+// the command line isn't about the store.
 func (p place) about(err error) error {
 	var (
 		usage   usageError
@@ -32,6 +32,8 @@ func (p place) about(err error) error {
 	)
 	switch {
 	case err == nil, errors.As(err, &usage), errors.As(err, &told), errors.As(err, &program), err == context.Canceled:
+		return err
+	case strings.Contains(err.Error(), p.String()):
 		return err
 	case errors.As(err, &inStore) && inStore.Key != "":
 		return &placeError{p.String(), err}

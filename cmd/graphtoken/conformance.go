@@ -41,7 +41,7 @@ func (cmd *conformanceCommand) Run(ctx context.Context, s *session, c *console) 
 	claims, err := trials.begin(ctx)
 	if err != nil {
 		_ = trials.end() // as a rule there is nothing, and the store isn't fit to be asked
-		return err
+		return at.about(err)
 	}
 	shown := &caseLine{w: c.err, updates: isTerminal(c.err)}
 	report, err := conformance.Check(ctx, conformance.Harness{

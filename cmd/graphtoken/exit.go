@@ -37,7 +37,7 @@ const exitCodesHelp = `Exit codes:
   5    the store can't be reached or written, doctor found something wrong about it, or the record can't be read: it is broken, or was encrypted with another key
   6    the identity provider can't be reached, or refuses
   7    the token is new and good, but could not be saved
-  126, 127  exec: the program can't be run, or isn't there; otherwise exec ends as its program does
+  126, 127  exec: the program can't be run, or there is none of that name. Otherwise exec ends as its program does
   130  interrupted, or ended by SIGTERM, SIGQUIT or SIGHUP
 `
 
@@ -214,7 +214,10 @@ func adviceOnSource(err *sourceError) string {
 	case errors.Is(err, foreign.ErrProtected), errors.Is(err, core.ErrDecrypt):
 		return "Nothing was saved. --key-file, GRAPHTOKEN_KEYS and --keychain name graphtoken's keys, --fernet-key-file python-o365's; without a key, sign in with: graphtoken login"
 	}
-	return "Nothing was saved."
+	if inStore := (*core.Error)(nil); errors.As(err, &inStore) && inStore.FromBackend() && !errors.Is(err, core.ErrNotFound) {
+		return "Nothing was saved. Check the address, the network and the credentials (graphtoken help stores says where they come from); graphtoken doctor looks closer."
+	}
+	return "Nothing was saved. graphtoken import --help shows what can be imported."
 }
 
 // isLocal reports whether a store is a file of this machine.

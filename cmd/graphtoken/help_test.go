@@ -156,3 +156,30 @@ func TestEachExampleOfTheHelpIsACommandLine(t *testing.T) {
 		}
 	}
 }
+
+func TestTheREADMEAndTheHelpSayTheSameOfTheExitCodes(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := make(map[string]string)
+	for line := range strings.Lines(string(readme)) {
+		if cells := strings.Split(line, "|"); len(cells) == 4 && strings.Trim(cells[1], " 0123456789,") == "" {
+			table[strings.TrimSpace(cells[1])] = strings.ReplaceAll(strings.TrimSpace(cells[2]), "`", "")
+		}
+	}
+	listed := 0
+	for line := range strings.Lines(exitCodesHelp) {
+		code, means, _ := strings.Cut(strings.TrimSpace(line), "  ")
+		if code == "Exit codes:" {
+			continue
+		}
+		listed++
+		if means = strings.TrimSpace(means); !strings.HasPrefix(table[code], means) {
+			t.Errorf("exit code %s: the help says %q, and README.md %q", code, means, table[code])
+		}
+	}
+	if listed < 9 || listed != len(table) {
+		t.Errorf("the help lists %d exit codes, and README.md %d", listed, len(table))
+	}
+}

@@ -105,6 +105,13 @@ var failures = []failure{
 	{"login to a variable", 5, of("login", "--client-id", "x", "--store", "env://TOKENS"), []string{"env://TOKENS", "?file=.env"}},
 	{"a copy to a variable", 5, after(signedIn, "copy", "store/tokens.json", "env://TOKENS"), []string{"env://TOKENS", "?file=.env"}},
 
+	{"a conformance suite of a store that is down", 5, of("conformance", "--store", "redis://:"+storePassword+"@"+nowhere+"/0"), []string{nowhere + "/0", "graphtoken doctor"}},
+	{"purge of a store that is down", 5, of("purge", "--store", "redis://:"+storePassword+"@"+nowhere+"/0"), []string{nowhere + "/0", "graphtoken doctor"}},
+	{"an import from a store that is down", 5, of("import", "redis://:"+storePassword+"@"+nowhere+"/0#ana"), []string{nowhere + "/0", `"ana"`, "graphtoken doctor"}},
+	{"an import of a file that there is not", 3, of("import", "missing.json"), []string{"missing.json", "graphtoken import --help"}},
+	{"an export of a record that is absent", 3, of("export", "there.json"), []string{"store/tokens.json", "no record", "graphtoken login"}},
+	{"login finish without login start", 4, of("login", "finish"), []string{"store/tokens.json", "graphtoken login start"}},
+
 	// The provider.
 	{"a provider that is down", 6, after(func(w *world) { signedIn(w); w.idp.Close() }, "refresh"), []string{"tokens.json", "HTTPS_PROXY", "--authority"}},
 	{"a provider that fails", 6, after(func(w *world) { signedIn(w); w.idp.Inject(entra.Refresh, entra.Unavailable()) }, "refresh"), []string{"tokens.json", "503"}},
