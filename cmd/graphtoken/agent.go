@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -219,7 +218,7 @@ func askAgent(ctx context.Context, socket string, ask func(*client.Client, conte
 // and the scopes. With any other shared flag on the command line, the store is asked.
 func (s *session) agent() *client.Client {
 	for flag := range s.given {
-		if !slices.Contains(forAgents, flag) {
+		if _, shared := fieldOf(flag); shared && flag != "user" && flag != "scope" || flag == "profile" {
 			return nil
 		}
 	}
@@ -229,9 +228,6 @@ func (s *session) agent() *client.Client {
 	}
 	return c
 }
-
-// forAgents are the flags that leave the question to an agent.
-var forAgents = []string{"user", "scope", "format", "min-validity", "claims", "verbose"}
 
 // askAgent prints a token that the agent has.
 func (cmd *tokenCommand) askAgent(ctx context.Context, s *session, c *console, asked *client.Client, claims string) error {
