@@ -202,10 +202,15 @@ func (o *opened) complete(cfg account.Config, signedIn options, environment stri
 	return cfg, nil
 }
 
-// withoutTenant leaves out the tenant of an authority that consists of host and tenant.
+// withoutTenant leaves out the tenant of an authority that consists of host and tenant. In
+// other authorities, of Active Directory Federation Services and of B2C, a tenant can't be
+// replaced: account.New then reports that two are named.
 func withoutTenant(authority string) string {
 	u, err := url.Parse(authority)
-	if err != nil || strings.Contains(strings.Trim(u.Path, "/"), "/") {
+	if err != nil {
+		return authority
+	}
+	if path := strings.Trim(u.Path, "/"); strings.Contains(path, "/") || strings.EqualFold(path, "adfs") {
 		return authority
 	}
 	u.Path, u.RawPath = "", ""
