@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -20,7 +19,6 @@ import (
 	"github.com/graphtoken/graphtoken/adapters/msal"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
-	"github.com/graphtoken/graphtoken/crypto"
 	"github.com/graphtoken/graphtoken/crypto/keychain"
 	"github.com/graphtoken/graphtoken/stores"
 )
@@ -65,8 +63,6 @@ func (s *session) AfterApply() error {
 	s.clientSecret, s.keys = os.Getenv("GRAPHTOKEN_CLIENT_SECRET"), os.Getenv("GRAPHTOKEN_KEYS")
 	return nil
 }
-
-func (s *session) encrypted() bool { return s.KeyFile != "" || s.keys != "" || s.Keychain != "" }
 
 // opened is a session with its store open.
 type opened struct {
@@ -315,143 +311,12 @@ func (o *opened) newAccount(cfg account.Config) (*account.Account, error) {
 	return o.accountOf(cfg)
 }
 
-const noSecret = "the application's secret is missing: set GRAPHTOKEN_CLIENT_SECRET, or name a file with --client-secret-file; or use --certificate or --federated-token-file"
-
 func (o *opened) accountOf(cfg account.Config) (*account.Account, error) {
 	a, err := account.New(o.store, o.Key, cfg)
 	if err != nil {
 		return nil, usageError(err.Error())
 	}
 	return a, nil
-}
-
-// credential is how the application proves itself, if the flags have something for that.
-func (s *session) credential() (c account.Credential, has bool, err error) {
-	secret, err := s.secret()
-	if err != nil {
-		return c, false, err
-	}
-	switch {
-	case secret != "" && (s.Certificate != "" || s.FederatedTokenFile != ""), s.Certificate != "" && s.FederatedTokenFile != "":
-		return c, false, usageError("the application proves itself by a secret, by --certificate or by --federated-token-file: leave all but one out")
-	case s.Certificate != "":
-		if _, err := readNamed("--certificate", s.Certificate); err != nil {
-			return c, false, err
-		}
-		if c, err = account.LoadCertificate(s.Certificate, os.Getenv(certificatePassword)); err != nil {
-			return c, false, usageError("--certificate: " + err.Error() + " (its password comes from " + certificatePassword + ")")
-		}
-		return c, true, nil
-	case s.FederatedTokenFile != "":
-		if _, err := s.federatedToken(context.Background()); err != nil {
-			return c, false, err
-		}
-		return account.Assertion(s.federatedToken), true, nil
-	case secret != "":
-		return account.Secret(secret.Reveal()), true, nil
-	}
-	return c, false, nil
-}
-
-const certificatePassword = "GRAPHTOKEN_CERTIFICATE_PASSWORD"
-
-// federatedToken reads the file, which its provider replaces from time to time.
-func (s *session) federatedToken(context.Context) (string, error) {
-	data, err := readNamed("--federated-token-file", s.FederatedTokenFile)
-	if err != nil {
-		return "", err
-	}
-	token := strings.TrimSpace(string(data))
-	if token == "" {
-		return "", usageError("--federated-token-file: " + s.FederatedTokenFile + " is empty")
-	}
-	return token, nil
-}
-
-func (s *session) secret() (tokencache.Secret, error) {
-	switch {
-	case s.ClientSecretFile == "" && s.clientSecret == "":
-		return "", nil
-	case s.ClientSecretFile == "":
-		return parseSecret("GRAPHTOKEN_CLIENT_SECRET", s.clientSecret)
-	}
-	data, err := readNamed("--client-secret-file", s.ClientSecretFile)
-	if err != nil {
-		return "", err
-	}
-	return parseSecret("--client-secret-file "+s.ClientSecretFile, string(data))
-}
-
-func parseSecret(from, text string) (tokencache.Secret, error) {
-	secret, err := account.ParseSecret(text)
-	if err != nil {
-		return "", usageError(from + ": " + err.Error())
-	}
-	return secret, nil
-}
-
-// readNamed reads the file that a flag names.
-func readNamed(flag, path string) ([]byte, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, unread(flag, path, err)
-	}
-	return data, nil
-}
-
-// unread returns why the file that a flag names could not be read. It shows the name only
-// if there is such a file: some users give the secret itself to a flag that wants a file
-// of secrets.
-func unread(flag, path string, err error) error {
-	var cause *fs.PathError
-	isPath := errors.As(err, &cause)
-	if _, missing := os.Lstat(path); missing == nil {
-		if isPath {
-			err = cause
-		}
-		return &flagError{flag, fmt.Errorf("%s: %w", flag, err)}
-	}
-	if isPath {
-		err = cause.Err
-	}
-	return &flagError{flag, fmt.Errorf("%s: the file it names can't be opened (its name isn't shown, it may be a secret): %w", flag, err)}
-}
-
-// keyring returns nil if no keys are named.
-func (s *session) keyring(ctx context.Context) (*crypto.Keyring, error) {
-	var keys []crypto.Key
-	var err error
-	switch {
-	case s.Keychain == "" && s.KeychainFile:
-		return nil, usageError("--keychain-file is for --keychain, which names the key")
-	case s.KeyFile != "" && s.keys != "", s.Keychain != "" && (s.KeyFile != "" || s.keys != ""):
-		return nil, usageError("keys come from one place: from --key-file, GRAPHTOKEN_KEYS or --keychain")
-	case s.Keychain != "":
-		key, place, err := keychain.Open(ctx, s.Keychain, keychain.Options{AllowFile: s.KeychainFile})
-		if err != nil {
-			return nil, fmt.Errorf("--keychain %s: %w", s.Keychain, err)
-		}
-		s.keyPlace = place
-		return crypto.NewKeyring(key)
-	case s.KeyFile != "":
-		var unreadable *fs.PathError
-		keys, err = crypto.ReadKeyFile(s.KeyFile, crypto.KeyFileOptions{AllowShared: s.SharedKeyFile})
-		switch {
-		case errors.Is(err, crypto.ErrKeyFileShared):
-			return nil, &flagError{"--key-file", fmt.Errorf("--key-file %s: %w; chmod 600 it, or accept that by --shared-key-file", s.KeyFile, crypto.ErrKeyFileShared)}
-		case errors.As(err, &unreadable):
-			return nil, unread("--key-file", s.KeyFile, err)
-		case err != nil:
-			return nil, &flagError{"--key-file", fmt.Errorf("--key-file %w", err)}
-		}
-	case s.keys != "":
-		if keys, err = crypto.ParseKeys(s.keys); err != nil {
-			return nil, &flagError{"GRAPHTOKEN_KEYS", fmt.Errorf("GRAPHTOKEN_KEYS (a file of keys is named by --key-file): %w", err)}
-		}
-	default:
-		return nil, nil
-	}
-	return crypto.NewKeyring(keys[0], keys[1:]...)
 }
 
 func (s *session) httpClient() (*http.Client, error) { return clientTrusting(s.CA) }
