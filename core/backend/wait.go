@@ -121,7 +121,7 @@ type watch struct {
 	over    chan struct{}        // closed when the last waiter leaves
 
 	// The fields below belong to the goroutine that looks.
-	stored core.Version // at the last look
+	stored core.Version // at the last look; AnyVersion before the first
 	hears  bool         // of changes since the last look
 }
 
@@ -139,7 +139,7 @@ func (s *watchSet) join(ctx context.Context, key string, w Watch, one *waiter) *
 	defer s.mu.Unlock()
 	k := s.of[id]
 	if k == nil {
-		k = &watch{Watch: w, id: id, key: key, waiters: make(map[*waiter]struct{}), joined: make(chan struct{}, 1), over: make(chan struct{})}
+		k = &watch{Watch: w, id: id, key: key, waiters: make(map[*waiter]struct{}), joined: make(chan struct{}, 1), over: make(chan struct{}), stored: core.AnyVersion}
 		s.of[id] = k
 		s.places[id.place]++
 		go k.run(ctx)
@@ -233,8 +233,10 @@ func (k *watch) run(ctx context.Context) {
 			}
 			continue
 		case change := <-heard.changes:
+			// A message can be late, and be of a save before the version that a waiter
+			// has seen. It isn't believed before a look has found that version.
 			if change.saved != core.Absent {
-				watches.answer(k, nil, func(one *waiter) bool { return one.seen != change.saved })
+				watches.answer(k, nil, func(one *waiter) bool { return one.seen == k.stored && one.seen != change.saved })
 			}
 		case <-timer.C:
 		}

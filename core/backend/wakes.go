@@ -247,8 +247,8 @@ func (n *News) HeardAll() {
 // Wake tells the waiters for name to look at the store.
 func (n *News) Wake(name string) { n.whileCurrent(func(w *Wakes) { w.wake(name, change{}) }) }
 
-// Saved is Wake for a store that told which version is stored now: waiters that have seen
-// another version need not look.
+// Saved is Wake for a store that told which version is stored now: a waiter that has seen
+// another version need not look, if the last look found the version that it has seen.
 func (n *News) Saved(name string, v core.Version) {
 	n.whileCurrent(func(w *Wakes) { w.wake(name, change{saved: v}) })
 }

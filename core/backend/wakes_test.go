@@ -72,6 +72,23 @@ func TestASaveThatIsToldEndsTheWaitWithoutALook(t *testing.T) {
 	})
 }
 
+// A message that was under way when the waiter loaded the newer version comes late.
+func TestALateMessageOfAnEarlierSaveEndsNoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r := held(), newRadio()
+		wakes := &backend.Wakes{Listen: r.listen}
+		over := waiting(t, "ana", "1", backend.Watch{Place: s, Look: s.look, First: time.Second, Last: time.Minute, Wakes: wakes})
+		r.news.Saved("ana", "0")
+		wantWaiting(t, over)
+		if s.count() != 1 {
+			t.Errorf("there were %d looks, want the one that tells the late message from a new one", s.count())
+		}
+		r.news.Heard("ana")
+		r.news.Saved("ana", "2")
+		wantOver(t, over, nil)
+	})
+}
+
 func TestAChangeThatIsToldIsLookedAtAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := held(), newRadio()
