@@ -144,6 +144,9 @@ func (c *caller) token(ctx context.Context, d demand) error {
 	}
 	p.run.checkWait(a, err)
 	if err != nil && errors.Is(err, core.ErrReauthRequired) && c.chance.IntN(4) == 0 {
+		// Callers who waited for one refresh hear of its failure at the same moment.
+		// Without a pause of each caller's own, chance alone would say who signs in first.
+		p.pause(ctx, between(c.chance, time.Millisecond, 100*time.Millisecond))
 		p.signIn(ctx, c.user)
 	}
 	return err
