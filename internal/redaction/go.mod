@@ -46,3 +46,5 @@ replace (
 	github.com/graphtoken/graphtoken/crypto/vaulttransit => ../../crypto/vaulttransit
 	github.com/graphtoken/graphtoken/internal/testkit => ../testkit
 )
+
+replace github.com/graphtoken/graphtoken/internal/testkit/keyservicetest => ../testkit/keyservicetest
