@@ -105,18 +105,38 @@ func applications(c *tokencache.Cache, named tokencache.Query, now time.Time) []
 // fits compares the value of a flag, if it is set, with the actual one.
 func fits(want, have string) bool { return want == "" || strings.EqualFold(want, have) }
 
-// describe describes what the record has for q.
+// describe describes the token that a command would use for q: of the client of the newest
+// token, the one for the scopes of the login, if the record remembers those.
 func describe(c *tokencache.Cache, q tokencache.Query, now time.Time) signIn {
-	in := signIn{Scopes: []string{}, Expired: c.Expired(q, now), Refreshable: c.LongLived(q)}
+	newest, _ := c.AccessToken(q)
+	refresh, _ := c.RefreshToken(q)
+	client := cmp.Or(newest.ClientID, refresh.ClientID)
+	if usual := usualScopes(c, q, client); len(usual) > 0 {
+		q.ClientID, q.Scopes = client, usual
+	}
+	in := signIn{Scopes: append([]string{}, q.Scopes...), ClientID: client, Expired: c.Expired(q, now), Refreshable: c.LongLived(q)}
+	in.Tenant, in.Environment = newest.Realm, newest.Environment
 	if token, ok := c.AccessToken(q); ok {
-		in.Scopes = append(in.Scopes, token.Scopes...)
-		in.ClientID, in.Tenant, in.Environment = token.ClientID, token.Realm, token.Environment
+		in.Scopes = append([]string{}, token.Scopes...)
+		in.Tenant, in.Environment = token.Realm, token.Environment
 		expires := token.ExpiresOn.UTC()
 		in.ExpiresOn = &expires
-	} else if token, ok := c.RefreshToken(q); ok {
-		in.ClientID = token.ClientID
 	}
 	return in
+}
+
+// usualScopes are the scopes that a command without --scope asks for, as the record
+// remembers them.
+func usualScopes(c *tokencache.Cache, q tokencache.Query, client string) []string {
+	who := signer{client: client, host: q.Environment}
+	if !q.App {
+		var there bool
+		if who.user, there = c.Account(q); !there {
+			return nil
+		}
+	}
+	signedIn, _ := remembered(c, who)
+	return signedIn.scopes
 }
 
 func (r report) print(w io.Writer, now time.Time) error {
