@@ -25,6 +25,7 @@ import (
 //
 // Quotes, angle brackets, blanks and empty lines that come along when an address is copied
 // are taken off. Nothing beyond the address is read; until then in is the prompt's alone.
+// If in ends before an address comes, the error is ErrNoAddress.
 func Console(in io.Reader, out io.Writer) Prompt { return console{in, out} }
 
 type console struct {
@@ -63,7 +64,8 @@ func (c console) SignIn(ctx context.Context, t *Attempt) error {
 
 // ReadRedirect asks on out for the address at which the browser ended, and reads it from in
 // as a [Console] prompt does. It is for a sign-in that one process begins with
-// [Account.AuthURL] and another finishes with [Account.SignIn].
+// [Account.AuthURL] and another finishes with [Account.SignIn]. The error is ErrNoAddress if
+// in ends before an address comes.
 func ReadRedirect(ctx context.Context, in io.Reader, out io.Writer) (redirect string, err error) {
 	line, _, err := console{in, out}.ask(ctx, "Paste the address at which the browser ended")
 	if err != nil {
@@ -83,8 +85,11 @@ func (c console) ask(ctx context.Context, question string) (line string, atTermi
 		_, err := fmt.Fprint(c.out, question+note+", and press Enter:\n")
 		return err
 	})
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = fmt.Errorf("the input ended before an address was pasted: %w", err)
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = fmt.Errorf("%w: the input ended before one came", ErrNoAddress)
+	case errors.Is(err, terminal.ErrBlank):
+		err = fmt.Errorf("%w: the line is blank", ErrNoAddress)
 	}
 	return line, atTerminal, err
 }

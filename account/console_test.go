@@ -93,7 +93,7 @@ func TestAConsoleWithoutAnAddressIsAnError(t *testing.T) {
 		answers []func(string) string
 		is      error // nil for any
 	}{
-		"the input ends":                {nil, io.ErrUnexpectedEOF},
+		"the input ends":                {nil, account.ErrNoAddress},
 		"the address is another's":      {[]func(string) string{types("https://localhost/?code=" + canary + "&state=" + canary + "\n")}, account.ErrStateMismatch},
 		"there is no code in the input": {[]func(string) string{types(canary + "\n")}, nil},
 	} {
@@ -171,7 +171,7 @@ func TestARedirectCanBeReadForASignInOfAnotherProcess(t *testing.T) {
 	if err != nil || redirect != "https://host/?code=x&state=y" || !strings.Contains(shown.String(), "press Enter") {
 		t.Errorf("the redirect is %q, %v; the question is %q", redirect, err, shown.String())
 	}
-	if _, err := account.ReadRedirect(t.Context(), strings.NewReader(""), io.Discard); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, err := account.ReadRedirect(t.Context(), strings.NewReader(""), io.Discard); !errors.Is(err, account.ErrNoAddress) || strings.Contains(err.Error(), "EOF") {
 		t.Errorf("without an address the error is %v", err)
 	}
 }

@@ -28,6 +28,9 @@ var (
 	// ErrStateMismatch: the redirect belongs to another sign-in than the flow, or to none
 	// (RFC 6749 section 10.12).
 	ErrStateMismatch = errors.New("the redirect doesn't belong to this sign-in")
+	// ErrNoAddress: the input ended before the address came at which the browser ended, or
+	// had a blank line instead.
+	ErrNoAddress = errors.New("no address was pasted")
 	// ErrFlowExpired: the user came back too late. The sign-in has to begin again.
 	ErrFlowExpired = errors.New("the sign-in took too long; begin it again")
 	// ErrFlowUsed: SignIn was called with this flow before, for example because the page

@@ -91,7 +91,8 @@ func exitCode(ctx context.Context, err error) int {
 	case ctx.Err() != nil: // also if everything was done in the end: a script must not go on
 		return exitInterrupted
 	case errors.Is(err, core.ErrReauthRequired), errors.Is(err, account.ErrOtherUser), errors.Is(err, errNotBegun),
-		errors.Is(err, account.ErrFlowExpired), errors.Is(err, account.ErrFlowUsed), errors.Is(err, account.ErrStateMismatch):
+		errors.Is(err, account.ErrFlowExpired), errors.Is(err, account.ErrFlowUsed), errors.Is(err, account.ErrStateMismatch),
+		errors.Is(err, account.ErrNoAddress):
 		return exitSignIn
 	case errors.Is(err, core.ErrNotFound), errors.Is(err, core.ErrAmbiguous), errors.Is(err, foreign.ErrNoTokens), errors.Is(err, errUntrusted), errors.Is(err, errNotSet):
 		return exitNotFound
@@ -158,6 +159,8 @@ func adviceOn(err error, s *session) string {
 		return "Nothing was saved. Sign in again as that user, or name the other one with --user."
 	case errors.Is(err, account.ErrStateMismatch):
 		return "Nothing was saved. Give the address at which the browser ended after this sign-in began; a sign-in that login start began is still waited for."
+	case errors.Is(err, account.ErrNoAddress):
+		return "Nothing was saved. Give the address at which the browser ended to the standard input, as one line; a sign-in that login start began is still waited for. Where nobody can paste the address, sign in with --device-code."
 	case errors.Is(err, account.ErrFlowUsed):
 		return "graphtoken status shows who is signed in. To sign in again, begin with: graphtoken login start"
 	case errors.Is(err, account.ErrFlowExpired), errors.Is(err, errNotBegun):

@@ -25,6 +25,7 @@ require (
 	github.com/graphtoken/graphtoken/internal/testkit/s3test v0.1.0
 	github.com/graphtoken/graphtoken/stores v0.1.0
 	github.com/jackc/pgx/v5 v5.10.0
+	github.com/mattn/go-isatty v0.0.20
 	github.com/pelletier/go-toml/v2 v2.4.3
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/vbauerster/mpb/v8 v8.16.2
@@ -86,7 +87,6 @@ require (
 	github.com/joho/godotenv v1.5.1 // indirect
 	github.com/kylelemons/godebug v1.1.0 // indirect
 	github.com/libtnb/sqlite v1.0.1 // indirect
-	github.com/mattn/go-isatty v0.0.20 // indirect
 	github.com/mattn/go-runewidth v0.0.30 // indirect
 	github.com/minio/xxml v0.0.3 // indirect
 	github.com/ncruces/go-strftime v1.0.0 // indirect

@@ -38,6 +38,22 @@ func TestLoginEndsWhenNobodySignsInInTime(t *testing.T) {
 	w.fails(3, "status")
 }
 
+// A process without a standard input has the null device.
+func TestALoginWhoseInputIsAtItsEndEndsAtOnce(t *testing.T) {
+	for _, way := range [][]string{{"login", "--console"}, {"login"}} {
+		w := newWorld(t)
+		r := w.fails(4, append(way, "--client-id", entra.PublicClient)...)
+		for _, want := range []string{"no address was pasted", "the input ended", "standard input", "--device-code"} {
+			if !strings.Contains(r.err, want) {
+				t.Errorf("%v doesn't say %q, but\n%s", way, want, r.err)
+			}
+		}
+		if strings.Contains(r.err, "closed") || strings.Contains(r.err, "Waiting for the browser") {
+			t.Errorf("%v says\n%s", way, r.err)
+		}
+	}
+}
+
 func TestALoginOfAnotherUserThanNamedSavesNothing(t *testing.T) {
 	named := []string{"--user", ana, "--client-id", entra.PublicClient, "--scope", "User.Read"}
 	for way, signIn := range map[string]func(w *world) result{

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -128,7 +129,16 @@ func TestALoginInTwoProcessesThatCanNotEndSaysWhatToDo(t *testing.T) {
 			p := w.start("login", "finish")
 			p.stdin.Close()
 			return p.end(w)
-		}, 1, "before an address was pasted", true},
+		}, 4, "the input ended before one came", true},
+		{"a blank line is pasted", func(w *world) result {
+			w.begin()
+			p := w.start("login", "finish")
+			defer p.stdin.Close()
+			if _, err := io.WriteString(p.stdin, "\n"); err != nil {
+				w.t.Fatal(err)
+			}
+			return p.end(w)
+		}, 4, "the line is blank", true},
 		{"it was finished before", func(w *world) result {
 			redirect := w.visit(ana, w.begin())
 			if r := w.finish(redirect); r.code != 0 {

@@ -399,7 +399,7 @@ func TestAFailedLoginShowsNoSecretAndStoresNothing(t *testing.T) {
 			return err
 		}
 	}
-	for text, code := range map[string]int{"https://host/?code=canary-code&state=wrong": 4, "nonsense": 1, "": 1} {
+	for text, code := range map[string]int{"https://host/?code=canary-code&state=wrong": 4, "nonsense": 1, "": 4} {
 		if r := w.loginBy(paste(text)); r.code != code || strings.Contains(r.err, "canary") {
 			t.Errorf("%q: exit code %d\n%s", text, r.code, r.err)
 		}
