@@ -108,6 +108,9 @@ type checkup struct {
 
 	pinged *error // the result of Ping, once it is known
 	trial  *trialPlace
+
+	providers []asked // of the users of the records that were read
+	allRead   bool    // every record was
 }
 
 // trialTimeout limits each check that stores something, and the removal of what was stored,

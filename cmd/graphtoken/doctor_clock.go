@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
-	"github.com/graphtoken/graphtoken/adapters/msal"
 	"github.com/graphtoken/graphtoken/core"
 )
 
@@ -58,38 +56,4 @@ func (d *checkup) storeClock(ctx context.Context) []finding {
 		return nil // the store has no clock
 	}
 	return []finding{compareClocks("the store's", "leases end too early or too late, so that two processes may refresh one token", sent, received, rec.Modified)}
-}
-
-// providerTimeout limits the wait for a provider that doesn't answer.
-const providerTimeout = 10 * time.Second
-
-// provider asks the identity provider for the time, and whether it can be reached.
-func (d *checkup) provider(ctx context.Context) []finding {
-	authority := d.Authority
-	if authority == "" {
-		authority = msal.DefaultAuthority
-	}
-	client, err := d.httpClient()
-	if err != nil {
-		return []finding{bad("Name a file of certificates with --ca, or leave it out.", "%v", err)}
-	}
-	ctx, cancel := context.WithTimeout(ctx, providerTimeout)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, authority, nil)
-	if err != nil {
-		return []finding{bad("--authority is https://host or https://host/tenant.", "%v", err)}
-	}
-	sent := time.Now()
-	answer, err := client.Do(request)
-	if err != nil {
-		return []finding{risky("Check the network and HTTPS_PROXY; without the provider no token can be refreshed.", "%v", err)}
-	}
-	answer.Body.Close()
-	received := time.Now()
-	there, err := http.ParseTime(answer.Header.Get("Date"))
-	if err != nil {
-		return []finding{risky("Is a proxy between this machine and the provider?", "the provider's answer has no date")}
-	}
-	there = there.Add(time.Second / 2) // it is in whole seconds
-	return []finding{compareClocks("the provider's", "tokens are taken for expired, or for valid", sent, received, there).of("clock")}
 }

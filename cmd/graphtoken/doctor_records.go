@@ -19,10 +19,11 @@ func (d *checkup) storedRecords(ctx context.Context) (all []finding) {
 	if err != nil {
 		return nil // keys has told
 	}
-	n := 0
+	n, failed := 0, false
 	for key, err := range d.place.records(ctx) {
 		if err != nil {
 			all = append(all, bad("Give this user the right to list records, or name one by #NAME.", "they can't be listed: %v", err))
+			failed = true
 			break
 		}
 		rec, err := d.Backend.Load(ctx, key)
@@ -31,12 +32,18 @@ func (d *checkup) storedRecords(ctx context.Context) (all []finding) {
 			var cache *tokencache.Cache
 			if cache, _, err = store.Load(ctx, key); err == nil {
 				n++
+				d.noteProviders(cache)
 				all = append(all, d.refreshTokens(key, cache)...)
 			}
 		}
 		if err != nil && !errors.Is(err, core.ErrNotFound) {
 			all = append(all, unreadable(err).of("record "+printable(key)))
+			failed = true
 		}
+	}
+	d.allRead = !failed
+	if failed && n == 0 {
+		return all
 	}
 	return append(all, good("%d can be read", n))
 }

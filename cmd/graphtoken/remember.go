@@ -172,7 +172,7 @@ func (o *opened) keep(ctx context.Context, c *console, w signer, cfg account.Con
 // complete adds to what the flags say what the record remembers of the login. environment
 // is where the record's tokens are from. The provider that a record names gets refresh
 // tokens and the application's secret, so it must be one that trusted accepts.
-func (o *opened) complete(cfg account.Config, signedIn options, environment string) (_ account.Config, err error) {
+func (s *session) complete(cfg account.Config, signedIn options, environment string) (_ account.Config, err error) {
 	named, tenant := split(cfg.Authority)
 	theirs, _ := split(signedIn.authority)
 	switch {
@@ -193,7 +193,7 @@ func (o *opened) complete(cfg account.Config, signedIn options, environment stri
 	if err != nil && named == "" {
 		return cfg, err
 	}
-	if o.CA == "" && p.CA != "" {
+	if s.CA == "" && p.CA != "" {
 		if cfg.HTTPClient, err = clientTrusting(p.CA); err != nil {
 			return cfg, err
 		}
