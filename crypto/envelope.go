@@ -41,8 +41,11 @@ type envelope struct {
 // open splits a stored record, if it has the form of an envelope of this kind.
 func (k kind) open(stored []byte) (envelope, error) {
 	rest, ok := bytes.CutPrefix(stored, []byte(magic))
+	if !ok && bytes.HasPrefix(bytes.TrimSpace(stored), []byte("{")) { // as a token cache begins
+		return envelope{}, malformed("the record is plain")
+	}
 	if !ok {
-		return envelope{}, malformed("it is not an envelope of this package")
+		return envelope{}, malformed("it has no form of an encrypted record")
 	}
 	format := string(rest[:min(len(rest), len(k.format))])
 	switch format {

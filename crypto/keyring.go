@@ -130,7 +130,7 @@ func (k *Keyring) Decrypt(_ context.Context, ciphertext, associatedData []byte) 
 		aead = k.ciphers()[string(e.name)]
 	}
 	if aead == nil {
-		return nil, fmt.Errorf("%w: %w: no key with id %s in the keyring", core.ErrDecrypt, ErrUnknownKey, e.name)
+		return nil, fmt.Errorf("%w: %w: none of the keys has the id %s", core.ErrDecrypt, ErrUnknownKey, e.name)
 	}
 	return unseal(aead, e, associatedData)
 }

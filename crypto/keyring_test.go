@@ -135,14 +135,14 @@ func TestARefusalSaysWhy(t *testing.T) {
 	foreign := string(encrypt(t, ring(t, other), "{}", "ana"))
 	mine := string(encrypt(t, k, "{}", "ana"))
 	for _, c := range []struct{ name, stored, want string }{
-		{"plain JSON", `{"AccessToken":{"secret":"hunter2"}}`, "cannot decrypt: it is not an envelope of this package"},
-		{"nothing", "", "cannot decrypt: it is not an envelope of this package"},
-		{"Fernet", "gAAAAABhunter2", "cannot decrypt: it is not an envelope of this package"},
+		{"plain JSON", `{"AccessToken":{"secret":"hunter2"}}`, "cannot decrypt: the record is plain"},
+		{"nothing", "", "cannot decrypt: it has no form of an encrypted record"},
+		{"Fernet", "gAAAAABhunter2", "cannot decrypt: it has no form of an encrypted record"},
 		{"a later format", strings.Replace(mine, ":3:", ":5:", 1), "cannot decrypt: its envelope is of a format this version doesn't know"},
 		{"a key service's format", strings.Replace(mine, ":3:", ":4:", 1), "cannot decrypt: encrypted under another key: the record was encrypted by DataKeys, not by a Keyring"},
 		{"an id in upper case", "graphtoken:1:ABCDEFABCDEFABCD:hunter2", "cannot decrypt: its envelope names no key"},
 		{"no id", "graphtoken:1:", "cannot decrypt: its envelope names no key"},
-		{"another's key", foreign, "cannot decrypt: encrypted under another key: no key with id " + other.ID() + " in the keyring"},
+		{"another's key", foreign, "cannot decrypt: encrypted under another key: none of the keys has the id " + other.ID()},
 		{"cut short", mine[:len(mine)-3], "cannot decrypt: its envelope is cut short"},
 		{"longer than it was", mine + "hunter2", "cannot decrypt: it was altered, or stored under another name"},
 		{"no base64 in an older format", "graphtoken:1:" + fixed.ID() + ":hunter2!", "cannot decrypt: its envelope is damaged or cut short"},

@@ -495,7 +495,7 @@ func TestRewrapWithoutItsServiceTouchesNothing(t *testing.T) {
 func TestATransitionTellsWhatEachManagerSaidAndStopsWhereOneCantBeAsked(t *testing.T) {
 	m := transition(t, ring(t, other), fernetManager(t))
 	_, err := m.Decrypt(t.Context(), []byte("garbage"), nil)
-	if !errors.Is(err, core.ErrDecrypt) || !strings.Contains(err.Error(), "it is not an envelope of this package; by a former manager: ") {
+	if !errors.Is(err, core.ErrDecrypt) || !strings.Contains(err.Error(), "it has no form of an encrypted record; by a former manager: ") {
 		t.Error(err)
 	}
 	down := errors.New("the key service is down")

@@ -48,11 +48,31 @@ type copied struct {
 	Record  string `json:"record"`
 	Outcome string `json:"outcome"`
 	Why     string `json:"why,omitempty"`
+
+	err error // as Why
 }
 
 // errIncomplete is the error of a copy, a purge or another run over many records of which
 // some failed. The command has named them.
 var errIncomplete = errors.New("some records are left as they were")
+
+// incompleteError is errIncomplete because of a record that can't be read, which the exit
+// code and the advice tell.
+type incompleteError struct{ unread error }
+
+func (e *incompleteError) Error() string { return errIncomplete.Error() }
+
+func (e *incompleteError) Unwrap() []error { return []error{errIncomplete, e.unread} }
+
+// incomplete is the error of a run that left records as they were, for these reasons.
+func incomplete(reasons []error) error {
+	for _, err := range reasons {
+		if errors.Is(err, core.ErrDecrypt) || errors.Is(err, core.ErrCorrupt) || errors.Is(err, core.ErrLegacyToken) || errors.Is(err, errBound) {
+			return &incompleteError{err}
+		}
+	}
+	return errIncomplete
+}
 
 func (cmd *copyCommand) Run(ctx context.Context, s *session, c *console) (err error) {
 	m, err := cmd.open(ctx, s)
@@ -73,8 +93,10 @@ func (cmd *copyCommand) Run(ctx context.Context, s *session, c *console) (err er
 		}
 	}
 	count := make(map[string]int)
+	var reasons []error
 	for _, d := range done {
 		count[d.Outcome]++
+		reasons = append(reasons, d.err)
 	}
 	would := ""
 	if cmd.DryRun {
@@ -88,7 +110,7 @@ func (cmd *copyCommand) Run(ctx context.Context, s *session, c *console) (err er
 	case err != nil:
 		return err
 	case count[didFail]+count[didRefuse] > 0:
-		return errIncomplete
+		return incomplete(reasons)
 	case len(keys) == 0 || count[didLose] == len(keys):
 		return m.from.about(core.ErrNotFound)
 	}
@@ -171,7 +193,7 @@ func (m *copying) all(ctx context.Context, keys []string, done func(copied)) ([]
 					continue
 				}
 				if r.Record = redact(key); err != nil {
-					r.Outcome, r.Why = didFail, explain(err)
+					r.Outcome, r.Why, r.err = didFail, explain(err), err
 				}
 				mu.Lock()
 				results = append(results, r)
@@ -256,7 +278,7 @@ func (m *copying) save(ctx context.Context, name string, plain []byte) (copied, 
 	default:
 		var old []byte
 		if old, err = m.decrypt(ctx, there.Data, name); err != nil {
-			return copied{Outcome: didRefuse, Why: "the record that is there can't be decrypted: " + explain(err)}, nil
+			return copied{Outcome: didRefuse, Why: "the record that is there can't be decrypted: " + explain(err), err: err}, nil
 		}
 		if r = compare(plain, old); r.Outcome != didReplace {
 			return r, nil

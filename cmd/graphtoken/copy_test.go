@@ -77,7 +77,7 @@ func TestAnEncryptedRecordIsCopiedUnderAnotherNameWithItsKeyAlone(t *testing.T) 
 	}
 	dir := filepath.Dir(w.file())
 	token := w.ok("token", "--key-file", keyFile)
-	if r := w.fails(1, "copy", w.file(), "file:"+dir+"/#other"); !strings.Contains(r.out, "--key-file") {
+	if r := w.fails(5, "copy", w.file(), "file:"+dir+"/#other"); !strings.Contains(r.out, "--key-file") {
 		t.Errorf("the way out isn't told: %s%s", r.out, r.err)
 	}
 	w.ok("copy", w.file(), "file:"+dir+"/#other", "--key-file", keyFile)

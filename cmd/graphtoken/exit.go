@@ -98,7 +98,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitNotFound
 	case errors.Is(err, foreign.ErrProtected), errors.Is(err, foreign.ErrUnfit), errors.Is(err, core.ErrTooLarge):
 		return exitStore
-	case errors.Is(err, core.ErrCorrupt), errors.Is(err, core.ErrLegacyToken), errors.Is(err, core.ErrDecrypt), errors.Is(err, errMalformedToken):
+	case errors.Is(err, core.ErrCorrupt), errors.Is(err, core.ErrLegacyToken), errors.Is(err, core.ErrDecrypt), errors.Is(err, errMalformedToken), errors.Is(err, errBound):
 		return exitStore
 	case errors.As(err, &told):
 		return exitOfAgent(told.Code)

@@ -142,6 +142,7 @@ type application struct {
 // among the failures.
 func (o *opened) applications(ctx context.Context, all *keptAlive) (map[string]application, error) {
 	found := make(map[string]application)
+	var unread error
 	for key, err := range o.records(ctx) {
 		if err != nil {
 			return nil, err
@@ -150,6 +151,9 @@ func (o *opened) applications(ctx context.Context, all *keptAlive) (map[string]a
 		if err != nil {
 			if !errors.Is(err, core.ErrNotFound) && !ofOneRecord(err) {
 				return nil, err
+			}
+			if !errors.Is(err, core.ErrNotFound) {
+				unread = err
 			}
 			continue // doctor and list tell
 		}
@@ -171,6 +175,9 @@ func (o *opened) applications(ctx context.Context, all *keptAlive) (map[string]a
 		}
 	}
 	if len(found) == 0 && len(all.Failed) == 0 {
+		if unread != nil {
+			return nil, unread
+		}
 		return nil, fmt.Errorf("%w of users", core.ErrNotFound)
 	}
 	return found, nil

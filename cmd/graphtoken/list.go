@@ -74,7 +74,7 @@ func (cmd *listCommand) Run(ctx context.Context, s *session, c *console) (err er
 				break
 			}
 		}
-	default:
+	case len(all.Records) > 0:
 		err = all.print(c.out, time.Now())
 	}
 	if err == nil && len(all.Records) == 0 {
@@ -134,8 +134,11 @@ func (l listing) print(w io.Writer, now time.Time) error {
 		name := printable(r.Name)
 		if len(r.Accounts) == 0 {
 			state := r.State
-			if state == stateGood {
+			switch state {
+			case stateGood:
 				state = "nobody is signed in"
+			case statePlain:
+				state += "; --plaintext-reads accepts that"
 			}
 			fmt.Fprintf(t, "%s\t(%s)\t\t\n", name, state)
 		}

@@ -52,7 +52,7 @@ var phrases = func() (all []phrase) {
 	for _, p := range [][2]string{
 		{`\b(?:core|account|crypto|keychain|msal|stores|agent): `, ``},
 		{`the record ("(?:[^"\\]|\\.)*") can't be read: no record\b`, `there is no record $1`},
-		{`see WithPlaintextReads`, `--plaintext-reads accepts that`},
+		{`\bthe record is plain(?:; see WithPlaintextReads)?`, `the record isn't encrypted, and --plaintext-reads accepts that`},
 		{`\bset Tenant to its ID or domain`, `name it by --tenant, its ID or its domain`},
 		{`\bcontext deadline exceeded\b(?: \(Client\.Timeout[^)]*\))?|\bi/o timeout\b`, `no answer in time`},
 		{`\bcontext canceled\b`, `interrupted`},

@@ -35,7 +35,8 @@ func (cmd *purgeCommand) Run(ctx context.Context, s *session, c *console) (err e
 		return err
 	}
 	defer o.close(ctx, &err)
-	all, unread := []purged{}, 0
+	all := []purged{}
+	var unread []error
 	var keys []string // listed first, because a store may hold a lock while it lists
 	for key, err := range o.records(ctx) {
 		if err != nil {
@@ -54,7 +55,7 @@ func (cmd *purgeCommand) Run(ctx context.Context, s *session, c *console) (err e
 		}
 		if err != nil {
 			c.say("%v", err)
-			unread++
+			unread = append(unread, err)
 		}
 	}
 	if cmd.JSON {
@@ -62,8 +63,8 @@ func (cmd *purgeCommand) Run(ctx context.Context, s *session, c *console) (err e
 	} else {
 		err = cmd.print(c, s, all)
 	}
-	if err == nil && unread > 0 {
-		err = errIncomplete
+	if err == nil && len(unread) > 0 {
+		err = incomplete(unread)
 	}
 	return err
 }
@@ -77,6 +78,9 @@ func (cmd *purgeCommand) print(c *console, s *session, all []purged) error {
 		if _, err := fmt.Fprintf(c.out, "%s  %s in %s: %s\n", word, printable(nameOf(tokencache.Account{Username: p.Username, HomeAccountID: p.HomeAccountID})), printable(p.Record), p.Why); err != nil {
 			return err
 		}
+	}
+	if len(all) == 0 {
+		c.say("There is nothing to purge: no user's tokens were found to be of no use.")
 	}
 	if !cmd.Delete && len(all) > 0 {
 		command := "purge --delete"

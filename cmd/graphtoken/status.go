@@ -60,7 +60,7 @@ func (cmd *statusCommand) show(o *opened, cache *tokencache.Cache, c *console) (
 	}
 	if cmd.JSON {
 		err = writeJSON(c.out, r)
-	} else {
+	} else if len(r.Accounts) > 0 {
 		err = r.print(c.out, now)
 	}
 	if err == nil && len(r.Accounts) == 0 {
