@@ -75,6 +75,45 @@ func mayEvict(ctx context.Context, server redis.Cmdable) error {
 	return nil
 }
 
+// ErrVolatile is returned by [Backend.Persists] for a server that works, and forgets all
+// records when it restarts.
+var ErrVolatile = errors.New("the server writes nothing to disk")
+
+// Persists asks every master whether it writes what it has to disk: to an append-only
+// file, or to snapshots. It returns [ErrVolatile] if a master does neither. That takes the
+// right to call CONFIG GET, because INFO doesn't tell whether snapshots are taken. A server
+// that refuses is assumed to be fit.
+//
+// https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/
+func (b *Backend) Persists(ctx context.Context) error {
+	return backend.Do(ctx, origin.StoreOp("persists"), func() error {
+		masters, err := b.masters(ctx)
+		if err != nil {
+			return err
+		}
+		for _, master := range masters {
+			if err := isVolatile(ctx, master); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// isVolatile returns ErrVolatile if the server tells so.
+func isVolatile(ctx context.Context, server redis.Cmdable) error {
+	for name, never := range map[string]string{"save": "", "appendonly": "no"} {
+		answer, err := server.ConfigGet(ctx, name).Result()
+		if err != nil && !refused(err) {
+			return err
+		}
+		if value, told := answer[name]; !told || value != never {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: it has no append-only file, and takes no snapshots", ErrVolatile)
+}
+
 // refused reports whether the server answered that it doesn't execute the command.
 func refused(err error) bool {
 	reply := redis.Error(nil)

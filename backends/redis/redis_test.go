@@ -478,6 +478,31 @@ func TestPingWarnsOfEviction(t *testing.T) {
 	}
 }
 
+func TestPersistsFindsAServerThatWritesNothingToDiskAndPingAcceptsOne(t *testing.T) {
+	server := redistest.Start(t)
+	b, client := open(t, server.Addr)
+	for _, c := range []struct {
+		name, save, appendOnly string
+		volatile               bool
+	}{
+		{"nothing is written", "", "no", true},
+		{"snapshots are taken", "3600 1", "no", false},
+		{"there is an append-only file", "", "yes", false},
+	} {
+		for option, value := range map[string]string{"save": c.save, "appendonly": c.appendOnly} {
+			if err := client.ConfigSet(t.Context(), option, value).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := b.Persists(t.Context()); errors.Is(err, redis.ErrVolatile) != c.volatile || !c.volatile && err != nil {
+			t.Errorf("%s: Persists = %v", c.name, err)
+		}
+		if err := b.Ping(t.Context()); err != nil {
+			t.Errorf("%s: Ping = %v", c.name, err)
+		}
+	}
+}
+
 func TestPingFindsEvictionOnAServerThatForbidsConfig(t *testing.T) {
 	server := redistest.Start(t)
 	server.CLI(t, "config", "set", "maxmemory-policy", "allkeys-lfu")

@@ -47,6 +47,7 @@ var checks = []check{
 	{"secrets", offline, (*checkup).secretFiles},
 	{"reach", offline, (*checkup).reach},
 	{"eviction", asks, (*checkup).eviction},
+	{"persistence", asks, (*checkup).persistence},
 	{"space", offline, (*checkup).space},
 	{"permissions", tries, (*checkup).permissions},
 	{"conditions", tries, (*checkup).conditions},

@@ -82,3 +82,18 @@ func (d *checkup) eviction(ctx context.Context) []finding {
 	}
 	return nil
 }
+
+// persistence tells of a server that forgets all records when it restarts. That is no
+// error of a store that is a cache on purpose.
+func (d *checkup) persistence(ctx context.Context) []finding {
+	server, ok := core.As[*redis.Backend](d.Backend)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	if err := server.Persists(ctx); errors.Is(err, redis.ErrVolatile) {
+		return []finding{risky("Let it write to disk, or after its restart all users have to sign in again: CONFIG SET appendonly yes, and the same in its configuration file.", "%v", err)}
+	}
+	return nil // of other errors, reach tells
+}

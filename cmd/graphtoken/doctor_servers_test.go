@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"cmp"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -126,6 +127,37 @@ func TestADoctorFindsARedisThatIsFull(t *testing.T) {
 	server.CLI(t, "config", "set", "maxmemory", "100kb")
 	if bad := w.examine(5, url); !strings.Contains(bad, "error space ") {
 		t.Errorf("the doctor finds\n%s", bad)
+	}
+}
+
+func TestADoctorWarnsOfARedisThatForgetsAllWhenItRestarts(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		save string
+		log  string
+		deny string
+		want string
+	}{
+		{"one that writes nothing is found", "", "no", "", "warning persistence the server writes nothing to disk"},
+		{"one that forbids INFO is found", "", "no", "-info", "warning persistence the server writes nothing to disk"},
+		{"one with an append-only file is fine", "", "yes", "", ""},
+		{"one with snapshots is fine", "3600 1", "no", "", ""},
+		{"of one that forbids CONFIG, INFO doesn't tell", "3600 1", "no", "-config", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			server := redistest.Start(t, "--appendonly", c.log)
+			server.CLI(t, "config", "set", "save", c.save)
+			server.CLI(t, "acl", "setuser", "tokens", "on", ">secret", "~*", "&*", "+@all", cmp.Or(c.deny, "+info"))
+			w := newWorld(t)
+			w.secrets["tokens:secret@"] = true
+			code := 0
+			if c.want != "" {
+				code = 1
+			}
+			if bad := w.examine(code, "redis://tokens:secret@"+server.Addr+"/0"); !strings.HasPrefix(bad, c.want) || c.want == "" && bad != "" {
+				t.Errorf("the doctor finds\n%s", bad)
+			}
+		})
 	}
 }
 
