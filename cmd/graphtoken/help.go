@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -69,6 +70,7 @@ func printHelp(o kong.HelpOptions, ctx *kong.Context) error {
 	}
 	if of := ctx.Selected(); of != nil && of.DefaultCmd != nil { // whose flags need no other word
 		of.Flags = append(of.Flags, of.DefaultCmd.Flags...)
+		of.Detail = cmp.Or(of.Detail, of.DefaultCmd.Detail)
 	}
 	ctx.Model.HelpFlag = nil // kong's own words about --help, which moreHelp has
 	if err := kong.DefaultHelpPrinter(o, ctx); err != nil {

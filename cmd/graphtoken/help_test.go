@@ -43,6 +43,14 @@ func paths(t *testing.T) (all []string) {
 	return all
 }
 
+func TestTheHelpOfACommandWithADefaultHasTheExamplesOfTheDefault(t *testing.T) {
+	for command, example := range map[string]string{"login": "graphtoken login --client-id ID --device-code", "agent": "graphtoken agent --socket"} {
+		if shown := helpOf(t, command); !strings.Contains(shown, example) {
+			t.Errorf("the help of %s has no example:\n%s", command, shown)
+		}
+	}
+}
+
 func TestACommandsOwnFlagsBeginOnTheFirstScreenOfItsHelp(t *testing.T) {
 	const screen = 24
 	parser, _ := newTestParser(t)
