@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"net"
 	"slices"
 	"time"
 
@@ -43,11 +42,10 @@ func (d *checkup) isReachable(ctx context.Context) bool {
 	if d.isFit(err) {
 		return true
 	}
-	var network net.Error
 	var file *fs.PathError
-	switch {
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, core.ErrReadOnly):
-	case errors.As(err, &network), errors.As(err, &file), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	switch t := troubleOf(err); {
+	case t == forbidden:
+	case t != unclear, errors.As(err, &file):
 		return false
 	}
 	return !slices.Contains([]string{"postgres", "mysql", "sqlite"}, d.Kind)
@@ -72,7 +70,7 @@ func (d *checkup) adviceOnPing(ctx context.Context, err error) string {
 	case d.isReachable(ctx):
 		return "The store answers: give this user the rights that it refuses, see permissions."
 	}
-	return "Check the address, the credentials and the network; graphtoken help stores says where credentials come from. The first graphtoken login makes a table that is missing."
+	return troubleOf(err).advice(d.Kind)
 }
 
 // eviction tells of a server that may remove records when memory is short.

@@ -130,6 +130,48 @@ func TestADoctorFindsARedisThatIsFull(t *testing.T) {
 	}
 }
 
+func TestADoctorsAdviceFitsWhyTheStoreCannotBeUsed(t *testing.T) {
+	const host, credentials, table = "Check the host and the port", "Correct the user and the password", "login or copy makes the table"
+	for _, c := range []struct {
+		name string
+		url  func(t *testing.T, w *world) string
+		want string
+	}{
+		{"redis with a wrong password", func(t *testing.T, w *world) string {
+			w.secrets["tokens:wrong@"] = true
+			return "redis://tokens:wrong@" + redistest.Start(t).Addr + "/0"
+		}, credentials},
+		{"redis that isn't there", func(*testing.T, *world) string { return "redis://127.0.0.1:1/0" }, host},
+		{"postgres that isn't there", func(*testing.T, *world) string { return "postgres://a@127.0.0.1:1/b?sslmode=disable" }, host},
+		{"postgres without such a user", func(t *testing.T, w *world) string { return postgresURL(sqltest.Postgres(t), "nobody") }, credentials},
+		{"postgres without the table", func(t *testing.T, w *world) string { return postgresURL(sqltest.Postgres(t), "postgres") }, table},
+		{"postgres without the database", func(t *testing.T, w *world) string {
+			return strings.Replace(postgresURL(sqltest.Postgres(t), "postgres"), "/postgres?", "/other?", 1)
+		}, "Make the database, or correct its name"},
+		{"mysql without the table", servers["mysql"], table},
+		{"s3 without the bucket", func(t *testing.T, w *world) string {
+			return strings.Replace(servers["s3"](t, w), "s3://", "s3://no-", 1)
+		}, "Make the bucket"},
+		{"s3 with a wrong key", func(t *testing.T, w *world) string {
+			url := servers["s3"](t, w)
+			w.useAWS(s3test.AccessKey, "wrong")
+			return url
+		}, credentials},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			out := w.fails(5, "doctor", c.url(t, w)).out
+			_, told, _ := strings.Cut(out, "error   reach: ")
+			if _, advice, _ := strings.Cut(told, "→ "); !strings.Contains(strings.Split(advice, "\n")[0], c.want) {
+				t.Errorf("the advice isn't %q:\n%s", c.want, out)
+			}
+			if strings.Contains(out, "ok      records") || strings.Contains(out, "permissions: ") {
+				t.Errorf("the doctor goes on with a store that is out of reach:\n%s", out)
+			}
+		})
+	}
+}
+
 func TestADoctorWarnsOfARedisThatForgetsAllWhenItRestarts(t *testing.T) {
 	for _, c := range []struct {
 		name string

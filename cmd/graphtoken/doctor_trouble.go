@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"regexp"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// trouble is why a store can't be used, as far as the error of its client tells.
+type trouble int
+
+const (
+	unclear     trouble = iota
+	unreachable         // no server answers
+	unproven            // the server doesn't accept the credentials
+	noTable
+	noContainer // no database or bucket
+	forbidden   // the user has too few rights
+)
+
+// The servers' codes, of errors that come after a store was opened:
+// https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/,
+// https://www.postgresql.org/docs/current/errcodes-appendix.html,
+// https://mariadb.com/kb/en/mariadb-error-code-reference/,
+// https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html.
+var troubles = []struct {
+	trouble
+	told *regexp.Regexp
+}{
+	{unproven, regexp.MustCompile(`\b(?:WRONGPASS|NOAUTH|SQLSTATE 28\w{3}|InvalidAccessKeyId|SignatureDoesNotMatch|UnrecognizedClientException|InvalidSignatureException|ExpiredToken\w*|code = Unauthenticated|invalid_client)\b|get identity: get credentials`)},
+	{noTable, regexp.MustCompile(`\b(?:SQLSTATE 42P01|Error 1146|no such table)\b`)},
+	{noContainer, regexp.MustCompile(`\b(?:SQLSTATE 3D000|NoSuchBucket)\b`)},
+	{forbidden, regexp.MustCompile(`\b(?:NOPERM|SQLSTATE 42501|Error 1142|AccessDenied\w*|code = PermissionDenied)\b`)},
+}
+
+func troubleOf(err error) trouble {
+	for _, t := range troubles {
+		if t.told.MatchString(err.Error()) {
+			return t.trouble
+		}
+	}
+	var network net.Error
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, core.ErrReadOnly):
+		return forbidden
+	case errors.As(err, &network), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return unreachable
+	}
+	return unclear
+}
+
+// advice is what to do about it in a store of this kind.
+func (t trouble) advice(kind string) string {
+	switch t {
+	case unreachable:
+		return "Check the host and the port, whether the server runs, and the network and firewalls on the way to it."
+	case unproven:
+		return "Correct the user and the password, key or token: graphtoken help stores says where they come from."
+	case noTable:
+		return "The first graphtoken login or copy makes the table; or name the database that has it."
+	case noContainer:
+		if kind == "s3" {
+			return "Make the bucket, or correct its name and region."
+		}
+		return "Make the database, or correct its name."
+	case forbidden:
+		return "Give this user the right to read and write there; the store's README lists what is needed."
+	}
+	return "Check the address, the credentials and the network; graphtoken help stores says where credentials come from."
+}
