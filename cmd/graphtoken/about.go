@@ -14,6 +14,7 @@ import (
 // password.
 type placeError struct {
 	place string
+	name  string // what names the record in --store, if it is known
 	err   error
 }
 
@@ -36,9 +37,9 @@ func (p place) about(err error) error {
 	case strings.Contains(err.Error(), p.String()):
 		return err
 	case errors.As(err, &inStore) && inStore.Key != "":
-		return &placeError{p.String(), err}
+		return &placeError{p.String(), p.name(), err}
 	}
-	return &placeError{p.name(), err}
+	return &placeError{p.name(), p.name(), err}
 }
 
 // name is what names the record in --store.
@@ -74,9 +75,26 @@ func (s *session) again(command string) string {
 		}
 	}
 	if s.at != nil && (s.given["store"] || s.given["record"]) {
-		line += " --store " + shellWord(s.at.name())
+		line += " --store " + storeWord(s.at.name())
 	}
 	return line
+}
+
+// signIn is again for a login into a record that doesn't tell the application.
+func (s *session) signIn() string {
+	if s.ClientID != "" {
+		return s.again("login")
+	}
+	return s.again("login --client-id ID")
+}
+
+// storeWord names a store in a command line. A URL whose user and password aren't
+// shown can't be copied from a message.
+func storeWord(name string) string {
+	if userInfo.MatchString(name) {
+		return "URL (the same as before: " + name + ")"
+	}
+	return shellWord(name)
 }
 
 // shellWord quotes a text for a Unix shell, if it has to be quoted.

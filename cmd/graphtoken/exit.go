@@ -140,10 +140,11 @@ func adviceOn(err error, s *session) string {
 		inStore *core.Error
 		missing *unrunnable
 		source  *sourceError
+		logout  *logoutError
 	)
 	where := ""
 	if errors.As(err, &at) {
-		where = " " + shellWord(at.place)
+		where = " " + storeWord(at.name)
 	}
 	const status = "graphtoken status --json shows who is there."
 	switch {
@@ -165,6 +166,10 @@ func adviceOn(err error, s *session) string {
 		return "graphtoken status shows who is signed in. To sign in again, begin with: graphtoken login start"
 	case errors.Is(err, account.ErrFlowExpired), errors.Is(err, errNotBegun):
 		return "Begin with: graphtoken login start. If it was told --store, --record or --flow, tell login finish the same."
+	case errors.As(err, &logout):
+		return "There is nobody to sign out: " + status + " graphtoken list --store STORE shows the records of a store."
+	case errors.Is(err, errNobody):
+		return "Sign in with: " + s.signIn()
 	case errors.Is(err, core.ErrReauthRequired):
 		return "Sign in with: " + s.again("login")
 	case errors.Is(err, errMalformedToken):
@@ -176,19 +181,19 @@ func adviceOn(err error, s *session) string {
 	case errors.Is(err, core.ErrNotFound) && strings.Contains(err.Error(), "--authority"):
 		return ""
 	case errors.Is(err, core.ErrNotFound) && strings.Contains(err.Error(), "signed in: "):
-		return "Name one of these, or sign in with: " + s.again("login")
+		return "Name one of these, or sign in with: " + s.signIn()
 	case errors.Is(err, core.ErrNotFound):
-		return "Sign in with: " + s.again("login") + "; graphtoken list --store STORE shows the records of a store."
+		return "Sign in with: " + s.signIn() + "; graphtoken list --store STORE shows the records of a store."
 	case errors.Is(err, core.ErrDecrypt):
 		return "Is it another key, or another record's? --key-file and GRAPHTOKEN_KEYS name the keys; --plaintext-reads accepts a record that isn't encrypted yet."
 	case errors.Is(err, core.ErrLegacyToken):
 		return "Take it into another store with: graphtoken import" + where + " --store ANOTHER"
 	case errors.Is(err, core.ErrCorrupt) && !foundByStore(err):
-		return "graphtoken never overwrites what it can't read: restore it, or move it away, and sign in with: " + s.again("login")
+		return "graphtoken never overwrites what it can't read: restore it, or move it away, and sign in with: " + s.signIn()
 	case errors.Is(err, core.ErrCorrupt) && !s.encrypted():
-		return "Is it encrypted? Name the keys with --key-file or GRAPHTOKEN_KEYS. If not, restore it, or move it away, and sign in with: " + s.again("login")
+		return "Is it encrypted? Name the keys with --key-file or GRAPHTOKEN_KEYS. If not, restore it, or move it away, and sign in with: " + s.signIn()
 	case errors.Is(err, core.ErrCorrupt):
-		return "Restore it, or move it away, and sign in with: " + s.again("login")
+		return "Restore it, or move it away, and sign in with: " + s.signIn()
 	case errors.Is(err, errNoAgent):
 		return "Start one with: " + s.again("agent")
 	case errors.Is(err, core.ErrReadOnly):

@@ -67,7 +67,7 @@ func atSource(place string, err error) error {
 	if told := (*placeError)(nil); place == "" || errors.As(err, &told) {
 		return &sourceError{err}
 	}
-	return &placeError{"FROM " + place, &sourceError{err}}
+	return &placeError{"FROM " + place, place, &sourceError{err}}
 }
 
 func (cmd *importCommand) Run(ctx context.Context, s *session, c *console) (err error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,8 +18,19 @@ type logoutCommand struct {
 }
 
 func (cmd *logoutCommand) Run(ctx context.Context, s *session, c *console) error {
-	return s.withRecord(ctx, c, func(o *opened, cache *tokencache.Cache) error { return cmd.signOut(ctx, o, cache, c) })
+	err := s.withRecord(ctx, c, func(o *opened, cache *tokencache.Cache) error { return cmd.signOut(ctx, o, cache, c) })
+	if errors.Is(err, core.ErrNotFound) {
+		return &logoutError{err}
+	}
+	return err
 }
+
+// logoutError says that the user whom a logout means isn't signed in.
+type logoutError struct{ err error }
+
+func (e *logoutError) Error() string { return e.err.Error() }
+
+func (e *logoutError) Unwrap() error { return e.err }
 
 func (cmd *logoutCommand) signOut(ctx context.Context, o *opened, cache *tokencache.Cache, c *console) (err error) {
 	if cmd.All {

@@ -53,14 +53,14 @@ const nowhere = "127.0.0.1:1"
 
 var failures = []failure{
 	// The record.
-	{"status of a record that is absent", 3, of("status"), []string{"store/tokens.json", `no record "tokens.json"`, "graphtoken login"}},
-	{"status of a record that is absent, in a directory", 3, of("status", "--store", "file:store/#ana"), []string{"store", `no record "ana"`, "graphtoken login --store file:store/#ana"}},
+	{"status of a record that is absent", 3, of("status"), []string{"store/tokens.json", `no record "tokens.json"`, "graphtoken login --client-id ID"}},
+	{"status of a record that is absent, in a directory", 3, of("status", "--store", "file:store/#ana"), []string{"store", `no record "ana"`, "graphtoken login --client-id ID --store file:store/#ana"}},
 	{"inspect of a record that is absent", 3, of("inspect"), []string{"store/tokens.json", "no record", "graphtoken login"}},
-	{"logout of a record that is absent", 3, of("logout"), []string{"store/tokens.json", "no record", "graphtoken login"}},
+	{"logout of a record that is absent", 3, of("logout"), []string{"store/tokens.json", "no record", "nobody to sign out", "graphtoken list"}},
 	{"list of a store without records", 3, of("list", "--store", "store/"), []string{"store: no record", "graphtoken login"}},
 	{"copy of a record that is absent", 3, of("copy", "file:store/#ana", "file:there/"), []string{"store", "ana", "graphtoken login"}},
-	{"keepalive of a store without records", 3, of("keepalive", "--store", "store/"), []string{"store: no record", "graphtoken login --store store"}},
-	{"token of a record that is absent", 4, of("token", "--user", ana), []string{"store/tokens.json", "graphtoken login --user " + ana}},
+	{"keepalive of a store without records", 3, of("keepalive", "--store", "store/"), []string{"store: no record", "graphtoken login --client-id ID --store store"}},
+	{"token of a record that is absent", 4, of("token", "--user", ana), []string{"store/tokens.json", "graphtoken login --client-id ID --user " + ana}},
 	{"exec with nobody signed in", 4, of("exec", "--", "true"), []string{"store/tokens.json", "graphtoken login"}},
 	{"whoami with nobody signed in", 4, of("whoami", "--graph", "https://"+nowhere), []string{"store/tokens.json", "graphtoken login"}},
 	{"a record that is cut off", 5, after(holding(`{"AccessToken":{`), "token"), []string{"store/tokens.json", `the record "tokens.json"`, "move it away"}},
@@ -76,12 +76,14 @@ var failures = []failure{
 
 	// Whose tokens.
 	{"two users, and no flag names one", 3, after(twoUsers, "token"), []string{"tokens.json", ana, bo, "--user"}},
-	{"a user who isn't there", 3, after(twoUsers, "token", "--user", "zoe@contoso.com"), []string{"tokens.json", ana, bo, "graphtoken login --user zoe@contoso.com"}},
+	{"a user who isn't there", 3, after(twoUsers, "token", "--user", "zoe@contoso.com"), []string{"tokens.json", ana, bo, "graphtoken login --client-id ID --user zoe@contoso.com"}},
+	{"logout of an application that nobody uses", 3, after(signedIn, "logout", "--client-id", "other"), []string{"tokens.json", "nobody to sign out", "graphtoken status"}},
 	{"logout of a user who isn't there", 3, after(twoUsers, "logout", "--user", "zoe@contoso.com"), []string{"tokens.json", "zoe@contoso.com"}},
 	{"a refresh token that was revoked", 4, after(func(w *world) { signedIn(w); w.idp.Revoke(ana) }, "refresh"), []string{"tokens.json", "graphtoken login"}},
 
 	// The store.
-	{"a Redis that is down", 5, of("token", "--store", "redis://:"+storePassword+"@"+nowhere+"/0#ana"), []string{nowhere + "/0", `"ana"`, "graphtoken doctor"}},
+	{"a Redis that is down", 5, of("token", "--store", "redis://:"+storePassword+"@"+nowhere+"/0#ana"), []string{nowhere + "/0", `"ana"`, "graphtoken doctor URL (the same as before: redis://…@" + nowhere + "/0#ana)"}},
+	{"a Redis that is down, without a password", 5, of("token", "--store", "redis://"+nowhere+"/0#ana"), []string{"graphtoken doctor redis://" + nowhere + "/0#ana"}},
 	{"a Redis that is down, at login", 5, of("login", "--client-id", "x", "--store", "redis://:"+storePassword+"@"+nowhere+"/0#ana"), []string{nowhere + "/0", `"ana"`, "graphtoken doctor"}},
 	{"a Redis that is down, as the target of a copy", 5, after(signedIn, "copy", "store/tokens.json", "redis://:"+storePassword+"@"+nowhere+"/0"), []string{nowhere + "/0", "tokens.json", "graphtoken doctor"}},
 	{"a Redis that is down, listed", 5, of("list", "--store", "redis://:"+storePassword+"@"+nowhere+"/0"), []string{nowhere + "/0", "graphtoken doctor"}},

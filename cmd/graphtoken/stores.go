@@ -83,7 +83,7 @@ func inStoreFlag(flag, url string, err error) error {
 	if told := (*core.Error)(nil); !errors.As(err, &told) {
 		err = &core.Error{Op: "open", Backend: "stores", Err: err}
 	}
-	return &placeError{redact(url), err}
+	return &placeError{redact(url), redact(url), err}
 }
 
 // wantRecord returns an error unless a record is named.

@@ -203,6 +203,9 @@ func ambiguous(c *tokencache.Cache, q tokencache.Query) error {
 	return e
 }
 
+// errNobody says that a record, which may be absent, has no token.
+var errNobody = fmt.Errorf("%w: nobody is signed in", core.ErrReauthRequired)
+
 // nobody returns why a record has nothing for q.
 func nobody(c *tokencache.Cache, q tokencache.Query) error {
 	users := c.Accounts()
@@ -210,7 +213,7 @@ func nobody(c *tokencache.Cache, q tokencache.Query) error {
 	anywhere.Environment, anywhere.Tenant = "", ""
 	switch named := fitting(c, anywhere); {
 	case q.App || len(users) == 0:
-		return fmt.Errorf("%w: nobody is signed in", core.ErrReauthRequired)
+		return errNobody
 	case len(named) == 0:
 		return fmt.Errorf("%w of %s; signed in: %s", core.ErrNotFound, q.Username, strings.Join(distinct(users, nameOf), ", "))
 	case !slices.ContainsFunc(named, func(a tokencache.Account) bool { return at(c, a, q.Environment) }):
