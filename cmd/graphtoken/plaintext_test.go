@@ -45,7 +45,7 @@ func TestEachCommandWithKeysTellsHowAPlainRecordIsAccepted(t *testing.T) {
 	}
 }
 
-func TestWhatFindsNothingSaysSoWithoutAnEmptyTable(t *testing.T) {
+func TestACommandThatFindsNothingSaysSoWithoutAnEmptyTable(t *testing.T) {
 	w := newWorld(t)
 	w.mkdir("store", 0o700)
 	if r := w.fails(3, "list", "--store", "store/"); r.out != "" {
