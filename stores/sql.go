@@ -134,6 +134,9 @@ func (a *address) sqlOptions(o Options) sql.Options {
 }
 
 func openSQL(ctx context.Context, a *address, dialect gorm.Dialector, options sql.Options, o Options) (*Place, error) {
+	if err := a.checkDjango(options.Prefix); err != nil {
+		return nil, err
+	}
 	db, err := gorm.Open(dialect, &gorm.Config{
 		Logger:               logger.Discard,
 		DisableAutomaticPing: true,
@@ -165,16 +168,24 @@ type sqlBackend interface {
 // newSQL returns the backend on a table of records or, with the option django, on the
 // table of a TokenModel, which has one record.
 func newSQL(a *address, db *gorm.DB, options sql.Options) (sqlBackend, error) {
+	if table := a.option(django); table != "" {
+		return sql.NewDjango(db, table, sql.DjangoOptions{Leases: options.Table})
+	}
+	return sql.New(db, options)
+}
+
+// checkDjango finds out, before the database is opened, whether a URL with the option
+// django names what the table of a TokenModel doesn't have.
+func (a *address) checkDjango(prefix string) error {
 	table := a.option(django)
 	switch {
 	case table == "":
-		return sql.New(db, options)
-	case options.Prefix != "":
-		return nil, a.errorf("the table of Django's model has one record, and no part with a prefix")
+	case prefix != "":
+		return a.errorf("the table of Django's model has one record, and no part with a prefix")
 	case a.record != "" && a.record != table:
-		return nil, a.errorf("the table of Django's model has one record, which needs no name")
+		return a.errorf("the table of Django's model has one record, which needs no name")
 	}
-	return sql.NewDjango(db, table, sql.DjangoOptions{Leases: options.Table})
+	return nil
 }
 
 func closers(c ...io.Closer) []io.Closer { return c }
