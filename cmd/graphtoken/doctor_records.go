@@ -50,16 +50,9 @@ func (d *checkup) storedRecords(ctx context.Context) (all []finding) {
 
 // reader is the store as programs read it.
 func (d *checkup) reader(ctx context.Context) (*core.Store, error) {
-	keyring, err := d.keyring(ctx)
+	opts, err := d.encryption(ctx)
 	if err != nil {
 		return nil, err
-	}
-	var opts []core.StoreOption
-	if keyring != nil {
-		opts = append(opts, core.WithCryptography(keyring))
-	}
-	if d.PlaintextReads {
-		opts = append(opts, core.WithPlaintextReads())
 	}
 	return core.NewStore(d.Backend, opts...), nil
 }

@@ -6,11 +6,28 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/crypto"
 	"github.com/graphtoken/graphtoken/crypto/keychain"
 )
 
 func (s *session) encrypted() bool { return s.KeyFile != "" || s.keys != "" || s.Keychain != "" }
+
+// encryption is how the flags have a store encrypt and decrypt records.
+func (s *session) encryption(ctx context.Context) ([]core.StoreOption, error) {
+	keyring, err := s.keyring(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var opts []core.StoreOption
+	if keyring != nil {
+		opts = append(opts, core.WithCryptography(keyring))
+	}
+	if s.PlaintextReads {
+		opts = append(opts, core.WithPlaintextReads())
+	}
+	return opts, nil
+}
 
 // keyring returns nil if no keys are named.
 func (s *session) keyring(ctx context.Context) (*crypto.Keyring, error) {

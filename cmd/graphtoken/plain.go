@@ -3,6 +3,7 @@ package main
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // plainly returns an error's text for a person who knows graphtoken, and not the libraries
@@ -20,7 +21,7 @@ func plainly(text string) string {
 		}
 		return "the record " + parts[2] + " " + failed + ": "
 	})
-	for _, p := range phrases {
+	for _, p := range phrases() {
 		text = p.found.ReplaceAllString(text, p.words)
 	}
 	return text
@@ -47,8 +48,8 @@ var failures = map[string]string{
 }
 
 // phrases are what libraries say, and the same in plain words. Each is applied to the
-// result of those before.
-var phrases = func() (all []phrase) {
+// result of those before. A command that succeeds compiles none of them.
+var phrases = sync.OnceValue(func() (all []phrase) {
 	for _, p := range [][2]string{
 		{`\b(?:core|account|crypto|keychain|msal|stores|agent): `, ``},
 		{`the record ("(?:[^"\\]|\\.)*") can't be read: no record\b`, `there is no record $1`},
@@ -86,7 +87,7 @@ var phrases = func() (all []phrase) {
 		all = append(all, phrase{regexp.MustCompile(p[0]), p[1]})
 	}
 	return all
-}()
+})
 
 type phrase struct {
 	found *regexp.Regexp

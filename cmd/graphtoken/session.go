@@ -124,17 +124,11 @@ func (s *session) openAs(ctx context.Context, c *console, of extent) (*opened, e
 		_ = at.Close()
 		return nil, at.about(err)
 	}
-	opts := []core.StoreOption{core.WithLogger(c.log)}
-	keyring, err := s.keyring(ctx)
+	opts, err := s.encryption(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if keyring != nil {
-		opts = append(opts, core.WithCryptography(keyring))
-	}
-	if s.PlaintextReads {
-		opts = append(opts, core.WithPlaintextReads())
-	}
+	opts = append(opts, core.WithLogger(c.log))
 	o := &opened{session: s, store: core.NewStore(at.Backend, opts...), place: at, log: c.log, keepDefault: func(context.Context) {}}
 	o.config = account.Config{
 		ClientID: s.ClientID, Authority: s.Authority, Tenant: s.Tenant, Scopes: tokencache.SplitScopes(s.Scope...),
