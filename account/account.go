@@ -180,8 +180,8 @@ func (a *Account) NotStoring() *Account {
 	return b
 }
 
-// As returns the account of another user in the same record, by name. No other user may
-// sign in to it, as with Config.Username.
+// As returns the account of another user in the same record, by name. A sign-in of any
+// other user is refused, as with Config.Username.
 func (a *Account) As(username string) *Account {
 	b := a.copied()
 	b.belongsTo(username)

@@ -28,7 +28,7 @@ type App struct {
 }
 
 // NewApp returns the application that cfg describes, with its users' tokens in store. It
-// does no I/O.
+// does no I/O: its errors are about the store (nil) and the Config.
 func NewApp(store *core.Store, cfg Config) (*App, error) {
 	if store == nil {
 		return nil, errors.New("account: the store is nil")
@@ -46,7 +46,8 @@ func NewApp(store *core.Store, cfg Config) (*App, error) {
 // Account returns the user with a home account ID. [Account.User] tells that ID after the
 // sign-in, and a web application keeps it in the user's session. Account does no I/O, so
 // it doesn't find out whether the user has signed in: if not, TokenSource's error is
-// core.ErrReauthRequired. So it is for "", the ID in a session before a sign-in.
+// core.ErrReauthRequired. The error is the same for "", the ID in a session before a
+// sign-in.
 func (p *App) Account(homeAccountID string) *Account {
 	return p.account(tokencache.Account{HomeAccountID: cmp.Or(homeAccountID, nobody), Environment: p.client.Environment()})
 }

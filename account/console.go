@@ -18,14 +18,14 @@ import (
 // the redirect URL, which is NativeClientURL unless the Config or the AuthOptions name
 // another.
 //
-// If in is a terminal, it takes an address of any length, which terminals by themselves
-// don't, and doesn't show it, because of the code in it. The terminal is as it was before
-// when the sign-in ends, also by a signal; a program that handles signals ends its context
-// by them. A user at a terminal who pastes something else is asked again.
+// At a terminal the address may have any length (a terminal alone cuts it off), and isn't
+// shown, because the code is in it. When the sign-in ends, also by a signal, the terminal
+// is as it was before. A program that handles signals must end the context when one comes.
+// A user at a terminal who pastes something else is asked again.
 //
-// Quotes, angle brackets, blanks and empty lines that come along when an address is copied
-// are taken off. Nothing beyond the address is read; until then in is the prompt's alone.
-// If in ends before an address comes, the error is ErrNoAddress.
+// Quotes, angle brackets, blanks and empty lines around the address are removed. Nothing
+// beyond the address is read. Nobody else may read from in meanwhile. If in ends before an
+// address comes, the error is ErrNoAddress.
 func Console(in io.Reader, out io.Writer) Prompt { return console{in, out} }
 
 type console struct {

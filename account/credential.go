@@ -58,8 +58,8 @@ func one(made confidential.Credential, err error) Credential {
 }
 
 // Secret returns a client secret, read by ParseSecret. If the provider refuses it, the
-// older ones are tried, in order. So while a secret is rotated the application works,
-// whichever of them the provider has, and whichever side is changed first.
+// older ones are tried, in order. So the application works while a secret is replaced,
+// whether the provider or the application gets the new one first.
 func Secret(s string, older ...string) Credential {
 	var all []confidential.Credential
 	var failed error
@@ -193,6 +193,7 @@ func Assertion(f func(ctx context.Context) (string, error)) Credential {
 // WorkloadIdentity returns the assertion in the file that the variable
 // AZURE_FEDERATED_TOKEN_FILE names, as a Kubernetes cluster with workload identity
 // provides it. The file is read each time, because the cluster replaces it every hour.
+// Errors name the variable if it isn't set, or if its file can't be read or is empty.
 //
 //	cfg.Credential = account.Assertion(account.WorkloadIdentity)
 //

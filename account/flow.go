@@ -82,7 +82,7 @@ type AuthOptions struct {
 // application, an attacker who can choose the flow for another person's redirect can sign
 // that person in as another user. Take the flow out of the session before SignIn is
 // called, so that a redirect that comes a second time finds none. SignIn also refuses a
-// flow that it has seen, but each process knows its own flows alone.
+// flow that it has seen, but it doesn't know what other processes have seen.
 //
 // A log shows none of its secrets; Marshal returns them.
 type Flow struct {

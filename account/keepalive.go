@@ -16,7 +16,8 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// The lifetimes of refresh tokens that are not used.
+// The lifetimes of refresh tokens that are not used. RefreshTokenLifetime is that of
+// every application but a single-page one.
 // https://learn.microsoft.com/entra/identity-platform/refresh-tokens#token-lifetime
 const (
 	RefreshTokenLifetime = 90 * 24 * time.Hour
@@ -45,7 +46,7 @@ type KeepAliveOptions struct {
 type KeepAliveReport struct {
 	Renewed int             // users whose refresh token was renewed
 	Fresh   int             // users whose refresh token is young enough
-	SignIn  []KeepAliveUser // who must sign in again
+	SignIn  []KeepAliveUser // users who must sign in again
 	Failed  []KeepAliveUser // other failures, which the next run tries again; a record that can't be read has no user here
 }
 

@@ -1,7 +1,7 @@
 // Package agent hands out access tokens to programs that can't link graphtoken, in any
-// language. One process keeps the refresh tokens, refreshes once per expiry for all who
-// ask, and answers them over a Unix socket, or over a loopback port by the protocol of
-// App Service's managed identity, which every Azure SDK speaks.
+// language. One process keeps the refresh tokens, and refreshes once per expiry for all
+// callers. It answers over a Unix socket, or over a loopback port by the protocol of App
+// Service's managed identity, which every Azure SDK speaks.
 //
 //	a, err := agent.New(map[string]agent.Sources{"ana": ana}, agent.Options{Scopes: []string{"User.Read"}})
 //	if err != nil {
@@ -15,10 +15,10 @@
 //
 // # Who may ask
 //
-// On a Unix socket, the processes of the agent's own user: the kernel tells whose they are
-// (on Linux, macOS and FreeBSD; elsewhere the socket's mode keeps others out). On a
-// loopback port, those who send [Agent.Secret] in the header X-IDENTITY-HEADER, and no
-// browser.
+// On a Unix socket, processes of the agent's own user may ask. On Linux, macOS and FreeBSD
+// the kernel tells the user of a process; elsewhere the socket's mode keeps others out. On
+// a loopback port, callers that send [Agent.Secret] in the header X-IDENTITY-HEADER may
+// ask, and browsers may not.
 //
 // A refresh token never leaves the agent.
 package agent
@@ -45,8 +45,8 @@ type Sources interface {
 
 // Options configures an [Agent].
 type Options struct {
-	// Scopes are those that a caller gets who names none, and the only ones that a caller
-	// may ask for, of every user. Nil means Microsoft Graph's default scope,
+	// Scopes are the scopes of a request that names none. A request for others is refused,
+	// unless they are in Allow. Nil means Microsoft Graph's default scope,
 	// https://graph.microsoft.com/.default. An allowed scope allows the default scope of its
 	// resource, too.
 	Scopes []string
@@ -56,19 +56,20 @@ type Options struct {
 	Allow map[string][]string
 
 	// Timeout is how long a caller waits for a token at most; 30 seconds if it is zero. The
-	// refresh goes on, and the next request finds what it brought.
+	// refresh goes on, and the next request finds its token.
 	Timeout time.Duration
 
-	// Refreshes is how many requests a minute each caller may make that can cost a refresh:
-	// with a claims challenge or a minimal validity. 60 if it is zero, no bound if it is
-	// negative. A request for a token that is kept costs nothing and is never refused.
+	// Refreshes limits the requests with a claims challenge or a minimal validity, which
+	// can cost a refresh: so many a minute for each process, and for all callers together
+	// whose process isn't known, such as those on a loopback port. Zero means 60, a
+	// negative number no limit. Other requests have no limit.
 	Refreshes int
 
-	// Stop is called when a process of the user sends POST /stop at the Unix socket. Nil
-	// answers that with 404.
+	// Stop is called when a process of the user sends POST /stop at the Unix socket. If
+	// it is nil, the answer is 400 (bad_request).
 	Stop func()
 
-	// Logger is told of refused callers and of failures, never of a token. Nil is for nobody.
+	// Logger gets refused callers and failures, and never a token. Nil logs nothing.
 	Logger *slog.Logger
 }
 
@@ -102,11 +103,12 @@ type user struct {
 // graphDefault is the scope of everything that was consented to at Microsoft Graph.
 const graphDefault = "https://graph.microsoft.com/.default"
 
-// New returns an agent that hands out the tokens of s, each by the name that a caller asks
-// for: in user, or as the client_id, principal_id or mi_res_id of a managed identity. Names
-// are compared without regard to case. A caller needs no name where there is one user; the
-// client_id may then be the application's own, too, which Azure's SDKs take from the
-// variable AZURE_CLIENT_ID.
+// New returns an agent that hands out the tokens of s. The keys of s are the users' names.
+// A caller names a user in the parameter user, or as the client_id, principal_id or
+// mi_res_id of a managed identity, in any letter case. If there is one user, a caller may
+// leave the name out, or send the application's client_id, which Azure's SDKs take from the
+// variable AZURE_CLIENT_ID. New returns an error if s is empty or has a nil value, if two
+// names differ in case alone, or if Allow has a name that s doesn't have.
 func New(s map[string]Sources, o Options) (*Agent, error) {
 	if len(s) == 0 {
 		return nil, errors.New("agent: there is nobody whose tokens to hand out")
@@ -205,7 +207,7 @@ func newSecret() string {
 }
 
 // Secret is what callers on a loopback port send in X-IDENTITY-HEADER: the environment
-// variable IDENTITY_HEADER of Azure's SDKs. It is another one for every Agent, and worth
+// variable IDENTITY_HEADER of Azure's SDKs. Each Agent makes its own, which is worth
 // nothing once the agent has ended.
 func (a *Agent) Secret() string { return a.secret }
 

@@ -45,7 +45,7 @@ func writeToken(w http.ResponseWriter, u *user, t *tokencache.AccessToken) {
 	writeJSON(w, http.StatusOK, TokenOf(t, u.name))
 }
 
-// TokenOf returns an access token of a user as the agent answers it.
+// TokenOf returns t in the form of the agent's answer. user is the name in that answer.
 func TokenOf(t *tokencache.AccessToken, user string) client.Token {
 	return client.Token{AccessToken: t.Secret.Reveal(), Type: "Bearer", ExpiresOn: t.ExpiresOn, Tenant: t.Realm, User: user, Scopes: t.Scopes}
 }

@@ -80,8 +80,8 @@ type DataKeyOptions struct {
 	// unwrapped again when they are needed.
 	MaxKnown int
 
-	// Timeout limits one call of the service, what its credentials take included: a program
-	// that asks a cloud's command line for them may need several seconds. Zero means 10 seconds.
+	// Timeout limits one call of the service, including the time for its credentials: a cloud's
+	// command line may need several seconds for them. Zero means 10 seconds.
 	Timeout time.Duration
 }
 

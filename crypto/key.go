@@ -41,8 +41,8 @@ func NewKey() Key {
 }
 
 // KeyFromBytes returns the key that consists of these 32 random bytes, for example from
-// another key store. A passphrase is not random, and could be guessed. All zeros, which
-// an array has that nobody filled, give the zero Key.
+// another key store. A passphrase is not random, and could be guessed. An array of zeros
+// gives the zero Key.
 func KeyFromBytes(secret [32]byte) Key {
 	if secret == [keySize]byte{} {
 		return Key{}

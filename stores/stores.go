@@ -11,13 +11,13 @@
 //	store := core.NewStore(at.Backend)
 //	source := store.TokenSource(at.Key, query, refresh)
 //
-// [Kinds] lists the forms of the URLs. A record in a store of several is named by what
-// follows the last "#", or by Options.Record. A text without a scheme is the path of a file,
-// as it is, whatever characters it has.
+// [Kinds] lists the forms of the URLs. If a store has several records, the text after the
+// last "#" names one, or Options.Record does. A text without a scheme is the path of a file,
+// unchanged.
 //
-// Credentials come from where each ecosystem keeps them: the AWS SDK's and Google's default
-// chains, PGPASSWORD and ~/.pgpass, MYSQL_PWD, REDISCLI_AUTH, BWS_ACCESS_TOKEN. A password
-// may also stand in the URL; it is never shown again: [Place.String] and errors leave it out.
+// Credentials come from their usual places: the AWS SDK's and Google's default chains,
+// PGPASSWORD and ~/.pgpass, MYSQL_PWD, REDISCLI_AUTH, BWS_ACCESS_TOKEN. A password may also
+// be in the URL. [Place.String] and errors leave it out.
 package stores
 
 import (
@@ -36,18 +36,18 @@ import (
 
 // Options changes what Open does. The zero value is ready for use.
 type Options struct {
-	// Record names the record in a store of several. It may not be named twice, here and in
-	// the URL.
+	// Record names the record, if the store has several. If the URL names one too, Open
+	// returns an error.
 	Record string
 
-	// Migrate makes a database's table, and SQLite's file, if they are missing, which takes
-	// the right to do so.
+	// Migrate makes a database's table, and SQLite's file, if they are missing. The
+	// credentials must allow that.
 	Migrate bool
 
 	// Prefix is put before the name of every record, after the URL's own prefix: letters,
-	// digits and hyphens. Two
-	// Places of one URL with other prefixes don't see each other's records. Files of
-	// another prefix lie in a directory beside, variables have it in their names.
+	// digits and hyphens. Two Places of one URL with different prefixes don't see each
+	// other's records. Files with a prefix are in a directory of their own beside the
+	// others; variables have the prefix in their names.
 	Prefix string
 }
 
@@ -63,11 +63,12 @@ type Place struct {
 	// named, and the store may hold many.
 	Key string
 
-	// Path is the file that holds the record or the table, where there is one, and the
-	// directory of the files where no record is named.
+	// Path is the file that holds the record or the table, or the directory of the files
+	// if no record is named. Empty means that the store isn't in files.
 	Path string
 
-	// ReadOnly says that Save is in vain: a variable of this process ends with it.
+	// ReadOnly is true if Save returns core.ErrReadOnly: a variable of this process ends
+	// with it.
 	ReadOnly bool
 
 	shown  string
@@ -87,7 +88,7 @@ func (p *Place) Close() error {
 // String returns the URL without a password and without the record.
 func (p *Place) String() string { return p.shown }
 
-// RemoveAll removes every record that the Place lists, and what is left of it otherwise. It
+// RemoveAll removes every record that the Place lists, and the directory of its Prefix. It
 // is for a Place with a Prefix of its own.
 func (p *Place) RemoveAll(ctx context.Context) error {
 	var errs []error
@@ -133,16 +134,15 @@ var kinds = []Kind{
 // Kinds returns the kinds of stores, for a program's help.
 func Kinds() []Kind { return slices.Clone(kinds) }
 
-// ErrURL is wrapped by the error of a URL that names no store: a scheme or an option that
-// there is not, a record that is named twice.
+// ErrURL is wrapped by the error of a URL that names no store: its scheme or an option
+// doesn't exist, or its record is named twice.
 var ErrURL = errors.New("invalid store URL")
 
 // schemeForm is what may be a URL's scheme: RFC 3986 section 3.1. One letter is a drive.
 var schemeForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]+:`)
 
-// Open opens the store that a URL names. It asks nothing of most stores: see core.Pinger to
-// learn whether one can be reached. An error of the URL wraps ErrURL; others come from the
-// store, and are told as a backend's.
+// Open opens the store that a URL names. It doesn't contact every store: core.Pinger tells
+// whether one can be reached. An error of the URL wraps ErrURL; any other is the store's.
 func Open(ctx context.Context, store string, o Options) (*Place, error) {
 	if !schemeForm.MatchString(store) || filepath.VolumeName(store) != "" {
 		return openPath(store, o)

@@ -41,7 +41,8 @@ type failure struct {
 
 func (f *failure) Error() string { return f.text }
 
-// Unwrap returns the cause, and the error's other kind.
+// Unwrap returns the cause, and a second error: of an AuthenticationRequiredError an
+// UnavailableError, and of that what Options.Unavailable made.
 func (f *failure) Unwrap() []error { return f.errs }
 
 // NonRetriable marks the error for the pipelines of the Azure SDK.

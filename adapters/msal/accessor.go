@@ -62,7 +62,7 @@ type AccessorOptions struct {
 const (
 	// DefaultRecord is the key of the record if AccessorOptions.Record is nil.
 	DefaultRecord = "msal"
-	// DefaultMaxAge is the MaxAge if AccessorOptions.MaxAge is zero.
+	// DefaultMaxAge is what a zero AccessorOptions.MaxAge means.
 	DefaultMaxAge = time.Second
 )
 

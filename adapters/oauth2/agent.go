@@ -13,8 +13,8 @@ type Agent interface {
 	AccessToken(ctx context.Context, scopes []string, claims string) (token string, expires time.Time, err error)
 }
 
-// FromAgent returns a token source whose tokens come from an agent. It asks under ctx, and
-// keeps nothing: the agent answers as quickly as a cache would.
+// FromAgent returns a token source whose tokens come from an agent. Each call of Token
+// asks the agent, with ctx: the agent answers as quickly as a cache would.
 func FromAgent(ctx context.Context, a Agent, scopes ...string) oauth2.TokenSource {
 	return agentSource{ctx, a, scopes}
 }

@@ -1,5 +1,5 @@
 // Package client asks a graphtoken agent for access tokens. The agent is a process of the
-// same user: it keeps the refresh tokens, refreshes once per expiry for all who ask, and
+// same user: it keeps the refresh tokens, refreshes once per expiry for all callers, and
 // hands out access tokens alone.
 //
 //	agent, err := client.FromEnvironment() // GRAPHTOKEN_AGENT names the agent's socket
@@ -44,7 +44,7 @@ type Client struct {
 	http   *http.Client
 }
 
-// New returns the client of the agent at a Unix socket. It connects when it is asked.
+// New returns the client of the agent whose Unix socket has this path. It does no I/O.
 func New(socket string) *Client {
 	dialer := new(net.Dialer)
 	return &Client{socket, &http.Client{
@@ -71,9 +71,9 @@ func FromEnvironment() (*Client, error) {
 // Request is what is asked for. The zero value asks for the agent's only user, with the
 // scopes that the agent was started for.
 type Request struct {
-	User        string        // a name of the agent's; empty where it has one user
+	User        string        // the agent's name for the user; may be empty if it has one user
 	Scopes      []string      // such as User.Read, or https://vault.azure.net/.default
-	MinValidity time.Duration // that the token must be valid for, at least
+	MinValidity time.Duration // how long the token must be valid, at least
 	Claims      string        // a claims challenge, as JSON
 }
 
@@ -83,7 +83,7 @@ type Token struct {
 	AccessToken string
 	Type        string // "Bearer"
 	ExpiresOn   time.Time
-	Tenant      string
+	Tenant      string // as the sign-in named it: an ID, a domain, or "common"
 	User        string
 	Scopes      []string
 }
@@ -106,7 +106,7 @@ func (t Token) MarshalJSON() ([]byte, error) {
 	return json.Marshal(tokenJSON{t.AccessToken, t.ExpiresOn.Local().Format(azureTime), t.ExpiresOn.Unix(), t.Scopes, t.Tenant, t.Type, t.User})
 }
 
-// UnmarshalJSON is the reverse.
+// UnmarshalJSON reads what MarshalJSON wrote. Its errors don't quote the data.
 func (t *Token) UnmarshalJSON(data []byte) error {
 	var j tokenJSON
 	if err := json.Unmarshal(data, &j); err != nil {
@@ -125,7 +125,7 @@ func (t Token) Format(s fmt.State, _ rune) {
 type Error struct {
 	Code       string        // says what to do: one of the Code constants
 	Message    string        // for people
-	RetryAfter time.Duration // zero where it doesn't matter when the request is sent again
+	RetryAfter time.Duration // how long to wait before the next request; zero if the agent doesn't say
 }
 
 func (e *Error) Error() string { return "graphtoken agent: " + e.Message + " (" + e.Code + ")" }
@@ -144,12 +144,12 @@ const (
 	CodeTimeout      = "timeout"              // no token was obtained in time; try later
 	CodeRateLimit    = "rate_limited"         // this caller asked for too many refreshes
 	CodeBadRequest   = "bad_request"          // the request can't be understood
-	CodeUnauthorized = "unauthorized"         // the caller is not the agent's user
+	CodeUnauthorized = "unauthorized"         // the caller sent no secret, or is a web page
 	CodeFailed       = "failed"               // anything else; the message says what
 )
 
-// Token asks for a token. Its error is an *Error where the agent has answered, and what
-// package net says where there is no agent at the socket.
+// Token asks for a token. If the agent refuses, the error is an *Error. If no agent can
+// be reached at the socket, it wraps the error of package net.
 func (c *Client) Token(ctx context.Context, r Request) (Token, error) {
 	query := url.Values{}
 	for name, value := range map[string]string{"user": r.User, "scope": strings.Join(r.Scopes, " "), "claims": r.Claims} {
@@ -177,8 +177,8 @@ func (c *Client) Ping(ctx context.Context) error {
 	return err
 }
 
-// Stop ends the agent, if it can be stopped (agent.Options.Stop). Its errors are those of
-// Token.
+// Stop ends the agent. An agent without agent.Options.Stop goes on, and answers
+// CodeBadRequest. The errors are those of Token.
 func (c *Client) Stop(ctx context.Context) error {
 	_, err := c.ask(ctx, http.MethodPost, "/stop")
 	return err
@@ -205,7 +205,8 @@ func (c *Client) ask(ctx context.Context, method, what string) ([]byte, error) {
 	return body, nil
 }
 
-// AccessToken is Token for the adapters: scopes and claims in, the token and its expiry out.
+// AccessToken is Token in the form that adapters/azcore and adapters/oauth2 need. It asks
+// for the agent's only user.
 func (c *Client) AccessToken(ctx context.Context, scopes []string, claims string) (string, time.Time, error) {
 	t, err := c.Token(ctx, Request{Scopes: scopes, Claims: claims})
 	return t.AccessToken, t.ExpiresOn, err

@@ -17,9 +17,9 @@
 //
 // # Who can write records
 //
-// Recipients are public keys: whoever knows them, and can write to the store, can put
-// records there that decrypt. A passphrase, and the keyring of package crypto, let
-// nobody else do that.
+// Recipients are public keys: a person who knows them, and can write to the store, can
+// put records there that decrypt. With a passphrase, or with the keyring of package
+// crypto, that is not possible.
 package age
 
 import (
@@ -115,9 +115,9 @@ func newManager(recipients []age.Recipient, identities []age.Identity, id string
 
 // PassphraseOptions says how much work it is to try a passphrase.
 type PassphraseOptions struct {
-	// WorkFactor is the base-2 logarithm of scrypt's N, 10 to 22: 18 where it is zero, as
-	// in age itself, which takes about a second and 256 MB for each Encrypt and each
-	// Decrypt. Each step less halves both.
+	// WorkFactor is the base-2 logarithm of scrypt's N, 10 to 22. Zero means 18, as in
+	// age itself: each Encrypt and each Decrypt then takes about a second and 256 MB.
+	// Each step less halves both.
 	WorkFactor int
 
 	// Former are passphrases that decrypt, too.

@@ -43,8 +43,8 @@ type Client interface {
 
 // Options configures a [Key]. The zero value is ready for use.
 type Options struct {
-	// Context is KMS's encryption context. It is bound to each data key, and stands in
-	// CloudTrail, so it must hold no secret. A data key is unwrapped with the same context alone.
+	// Context is KMS's encryption context. It is bound to each data key, so Unwrap needs the same
+	// context. CloudTrail shows it, so it must hold no secret.
 	Context map[string]string
 }
 
@@ -59,9 +59,9 @@ var _ crypto.KeyService = (*Key)(nil)
 
 // New returns the key of this id, ARN or alias. It calls nothing.
 //
-// A data key is unwrapped by this key alone: KMS refuses one that another key wrapped,
-// which the alias named earlier, say. A stranger who can write records can't name a key
-// of their own.
+// KMS refuses to unwrap a data key that another key wrapped, for example the key that the
+// alias named earlier. So a stranger who can write records can't make KMS use a key of
+// their own.
 func New(client Client, id string, o Options) (*Key, error) {
 	if client == nil {
 		return nil, errors.New("awskms: the client is nil")

@@ -41,7 +41,7 @@ import (
 
 // Options configures a [Key]. The zero value is ready for use.
 type Options struct {
-	// AssociatedData is bound to each data key, which is unwrapped with the same alone.
+	// AssociatedData is bound to each data key: Unwrap needs the same bytes.
 	AssociatedData []byte
 }
 

@@ -14,9 +14,9 @@
 //	}
 //	store := core.NewStore(backend, core.WithCryptography(keyring))
 //
-// The first Open of a name makes the key, and remembers where it is. Each later one, in
-// whatever process of this user, returns that key or an error, and never makes another:
-// records would be lost with the first.
+// The first Open of a name makes the key, and remembers where it is. Each later Open, in
+// any process of this user, returns that key or an error. It never makes another key,
+// because records of the first could then not be read.
 package keychain
 
 import (
@@ -60,17 +60,17 @@ type Options struct {
 	// records, too.
 	AllowFile bool
 
-	// Dir is the directory that remembers where keys are, and holds key files. Empty is
-	// "graphtoken" below the user's configuration directory ([os.UserConfigDir]). It is made
-	// where it is missing.
+	// Dir is the directory that remembers where keys are, and holds key files. Empty means
+	// "graphtoken" in the user's configuration directory ([os.UserConfigDir]). A missing
+	// directory is made.
 	Dir string
 
-	// Service is the name under which the keychain shows keys; "graphtoken" where it is empty.
+	// Service is the name under which the keychain shows keys. Empty means "graphtoken".
 	Service string
 
-	// Timeout bounds each question to the keychain, the user's answer to a prompt included; 15
-	// seconds where it is zero. A question that took longer goes on in the background,
-	// and its answer counts for nothing.
+	// Timeout limits each call of the keychain, including the user's answer to a prompt. Zero
+	// means 15 seconds. A call that takes longer goes on in the background, and its result is
+	// ignored.
 	Timeout time.Duration
 }
 
@@ -91,12 +91,13 @@ func (p Place) String() string {
 	return fmt.Sprintf("key %s in the file %s, because %s", p.KeyID, p.File, core.Printable(p.Because))
 }
 
-// Open returns the key of this name, and where the key is. The name is the program's, say:
-// letters, digits, dots, dashes and underscores.
+// Open returns the key of this name, and where the key is. The name is, for example, the
+// program's: 1 to 64 letters, digits, dots, dashes and underscores, without a dot at its
+// beginning.
 //
-// Errors of a key that should be there are [ErrKeyGone], and [ErrLocked], [ErrNoAnswer],
-// [ErrNoKeychain] or the keychain's own: the key is not replaced, whatever AllowFile says. A new
-// key that can be kept nowhere fails with the last four.
+// If the key was made before and can't be read, the error is [ErrKeyGone], [ErrLocked],
+// [ErrNoAnswer], [ErrNoKeychain] or the keychain's own. No new key is made then, whatever
+// AllowFile says. If a new key can be stored nowhere, the error is one of the last four.
 func Open(ctx context.Context, name string, o Options) (crypto.Key, Place, error) {
 	s, err := newSettings(name, o)
 	if err != nil {

@@ -37,22 +37,22 @@ import (
 
 // Options configures a [Key].
 type Options struct {
-	// Token returns the token for a request; it is called for each. Nil sends none, which
-	// suits an agent that adds its own.
+	// Token returns the token for one request, and is called for each. Nil sends no
+	// token: for an agent that adds its own.
 	Token func(ctx context.Context) (string, error)
 
-	// Mount is the path where the transit engine is mounted; "transit" where it is empty.
+	// Mount is the path of the transit engine. Empty means "transit".
 	Mount string
 
-	// Namespace is that of Vault Enterprise or OpenBao; empty is the root.
+	// Namespace is a namespace of Vault Enterprise or OpenBao. Empty means the root.
 	Namespace string
 
-	// AssociatedData is bound to each data key, which is unwrapped with the same alone.
+	// AssociatedData is bound to each data key: Unwrap needs the same bytes.
 	AssociatedData []byte
 
-	// HTTPClient sends the requests; its timeout and its TLS configuration hold. Redirects
-	// are not followed, since the token would go along. Nil is a client of its own, with
-	// the system's roots.
+	// HTTPClient sends the requests, with its timeout and its TLS configuration. Redirects
+	// are not followed, because the token would be sent along. Nil means a client with the
+	// system's root certificates.
 	HTTPClient *http.Client
 }
 
@@ -117,8 +117,8 @@ func isLoopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// TokenFromFile returns an [Options.Token] that reads a file, as an agent writes and
-// replaces one, for each request.
+// TokenFromFile returns an [Options.Token] that reads the file for each request. Vault's
+// agent writes and replaces such a file.
 func TokenFromFile(name string) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) {
 		text, err := os.ReadFile(name)
@@ -192,7 +192,7 @@ func (k *Key) fail(op string, err error) error {
 	return fmt.Errorf("vaulttransit: %s with %s: %w", op, core.Printable(k.id), err)
 }
 
-// StatusError is an answer of the server that is none of success.
+// StatusError is an answer of the server that isn't success.
 type StatusError struct {
 	Status int      // of HTTP
 	Errors []string // the server's words

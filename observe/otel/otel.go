@@ -66,7 +66,7 @@ type Observer struct {
 
 var _ core.Observer = (*Observer)(nil)
 
-// New returns an observer. Its error comes from the MeterProvider, which refused an
+// New returns an observer. It returns an error if the MeterProvider refuses an
 // instrument.
 func New(o Options) (*Observer, error) {
 	if o.MeterProvider == nil {
