@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// FailureScope says whom a failed refresh concerns. As long as the failure is remembered,
-// those are not refreshed.
+// FailureScope says which refreshes a failure concerns. While the failure is remembered,
+// these refreshes are not tried.
 //
 // An error of a [RefreshFunc] tells its scope by a method
 //

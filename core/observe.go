@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// Observer is told what a store does. The store waits for Observe, so it has to return
-// quickly: EventHit comes with every call that a kept token answers.
+// Observer is told what a store does. Several goroutines call Observe at once, and the
+// store waits for it, so it has to return quickly: EventHit comes with every call that a
+// kept token answers.
 type Observer interface {
 	Observe(ctx context.Context, e Event)
 }

@@ -81,7 +81,7 @@ func WithMaxStale(d time.Duration) StoreOption {
 }
 
 // WithMaxTokens limits the access tokens that are kept in the process: 10,000 by default.
-// Those that expire first leave first.
+// The tokens that expire first are removed first.
 func WithMaxTokens(n int) StoreOption {
 	return func(s *Store) { s.tokens.limit = max(n, 1) }
 }

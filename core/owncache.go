@@ -35,10 +35,9 @@ func (s *Store) LoadChanged(ctx context.Context, key string, seen Version) (*tok
 // (see [tokencache.Merge]), and returns the record as it is then. Where the merge
 // changes nothing, nothing is saved. A nil base is an empty one.
 //
-// Tokens may be good once, so that from the call on Merge no longer depends on ctx's
-// end; a failing store is asked three times, and then the store keeps mine, uses it,
-// and saves it as soon as it can. Merge says ErrRefreshedNotSaved in that case, and
-// returns the record all the same.
+// A refresh token may be good for one use, so Merge doesn't end with ctx. It tries a
+// failing store three times; then the store keeps mine, uses it, and saves it as soon as
+// it can. In that case Merge returns the record together with ErrRefreshedNotSaved.
 func (s *Store) Merge(ctx context.Context, key string, base, mine *tokencache.Cache) (*tokencache.Cache, error) {
 	if err := ValidateKey(key); err != nil {
 		return nil, s.fail("save", key, err)

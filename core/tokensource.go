@@ -42,8 +42,8 @@ func (r Refresh) LeaseHeld() bool { return r.lease.held() }
 // again (invalid_grant, or no refresh token for the query). If nothing is stored, c is
 // empty. RefreshFuncs of one key run one at a time.
 //
-// An error is remembered for a second or longer, and concerns those that its
-// [FailureScope] says.
+// An error is remembered for a second or longer, and stops the refreshes that its
+// [FailureScope] names.
 type RefreshFunc func(ctx context.Context, c *tokencache.Cache, r Refresh) error
 
 // TokenSource returns valid access tokens of one query on one record. It is safe for

@@ -7,9 +7,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// Unstored asks for a token without a change of the record: what a refresh brings is
-// returned to this caller, and is kept nowhere. Such calls don't wait for each other or
-// for anybody's refresh, and each asks the provider unless there is a valid token.
+// Unstored asks for a token without a change of the record: the tokens of a refresh are
+// returned to this caller, and kept nowhere. Such calls don't wait for each other or for
+// anybody's refresh, and each asks the provider unless there is a valid token.
 //
 // If the provider accepts a refresh token once only, the stored one is spent afterwards,
 // and the user must sign in again.

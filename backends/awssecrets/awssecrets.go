@@ -108,7 +108,8 @@ const (
 )
 
 // New returns a backend that uses client. The client's configuration decides how calls
-// are retried, how long they may take and to which region they go.
+// are retried, how long they may take and to which region they go. New does no I/O: its
+// errors are about the client (nil) and the Options.
 func New(client *secretsmanager.Client, o Options) (*Backend, error) {
 	b, err := newBackend(client, o)
 	return b, origin.Fail("new", "", err)

@@ -86,7 +86,8 @@ const (
 	maxPrefix = maxName / 2
 )
 
-// New returns a backend over secrets.
+// New returns a backend over secrets. It does no I/O: its errors are about secrets (nil)
+// and the Options.
 func New(secrets Secrets, o Options) (*Backend, error) {
 	b, err := newBackend(secrets, o)
 	return b, origin.Fail("new", "", err)

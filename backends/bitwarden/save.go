@@ -46,9 +46,9 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 // 26,000 bytes. 25,000 bytes are within both limits.
 const maxValue = 25_000
 
-// MaxSize implements [core.SizeLimiter]. It is the limit for text, such as JSON and
-// Fernet's tokens. Bytes that aren't text, such as a keyring's envelopes, need a third
-// more room, so their limit is 18,744.
+// MaxSize implements [core.SizeLimiter]: 25,000 bytes of text, such as JSON and Fernet's
+// tokens. Bytes that aren't text, such as a keyring's envelopes, need a third more room,
+// so their limit is 18,744.
 func (b *Backend) MaxSize() int { return maxValue }
 
 func (b *Backend) save(ctx context.Context, key string, value tokencache.Secret, over core.Version) (Secret, error) {

@@ -24,8 +24,8 @@ func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 	})
 }
 
-// Check implements [core.TokenBackend]. A variable that is set and empty is
-// there, though it can't be loaded.
+// Check implements [core.TokenBackend]. A variable that is set and empty counts as a
+// record, although Load fails.
 func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 	return backend.DoValue(ctx, origin.Op("check", key), func() (bool, error) {
 		_, version, err := b.current(key)

@@ -46,11 +46,11 @@ func (p *place) swap(name string, known core.Version, value string) (core.Versio
 	return versionOf(value, p.saves[name]), nil
 }
 
-// MaxSize implements [core.SizeLimiter]: so much text fits under every key,
-// the longest name included. Data that is not text takes a third more room.
+// MaxSize implements [core.SizeLimiter]: the bytes of text that fit under every key, also
+// under the longest: about 128 KiB, and 32 KiB on Windows. Data that isn't text takes a
+// third more room.
 //
-// A dotenv file could hold more, and the processes it is loaded into could
-// not.
+// A dotenv file could hold more, but not the variables of a process that loads the file.
 func (b *Backend) MaxSize() int {
 	return longestVariable(runtime.GOOS) - len(b.prefix) - backend.LongestName - len("=")
 }

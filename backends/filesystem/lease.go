@@ -21,8 +21,9 @@ import (
 // expiry; then the next holder makes a new file, since the old one stays locked. If files
 // can't be locked, a lease is free only at its expiry.
 //
-// Expiries count by a clock that nobody sets; see README. Saving needs no lease and
-// ignores leases. If ctx ends in between, nothing is kept.
+// On Linux and macOS an expiry is measured with the clock that runs since the machine was
+// booted, so that setting the wall clock doesn't matter. Saving needs no lease and
+// ignores leases. If ctx ends before Acquire returns, no lease is left.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
 	return backend.AcquireLocal(ctx, b.with(origin.Op("acquire", key)), func(ctx context.Context) (core.Lease, error) {
 		return b.acquire(ctx, key, ttl)

@@ -33,7 +33,8 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 	return backend.DoValue(ctx, origin.SaveOp(key, rec, maxSize), func() (core.Version, error) { return b.save(ctx, key, rec) })
 }
 
-// MaxSize implements [core.SizeLimiter]. If the document has other fields, less fits.
+// MaxSize implements [core.SizeLimiter]: 1,040,384 bytes. If the document has other
+// fields, less fits.
 func (b *Backend) MaxSize() int { return maxSize }
 
 func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.Version, error) {

@@ -104,9 +104,9 @@ const (
 	maxPause        = 8 * time.Second
 )
 
-// Wait implements [core.Watcher]. Those who wait are woken by a message, by the
-// expiry of the lease, and every few seconds. All of them only make it look again, but
-// for a message that tells the version of a save.
+// Wait implements [core.Watcher]. It looks at the record after a message, when the lease
+// expires, and at least every eight seconds. A message that tells the version of a save
+// needs no look.
 func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
 	at := b.place(key)
 	return backend.Wait(ctx, b.op("wait", key), seen, backend.Watch{

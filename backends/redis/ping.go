@@ -75,14 +75,14 @@ func mayEvict(ctx context.Context, server redis.Cmdable) error {
 	return nil
 }
 
-// ErrVolatile is returned by [Backend.Persists] for a server that works, and forgets all
+// ErrVolatile is returned by [Backend.Persists] for a server that works, but forgets all
 // records when it restarts.
 var ErrVolatile = errors.New("the server writes nothing to disk")
 
-// Persists asks every master whether it writes what it has to disk: to an append-only
-// file, or to snapshots. It returns [ErrVolatile] if a master does neither. That takes the
+// Persists asks every master whether it writes what it has to disk: to an append-only file,
+// or to snapshots. It returns [ErrVolatile] if a master does neither. The client needs the
 // right to call CONFIG GET, because INFO doesn't tell whether snapshots are taken. A server
-// that refuses is assumed to be fit.
+// that refuses the call is assumed to write.
 //
 // https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/
 func (b *Backend) Persists(ctx context.Context) error {
@@ -121,7 +121,7 @@ func refused(err error) bool {
 }
 
 // Space implements [core.SpaceReporter]: used_memory and maxmemory of the master with the
-// least left. It takes the right to call INFO.
+// least left. The client needs the right to call INFO.
 func (b *Backend) Space(ctx context.Context) (used, most int64, err error) {
 	err = backend.Do(ctx, origin.StoreOp("space"), func() error {
 		masters, err := b.masters(ctx)

@@ -38,7 +38,7 @@ type DjangoOptions struct {
 //	if err := backend.Migrate(ctx); err != nil { // the table for leases; Django makes the other
 //		return err
 //	}
-//	source := app.TokenSource(core.NewStore(backend), "myapp_tokenmodel", query)
+//	store := core.NewStore(backend) // its only key is "myapp_tokenmodel"
 //
 // The table has one record, whose key is the name of the table: any other key is
 // [core.ErrInvalidKey]. The record is the newest row by created_at, as it is for

@@ -87,8 +87,8 @@ const maxText = 6
 // the same time, the database gives up all but one, and then again all but one.
 const djangoAttempts = 100
 
-// MaxSize implements [core.SizeLimiter]: however a record is escaped in JSON, it has
-// no more bytes than the records of a [Backend].
+// MaxSize implements [core.SizeLimiter]: 2,666,666 bytes, because JSON may make six bytes
+// of one.
 func (d *Django) MaxSize() int { return maxSize / maxText }
 
 // Save implements [core.TokenBackend]. It adds a row, as python-o365 does, in a

@@ -84,17 +84,17 @@ func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.Refres
 	return origin.Coordinate(ctx, b, b, key, req)
 }
 
-// How long those who wait go without looking: shortly at first, since providers answer
-// within a second, and longer where they will be woken anyway.
+// The pauses between the looks of a waiter: short at first, because providers answer
+// within a second, and long while PostgreSQL wakes the waiter.
 const (
 	firstPause, lastPause = 10 * time.Millisecond, 500 * time.Millisecond
 	untilListening        = 250 * time.Millisecond
 	whileListening        = 5 * time.Second
 )
 
-// Wait implements [core.Watcher]. Those who wait look from time to time, when the lease
-// ends, and with Options.Listen when PostgreSQL says so. Looks at many records are one
-// statement, which reads.
+// Wait implements [core.Watcher]. It looks at the record at least every half second, or
+// every five seconds while Options.Listen listens; and when the lease ends, or PostgreSQL
+// tells of a change. Looks at many records share one statement.
 func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
 	w := backend.Watch{Place: b.Place(), Name: b.prefix + key, Look: b.lookWithOthers, First: firstPause, Last: lastPause}
 	if b.wakes != nil {

@@ -22,7 +22,7 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 	return backend.DoValue(ctx, op, func() (core.Version, error) { return b.save(ctx, key, rec) })
 }
 
-// MaxSize implements [core.SizeLimiter].
+// MaxSize implements [core.SizeLimiter]: 16,000,000 bytes.
 func (b *Backend) MaxSize() int { return maxSize }
 
 func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
@@ -61,9 +61,9 @@ func (b *Backend) isStored(ctx context.Context, key string, version int64) bool 
 	return err == nil && stored == versionOf(version)
 }
 
-// Delete implements [core.TokenBackend], with one statement. When it returns, the row is
-// gone. If a process holds the lease, the record is gone, and the row goes with the
-// lease.
+// Delete implements [core.TokenBackend], with one statement, which removes the row. While
+// a process holds the lease, a second statement removes the record alone, and the row is
+// removed with the lease.
 func (b *Backend) Delete(ctx context.Context, key string) error {
 	return backend.Do(ctx, b.op("delete", key), func() error {
 		_, err := b.change(ctx, b.args(key), b.sql.remove...)

@@ -23,10 +23,9 @@
 // clients matter.
 //
 // Versions are random numbers. A counter in the row would begin again after a Delete,
-// unless the row stayed, and with it the user's name. Since the client makes the version,
-// every write is one statement after which the client knows what it stored, on every
-// database. And every write changes its row, because MySQL doesn't count a row that an
-// UPDATE leaves as it was.
+// unless the row stayed, and with it the user's name. The client makes the version, so it
+// knows after one statement what is stored, on every database. Every write changes its
+// row, because MySQL doesn't count a row that an UPDATE leaves as it was.
 package sql
 
 import (

@@ -258,8 +258,7 @@ func ReadOnly(err error) error {
 	return err
 }
 
-// Located returns an error of dir's methods with whole paths; those methods name files
-// relative to dir.
+// Located returns err with whole paths: the methods of dir name files relative to dir.
 func Located(dir *os.Root, err error) error {
 	switch e := err.(type) {
 	case *fs.PathError:

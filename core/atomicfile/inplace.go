@@ -95,9 +95,9 @@ func content(raw []byte) (data []byte, marked bool, err error) {
 	return data, marked, nil
 }
 
-// Marked reports whether a mark begins here. A program that reads a file piece by piece
-// calls it at every multiple of 4096 except the first. If it is true, the program needs
-// the whole file, and [Read].
+// Marked reports whether piece begins with the mark of a write in place. A program that
+// reads a file piece by piece calls it at every multiple of 4096 except the first. If it
+// is true, the program needs the whole file, and [Read].
 func Marked(piece []byte) bool {
 	return len(piece) >= len(magic) && string(piece[:len(magic)]) == magic
 }

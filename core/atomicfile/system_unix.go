@@ -10,7 +10,8 @@ import (
 	"syscall"
 )
 
-// Patiently does try, on Windows again while another process has the file open.
+// Patiently calls try. On Windows it calls try again, for up to two seconds, while
+// another process has the file open.
 func Patiently(try func() error) error { return try() }
 
 // syncDir makes a rename in the directory last.
@@ -65,8 +66,8 @@ func inherit(dir *os.Root, f *os.File, old fs.FileInfo) error {
 	return nil
 }
 
-// Adopt gives a file or directory that root has just made in dir to whoever has
-// dir, who could not use it otherwise. For other users it does nothing.
+// Adopt gives a file or directory that root has just made in dir to the owner of dir, who
+// could not use it otherwise. For other users, and on Windows, it does nothing.
 func Adopt(dir *os.Root, made *os.File) error {
 	if os.Geteuid() != 0 {
 		return nil

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Patiently does try again while another process, a reader or a virus scanner,
-// has the file open: Windows replaces no open file, and opens none that is
-// being replaced.
+// Patiently calls try, and again for up to two seconds while another process, a reader or
+// a virus scanner, has the file open: Windows replaces no open file, and opens none that
+// is being replaced.
 func Patiently(try func() error) error {
 	const sharingViolation, lockViolation = syscall.Errno(32), syscall.Errno(33)
 	err := try()
@@ -35,7 +35,7 @@ func isDeniedByMode(err error) bool { return errors.Is(err, fs.ErrPermission) }
 
 const errFull = syscall.Errno(112) // ERROR_DISK_FULL
 
-// Adopt does nothing: a file on Windows belongs to whom its directory says.
+// Adopt does nothing: on Windows the directory decides who owns a file.
 func Adopt(*os.Root, *os.File) error { return nil }
 
 func inherit(*os.Root, *os.File, fs.FileInfo) error { return nil }

@@ -30,9 +30,8 @@ package backend
 
 import "github.com/graphtoken/graphtoken/core"
 
-// Coordinated is a backend that one of several processes refreshes through, while the
-// others wait: it has all the capabilities that make that cheap. A backend says so where
-// the compiler reads it:
+// Coordinated is a backend with all that processes need to refresh once and wait cheaply.
+// A backend lets the compiler check that:
 //
 //	var _ backend.Coordinated = (*Backend)(nil)
 type Coordinated interface {

@@ -11,11 +11,11 @@ import (
 
 const encoded = "base64:"
 
-// EncodeText is data for a store that holds text alone. MSAL's JSON and Fernet's tokens
-// are text, and stand as they are, so that other programs find them. Anything else, such
-// as the keyring's envelopes, is written in base64 behind the word "base64:". So is text
-// with a NUL byte, text that would be taken for base64, and text that holds, unless it is
-// nil, says the store can't hold.
+// EncodeText returns data as text, for a store that holds text alone. MSAL's JSON and
+// Fernet's tokens stay unchanged, so that other programs can read them. Anything else,
+// such as the keyring's envelopes, becomes "base64:" and base64. So does text with a NUL
+// byte, text that begins with "base64:", and text for which holds returns false. holds
+// reports whether the store can hold a text, and may be nil.
 func EncodeText(data []byte, holds func(text string) bool) string {
 	text := string(data)
 	if utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 && !strings.HasPrefix(text, encoded) && (holds == nil || holds(text)) {

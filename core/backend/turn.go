@@ -10,11 +10,12 @@ import (
 // and then has the caller's; done gives the turn back. With most of zero or less there is
 // nothing to wait for.
 //
-// A backend whose client has so many connections and no more has those take turns that
-// load, try for a lease or look at a record for others, at most three quarters of the
-// connections at a time. A holder's save, renewal and release don't ask for a turn:
-// they find a connection, however many others want one. resource is what the
-// backends share that share the connections, such as the client.
+// If a backend's client has a limited number of connections, loads, tries for a lease and
+// looks of [Wait] take turns, and use at most three quarters of the connections. A
+// holder's save, renewal and release don't ask for a turn, so they always find a
+// connection. resource is what owns the connections, such as the client, and is the same
+// for all backends that share them. A resource that is nil or can't be compared has no
+// turns.
 func Turn(ctx context.Context, resource any, most int) (done func(), err error) {
 	if most <= 0 || resource == nil || !reflect.ValueOf(resource).Comparable() {
 		return func() {}, nil

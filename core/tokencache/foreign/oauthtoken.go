@@ -213,9 +213,10 @@ func homeOf(id, access members) string {
 // ErrNoAccessToken: the cache has no access token for the query.
 var ErrNoAccessToken = errors.New("no access token")
 
-// MarshalToken returns the tokens that q means as python-o365 before 2.1 stores them, which is
-// as oauthlib has them: one user's access token, whether or not it has expired, with the
-// refresh token and the ID token, if there are any. The text is secret.
+// MarshalToken returns the tokens that q means in the form of oauthlib, which python-o365
+// before 2.1 stores: one user's access token, whether or not it has expired, with the refresh
+// token and the ID token, if there are any. If q fits no access token, or fits several users,
+// the error is ErrNoAccessToken. The text is secret.
 func MarshalToken(c *tokencache.Cache, q tokencache.Query) ([]byte, error) {
 	at, found := c.AccessToken(q)
 	if !found {
