@@ -10,11 +10,11 @@ import (
 	"github.com/graphtoken/graphtoken/agent/client"
 )
 
-// connection is what the agent's own server knows of one.
+// connection is what Serve knows of the connection of a request.
 type connection struct {
-	unix bool // from a process of the agent's user
-	pid  int  // of the caller; 0 where it is not known
-	port int  // that a loopback listener has
+	unix bool // at a Unix socket, from a process of the agent's user
+	pid  int  // of the caller; 0 if it isn't known
+	port int  // of the loopback listener
 }
 
 type connectionKey struct{}
@@ -29,18 +29,19 @@ const identityHeader = "X-Identity-Header"
 // admit refuses requests that no program of the user sends: a web page's, another user's.
 func (a *Agent) admit(r *http.Request) *failure {
 	c, own := r.Context().Value(connectionKey{}).(connection)
+	stops := r.Method == http.MethodPost && r.URL.Path == "/stop" && own && c.unix
 	switch {
-	case r.Method != http.MethodGet && !(r.Method == http.MethodPost && r.URL.Path == "/stop" && own && c.unix):
-		return &failure{http.StatusMethodNotAllowed, client.CodeBadRequest, "only GET is answered", 0}
+	case r.Method != http.MethodGet && !stops:
+		return refuse(http.StatusMethodNotAllowed, client.CodeBadRequest, "only GET is answered")
 	// A browser sends one of these with every request that a page makes.
 	case r.Header.Get("Origin") != "", r.Header.Get("Sec-Fetch-Site") != "", r.Header.Get("Referer") != "":
-		return &failure{http.StatusForbidden, client.CodeUnauthorized, "web pages are not answered", 0}
+		return refuse(http.StatusForbidden, client.CodeUnauthorized, "web pages are not answered")
 	case own && c.unix:
 		return nil
-	case own && !isLoopback(r.Host, c.port): // a name that a page had resolved to this machine
-		return &failure{http.StatusForbidden, client.CodeUnauthorized, "the request is for another host", 0}
+	case own && !isLoopback(r.Host, c.port): // a page can have a name of its own resolved to this machine
+		return refuse(http.StatusForbidden, client.CodeUnauthorized, "the request is for another host")
 	case subtle.ConstantTimeCompare([]byte(r.Header.Get(identityHeader)), []byte(a.secret)) != 1:
-		return &failure{http.StatusUnauthorized, client.CodeUnauthorized, "the header X-IDENTITY-HEADER is missing or wrong", 0}
+		return refuse(http.StatusUnauthorized, client.CodeUnauthorized, "the header X-IDENTITY-HEADER is missing or wrong")
 	}
 	return nil
 }

@@ -34,6 +34,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/graphtoken/graphtoken/agent/client"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
@@ -218,14 +219,14 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if refused := a.admit(r); refused != nil {
 		a.log.LogAttrs(r.Context(), slog.LevelWarn, "graphtoken agent: a caller was refused", slog.String("reason", refused.message), slog.String("from", r.RemoteAddr))
-		w.Header().Set("Connection", "close") // a stranger keeps no place
-		refused.write(w, r)
+		w.Header().Set("Connection", "close") // a refused caller keeps no connection
+		refused.write(w)
 		return
 	}
 	switch r.URL.Path {
 	case "/stop":
 		if a.stop == nil || r.Method != http.MethodPost {
-			badRequest("/stop takes a POST, at an agent that can be stopped").write(w, r)
+			badRequest("/stop takes a POST, at an agent that can be stopped").write(w)
 			return
 		}
 		fmt.Fprintln(w, "ok")
@@ -238,7 +239,7 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprintln(w, "ok")
 	default:
-		(&failure{http.StatusNotFound, "bad_request", "there are /token, /identity and /healthz", 0}).write(w, r)
+		refuse(http.StatusNotFound, client.CodeBadRequest, "there are /token, /identity and /healthz").write(w)
 	}
 }
 
@@ -255,14 +256,11 @@ type request struct {
 // answer finds the token that parse reads out of a request.
 func (a *Agent) answer(w http.ResponseWriter, r *http.Request, parse func(*http.Request) (request, *failure)) {
 	asked, refused := parse(r)
-	if refused == nil && !asked.user.allows(asked.scopes) {
-		refused = &failure{http.StatusForbidden, "forbidden", "this agent hands out no token of this user with the scopes " + core.Printable(strings.Join(asked.scopes, " ")), 0}
-	}
-	if refused == nil && (asked.claims != "" || asked.minValidity > 0) {
-		refused = a.limits.take(callerOf(r), a.now())
+	if refused == nil {
+		refused = a.permit(r, asked)
 	}
 	if refused != nil {
-		refused.write(w, r)
+		refused.write(w)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), a.timeout)
@@ -274,14 +272,26 @@ func (a *Agent) answer(w http.ResponseWriter, r *http.Request, parse func(*http.
 		}
 		f := failureOf(ctx, err)
 		a.log.LogAttrs(ctx, slog.LevelWarn, "graphtoken agent: no token", slog.String("user", asked.user.name), slog.String("error", err.Error()))
-		f.write(w, r)
+		f.write(w)
 		return
 	}
 	if asked.application != "" && !strings.EqualFold(asked.application, t.ClientID) {
-		unknown(asked.application).write(w, r)
+		unknown(asked.application).write(w)
 		return
 	}
 	asked.write(w, asked.user, t)
+}
+
+// permit refuses scopes that the user's callers may not ask for, and too many requests that
+// can cost a refresh.
+func (a *Agent) permit(r *http.Request, asked request) *failure {
+	switch {
+	case !asked.user.allows(asked.scopes):
+		return refuse(http.StatusForbidden, client.CodeForbidden, "this agent hands out no token of this user with the scopes "+core.Printable(strings.Join(asked.scopes, " ")))
+	case asked.claims != "", asked.minValidity > 0:
+		return a.limits.take(callerOf(r), a.now())
+	}
+	return nil
 }
 
 func (q *request) token(ctx context.Context) (*tokencache.AccessToken, error) {
@@ -301,7 +311,7 @@ func (a *Agent) named(name string) (*user, *failure) {
 	case name == "" && a.only != nil:
 		return a.only, nil
 	case name == "":
-		return nil, &failure{http.StatusBadRequest, "ambiguous_user", "this agent has several users: name one (user, or client_id)", 0}
+		return nil, refuse(http.StatusBadRequest, client.CodeAmbiguous, "this agent has several users: name one (user, or client_id)")
 	}
 	if u := a.users[strings.ToLower(name)]; u != nil {
 		return u, nil
@@ -310,5 +320,5 @@ func (a *Agent) named(name string) (*user, *failure) {
 }
 
 func unknown(name string) *failure {
-	return &failure{http.StatusNotFound, "unknown_user", fmt.Sprintf("this agent has no user and no application of the name %q; Azure's SDKs send AZURE_CLIENT_ID", core.Printable(name)), 0}
+	return refuse(http.StatusNotFound, client.CodeUnknownUser, fmt.Sprintf("this agent has no user and no application of the name %q; Azure's SDKs send AZURE_CLIENT_ID", core.Printable(name)))
 }

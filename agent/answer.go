@@ -99,13 +99,17 @@ type failure struct {
 	retryAfter time.Duration
 }
 
+func refuse(status int, code, message string) *failure {
+	return &failure{status: status, code: code, message: message}
+}
+
 func badRequest(message string) *failure {
-	return &failure{http.StatusBadRequest, client.CodeBadRequest, core.Printable(message), 0}
+	return refuse(http.StatusBadRequest, client.CodeBadRequest, core.Printable(message))
 }
 
 // write answers with the failure. statusCode and message are where the Azure SDKs look for
 // them.
-func (f *failure) write(w http.ResponseWriter, _ *http.Request) {
+func (f *failure) write(w http.ResponseWriter) {
 	if f.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.retryAfter.Seconds()))))
 	}
@@ -143,9 +147,9 @@ func failureOf(ctx context.Context, err error) *failure {
 	}
 	switch {
 	case errors.Is(err, core.ErrReauthRequired):
-		return &failure{http.StatusForbidden, client.CodeSignIn, "the user must sign in again: " + message, 0}
+		return refuse(http.StatusForbidden, client.CodeSignIn, "the user must sign in again: "+message)
 	case errors.Is(err, core.ErrAmbiguous):
-		return &failure{http.StatusBadRequest, client.CodeAmbiguous, message, 0}
+		return refuse(http.StatusBadRequest, client.CodeAmbiguous, message)
 	case ctx.Err() != nil:
 		return &failure{http.StatusGatewayTimeout, client.CodeTimeout, "no token was obtained in time: " + message, after}
 	case errors.As(err, &ofStore) && ofStore.FromBackend():
@@ -153,7 +157,7 @@ func failureOf(ctx context.Context, err error) *failure {
 	case isOfProvider(err):
 		return &failure{http.StatusBadGateway, client.CodeProvider, message, after}
 	}
-	return &failure{http.StatusInternalServerError, client.CodeFailed, message, 0}
+	return refuse(http.StatusInternalServerError, client.CodeFailed, message)
 }
 
 // isOfProvider reports whether an error is of a provider that can't be reached.
