@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// expiring is what is known for some time. The zero value knows nothing. It is safe for
-// concurrent use.
+// expiring is a map whose values expire. The zero value is empty. It is safe for concurrent
+// use.
 type expiring[V any] struct {
 	mu    sync.Mutex
 	known map[string]timed[V]
-	prune int // how many there are when those that have expired are dropped
+	prune int // at this size add drops the values that have expired
 }
 
 type timed[V any] struct {
@@ -38,7 +38,7 @@ func (e *expiring[V]) add(key string, value V, until time.Time) bool {
 	return true
 }
 
-// get returns a value whose time is not over.
+// get returns a value that hasn't expired.
 func (e *expiring[V]) get(key string) (V, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -53,7 +53,7 @@ func (e *expiring[V]) drop(key string) {
 	delete(e.known, key)
 }
 
-// of is get for a caller who holds mu.
+// of is get for a caller that holds mu.
 func (e *expiring[V]) of(key string) (timed[V], bool) {
 	t, found := e.known[key]
 	if !found || !time.Now().Before(t.until) {

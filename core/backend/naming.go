@@ -87,10 +87,12 @@ func (n Naming) standsForAnother(key string) bool {
 	return ok && n.Name(other) == n.Prefix+key
 }
 
+// whole returns the name without the prefix that has the base32 of the whole key.
 func (n Naming) whole(key string) string {
 	return string([]byte{n.Escape, n.Escape}) + base32Lower.EncodeToString([]byte(key))
 }
 
+// wholeKey reverses whole.
 func (n Naming) wholeKey(rest string) (key string, ok bool) {
 	text, ok := strings.CutPrefix(rest, string([]byte{n.Escape, n.Escape}))
 	if !ok {
@@ -100,7 +102,7 @@ func (n Naming) wholeKey(rest string) (key string, ok bool) {
 	return string(raw), err == nil && core.ValidateKey(string(raw)) == nil
 }
 
-// unescape returns what can't be a key where rest is no name.
+// unescape reverses escape. If escape didn't make rest, the result has another name.
 func (n Naming) unescape(rest string) (key string) {
 	var b strings.Builder
 	for i := 0; i < len(rest); i++ {
@@ -133,6 +135,7 @@ func (n Naming) escape(key string) string {
 	return b.String()
 }
 
+// plain reports whether a byte stands for itself in a name.
 func (n Naming) plain(c byte) bool {
 	switch {
 	case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':

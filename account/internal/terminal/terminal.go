@@ -35,7 +35,7 @@ import (
 // byte of in may still be lost.
 func ReadLine(ctx context.Context, in io.Reader, ask func(hidden bool) error) (line string, err error) {
 	t := open(in)
-	if t == nil {
+	if t == nil { // in is no terminal
 		if err := ask(false); err != nil {
 			return "", err
 		}
@@ -182,12 +182,12 @@ func (e *endedBy) passOn(ctx context.Context) error {
 
 // ended waits for the end of ctx, or of the program.
 func ended(ctx context.Context) bool {
-	patience := time.NewTimer(grace)
-	defer patience.Stop()
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return true
-	case <-patience.C:
+	case <-timer.C:
 		return false
 	}
 }

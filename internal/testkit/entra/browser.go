@@ -111,16 +111,18 @@ func (s *Server) signIn(authURL string) (*url.URL, url.Values, error) {
 	}
 	if form := formAction.FindSubmatch(body); form != nil && resp.StatusCode == http.StatusOK {
 		to, err := url.Parse(html.UnescapeString(string(form[1])))
-		if err != nil {
-			return nil, nil, fmt.Errorf("entra: sign in: %w", err)
-		}
-		params := url.Values{}
-		for _, field := range formField.FindAllSubmatch(body, -1) {
-			params.Add(html.UnescapeString(string(field[1])), html.UnescapeString(string(field[2])))
-		}
-		return to, params, nil
+		return to, fieldsOf(body), err
 	}
 	return nil, nil, fmt.Errorf("entra: sign in: %s: %s", resp.Status, strings.TrimSpace(html.UnescapeString(anyTag.ReplaceAllString(string(body), " "))))
+}
+
+// fieldsOf returns the hidden fields of a page's form.
+func fieldsOf(page []byte) url.Values {
+	fields := url.Values{}
+	for _, field := range formField.FindAllSubmatch(page, -1) {
+		fields.Add(html.UnescapeString(string(field[1])), html.UnescapeString(string(field[2])))
+	}
+	return fields
 }
 
 // The pages are this package's own, so their shape is known.
@@ -130,6 +132,7 @@ var (
 	anyTag     = regexp.MustCompile(`<[^>]*>`)
 )
 
+// withHint returns authURL with username as its login_hint.
 func withHint(username, authURL string) (string, error) {
 	u, err := url.Parse(authURL)
 	if err != nil {
