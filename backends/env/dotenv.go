@@ -5,13 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
-	"math/rand/v2"
-	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -54,22 +50,18 @@ func (d dotenv) names() ([]string, error) {
 }
 
 func (d dotenv) set(name, value string) error {
-	text, _, err := d.read()
-	if err != nil {
-		return err
-	}
-	text, err = d.edit(text, name, value)
+	text, err := d.edit(name, value)
 	if err != nil {
 		return err
 	}
 	return d.write(text)
 }
 
-// edit returns the text with a new value of the variable.
-func (d dotenv) edit(text []byte, name, value string) ([]byte, error) {
-	text, err := assign(text, name, name+"='"+value+"'\n")
+// edit returns the file's text with a new value of the variable.
+func (d dotenv) edit(name, value string) ([]byte, error) {
+	text, _, err := d.assign(name, name+"='"+value+"'\n")
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", d.path, err)
+		return nil, err
 	}
 	// An edit that can't be read back must not reach the file.
 	if vars, err := godotenv.UnmarshalBytes(text); err != nil || vars[name] != value {
@@ -79,16 +71,9 @@ func (d dotenv) edit(text []byte, name, value string) ([]byte, error) {
 }
 
 func (d dotenv) unset(name string) error {
-	text, vars, err := d.read()
-	if err != nil {
+	text, found, err := d.assign(name, "")
+	if err != nil || !found {
 		return err
-	}
-	if _, ok := vars[name]; !ok {
-		return nil
-	}
-	text, err = assign(text, name, "")
-	if err != nil {
-		return fmt.Errorf("%s: %w", d.path, err)
 	}
 	return d.write(text)
 }
@@ -100,26 +85,26 @@ func (d dotenv) ping(readOnly bool) error {
 	if _, _, err := d.read(); err != nil || readOnly {
 		return err
 	}
-	return d.probeFile()
+	return atomicfile.ReadOnly(atomicfile.ProbePath(d.path))
 }
 
 // probe tries the edit, and whether the file could be replaced or written.
 func (d dotenv) probe(name string) error {
-	text, _, err := d.read()
-	if err != nil {
+	if _, err := d.edit(name, "probe"); err != nil {
 		return err
 	}
-	if _, err := d.edit(text, name, "probe"); err != nil {
-		return err
-	}
-	return d.probeFile()
+	return atomicfile.ReadOnly(atomicfile.ProbePath(d.path))
 }
 
-func (d dotenv) probeFile() error { return d.inDirectory(atomicfile.Probe) }
+// write replaces the file as a whole: a reader at the same time, or after a crash, finds
+// the old text or the new one; see package atomicfile.
+func (d dotenv) write(text []byte) error {
+	return atomicfile.ReadOnly(atomicfile.ReplacePath(context.Background(), d.path, text))
+}
 
 // read returns the file's text and its variables; no file is an empty one.
 func (d dotenv) read() (text []byte, vars map[string]string, err error) {
-	text, err = d.readText()
+	text, err = atomicfile.ReadFile(d.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}
@@ -134,67 +119,55 @@ func (d dotenv) read() (text []byte, vars map[string]string, err error) {
 	return text, vars, nil
 }
 
-func (d dotenv) readText() ([]byte, error) {
-	f, err := os.Open(d.path)
+// assign returns the file's text with assignment as the only statement about name, in the
+// place of the first one or else at the end, and whether there was one. If assignment is
+// empty, there is none afterwards. All other statements and comments stay byte by byte.
+func (d dotenv) assign(name, assignment string) (edited []byte, found bool, err error) {
+	text, vars, err := d.read()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return io.ReadAll(f) // a pipe is read once
-	}
-	text, _, err := atomicfile.Read(f, info)
-	return text, err
-}
-
-// assign returns text with assignment as the only statement about name, in the place of
-// the first one or else at the end. If assignment is empty, there is none afterwards. All
-// other statements and comments stay byte by byte.
-func assign(text []byte, name, assignment string) ([]byte, error) {
-	var out []byte
+	_, found = vars[name]
 	for len(text) > 0 {
 		size, vars, err := statement(text)
 		if err != nil {
-			return nil, err
+			return nil, false, fmt.Errorf("%s: %w", d.path, err)
 		}
 		this := text[:size]
 		text = text[size:]
-		if _, ok := vars[name]; !ok {
-			out = append(out, this...)
+		if _, ours := vars[name]; !ours {
+			edited = append(edited, this...)
 			continue
 		}
 		if len(vars) > 1 {
-			return nil, errors.New("another variable is on the same line as this one")
+			return nil, false, fmt.Errorf("%s: another variable is on the same line as this one", d.path)
 		}
 		if assignment != "" && bytes.HasPrefix(bytes.TrimSpace(this), []byte("export ")) {
-			out = append(out, "export "...)
+			edited = append(edited, "export "...)
 		}
-		out = append(out, assignment...)
+		edited = append(edited, assignment...)
 		assignment = ""
 	}
-	if assignment != "" && len(out) > 0 && !bytes.HasSuffix(out, []byte("\n")) {
-		out = append(out, '\n')
+	if assignment != "" && len(edited) > 0 && !bytes.HasSuffix(edited, []byte("\n")) {
+		edited = append(edited, '\n')
 	}
-	return append(out, assignment...), nil
+	return append(edited, assignment...), found, nil
 }
 
 // statement returns the size of the first statement of text, and what it sets. A
 // statement is the smallest number of lines that godotenv can parse. It has more than one
 // line if a quoted value has line breaks, and ends with the quote's line.
 func statement(text []byte) (size int, vars map[string]string, err error) {
-	quote := ""
+	var quote []byte // the first one: if a value has several lines, it begins with this quote
 	for line := range bytes.Lines(text) {
-		size += len(line)
-		switch {
-		case size == len(line):
-			quote = openingQuote(line)
-		case quote != "" && !hasUnescaped(line, quote[0]):
+		if size > 0 && len(quote) > 0 && !hasUnescaped(line, quote) {
+			size += len(line)
 			continue // parsing all of it for each line would take too long
 		}
+		if i := bytes.IndexAny(line, `'"`); size == 0 && i >= 0 {
+			quote = line[i : i+1]
+		}
+		size += len(line)
 		if vars, err = godotenv.UnmarshalBytes(text[:size]); err == nil {
 			return size, vars, nil
 		}
@@ -202,49 +175,7 @@ func statement(text []byte) (size int, vars map[string]string, err error) {
 	return 0, nil, errors.New("not a dotenv file")
 }
 
-var quoted = regexp.MustCompile(`^[^=:]*[=:][ \t\v\f\r]*(['"])`)
-
-// openingQuote is the quote that the value in a statement's first line begins with, or "".
-func openingQuote(line []byte) string {
-	if found := quoted.FindSubmatch(line); found != nil {
-		return string(found[1])
-	}
-	return ""
-}
-
 // hasUnescaped reports whether a quote in line may end a value, as godotenv has it.
-func hasUnescaped(line []byte, quote byte) bool {
-	for i, c := range line {
-		if c == quote && (i == 0 || line[i-1] != '\\') {
-			return true
-		}
-	}
-	return false
-}
-
-// write replaces the file as a whole: a reader at the same time, or after a crash, finds
-// the old text or the new one; see package atomicfile.
-func (d dotenv) write(text []byte) error {
-	return d.inDirectory(func(dir *os.Root, r atomicfile.Replacement) error {
-		r.Data = text
-		return atomicfile.Replace(context.Background(), dir, r)
-	})
-}
-
-// inDirectory calls do with the directory of the file or, if the path is a link, of the
-// file that it leads to.
-func (d dotenv) inDirectory(do func(*os.Root, atomicfile.Replacement) error) error {
-	path, err := atomicfile.Target(d.path)
-	if err != nil {
-		return err
-	}
-	dir, err := os.OpenRoot(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return atomicfile.ReadOnly(do(dir, atomicfile.Replacement{
-		Name: filepath.Base(path),
-		Temp: fmt.Sprintf(".env-%016x.tmp", rand.Uint64()),
-	}))
+func hasUnescaped(line, quote []byte) bool {
+	return bytes.Count(line, quote) > bytes.Count(line, append([]byte{'\\'}, quote...))
 }

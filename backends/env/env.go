@@ -53,11 +53,9 @@ type Options struct {
 // that use its variables, or the same file, are one store: they compare versions and hold
 // leases together.
 type Backend struct {
-	place    *place
-	naming   naming
-	prefix   string
-	native   bool
-	readOnly bool
+	place  *place
+	naming naming
+	o      Options
 }
 
 // origin names the backend in its errors.
@@ -73,7 +71,7 @@ var (
 // New returns a backend. It reads nothing yet: its errors are about the options, such as
 // a prefix that can't begin a variable's name.
 func New(o Options) (*Backend, error) {
-	b := &Backend{place: process, prefix: o.Prefix, native: o.NativeNames, readOnly: o.ReadOnly}
+	b := &Backend{place: process, o: o}
 	if o.DotEnv != "" {
 		// The working directory at this time is meant, even if the process changes it
 		// later.
@@ -95,4 +93,4 @@ func New(o Options) (*Backend, error) {
 
 // Place implements [core.Locator]. Backends with the same variables, the process's or a
 // file's, and the same prefix have one place.
-func (b *Backend) Place() any { return [...]any{b.place, b.prefix, b.native} }
+func (b *Backend) Place() any { return [...]any{b.place, b.o.Prefix, b.o.NativeNames} }

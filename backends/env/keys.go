@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"regexp"
 	"runtime"
 	"strings"
 
@@ -16,12 +17,12 @@ import (
 // [errors.ErrUnsupported].
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	return backend.Keys(ctx, origin.StoreOp("keys"), func(yield func(string) bool) error {
-		if b.prefix == "" {
+		if b.o.Prefix == "" {
 			return fmt.Errorf("%w: set Options.Prefix, since without it any variable could be a record", errors.ErrUnsupported)
 		}
 		names, err := b.place.names()
 		for _, name := range names {
-			rest, ok := strings.CutPrefix(name, b.prefix)
+			rest, ok := strings.CutPrefix(name, b.o.Prefix)
 			if !ok {
 				continue
 			}
@@ -33,7 +34,7 @@ func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	})
 }
 
-func (b *Backend) name(key string) string { return b.prefix + b.naming.Name(key) }
+func (b *Backend) name(key string) string { return b.o.Prefix + b.naming.Name(key) }
 
 // naming maps keys to names and back, as backend.Naming does.
 type naming interface {
@@ -85,8 +86,4 @@ func (dotenv) naming(native bool) naming {
 	return n
 }
 
-func isIdentifier(s string) bool {
-	return !strings.ContainsFunc(s, func(c rune) bool {
-		return (c < 'a' || 'z' < c) && (c < 'A' || 'Z' < c) && (c < '0' || '9' < c) && c != '_' && c != '.'
-	})
-}
+var isIdentifier = regexp.MustCompile(`^[A-Za-z0-9_.]*$`).MatchString

@@ -13,7 +13,7 @@ import (
 // can write to, or own, is core.ErrUnsafeDirectory.
 func (b *Backend) Ping(ctx context.Context) error {
 	return backend.Do(ctx, origin.StoreOp("ping"), func() error {
-		return b.place.locked(func() error { return b.place.ping(b.readOnly) })
+		return b.place.locked(func() error { return b.place.ping(b.o.ReadOnly) })
 	})
 }
 
@@ -21,7 +21,7 @@ func (b *Backend) Ping(ctx context.Context) error {
 // file could be written; ReadOnly is core.ErrReadOnly.
 func (b *Backend) Probe(ctx context.Context, key string) error {
 	return backend.Do(ctx, origin.Op("probe", key), func() error {
-		if b.readOnly {
+		if b.o.ReadOnly {
 			return core.ErrReadOnly
 		}
 		return b.place.locked(func() error { return b.place.probe(b.name(key)) })

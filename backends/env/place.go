@@ -33,13 +33,15 @@ type medium interface {
 	probe(name string) error // whether set would get through
 }
 
-var process = &place{medium: variables{}}
+func newPlace(m medium) *place { return &place{medium: m, saves: make(map[string]uint64)} }
+
+var process = newPlace(variables{})
 
 var files sync.Map // a *place for each absolute path
 
 // fileAt is the place of the dotenv file at path, always the same one.
 func fileAt(path string) *place {
-	at, _ := files.LoadOrStore(path, &place{medium: dotenv{path}})
+	at, _ := files.LoadOrStore(path, newPlace(dotenv{path}))
 	return at.(*place)
 }
 

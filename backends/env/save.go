@@ -13,7 +13,7 @@ import (
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
 	return backend.DoValue(ctx, origin.SaveOp(key, rec, 0), func() (version core.Version, err error) {
 		value := backend.EncodeText(rec.Data, b.place.holds)
-		if len(value) > b.MaxSize() && !b.readOnly {
+		if len(value) > b.MaxSize() && !b.o.ReadOnly {
 			return "", fmt.Errorf("%w: the value has %d bytes; NAME=value may have %d, so the limit for the value is %d",
 				core.ErrTooLarge, len(value), longestVariable(runtime.GOOS), b.MaxSize())
 		}
@@ -27,20 +27,15 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 
 // swap stores value in the place of the version that the caller knows. It needs mu.
 func (p *place) swap(name string, known core.Version, value string) (core.Version, error) {
-	if known != core.AnyVersion {
-		_, stored, err := p.current(name)
-		if err != nil {
-			return "", err
-		}
-		if known != stored {
-			return "", core.ErrConflict
-		}
+	_, stored, err := p.current(name)
+	if err == nil && known != core.AnyVersion && known != stored {
+		err = core.ErrConflict
 	}
-	if err := p.set(name, value); err != nil {
+	if err == nil {
+		err = p.set(name, value)
+	}
+	if err != nil {
 		return "", err
-	}
-	if p.saves == nil {
-		p.saves = make(map[string]uint64)
 	}
 	p.saves[name]++
 	return versionOf(value, p.saves[name]), nil
@@ -52,7 +47,7 @@ func (p *place) swap(name string, known core.Version, value string) (core.Versio
 //
 // A dotenv file could hold more, but not the variables of a process that loads the file.
 func (b *Backend) MaxSize() int {
-	return longestVariable(runtime.GOOS) - len(b.prefix) - backend.LongestName - len("=")
+	return longestVariable(runtime.GOOS) - len(b.o.Prefix) - backend.LongestName - len("=")
 }
 
 // longestVariable is how many bytes NAME=value can take in a process that is
@@ -75,7 +70,7 @@ func (b *Backend) Delete(ctx context.Context, key string) error {
 
 // change changes a variable, and wakes the waiters for it.
 func (b *Backend) change(key string, do func(name string) error) error {
-	if b.readOnly {
+	if b.o.ReadOnly {
 		return core.ErrReadOnly
 	}
 	name := b.name(key)

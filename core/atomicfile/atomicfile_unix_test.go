@@ -269,3 +269,42 @@ func TestTargetIsTheFileAtTheEndOfAllLinks(t *testing.T) {
 		t.Errorf("Target of a link to itself = %v", err)
 	}
 }
+
+func TestAPathThatIsALinkNamesTheFileThatItLeadsTo(t *testing.T) {
+	_, path := directory(t, "old", 0o600)
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(filepath.Join(path, "f"), link); err != nil {
+		t.Fatal(err)
+	}
+	if err := ProbePath(link); err != nil {
+		t.Error(err)
+	}
+	if err := ReplacePath(t.Context(), link, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, filepath.Join(path, "f"), "new")
+	if target, err := os.Readlink(link); err != nil || target != filepath.Join(path, "f") {
+		t.Errorf("the link leads to %q, %v", target, err)
+	}
+	if entries, err := os.ReadDir(path); err != nil || len(entries) != 1 {
+		t.Errorf("the directory holds %v, %v", entries, err)
+	}
+	if data, err := ReadFile(link); err != nil || string(data) != "new" {
+		t.Errorf("ReadFile = %q, %v", data, err)
+	}
+}
+
+func TestReadFileReadsAPipeToItsEnd(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	written := make(chan error, 1)
+	go func() { written <- os.WriteFile(pipe, []byte("piped"), 0) }()
+	if data, err := ReadFile(pipe); err != nil || string(data) != "piped" {
+		t.Errorf("ReadFile = %q, %v", data, err)
+	}
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+}

@@ -1,6 +1,8 @@
 package atomicfile
 
 import (
+	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,6 +26,33 @@ func CheckDirectory(path string) error {
 		return fmt.Errorf("%w: %s %s", core.ErrUnsafeDirectory, path, flaw)
 	}
 	return nil
+}
+
+// ReplacePath is [Replace] for the file at path or, if path is a symbolic link, for the
+// file that it leads to. The temporary file lies beside that file; its name begins with
+// the file's, and nobody else uses it.
+func ReplacePath(ctx context.Context, path string, data []byte) error {
+	return besideTarget(path, func(dir *os.Root, r Replacement) error {
+		r.Data = data
+		return Replace(ctx, dir, r)
+	})
+}
+
+// ProbePath is [Probe] for what [ReplacePath] replaces.
+func ProbePath(path string) error { return besideTarget(path, Probe) }
+
+func besideTarget(path string, do func(*os.Root, Replacement) error) error {
+	target, err := Target(path)
+	if err != nil {
+		return err
+	}
+	dir, err := os.OpenRoot(filepath.Dir(target))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	name := filepath.Base(target)
+	return do(dir, Replacement{Name: name, Temp: name + "-" + rand.Text() + ".tmp"})
 }
 
 // maxLinks is how many links in a row are followed, as on Linux.

@@ -9,6 +9,25 @@ import (
 	"time"
 )
 
+// ReadFile returns the content of the file at path, as [Read] does. If the file isn't a
+// regular one, such as a pipe, it is read to its end.
+func ReadFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return io.ReadAll(f)
+	}
+	data, _, err := Read(f, info)
+	return data, err
+}
+
 // Read returns the content of an open file from which nothing has been read yet, and the
 // file's information at that time; info is f's own. If the file is written in place
 // meanwhile, or was when its writer died, it is read again until the content is whole:
