@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,19 +25,14 @@ func savePrivate(ctx context.Context, path string, data []byte) error {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
-	dir, name := filepath.Split(path)
-	if err := os.MkdirAll(filepath.Clean(dir), 0o700); err != nil {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := atomicfile.CheckDirectory(filepath.Clean(dir)); err != nil {
+	if err := atomicfile.CheckDirectory(dir); err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(filepath.Clean(dir))
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	return atomicfile.Replace(ctx, root, atomicfile.Replacement{Name: name, Temp: name + "." + rand.Text(), Data: data})
+	return atomicfile.ReplacePath(ctx, path, data)
 }
 
 // readPrivate reads a file that nobody else can have written, and, if it is secret, read.
@@ -62,5 +56,5 @@ func readPrivate(path string, secret bool) ([]byte, error) {
 	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&others != 0 {
 		return nil, fmt.Errorf("other users can change or read %s (mode %04o): chmod 600 it if its content is yours", path, mode)
 	}
-	return os.ReadFile(path)
+	return atomicfile.ReadFile(path) // which knows a file that was written in place
 }
