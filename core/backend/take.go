@@ -1,0 +1,201 @@
+package backend
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+)
+
+// LeaseObject is an object of a store that has no leases, such as a file in a bucket or a
+// document. [TakeLease] makes it a lease. The store needs a clock, which its answers show,
+// and writes with conditions: each of the methods is one step of the store. Their errors
+// are the client's, except for those named here.
+type LeaseObject interface {
+	// Read returns the lease that is stored. If there is no object, it returns the zero
+	// StoredLease, or core.ErrNotFound; if the object can't be read, but shows that the
+	// lease is held, core.ErrLeaseHeld; and if it is no lease, core.ErrCorrupt.
+	Read(ctx context.Context) (StoredLease, error)
+
+	// Write stores a lease that owner has for ttl from now on. If over is zero, Write
+	// creates the object; otherwise it replaces the object of exactly over.Version. That
+	// is a renewal if over.Owner is owner, and otherwise the lease of another owner, which
+	// has expired. Write returns the lease as it is stored, and Now is the time of the
+	// write or later.
+	//
+	// If the object isn't in the state that over says, the error is core.ErrConflict. If
+	// the store then told which lease is there, Write returns that one. If an answer was
+	// lost, so that the client sent a write twice, TakeLease recognizes its own lease by
+	// the owner.
+	Write(ctx context.Context, owner string, ttl time.Duration, over StoredLease) (StoredLease, error)
+
+	// Remove removes the object of exactly this version, and returns the time of the
+	// removal by the store's clock. If another version is stored, the error is
+	// core.ErrConflict. If there is no object, Remove returns core.ErrConflict or, where
+	// the store doesn't tell, no error.
+	Remove(ctx context.Context, stored StoredLease) (at time.Time, err error)
+}
+
+// StoredLease is a lease as it is stored in a [LeaseObject]. The zero StoredLease says that
+// there is none.
+type StoredLease struct {
+	Owner   string       // a word for this lease, not for its process, which may also hold the next lease
+	Version core.Version // of the object; never core.Absent
+	Expires time.Time    // by the store's clock
+	Now     time.Time    // of the store's clock at its answer
+}
+
+// Left returns how much longer the lease lasted at the store's answer: zero or less if it
+// was free.
+func (s StoredLease) Left() time.Duration { return s.Expires.Sub(s.Now) }
+
+// LeaseLeft reads how much longer the lease in an object lasts, for [Watch].Look.
+func LeaseLeft(ctx context.Context, object LeaseObject) (time.Duration, error) {
+	stored, err := readLease(ctx, object)
+	if errors.Is(err, core.ErrLeaseHeld) {
+		return Held, nil
+	}
+	return stored.Left(), err
+}
+
+func readLease(ctx context.Context, object LeaseObject) (StoredLease, error) {
+	stored, err := object.Read(ctx)
+	if errors.Is(err, core.ErrNotFound) {
+		return StoredLease{}, nil
+	}
+	return stored, err
+}
+
+// TakeLease takes the lease in an object: free, or expired by the store's clock. If
+// another owner has it, the error is core.ErrLeaseHeld. It is what [Acquire] calls:
+//
+//	return backend.Acquire(ctx, origin.Op("acquire", key), func(ctx context.Context) (core.Lease, error) {
+//		return backend.TakeLease(ctx, b.lease(key), ttl)
+//	})
+//
+// No clock but the store's is used. The lease may have expired when its holder renews it,
+// and nobody has taken it over: then Renew returns core.ErrLeaseLost, and the lease is
+// free.
+func TakeLease(ctx context.Context, object LeaseObject, ttl time.Duration) (core.Lease, error) {
+	l := &objectLease{object: object, owner: rand.Text()}
+	if err := l.take(ctx, ttl); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// objectLease is a lease that this process has written. By now another process may have
+// replaced it.
+type objectLease struct {
+	object LeaseObject
+	owner  string
+
+	mu     sync.Mutex
+	stored StoredLease // as it was written last; without a version once it is known to be gone
+}
+
+func (l *objectLease) take(ctx context.Context, ttl time.Duration) error {
+	var over StoredLease
+	for range 6 { // a lease that was in the way may be gone when it is read
+		written, err := l.object.Write(ctx, l.owner, ttl, over)
+		if err == nil {
+			l.know(written)
+		}
+		if !errors.Is(err, core.ErrConflict) {
+			return err
+		}
+		if over = written; over.Version == core.Absent {
+			if over, err = readLease(ctx, l.object); err != nil {
+				return err
+			}
+		}
+		switch {
+		case over.Owner == l.owner: // it was written, and its answer was lost
+			l.know(over)
+			return nil
+		case over.Left() > 0:
+			return core.ErrLeaseHeld
+		}
+	}
+	return core.ErrLeaseHeld
+}
+
+// Renew implements [core.Lease]. If the lease had expired and nobody took it over, the
+// write may succeed. Its time shows that the lease had expired, and Renew removes it.
+func (l *objectLease) Renew(ctx context.Context, ttl time.Duration) error {
+	return l.whileHeld(ctx, func(held StoredLease) (time.Time, error) {
+		next, err := l.object.Write(ctx, l.owner, ttl, held)
+		if err != nil {
+			return time.Time{}, err
+		}
+		l.know(next)
+		if !next.Now.Before(held.Expires) {
+			// If this fails, the lease expires by itself.
+			_, _ = l.object.Remove(ctx, next)
+		}
+		return next.Now, nil
+	})
+}
+
+// Release implements [core.Lease].
+func (l *objectLease) Release(ctx context.Context) error {
+	return l.whileHeld(ctx, func(held StoredLease) (time.Time, error) {
+		at, err := l.object.Remove(ctx, held)
+		if err == nil {
+			l.know(StoredLease{})
+		}
+		return at, err
+	})
+}
+
+// whileHeld changes the object if the lease in it is still this one. It returns
+// core.ErrLeaseLost if it isn't, or had expired. change returns the time of the change by
+// the store's clock.
+func (l *objectLease) whileHeld(ctx context.Context, change func(StoredLease) (time.Time, error)) error {
+	l.mu.Lock()
+	held := l.stored
+	l.mu.Unlock()
+	for held.Version != core.Absent {
+		at, err := change(held)
+		switch {
+		case err == nil && at.Before(held.Expires):
+			return nil
+		case err == nil:
+			held = StoredLease{} // it had expired
+		case !errors.Is(err, core.ErrConflict):
+			return err
+		default:
+			if held, err = l.reread(ctx, held.Version, err); err != nil {
+				return err
+			}
+		}
+		l.know(held)
+	}
+	return core.ErrLeaseLost
+}
+
+// reread returns the lease as it is stored after a conflict: zero if it is lost. If it is
+// still this one, this process wrote it itself: a renewal whose answer was lost.
+func (l *objectLease) reread(ctx context.Context, known core.Version, conflict error) (StoredLease, error) {
+	stored, err := readLease(ctx, l.object)
+	switch {
+	case err != nil:
+		return StoredLease{}, err
+	case stored.Owner != l.owner:
+		return StoredLease{}, nil
+	case stored.Version == known:
+		return StoredLease{}, conflict // the store doesn't accept its own version
+	}
+	return stored, nil
+}
+
+// know keeps the lease as it is stored now.
+func (l *objectLease) know(stored StoredLease) {
+	stored.Owner = l.owner
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stored = stored
+}
