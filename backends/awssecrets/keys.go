@@ -60,8 +60,6 @@ func newNaming(o Options) backend.Naming {
 
 func (b *Backend) name(key string) string { return b.naming.Name(key) }
 
-func (b *Backend) leaseName(key string) string { return b.name(key) + leased }
-
 // unnameable reports whether no secret's name can have this rune.
 func unnameable(r rune) bool {
 	switch {

@@ -3,12 +3,12 @@ package awssecrets
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/backend"
@@ -35,145 +35,86 @@ import (
 // Until then it counts as held.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
 	return backend.Acquire(ctx, origin.Op("acquire", key), func(ctx context.Context) (core.Lease, error) {
-		return b.acquire(ctx, b.leaseName(key), wholeSeconds(ttl))
+		return backend.TakeLease(ctx, b.lease(key), ttl)
 	})
 }
 
-func (b *Backend) acquire(ctx context.Context, name string, ttl time.Duration) (*lease, error) {
-	l, err := b.createLease(ctx, name, ttl)
-	if !taken(err) {
-		return l, err
-	}
-	holder, left, err := b.holder(ctx, name)
-	switch {
-	case err != nil:
-		return nil, err
-	case left > 0:
-		return nil, core.ErrLeaseHeld
-	}
-	if holder != "" {
-		if _, err := b.deleteLease(ctx, holder); err != nil {
-			return nil, err
-		}
-	}
-	if l, err = b.createLease(ctx, name, ttl); taken(err) {
-		return nil, core.ErrLeaseHeld
-	}
-	return l, err
+func (b *Backend) lease(key string) lease { return lease{b, b.name(key) + leased} }
+
+// lease is the secret of a lease, a [backend.LeaseObject]. Its version is the ARN, which
+// stays the same when the lease is renewed. A lease that is read has no owner: only the
+// holder knows from before which ARN is its own.
+type lease struct {
+	b    *Backend
+	name string
 }
 
-// taken reports whether the error of CreateSecret says that a secret has that name, or
-// had it a moment ago.
-func taken(err error) bool {
-	return is[*types.ResourceExistsException](err) || is[*types.InvalidRequestException](err)
-}
-
-func (b *Backend) createLease(ctx context.Context, name string, ttl time.Duration) (*lease, error) {
-	sent := time.Now()
-	out, err := b.createSecret(ctx, name, newVersion([]byte(ttl.String())))
-	if err != nil {
-		return nil, err
-	}
-	now, err := serverTime(out.ResultMetadata)
-	if err != nil {
-		return nil, err
-	}
-	return &lease{backend: b, arn: aws.ToString(out.ARN), expires: end(now, sent, ttl)}, nil
-}
-
-// holder returns the ARN of the secret that is the lease, if it can be read, and how much
-// longer the lease lasts.
-func (b *Backend) holder(ctx context.Context, name string) (arn string, left time.Duration, err error) {
-	value, err := b.value(ctx, name)
+func (l lease) Read(ctx context.Context) (backend.StoredLease, error) {
+	value, err := l.b.value(ctx, l.name)
 	switch {
 	case is[*types.ResourceNotFoundException](err):
-		return "", 0, nil
+		return backend.StoredLease{}, core.ErrNotFound
 	case is[*types.InvalidRequestException](err):
-		return "", backend.Held, nil // the service hasn't forgotten it yet
+		return backend.StoredLease{}, core.ErrLeaseHeld // the service hasn't forgotten it yet
 	case err != nil:
-		return "", 0, err
+		return backend.StoredLease{}, err
 	}
 	ttl, err := time.ParseDuration(aws.ToString(value.SecretString))
 	if err != nil {
-		return "", 0, fmt.Errorf("%w: the secret %s should be a lease, and can't be read as one", core.ErrCorrupt, name)
+		return backend.StoredLease{}, fmt.Errorf("%w: the secret %s should be a lease, and can't be read as one", core.ErrCorrupt, l.name)
 	}
 	now, err := serverTime(value.ResultMetadata)
 	over := aws.ToTime(value.CreatedDate).Add(ttl + time.Second)
-	return aws.ToString(value.ARN), over.Sub(now), err
+	return backend.StoredLease{Version: core.Version(aws.ToString(value.ARN)), Expires: over, Now: now}, err
 }
 
-// deleteLease deletes the one secret with this ARN. It returns the time of the deletion
-// by the service's clock. It is no error if the secret is already deleted.
-func (b *Backend) deleteLease(ctx context.Context, arn string) (time.Time, error) {
-	out, err := b.client.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{
-		SecretId:                   &arn,
+// Write creates the secret, or adds a version to the owner's. The secret of another owner
+// is deleted, so that the new one has another ARN.
+func (l lease) Write(ctx context.Context, owner string, ttl time.Duration, over backend.StoredLease) (backend.StoredLease, error) {
+	ttl = wholeSeconds(ttl)
+	v, sent := newVersion([]byte(ttl.String())), time.Now()
+	if over.Owner == owner {
+		out, err := l.b.put(ctx, string(over.Version), v)
+		switch {
+		case is[*types.ResourceNotFoundException](err), is[*types.InvalidRequestException](err):
+			return backend.StoredLease{}, core.ErrLeaseLost // another process has taken the lease over
+		case err != nil:
+			return backend.StoredLease{}, err
+		}
+		return written(out.ARN, out.ResultMetadata, sent, ttl)
+	}
+	if over.Version != core.Absent {
+		if _, err := l.Remove(ctx, over); err != nil {
+			return backend.StoredLease{}, err
+		}
+	}
+	out, err := l.b.createSecret(ctx, l.name, v)
+	switch {
+	case is[*types.ResourceExistsException](err), is[*types.InvalidRequestException](err):
+		return backend.StoredLease{}, core.ErrConflict // a secret has the name, or had it a moment ago
+	case err != nil:
+		return backend.StoredLease{}, err
+	}
+	return written(out.ARN, out.ResultMetadata, sent, ttl)
+}
+
+// written is a lease as its holder knows it. The ttl is counted from the first sending:
+// the service may have processed that one, and only answered a later one.
+func written(arn *string, answer middleware.Metadata, sent time.Time, ttl time.Duration) (backend.StoredLease, error) {
+	now, err := serverTime(answer)
+	return backend.StoredLease{Version: core.Version(aws.ToString(arn)), Expires: now.Add(ttl - time.Since(sent)), Now: now}, err
+}
+
+// Remove deletes the one secret with this ARN. It is no error if that is already deleted.
+func (l lease) Remove(ctx context.Context, stored backend.StoredLease) (time.Time, error) {
+	out, err := l.b.client.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{
+		SecretId:                   aws.String(string(stored.Version)),
 		ForceDeleteWithoutRecovery: aws.Bool(true),
 	})
 	if err != nil {
 		return time.Time{}, err
 	}
 	return serverTime(out.ResultMetadata)
-}
-
-type lease struct {
-	backend *Backend
-	arn     string
-
-	mu       sync.Mutex
-	expires  time.Time // by the service's clock
-	released bool
-}
-
-func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.released {
-		return core.ErrLeaseLost
-	}
-	ttl = wholeSeconds(ttl)
-	sent := time.Now()
-	out, err := l.backend.put(ctx, l.arn, newVersion([]byte(ttl.String())))
-	switch {
-	case is[*types.ResourceNotFoundException](err), is[*types.InvalidRequestException](err):
-		return core.ErrLeaseLost // another process has taken the lease over
-	case err != nil:
-		return err
-	}
-	now, err := serverTime(out.ResultMetadata)
-	if err != nil {
-		return err
-	}
-	if !now.Before(l.expires) {
-		// The lease had expired, and nobody took it over. It must not live again.
-		_, err := l.backend.deleteLease(ctx, l.arn)
-		l.released = err == nil
-		return core.ErrLeaseLost
-	}
-	l.expires = end(now, sent, ttl)
-	return nil
-}
-
-func (l *lease) Release(ctx context.Context) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.released {
-		return core.ErrLeaseLost
-	}
-	now, err := l.backend.deleteLease(ctx, l.arn)
-	if err != nil {
-		return err
-	}
-	l.released = true
-	if !now.Before(l.expires) {
-		return core.ErrLeaseLost
-	}
-	return nil
-}
-
-// end is the time at which the holder treats the lease as over. It is counted from the
-// first sending: the service may have processed that one, and only answered a later one.
-func end(answered, sent time.Time, ttl time.Duration) time.Time {
-	return answered.Add(ttl - time.Since(sent))
 }
 
 // wholeSeconds is a number of seconds that is at least ttl, however the service cuts its
@@ -209,6 +150,5 @@ func (b *Backend) version(ctx context.Context, key string, _ core.Version) (core
 
 // left is how much longer the lease of a key lasts.
 func (b *Backend) left(ctx context.Context, key string) (time.Duration, error) {
-	_, left, err := b.holder(ctx, b.leaseName(key))
-	return left, err
+	return backend.LeaseLeft(ctx, b.lease(key))
 }

@@ -99,7 +99,7 @@ type objectLease struct {
 
 func (l *objectLease) take(ctx context.Context, ttl time.Duration) error {
 	var over StoredLease
-	for range 6 { // a lease that was in the way may be gone when it is read
+	for range 3 { // a lease that was in the way may be gone when it is read
 		written, err := l.object.Write(ctx, l.owner, ttl, over)
 		if err == nil {
 			l.know(written)
