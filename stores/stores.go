@@ -125,7 +125,7 @@ var kinds = []Kind{
 	{[]string{"postgres", "postgresql"}, []string{"postgres://user@host:5432/database#NAME"}, "PostgreSQL; ?table=, ?prefix=, and the options of libpq", openPostgres},
 	{[]string{"mysql", "mariadb"}, []string{"mysql://user@host:3306/database#NAME"}, "MySQL and MariaDB; ?table=, ?prefix=, ?tls=", openMySQL},
 	{[]string{"sqlite"}, []string{"sqlite:///path/to/file.db#NAME"}, "SQLite; ?table=, ?prefix=; of all three, ?django=TABLE is python-o365's model", openSQLite},
-	{[]string{"s3"}, []string{"s3://bucket/prefix/#NAME"}, "Amazon S3 and what honours its conditions; ?region=, ?endpoint=, ?path-style=true, ?profile=", openS3},
+	{[]string{"s3"}, []string{"s3://bucket/prefix/#NAME"}, "Amazon S3 and what honours its conditions; ?region=, ?endpoint=, ?path-style=true, ?kms-key=, ?profile=", openS3},
 	{[]string{"awssecrets"}, []string{"awssecrets://region/prefix/#NAME"}, "AWS Secrets Manager; ?endpoint=, ?recovery-days=, ?kms-key=, ?profile=", openAWSSecrets},
 	{[]string{"firestore"}, []string{"firestore://project/collection#NAME"}, "Firestore; ?database=, ?field=, ?prefix=", openFirestore},
 	{[]string{"bitwarden"}, []string{"bitwarden://project-id#NAME"}, "Bitwarden Secrets Manager; ?organization=, ?prefix=, ?api=, ?identity=, ?state=FILE", openBitwarden},
