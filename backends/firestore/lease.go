@@ -1,6 +1,7 @@
 package firestore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"sync/atomic"
@@ -25,93 +26,73 @@ const (
 // lease is one call, taking over an expired one three calls, and core.ErrLeaseHeld two.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
 	return backend.Acquire(ctx, origin.Op("acquire", key), func(ctx context.Context) (core.Lease, error) {
-		return b.acquire(ctx, b.place(key), ttl)
+		return backend.TakeLease(ctx, lease{b, b.place(key).lease}, ttl)
 	})
 }
 
-func (b *Backend) acquire(ctx context.Context, at place, ttl time.Duration) (*lease, error) {
-	l := &lease{b: b, doc: at.lease, owner: rand.Text()}
-	held, err := l.put(ctx, ttl, core.Absent)
-	if err == nil && held != nil && held.Exists() && left(held) <= 0 {
-		held, err = l.put(ctx, ttl, stateOf(held))
-	}
-	switch {
-	case err != nil:
-		return nil, err
-	case held != nil:
-		return nil, core.ErrLeaseHeld // it was held a moment ago; perhaps it is free now
-	}
-	return l, nil
-}
-
-// lease is a lease that is held or lost. It stores nothing that a renewal changes.
+// lease is the document of a lease, a [backend.LeaseObject].
 type lease struct {
-	b     *Backend
-	doc   *firestore.DocumentRef
-	owner string
+	b   *Backend
+	doc *firestore.DocumentRef
 }
 
-// Renew implements [core.Lease], with two calls: a lease that expired must not live
-// again, even if nobody took it over.
-func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
-	for {
-		found, err := l.b.get(ctx, l.doc)
-		if err != nil {
-			return err
-		}
-		if !l.holds(found) {
-			return core.ErrLeaseLost
-		}
-		instead, err := l.put(ctx, ttl, stateOf(found))
-		if err != nil || instead == nil {
-			return err
-		}
-		// Another process took the lease over in between, or another call renewed it.
+func (l lease) Read(ctx context.Context) (backend.StoredLease, error) {
+	found, err := l.b.get(ctx, l.doc)
+	if err != nil {
+		return backend.StoredLease{}, err
 	}
+	return leaseIn(found), nil
 }
 
-// Release implements [core.Lease], with two calls.
-func (l *lease) Release(ctx context.Context) error {
+// leaseIn is the lease in a document, zero if there is no document.
+func leaseIn(found *firestore.DocumentSnapshot) backend.StoredLease {
+	if !found.Exists() {
+		return backend.StoredLease{}
+	}
+	owner, _ := fieldOf(found, leaseOwner).(string)
+	ttl, _ := fieldOf(found, leaseTTL).(int64)
+	expires := found.UpdateTime.Add(time.Duration(ttl) * time.Microsecond)
+	return backend.StoredLease{Owner: owner, Version: stateOf(found), Expires: expires, Now: found.ReadTime}
+}
+
+// Write takes two calls for a renewal: a lease that expired must not live again, even if
+// nobody took it over.
+func (l lease) Write(ctx context.Context, owner string, ttl time.Duration, over backend.StoredLease) (backend.StoredLease, error) {
+	if over.Owner == owner {
+		if found, err := l.Read(ctx); err != nil || found.Left() <= 0 {
+			return found, cmp.Or(err, core.ErrLeaseLost)
+		}
+	}
+	fields := map[string]any{leaseOwner: owner, leaseTTL: ttl.Microseconds(), leaseRevision: rand.Text()}
+	updated, instead, err := l.b.put(ctx, l.doc, fields, leaseRevision, over.Version)
+	if instead != nil {
+		return leaseIn(instead), core.ErrConflict
+	}
+	return backend.StoredLease{Version: versionOf(updated), Expires: updated.Add(ttl), Now: updated}, err
+}
+
+// Remove takes two calls, because a deletion's answer doesn't tell the time.
+func (l lease) Remove(ctx context.Context, stored backend.StoredLease) (time.Time, error) {
 	var refusal error
-	var tried core.Version
 	for {
 		found, err := l.b.get(ctx, l.doc)
 		switch {
 		case err != nil:
-			return err
+			return time.Time{}, err
 		case refusal != nil && !found.Exists():
-			return nil // the client sent the deletion twice, because an answer was lost
-		case !l.holds(found):
-			return core.ErrLeaseLost
-		case stateOf(found) == tried:
-			return refusal // then the reason wasn't another renewal
+			return found.ReadTime, nil // the client sent the deletion twice, because an answer was lost
+		case stateOf(found) != stored.Version:
+			return time.Time{}, core.ErrConflict
+		case refusal != nil:
+			return time.Time{}, refusal
 		}
 		_, refusal = patiently(ctx, func(ctx context.Context) (*firestore.WriteResult, error) {
 			return l.doc.Delete(ctx, firestore.LastUpdateTime(found.UpdateTime))
 		})
 		if !refused(refusal) {
-			return refusal
+			return found.ReadTime, refusal
 		}
-		tried = stateOf(found)
 	}
-}
-
-func (l *lease) put(ctx context.Context, ttl time.Duration, known core.Version) (instead *firestore.DocumentSnapshot, err error) {
-	fields := map[string]any{leaseOwner: l.owner, leaseTTL: ttl.Microseconds(), leaseRevision: rand.Text()}
-	_, instead, err = l.b.put(ctx, l.doc, fields, leaseRevision, known)
-	return instead, err
-}
-
-// holds reports whether the lease was held when its document was read.
-func (l *lease) holds(found *firestore.DocumentSnapshot) bool {
-	return fieldOf(found, leaseOwner) == l.owner && left(found) > 0
-}
-
-// left is how much longer the lease in a document lasted when the document was read. It
-// is zero or negative if the lease is free.
-func left(found *firestore.DocumentSnapshot) time.Duration {
-	ttl, _ := fieldOf(found, leaseTTL).(int64)
-	return time.Duration(ttl)*time.Microsecond - found.ReadTime.Sub(found.UpdateTime)
 }
 
 // ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] over the leases of
@@ -146,7 +127,7 @@ func (b *Backend) look(ctx context.Context, key string) (core.Version, time.Dura
 	if b.valueIn(found[0]) != nil {
 		version = stateOf(found[0])
 	}
-	return version, left(found[1]), nil
+	return version, leaseIn(found[1]).Left(), nil
 }
 
 // maxWatches is the largest number of keys that are listened to at one time. A listener

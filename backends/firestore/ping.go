@@ -2,7 +2,6 @@ package firestore
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
@@ -16,13 +15,8 @@ const pingName = "%"
 // one that belongs to no key. So it shows whether permissions are missing.
 func (b *Backend) Ping(ctx context.Context) error {
 	return backend.Do(ctx, origin.StoreOp("ping"), func() error {
-		l, err := b.acquire(ctx, b.placeOf(b.naming.Prefix+pingName), time.Second)
-		if err == nil {
-			err = l.Release(ctx)
-		}
-		if errors.Is(err, core.ErrLeaseHeld) || errors.Is(err, core.ErrLeaseLost) {
-			return nil // another process that calls Ping holds it
-		}
-		return err
+		return backend.TryLease(ctx, func(ctx context.Context) (core.Lease, error) {
+			return backend.TakeLease(ctx, lease{b, b.placeOf(b.naming.Prefix + pingName).lease}, time.Second)
+		})
 	})
 }

@@ -41,12 +41,12 @@ func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.V
 	doc, known := b.place(key).record, rec.Version
 	fields := map[string]any{b.field: valueOf(rec.Data), b.revision: rand.Text()}
 	for {
-		version, instead, err := b.put(ctx, doc, fields, b.revision, known)
+		updated, instead, err := b.put(ctx, doc, fields, b.revision, known)
 		switch {
 		case err != nil:
 			return "", orTooLarge(len(rec.Data), err)
 		case instead == nil:
-			return version, nil
+			return versionOf(updated), nil
 		case rec.Version != core.Absent || b.valueIn(instead) != nil:
 			return "", core.ErrConflict
 		}
@@ -76,35 +76,35 @@ func orTooLarge(n int, err error) error {
 
 // put writes fields of a document that is in the state known: any state
 // (core.AnyVersion), absent (core.Absent), or last updated at a time. It returns the new
-// state. If the document was in another state, it returns that document as instead.
+// update time. If the document was in another state, it returns that document as instead.
 //
 // One of the fields, revision, has a value that nobody else writes. If an answer gets
 // lost with the connection, the client sends the write again, and then finds a document
 // that it has changed itself. So after every failed write, put reads the document: if it
 // has the revision, the write succeeded.
-func (b *Backend) put(ctx context.Context, doc *firestore.DocumentRef, fields map[string]any, revision string, known core.Version) (next core.Version, instead *firestore.DocumentSnapshot, err error) {
+func (b *Backend) put(ctx context.Context, doc *firestore.DocumentRef, fields map[string]any, revision string, known core.Version) (updated time.Time, instead *firestore.DocumentSnapshot, err error) {
 	write, err := writeOf(doc, fields, known)
 	if err != nil {
-		return "", nil, err
+		return time.Time{}, nil, err
 	}
-	updated, err := patiently(ctx, write)
+	updated, err = patiently(ctx, write)
 	if err == nil {
-		return versionOf(updated), nil, nil
+		return updated, nil, nil
 	}
 	found, unseen := b.get(ctx, doc)
 	switch {
 	case unseen == nil && fieldOf(found, revision) == fields[revision]:
-		return stateOf(found), nil, nil
+		return found.UpdateTime, nil, nil
 	case !refused(err):
-		return "", nil, err
+		return time.Time{}, nil, err
 	case unseen != nil:
-		return "", nil, unseen
+		return time.Time{}, nil, unseen
 	case known == core.AnyVersion, stateOf(found) == known && status.Code(err) != codes.AlreadyExists:
 		// The condition isn't the reason: there was none, or it holds. (If a document was
 		// in the way of a creation, it may be gone by now.)
-		return "", nil, err
+		return time.Time{}, nil, err
 	}
-	return "", found, nil
+	return time.Time{}, found, nil
 }
 
 // write is one of DocumentRef's methods, with its arguments.

@@ -27,7 +27,8 @@ const pingName = "%"
 // assumed to be fit.
 func (b *Backend) Ping(ctx context.Context) error {
 	return backend.Do(ctx, origin.StoreOp("ping"), func() error {
-		if err := b.tryLease(ctx); err != nil {
+		err := backend.TryLease(ctx, func(ctx context.Context) (core.Lease, error) { return b.acquire(ctx, b.placeOf(pingName), time.Second) })
+		if err != nil {
 			return err
 		}
 		masters, err := b.masters(ctx)
@@ -41,17 +42,6 @@ func (b *Backend) Ping(ctx context.Context) error {
 		}
 		return nil
 	})
-}
-
-func (b *Backend) tryLease(ctx context.Context) error {
-	l, err := b.acquire(ctx, b.placeOf(pingName), time.Second)
-	if err == nil {
-		err = l.Release(ctx)
-	}
-	if errors.Is(err, core.ErrLeaseHeld) || errors.Is(err, core.ErrLeaseLost) {
-		return nil // another process holds Ping's lease
-	}
-	return err
 }
 
 // mayEvict asks for the policy in two ways: a managed server may forbid CONFIG, and an ACL

@@ -19,6 +19,7 @@
 //
 //   - [Naming] makes names of keys, for a store that doesn't accept all bytes.
 //   - [Acquire] is a Leaser's Acquire, and [Origin.Coordinate] a ShouldRefresh.
+//   - [TakeLease] makes a lease of an object, for a store that has conditional writes.
 //   - [Wait] is a Watcher's Wait: the loop of a process that waits for another's refresh.
 //     [Wakes] ends the wait as soon as the store tells of a change.
 //   - [Keys] is a Lister's Keys.

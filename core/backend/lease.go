@@ -42,6 +42,20 @@ func AcquireLocal(ctx context.Context, op Op, take func(ctx context.Context) (co
 	})
 }
 
+// TryLease takes a lease and releases it, for a Ping that finds out whether the store
+// permits both. The lease belongs to no key. It is no error if another process, whose Ping
+// runs at the same time, has it.
+func TryLease(ctx context.Context, take func(ctx context.Context) (core.Lease, error)) error {
+	lease, err := take(ctx)
+	if err == nil {
+		err = lease.Release(ctx)
+	}
+	if errors.Is(err, core.ErrLeaseHeld) || errors.Is(err, core.ErrLeaseLost) {
+		return nil
+	}
+	return err
+}
+
 // namedLease is a lease whose errors name the backend and the key.
 type namedLease struct {
 	lease core.Lease

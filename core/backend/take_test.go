@@ -1,0 +1,264 @@
+package backend_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
+)
+
+// drawer is an object of a store with conditions, and its clock. It is the whole
+// LeaseObject that TakeLease needs.
+type drawer struct {
+	mu     sync.Mutex
+	stored backend.StoredLease
+	writes int
+
+	// lose is how many answers are lost from now on: the client sends the request again,
+	// and gets the second answer.
+	lose    int
+	refuses bool // it refuses each version, also its own
+	down    error
+}
+
+func (d *drawer) Read(context.Context) (backend.StoredLease, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stored.Version == core.Absent {
+		return backend.StoredLease{}, core.ErrNotFound
+	}
+	found := d.stored
+	found.Now = time.Now()
+	return found, d.down
+}
+
+func (d *drawer) Write(_ context.Context, owner string, ttl time.Duration, over backend.StoredLease) (backend.StoredLease, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.down != nil {
+		return backend.StoredLease{}, d.down
+	}
+	if d.stored.Version != over.Version || d.refuses && over.Version != core.Absent {
+		return backend.StoredLease{}, core.ErrConflict
+	}
+	d.writes++
+	now := time.Now()
+	d.stored = backend.StoredLease{Owner: owner, Version: core.Version(strconv.Itoa(d.writes)), Expires: now.Add(ttl), Now: now}
+	if d.lose > 0 {
+		d.lose--
+		return backend.StoredLease{}, core.ErrConflict // to the second request
+	}
+	return d.stored, nil
+}
+
+func (d *drawer) Remove(_ context.Context, stored backend.StoredLease) (time.Time, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.down != nil {
+		return time.Time{}, d.down
+	}
+	if d.stored.Version != stored.Version {
+		return time.Time{}, core.ErrConflict
+	}
+	d.stored = backend.StoredLease{}
+	return time.Now(), nil
+}
+
+// take takes the lease in a drawer, for a minute.
+func take(t *testing.T, d *drawer) core.Lease {
+	t.Helper()
+	lease, err := backend.TakeLease(t.Context(), d, time.Minute)
+	if err != nil {
+		t.Fatalf("TakeLease: %v", err)
+	}
+	return lease
+}
+
+func wantHeld(t *testing.T, d *drawer) {
+	t.Helper()
+	if _, err := backend.TakeLease(t.Context(), d, time.Minute); !errors.Is(err, core.ErrLeaseHeld) {
+		t.Errorf("TakeLease of a held lease = %v", err)
+	}
+}
+
+func wantFree(t *testing.T, d *drawer) {
+	t.Helper()
+	if left, err := backend.LeaseLeft(t.Context(), d); left > 0 || err != nil {
+		t.Errorf("the lease lasts %v longer, %v", left, err)
+	}
+}
+
+func TestALeaseInAnObjectEndsWithItsTimeOrItsRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := new(drawer)
+		wantFree(t, d)
+		lease := take(t, d)
+		wantHeld(t, d)
+		time.Sleep(40 * time.Second)
+		if err := lease.Renew(t.Context(), time.Minute); err != nil {
+			t.Errorf("Renew = %v", err)
+		}
+		time.Sleep(40 * time.Second)
+		wantHeld(t, d)
+		if left, err := backend.LeaseLeft(t.Context(), d); left != 20*time.Second || err != nil {
+			t.Errorf("LeaseLeft = %v, %v", left, err)
+		}
+		if err := lease.Release(t.Context()); err != nil {
+			t.Errorf("Release = %v", err)
+		}
+		wantFree(t, d)
+		lost := take(t, d)
+		time.Sleep(time.Minute)
+		wantFree(t, d)
+		next := take(t, d)
+		wantLost(t, lease, lost)
+		wantHeld(t, d)
+		if err := next.Release(t.Context()); err != nil {
+			t.Errorf("Release = %v", err)
+		}
+	})
+}
+
+func wantLost(t *testing.T, leases ...core.Lease) {
+	t.Helper()
+	for _, lease := range leases {
+		for range 2 {
+			if err := lease.Renew(t.Context(), time.Minute); !errors.Is(err, core.ErrLeaseLost) {
+				t.Errorf("Renew of a lost lease = %v", err)
+			}
+			if err := lease.Release(t.Context()); !errors.Is(err, core.ErrLeaseLost) {
+				t.Errorf("Release of a lost lease = %v", err)
+			}
+		}
+	}
+}
+
+func TestALeaseThatExpiredIsLostAndFreeAlthoughNobodyTookIt(t *testing.T) {
+	for name, end := range map[string]func(core.Lease) error{
+		"its holder renews it":   func(l core.Lease) error { return l.Renew(t.Context(), time.Hour) },
+		"its holder releases it": func(l core.Lease) error { return l.Release(t.Context()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := new(drawer)
+				lease := take(t, d)
+				time.Sleep(time.Minute)
+				if err := end(lease); !errors.Is(err, core.ErrLeaseLost) {
+					t.Errorf("the error is %v", err)
+				}
+				wantFree(t, d)
+				wantLost(t, lease)
+				take(t, d)
+			})
+		})
+	}
+}
+
+func TestALeaseWhoseAnswerIsLostIsFoundByItsOwner(t *testing.T) {
+	d := &drawer{lose: 1}
+	lease := take(t, d)
+	wantHeld(t, d)
+	d.lose = 1
+	if err := lease.Renew(t.Context(), time.Minute); err != nil {
+		t.Errorf("Renew = %v", err)
+	}
+	// A renewal of which nobody got an answer.
+	if _, err := d.Write(t.Context(), d.stored.Owner, time.Minute, d.stored); err != nil {
+		t.Fatal(err)
+	}
+	if err := lease.Release(t.Context()); err != nil {
+		t.Errorf("Release = %v", err)
+	}
+	wantFree(t, d)
+}
+
+func TestAnOutageLosesNoLease(t *testing.T) {
+	d, outage := new(drawer), errors.New("no connection")
+	lease := take(t, d)
+	d.down = outage
+	_, unread := backend.LeaseLeft(t.Context(), d)
+	_, untaken := backend.TakeLease(t.Context(), d, time.Minute)
+	for what, err := range map[string]error{"Renew": lease.Renew(t.Context(), time.Minute), "Release": lease.Release(t.Context()), "LeaseLeft": unread, "TakeLease": untaken} {
+		if !errors.Is(err, outage) {
+			t.Errorf("%s = %v", what, err)
+		}
+	}
+	d.down = nil
+	if err := errors.Join(lease.Renew(t.Context(), time.Minute), lease.Release(t.Context())); err != nil {
+		t.Errorf("after the outage: %v", err)
+	}
+}
+
+func TestAStoreThatRefusesItsOwnVersionLosesNoLeaseAndMakesNoEndlessLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := new(drawer)
+		lease := take(t, d)
+		d.refuses = true
+		if err := lease.Renew(t.Context(), time.Minute); err == nil || errors.Is(err, core.ErrLeaseLost) {
+			t.Errorf("Renew = %v", err)
+		}
+		time.Sleep(time.Minute)
+		wantHeld(t, d) // it has expired, and can't be replaced
+	})
+}
+
+func TestOneOfManyTakesALeaseThatExpired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := new(drawer)
+		take(t, d)
+		time.Sleep(time.Minute)
+		var won atomic.Int32
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() {
+				switch _, err := backend.TakeLease(t.Context(), d, time.Minute); {
+				case err == nil:
+					won.Add(1)
+				case !errors.Is(err, core.ErrLeaseHeld):
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if won.Load() != 1 {
+			t.Errorf("%d have the lease", won.Load())
+		}
+	})
+}
+
+func TestTryLeaseReportsNeitherAnotherPingNorALeaseThatEnded(t *testing.T) {
+	forbidden := errors.New("forbidden")
+	for said, want := range map[error]error{core.ErrLeaseHeld: nil, core.ErrLeaseLost: nil, forbidden: forbidden, nil: nil} {
+		d := &drawer{}
+		err := backend.TryLease(t.Context(), func(ctx context.Context) (core.Lease, error) {
+			lease, err := backend.TakeLease(ctx, d, time.Minute)
+			d.down = said
+			return lease, err
+		})
+		if !errors.Is(err, want) || want == nil && err != nil {
+			t.Errorf("TryLease of a store that says %v = %v", said, err)
+		}
+	}
+}
+
+func ExampleTakeLease() {
+	ctx := context.Background()
+	d := new(drawer) // a LeaseObject
+	lease, err := backend.TakeLease(ctx, d, time.Minute)
+	fmt.Println(err)
+	_, err = backend.TakeLease(ctx, d, time.Minute)
+	fmt.Println(err)
+	fmt.Println(lease.Release(ctx))
+	// Output:
+	// <nil>
+	// lease held
+	// <nil>
+}
