@@ -9,11 +9,11 @@
 //	if err != nil {
 //		return err
 //	}
-//	address, flow, err := app.AuthURL(ctx, account.AuthOptions{}) // flow goes into the user's session, and the browser to address
+//	address, flow, err := app.AuthURL(ctx, account.AuthOptions{}) // keep flow in the user's session, and redirect the browser to address
 //	…
-//	ana, err := app.SignIn(ctx, flow, r.URL.String()) // in the handler of the redirect URL
+//	ana, err := app.SignIn(ctx, flow, r.URL.String()) // in the handler of the redirect URL; keep ana.User().HomeAccountID in the session
 //	…
-//	ana := app.Account(id) // in later requests, by the home account ID that ana.User() told
+//	ana := app.Account(homeAccountID) // in later requests
 //	resp, err := ana.HTTPClient().Get("https://graph.microsoft.com/v1.0/me")
 //
 // A program on the user's own machine signs in with one call, [App.Authenticate]. A

@@ -81,8 +81,8 @@ type Harness struct {
 	// Timeout limits every case. A case that takes longer has its context cancelled and
 	// fails; goroutines that hang are abandoned. Events that should happen promptly have
 	// a fourth of it. Zero means a minute under Run, and 20 seconds under Check. After a
-	// case that waited in vain, the other cases get a fourth, so that a backend that
-	// hangs doesn't take an hour.
+	// case whose event didn't happen, the other cases get a fourth, so that a backend
+	// that hangs doesn't take an hour.
 	Timeout time.Duration
 
 	// LeaseTTL is the length of the leases that cases let expire. Zero means 300

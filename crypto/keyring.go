@@ -59,8 +59,8 @@ type Keyring struct {
 	ids     []string
 
 	// ciphers returns them by id; their nonces are random, and come first. It is a function,
-	// because a program that reads memory by reflection, to show how two values differ, say,
-	// would find keys in a field.
+	// because a program that reads memory by reflection, for example to show how two values
+	// differ, would find keys in a field.
 	ciphers func() map[string]cipher.AEAD
 }
 

@@ -26,7 +26,7 @@ func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 	})
 }
 
-// Check implements [core.TokenBackend], with one GetObject. HeadObject won't do: its
+// Check implements [core.TokenBackend], with one GetObject. HeadObject isn't enough: its
 // answer has no body, so a missing bucket would look like a missing object.
 func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 	return backend.DoValue(ctx, origin.Op("check", key), func() (bool, error) {

@@ -266,10 +266,10 @@ func (c *Cache) DropAccessToken(q Query) bool {
 	return c.drop(of, func(e *entry) bool { return e.isAccessToken(q) && tenants.include(e) })
 }
 
-// DropSecret removes every access token that is s, whoever owns it, and reports whether
-// there was one. A token that a resource refused is dropped before the refresh, so that
-// no query gets it again: not a query for other scopes, and not because it lives longer
-// than the new one.
+// DropSecret removes every access token that is s, of any user, and reports whether there
+// was one. A token that a resource refused is dropped before the refresh, so that no
+// query gets it again: not a query for other scopes, and not because it lives longer than
+// the new one.
 func (c *Cache) DropSecret(s Secret) bool {
 	dropped := false
 	for of, g := range c.in().groups {

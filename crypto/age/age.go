@@ -54,8 +54,8 @@ type Options struct {
 // with any of its identities. It is safe for concurrent use if its recipients and
 // identities are, as those of filippo.io/age are, and prints no key.
 type Manager struct {
-	// A function, because a program that reads memory by reflection, to show how two
-	// values differ, say, would find keys and passphrases in fields.
+	// A function, because a program that reads memory by reflection, for example to show
+	// how two values differ, would find keys and passphrases in fields.
 	keys   func() ([]age.Recipient, []age.Identity)
 	header string
 }

@@ -55,7 +55,7 @@ type Manager struct {
 var _ core.CryptographyManager = (*Manager)(nil)
 
 // key is one key, in its parts. They are functions, because a program that reads memory by
-// reflection, to show how two values differ, say, would find keys in fields.
+// reflection, for example to show how two values differ, would find keys in fields.
 type key struct {
 	block func() cipher.Block
 	sign  func(data []byte) [sha256.Size]byte
