@@ -198,6 +198,9 @@ func (w *waiter) wait(ctx context.Context, req RefreshRequest) (changed bool, er
 	if w.since.IsZero() {
 		w.since = time.Now()
 	}
+	if req.waits != nil {
+		req.waits()
+	}
 	if w.stored == AnyVersion && w.watcher != nil && !w.borrowed {
 		w.stored = req.Seen // the watcher looks, and a load would only come before that
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/graphtoken/graphtoken/core/internal/turn"
 )
 
 // Locator tells which store a backend is. If two backends of one process have equal
@@ -80,6 +82,7 @@ type passage struct {
 	gate  *gate
 	who   arrival   // may be nil
 	since time.Time // when it came to the gate
+	asked func()    // gives back its turn at the store; nil before ask
 }
 
 // arrive comes to a gate: from now on, the record that others find is handed over. The
@@ -120,7 +123,43 @@ func (p *passage) waitsAtTheGate() {
 	}
 }
 
+// maxAsking limits how many refreshes of the process are between their first question to
+// one store and their request to the provider. If thousands were, the provider would get
+// its first request late, and its answers would be saved late.
+const maxAsking = 64
+
+// asking is the resource of those turns.
+type asking struct{ place any }
+
+// ask waits for the refresh's turn to ask the store for the record and its lease; its
+// error is ctx's. It doesn't wait longer than stallTime: then the store doesn't answer
+// the others, and it may answer this one. Only the first call waits.
+func (p *passage) ask(ctx context.Context) error {
+	if p.asked != nil {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, stallTime)
+	defer cancel()
+	done, err := turn.Take(bounded, asking{p.gate.id.place}, maxAsking)
+	switch {
+	case err == nil:
+		p.asked = sync.OnceFunc(done)
+	case ctx.Err() == nil:
+		p.asked = func() {}
+	}
+	return ctx.Err()
+}
+
+// answered gives the turn back before the refresh waits for something else than the
+// store: for the provider, or for another process.
+func (p *passage) answered() {
+	if p.asked != nil {
+		p.asked()
+	}
+}
+
 func (p *passage) leave() {
+	p.answered()
 	<-p.gate.pass
 	p.gate.unuse()
 }

@@ -67,6 +67,9 @@ func (a *attempt) read(ctx context.Context) (contents, error) {
 		a.age = time.Since(at)
 		return a.table.store.open(ctx, a.record.key, rec)
 	}
+	if err := a.passage.ask(ctx); err != nil {
+		return contents{}, err
+	}
 	return a.table.store.read(ctx, a.record.key)
 }
 
@@ -89,15 +92,15 @@ func (a *attempt) withoutStore(cause error) (*heldToken, error) {
 // without one. If the function can obtain a token all the same, it asks for the lease
 // first (Refresh.LeaseHeld), and gets it.
 func (a *attempt) refreshRecord(ctx context.Context, found contents, round int) (record contents, ofProvider bool, err error) {
-	store, key := a.table.store, a.record.key
+	store := a.table.store
 	if round == 0 && !a.source.query.App && isStranger(found.cache, a.source.query) {
-		record, err = store.refreshWithoutLease(ctx, key, found, a.refresh)
+		record, err = store.refreshWithoutLease(ctx, &a.passage, found, a.refresh)
 		if record.cache != nil || !errors.Is(err, ErrLeaseLost) && !errors.Is(err, ErrNotNeeded) {
 			return record, true, err
 		}
 		a.ran, a.over = false, false
 	}
-	return store.refresh(ctx, key, found.seen(), a.refresh, a.tokensOf)
+	return store.refresh(ctx, &a.passage, found.seen(), a.refresh, a.tokensOf)
 }
 
 // isStranger reports whether the record has nothing of the query's user.

@@ -37,6 +37,7 @@ type RefreshRequest struct {
 
 	found    func(Record)                                               // told what was found, with RefreshedElsewhere
 	observed func(ctx context.Context, name EventName, d time.Duration) // told of waits and takeovers
+	waits    func()                                                     // called before each wait for another process
 }
 
 // DefaultHoldTime limits how long a lease is renewed for a RefreshRequest without a

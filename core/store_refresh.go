@@ -41,7 +41,7 @@ func (s *Store) Refresh(ctx context.Context, key string, seen Version, fn func(c
 			return
 		}
 		defer passage.leave()
-		r.record, _, r.err = s.refresh(ctx, key, seen, fn, nil)
+		r.record, _, r.err = s.refresh(ctx, &passage, seen, fn, nil)
 		if r.record.cache != nil {
 			s.tokens.forget(key)
 		}
@@ -57,24 +57,29 @@ func (s *Store) Refresh(ctx context.Context, key string, seen Version, fn func(c
 	}
 }
 
-// refresh is Refresh without detaching. The caller holds the record's gate. concern is a
+// refresh is Refresh without detaching. The caller has passed the record's gate. concern is a
 // digest of the part of the record on which fn depends; nil means all of it. The error is
 // fn's own if ofProvider is true. If there is an error and the record has a cache, the
 // cache has tokens that could not be saved.
-func (s *Store) refresh(ctx context.Context, key string, seen Version, fn func(context.Context, *tokencache.Cache) error, concern func(*tokencache.Cache) uint64) (record contents, ofProvider bool, err error) {
+func (s *Store) refresh(ctx context.Context, p *passage, seen Version, fn func(context.Context, *tokencache.Cache) error, concern func(*tokencache.Cache) uint64) (record contents, ofProvider bool, err error) {
+	key := p.gate.id.key
 	stored, _, unchanged := s.unsaved.storedVersion(key, seen)
 	if !unchanged { // by what could not be saved: no backend knows
 		record, err = s.read(ctx, key)
 		return record, false, err
 	}
+	if err := p.ask(ctx); err != nil {
+		return contents{}, false, err
+	}
 	defer s.unsaved.begin(key)()
-	run := &refreshRun{store: s, key: key, fn: fn, concern: concern}
+	run := &refreshRun{store: s, key: key, fn: fn, concern: concern, passage: p}
 	decision, err := s.backend.ShouldRefresh(ctx, key, RefreshRequest{
 		Seen:     stored,
 		Refresh:  run.refresh,
 		LeaseTTL: s.leaseTTL,
 		Timeout:  s.refreshTimeout + overdue + saveTimeout,
 		found:    run.find,
+		waits:    p.answered,
 		observed: func(ctx context.Context, name EventName, d time.Duration) { s.observed(ctx, name, key, d, nil) },
 	})
 	if err == nil && decision == RefreshNow {
@@ -98,9 +103,10 @@ func (s *Store) refresh(ctx context.Context, key string, seen Version, fn func(c
 // refreshWithoutLease runs fn once without a lease, and Refresh.LeaseHeld tells fn so. It
 // is for a record that has no refresh token to protect: fn finds that nobody is signed
 // in, without a wait for a lease.
-func (s *Store) refreshWithoutLease(ctx context.Context, key string, from contents, fn func(context.Context, *tokencache.Cache) error) (record contents, err error) {
+func (s *Store) refreshWithoutLease(ctx context.Context, p *passage, from contents, fn func(context.Context, *tokencache.Cache) error) (record contents, err error) {
+	key := p.gate.id.key
 	defer s.unsaved.begin(key)()
-	run := &refreshRun{store: s, key: key, fn: fn, stranger: true}
+	run := &refreshRun{store: s, key: key, fn: fn, stranger: true, passage: p}
 	lost := &leaseClock{}
 	lost.lose()
 	err = run.obtain(withLeaseClock(context.WithoutCancel(ctx), lost), from)
@@ -112,9 +118,10 @@ func (s *Store) refreshWithoutLease(ctx context.Context, key string, from conten
 
 // refreshRun has the closures of one RefreshRequest, and their results.
 type refreshRun struct {
-	store *Store
-	key   string
-	fn    func(context.Context, *tokencache.Cache) error
+	store   *Store
+	key     string
+	fn      func(context.Context, *tokencache.Cache) error
+	passage *passage
 
 	concern  func(*tokencache.Cache) uint64 // see Store.refresh
 	stranger bool                           // fn has no refresh token to spend
@@ -155,6 +162,7 @@ const overdue = 5 * time.Second
 
 // call runs the refresh function, which leaves its tokens in mine.
 func (r *refreshRun) call(ctx context.Context, from contents, mine *tokencache.Cache) error {
+	r.passage.answered()
 	s, start := r.store, r.store.now()
 	bounded, cancel := context.WithTimeout(ctx, s.refreshTimeout)
 	defer cancel()

@@ -94,6 +94,100 @@ func TestAttemptsThatHangDoNotStopTheOthers(t *testing.T) {
 	})
 }
 
+// slow is a backend that needs time for each question, and counts those under way. Loads
+// of the keys in hangs get no answer.
+type slow struct {
+	*backend
+	hangs     map[string]bool
+	now, most atomic.Int64
+}
+
+func (b *slow) begin() (end func()) {
+	now := b.now.Add(1)
+	for most := b.most.Load(); now > most && !b.most.CompareAndSwap(most, now); most = b.most.Load() {
+	}
+	time.Sleep(10 * time.Millisecond)
+	return func() { b.now.Add(-1) }
+}
+
+func (b *slow) Load(ctx context.Context, key string) (core.Record, error) {
+	defer b.begin()()
+	if b.hangs[key] {
+		<-ctx.Done()
+		return core.Record{}, ctx.Err()
+	}
+	return b.backend.Load(ctx, key)
+}
+
+func (b *slow) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
+	defer b.begin()()
+	return b.backend.Acquire(ctx, key, ttl)
+}
+
+func (b *slow) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
+	return core.Coordinate(ctx, b, b, key, req)
+}
+
+func TestFewRefreshesAskAStoreAtOnceBeforeTheirRequestToTheProvider(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, b := newIDP(), &slow{backend: newBackend()}
+		users := crowd(t, p, b.backend, 1000)
+		s := core.NewStore(b)
+		var all sync.WaitGroup
+		for _, user := range users {
+			all.Go(func() { mustToken(t, s.TokenSource(user, query(user), slowly(p))) })
+		}
+		all.Wait()
+		if most := b.most.Load(); most > 64 || p.count() != 1000 {
+			t.Errorf("%d at once, %d refreshes", most, p.count())
+		}
+	})
+}
+
+// A store that doesn't answer for some records, and another process that refreshes some,
+// don't keep the other records' tokens from being refreshed.
+func TestRefreshesThatWaitDoNotKeepOthersFromTheStore(t *testing.T) {
+	for name, test := range map[string]struct {
+		wait  func(t *testing.T, b *slow, user string)
+		bound time.Duration // until another user has a token
+	}{
+		"for the store's answer": {func(_ *testing.T, b *slow, user string) { b.hangs[user] = true }, 1100 * time.Millisecond},
+		"for another process": {func(t *testing.T, b *slow, user string) {
+			if _, err := b.backend.Acquire(t.Context(), user, time.Hour); err != nil {
+				t.Fatal(err)
+			}
+		}, 100 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, b := newIDP(), &slow{backend: newBackend(), hangs: make(map[string]bool)}
+				users := crowd(t, p, b.backend, 101)
+				s := core.NewStore(b)
+				ctx, cancel := context.WithCancel(t.Context())
+				var waiting sync.WaitGroup
+				for _, user := range users[:100] {
+					test.wait(t, b, user)
+				}
+				for _, user := range users[:100] {
+					waiting.Go(func() { _, _ = s.TokenSource(user, query(user), p.refresh).Token(ctx) })
+				}
+				synctest.Wait()
+				began := time.Now()
+				mustToken(t, s.TokenSource(users[100], query(users[100]), p.refresh))
+				if waited := time.Since(began); waited > test.bound {
+					t.Errorf("the token came after %v", waited)
+				}
+				cancel()
+				waiting.Wait()
+				if err := s.Flush(context.Background()); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(time.Second) // questions under way end
+			})
+		})
+	}
+}
+
 // located is one of several backends on one store, as a program may make them.
 type located struct{ *backend }
 

@@ -2,8 +2,8 @@ package backend
 
 import (
 	"context"
-	"reflect"
-	"sync"
+
+	"github.com/graphtoken/graphtoken/core/internal/turn"
 )
 
 // Turn waits until fewer than most others of this process have their turn at resource,
@@ -17,51 +17,5 @@ import (
 // for all backends that share them. A resource that is nil or can't be compared has no
 // turns.
 func Turn(ctx context.Context, resource any, most int) (done func(), err error) {
-	if most <= 0 || resource == nil || !reflect.ValueOf(resource).Comparable() {
-		return func() {}, nil
-	}
-	q := queues.join(resource, most)
-	select {
-	case q.turns <- struct{}{}:
-		return func() {
-			<-q.turns
-			queues.leave(resource, q)
-		}, nil
-	case <-ctx.Done():
-		queues.leave(resource, q)
-		return nil, ctx.Err()
-	}
-}
-
-// queues are those that somebody is in.
-var queues = queueSet{of: make(map[any]*queue)}
-
-type queueSet struct {
-	mu sync.Mutex
-	of map[any]*queue
-}
-
-type queue struct {
-	turns chan struct{}
-	users int // guarded by queueSet.mu
-}
-
-func (s *queueSet) join(resource any, most int) *queue {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	q := s.of[resource]
-	if q == nil {
-		q = &queue{turns: make(chan struct{}, most)}
-		s.of[resource] = q
-	}
-	q.users++
-	return q
-}
-
-func (s *queueSet) leave(resource any, q *queue) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if q.users--; q.users == 0 {
-		delete(s.of, resource)
-	}
+	return turn.Take(ctx, resource, most)
 }

@@ -1,11 +1,9 @@
-package backend_test
+package turn
 
 import (
 	"context"
 	"errors"
 	"testing"
-
-	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 func TestSoManyHaveTheirTurnAndNoMore(t *testing.T) {
@@ -14,7 +12,7 @@ func TestSoManyHaveTheirTurnAndNoMore(t *testing.T) {
 	var back []func()
 	take := func(resource any) {
 		t.Helper()
-		done, err := backend.Turn(t.Context(), resource, most)
+		done, err := Take(t.Context(), resource, most)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -25,7 +23,7 @@ func TestSoManyHaveTheirTurnAndNoMore(t *testing.T) {
 	}
 	gone, leave := context.WithCancel(t.Context())
 	leave()
-	if _, err := backend.Turn(gone, client, most); !errors.Is(err, context.Canceled) {
+	if _, err := Take(gone, client, most); !errors.Is(err, context.Canceled) {
 		t.Errorf("one more turn than there are: %v", err)
 	}
 	take(another) // others don't wait for this client
@@ -34,14 +32,14 @@ func TestSoManyHaveTheirTurnAndNoMore(t *testing.T) {
 	for _, done := range back[1:] {
 		done()
 	}
-	if backend.Queues() != 0 {
+	if len(queues.of) != 0 {
 		t.Error("a queue that nobody is in is kept")
 	}
 }
 
 func TestWithoutABoundNobodyWaitsForATurn(t *testing.T) {
 	for range 100 {
-		if _, err := backend.Turn(t.Context(), new(int), 0); err != nil {
+		if _, err := Take(t.Context(), new(int), 0); err != nil {
 			t.Fatal(err)
 		}
 	}
