@@ -82,7 +82,7 @@ type passage struct {
 	gate  *gate
 	who   arrival   // may be nil
 	since time.Time // when it came to the gate
-	asked func()    // gives back its turn at the store; nil before ask
+	done  func()    // gives back its turn at the store; nil before ask
 }
 
 // arrive comes to a gate: from now on, the record that others find is handed over. The
@@ -135,7 +135,7 @@ type asking struct{ place any }
 // error is ctx's. It doesn't wait longer than stallTime: then the store doesn't answer
 // the others, and it may answer this one. Only the first call waits.
 func (p *passage) ask(ctx context.Context) error {
-	if p.asked != nil {
+	if p.done != nil {
 		return nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, stallTime)
@@ -143,9 +143,9 @@ func (p *passage) ask(ctx context.Context) error {
 	done, err := turn.Take(bounded, asking{p.gate.id.place}, maxAsking)
 	switch {
 	case err == nil:
-		p.asked = sync.OnceFunc(done)
+		p.done = sync.OnceFunc(done)
 	case ctx.Err() == nil:
-		p.asked = func() {}
+		p.done = func() {}
 	}
 	return ctx.Err()
 }
@@ -153,8 +153,8 @@ func (p *passage) ask(ctx context.Context) error {
 // answered gives the turn back before the refresh waits for something else than the
 // store: for the provider, or for another process.
 func (p *passage) answered() {
-	if p.asked != nil {
-		p.asked()
+	if p.done != nil {
+		p.done()
 	}
 }
 
