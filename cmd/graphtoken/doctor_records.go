@@ -15,10 +15,12 @@ import (
 
 // storedRecords looks at the stored records, and asks no provider.
 func (d *checkup) storedRecords(ctx context.Context) (all []finding) {
-	store, err := d.reader(ctx)
+	opts, err := d.encryption(ctx)
 	if err != nil {
 		return nil // keys has told
 	}
+	backend := &measured{TokenBackend: d.Backend}
+	store := core.NewStore(backend, opts...)
 	n, failed := 0, false
 	for key, err := range d.place.records(ctx) {
 		if err != nil {
@@ -26,17 +28,14 @@ func (d *checkup) storedRecords(ctx context.Context) (all []finding) {
 			failed = true
 			break
 		}
-		rec, err := d.Backend.Load(ctx, key)
-		if err == nil {
-			all = append(all, d.nearLimit(printable(key), int64(len(rec.Data)))...)
-			var cache *tokencache.Cache
-			if cache, _, err = store.Load(ctx, key); err == nil {
-				n++
-				d.noteProviders(cache)
-				all = append(all, d.refreshTokens(key, cache)...)
-			}
-		}
-		if err != nil && !errors.Is(err, core.ErrNotFound) {
+		cache, _, err := store.Load(ctx, key)
+		all = append(all, d.nearLimit(printable(key), backend.size)...)
+		switch {
+		case err == nil:
+			n++
+			d.noteProviders(cache)
+			all = append(all, d.refreshTokens(key, cache)...)
+		case !errors.Is(err, core.ErrNotFound):
 			all = append(all, unreadable(err).of("record "+printable(key)))
 			failed = true
 		}
@@ -48,13 +47,17 @@ func (d *checkup) storedRecords(ctx context.Context) (all []finding) {
 	return append(all, good("%d can be read", n))
 }
 
-// reader is the store as programs read it.
-func (d *checkup) reader(ctx context.Context) (*core.Store, error) {
-	opts, err := d.encryption(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return core.NewStore(d.Backend, opts...), nil
+// measured is a backend that tells the size of the record that was loaded last, as it is
+// stored; 0 if that record could not be loaded.
+type measured struct {
+	core.TokenBackend
+	size int64
+}
+
+func (m *measured) Load(ctx context.Context, key string) (core.Record, error) {
+	rec, err := m.TokenBackend.Load(ctx, key)
+	m.size = int64(len(rec.Data))
+	return rec, err
 }
 
 func unreadable(err error) finding {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -306,6 +307,29 @@ func TestADoctorFindsARecordThatNearlyFillsItsPlace(t *testing.T) {
 	all := d.storedRecords(t.Context())
 	if len(all) == 0 || all[0].Severity != wrong || !strings.Contains(all[0].Fact, "the next save may be refused") {
 		t.Errorf("of the store, the doctor finds %v", all)
+	}
+}
+
+// counting counts the loads of each record.
+type counting struct {
+	core.TokenBackend
+	loads map[string]int
+}
+
+func (c counting) Load(ctx context.Context, key string) (core.Record, error) {
+	c.loads[key]++
+	return c.TokenBackend.Load(ctx, key)
+}
+
+func (c counting) Unwrap() core.TokenBackend { return c.TokenBackend }
+
+func TestADoctorLoadsEachRecordOnce(t *testing.T) {
+	b := counting{inMemory(t), make(map[string]int)}
+	put(t, b, "ana", cacheOf(t, time.Now(), "ana"))
+	put(t, b, "bo", []byte(`{"AccessToken":`)) // and one that can't be read
+	trialOf(b).storedRecords(t.Context())
+	if want := map[string]int{"ana": 1, "bo": 1}; !maps.Equal(b.loads, want) {
+		t.Errorf("the loads are %v, want %v", b.loads, want)
 	}
 }
 

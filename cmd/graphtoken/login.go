@@ -82,44 +82,57 @@ func (l *loginCommand) open(c *console, address string) error {
 	return nil
 }
 
-func (l *loginCommand) Run(ctx context.Context, s *session, c *console) (err error) {
+func (l *loginCommand) Run(ctx context.Context, s *session, c *console) error {
 	signIn, err := l.way(s, c)
 	if err != nil {
 		return err
 	}
+	return s.withLogin(ctx, c, l.RedirectURL, func(o *opened, a *account.Account, cfg account.Config) error {
+		if cfg.App {
+			return o.signInApp(ctx, c, a, cfg)
+		}
+		within, cancel := context.WithTimeout(ctx, l.Timeout)
+		defer cancel()
+		err := signIn(within, a)
+		if errors.Is(err, context.DeadlineExceeded) && within.Err() != nil && ctx.Err() == nil {
+			return fmt.Errorf("%w: nobody signed in within %s", core.ErrReauthRequired, l.Timeout)
+		}
+		return o.loginEnds(ctx, c, a, cfg, err)
+	})
+}
+
+// signInApp signs the application itself in. An interrupt doesn't lose the provider's
+// answer, as in a user's sign-in.
+func (o *opened) signInApp(ctx context.Context, c *console, a *account.Account, cfg account.Config) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), core.DefaultRefreshTimeout)
+	defer cancel()
+	err := a.Authenticate(ctx, nil, account.AuthOptions{})
+	if err == nil || errors.Is(err, core.ErrRefreshedNotSaved) {
+		c.say("The application %s is signed in.", cfg.ClientID)
+	}
+	if err == nil {
+		if len(cfg.Scopes) == 0 {
+			cfg.Scopes = []string{account.DefaultScope}
+		}
+		o.keep(ctx, c, signer{client: cfg.ClientID, host: o.query().Environment}, cfg, cfg.Scopes)
+	}
+	return err
+}
+
+// withLogin opens the store, and makes a table that is missing; runs do for the account to
+// sign in to and its configuration, and closes the store.
+func (s *session) withLogin(ctx context.Context, c *console, redirectURL string, do func(*opened, *account.Account, account.Config) error) (err error) {
 	s.migrate = true
 	o, err := s.open(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer o.close(ctx, &err)
-	a, cfg, err := o.loginAccount(ctx, l.RedirectURL)
+	a, cfg, err := o.loginAccount(ctx, redirectURL)
 	if err != nil {
 		return err
 	}
-	if cfg.App {
-		// An interrupt doesn't lose the provider's answer, as in a user's sign-in.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), core.DefaultRefreshTimeout)
-		defer cancel()
-		err := a.Authenticate(ctx, nil, account.AuthOptions{})
-		if err == nil || errors.Is(err, core.ErrRefreshedNotSaved) {
-			c.say("The application %s is signed in.", cfg.ClientID)
-		}
-		if err == nil {
-			if len(cfg.Scopes) == 0 {
-				cfg.Scopes = []string{account.DefaultScope}
-			}
-			o.keep(ctx, c, signer{client: cfg.ClientID, host: o.query().Environment}, cfg, cfg.Scopes)
-		}
-		return err
-	}
-	within, cancel := context.WithTimeout(ctx, l.Timeout)
-	defer cancel()
-	err = signIn(within, a)
-	if errors.Is(err, context.DeadlineExceeded) && within.Err() != nil && ctx.Err() == nil {
-		return fmt.Errorf("%w: nobody signed in within %s", core.ErrReauthRequired, l.Timeout)
-	}
-	return o.loginEnds(ctx, c, a, cfg, err)
+	return do(o, a, cfg)
 }
 
 // loginAccount returns the account to sign in to, and its configuration. If nothing can be

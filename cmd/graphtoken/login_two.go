@@ -34,23 +34,20 @@ func (loginStart) Help() string {
 	return `The address is for a browser on any machine. Give the address at which that browser ends to login finish. What is between the two is kept in a file of your own (mode 0600), which login finish deletes. A second login start for the same record replaces the first, unless --flow names another file.`
 }
 
-func (l *loginStart) Run(ctx context.Context, s *session, c *console) (err error) {
+func (l *loginStart) Run(ctx context.Context, s *session, c *console) error {
 	switch {
 	case s.ClientCredentials:
 		return usageError("--client-credentials signs the application itself in, without a user: graphtoken login --client-credentials")
 	case l.Timeout <= 0:
 		return usageError("--timeout is longer than nothing, such as 15m")
 	}
-	s.migrate = true
-	o, err := s.open(ctx, c)
-	if err != nil {
-		return err
-	}
-	defer o.close(ctx, &err)
-	a, cfg, err := o.loginAccount(ctx, l.RedirectURL)
-	if err != nil {
-		return err
-	}
+	return s.withLogin(ctx, c, l.RedirectURL, func(o *opened, a *account.Account, cfg account.Config) error {
+		return l.begin(ctx, o, a, cfg, c)
+	})
+}
+
+// begin keeps a new sign-in, and prints the address of its page.
+func (l *loginStart) begin(ctx context.Context, o *opened, a *account.Account, cfg account.Config, c *console) error {
 	path, err := flowFile(l.Flow, o)
 	if err != nil {
 		return err
@@ -70,7 +67,7 @@ func (l *loginStart) Run(ctx context.Context, s *session, c *console) (err error
 		return err
 	}
 	known, _ := trusted(cfg.Authority) // or the flags name it
-	if begun.CA, err = absolute(cmp.Or(s.CA, known.CA)); err != nil {
+	if begun.CA, err = absolute(cmp.Or(o.CA, known.CA)); err != nil {
 		return err
 	}
 	if err := begun.begin(ctx, path); err != nil {
