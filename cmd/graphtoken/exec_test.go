@@ -20,7 +20,6 @@ import (
 	"github.com/graphtoken/graphtoken/agent/client"
 	"github.com/graphtoken/graphtoken/core/tokencache"
 	"github.com/graphtoken/graphtoken/internal/testkit"
-	"github.com/graphtoken/graphtoken/internal/testkit/entra"
 )
 
 // program is a program under exec that has written its environment, and waits for its
@@ -173,11 +172,6 @@ func TestAProgramStartsWithTheSignalsOfAShell(t *testing.T) {
 	if out := w.ok("exec", "--", "grep", "SigIgn", "/proc/self/status"); out != strings.TrimSuffix(string(own), "\n") {
 		t.Errorf("it ignores signals: %s, and without exec: %s", out, own)
 	}
-}
-
-func TestExecNeedsAUserWhoIsSignedIn(t *testing.T) {
-	w := newWorld(t)
-	w.fails(4, "exec", "--client-id", entra.PublicClient, "--", "true")
 }
 
 func TestAnAgentServesUntilItIsStopped(t *testing.T) {

@@ -32,8 +32,8 @@ const exitCodesHelp = `Exit codes:
   0    done
   1    any other failure; doctor: something is risky
   2    the command line is wrong, or a file that it names can't be used
-  3    nothing is stored, or import finds no tokens; the user isn't in the record, or several users are and no flag names one
-  4    the user has to sign in (again)
+  3    nothing is stored, or nobody is signed in there; import finds no tokens; the user isn't in the record, or several users are and no flag names one
+  4    the user has to sign in again, or didn't finish a sign-in
   5    the store can't be reached or written, doctor found something wrong about it, or the record can't be read: it is broken, or was encrypted with another key
   6    the identity provider can't be reached, or refuses
   7    the token is new and good, but could not be saved
@@ -168,8 +168,6 @@ func adviceOn(err error, s *session) string {
 		return "Begin with: graphtoken login start. If it was told --store, --record or --flow, tell login finish the same."
 	case errors.As(err, &logout):
 		return "There is nobody to sign out: " + status + " graphtoken list --store STORE shows the records of a store."
-	case errors.Is(err, errNobody):
-		return "Sign in with: " + s.signIn()
 	case errors.Is(err, core.ErrReauthRequired):
 		return "Sign in with: " + s.again("login")
 	case errors.Is(err, errMalformedToken):

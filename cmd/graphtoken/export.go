@@ -61,6 +61,9 @@ func (cmd *exportCommand) Run(ctx context.Context, s *session, c *console) error
 
 // marshal returns the tokens that the flags mean, in the clear.
 func (cmd *exportCommand) marshal(o *opened, cache *tokencache.Cache) ([]byte, error) {
+	if cache.IsEmpty() {
+		return nil, nobody(cache, o.named())
+	}
 	if cmd.Format == formatMSAL {
 		its, err := part(cache, tokencache.Query{Username: o.User, ClientID: o.ClientID, App: o.ClientCredentials})
 		if err != nil {

@@ -44,11 +44,16 @@ func (cmd *purgeCommand) Run(ctx context.Context, s *session, c *console) (err e
 		}
 		keys = append(keys, key)
 	}
+	there := 0
 	for _, key := range keys {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		found, err := cmd.record(ctx, o, key)
+		if errors.Is(err, core.ErrNotFound) {
+			continue // removed meanwhile
+		}
+		there++
 		all = append(all, found...)
 		if err != nil && !ofOneRecord(err) {
 			return err
@@ -57,6 +62,9 @@ func (cmd *purgeCommand) Run(ctx context.Context, s *session, c *console) (err e
 			c.say("%v", err)
 			unread = append(unread, err)
 		}
+	}
+	if there == 0 {
+		return core.ErrNotFound
 	}
 	if cmd.JSON {
 		err = writeJSON(c.out, map[string]any{"store": o.String(), "users": all})
@@ -95,9 +103,6 @@ func (cmd *purgeCommand) print(c *console, s *session, all []purged) error {
 // record finds and removes the users of one record. A record that can't be read is left.
 func (cmd *purgeCommand) record(ctx context.Context, o *opened, key string) ([]purged, error) {
 	cache, _, err := o.store.Load(ctx, key)
-	if errors.Is(err, core.ErrNotFound) {
-		return nil, nil
-	}
 	if err != nil {
 		return nil, err
 	}

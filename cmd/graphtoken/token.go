@@ -79,8 +79,8 @@ func (o *opened) blame(ctx context.Context, err error) error {
 	}
 	q := o.query()
 	q.Tenant = "" // a user of one tenant may be refreshed in another
-	c, _, failed := o.store.Load(ctx, o.Key)
-	if failed != nil || q.App || len(c.Accounts()) == 0 || len(fitting(c, q)) > 0 {
+	c, failed := o.readable(ctx)
+	if failed != nil || q.App || len(fitting(c, q)) > 0 || len(c.Accounts()) == 0 && !c.IsEmpty() {
 		return err
 	}
 	return nobody(c, q)

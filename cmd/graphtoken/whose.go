@@ -203,17 +203,17 @@ func ambiguous(c *tokencache.Cache, q tokencache.Query) error {
 	return e
 }
 
-// errNobody says that a record, which may be absent, has no token.
-var errNobody = fmt.Errorf("%w: nobody is signed in", core.ErrReauthRequired)
-
-// nobody returns why a record has nothing for q.
+// nobody returns why a record has nothing for q: core.ErrReauthRequired for a user who is in
+// the record, and core.ErrNotFound otherwise, also if there is no record.
 func nobody(c *tokencache.Cache, q tokencache.Query) error {
 	users := c.Accounts()
 	anywhere := q
 	anywhere.Environment, anywhere.Tenant = "", ""
 	switch named := fitting(c, anywhere); {
-	case q.App || len(users) == 0:
-		return errNobody
+	case q.App:
+		return fmt.Errorf("%w of %s", core.ErrNotFound, whom(q))
+	case len(users) == 0: // at no provider
+		return fmt.Errorf("%w of %s", core.ErrNotFound, whom(tokencache.Query{Username: q.Username}))
 	case len(named) == 0:
 		return fmt.Errorf("%w of %s; signed in: %s", core.ErrNotFound, q.Username, strings.Join(distinct(users, nameOf), ", "))
 	case !slices.ContainsFunc(named, func(a tokencache.Account) bool { return at(c, a, q.Environment) }):
