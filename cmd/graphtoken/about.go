@@ -27,12 +27,13 @@ func (e *placeError) Unwrap() error { return e.err }
 func (p place) about(err error) error {
 	var (
 		usage   usageError
+		flag    *flagError
 		told    *placeError
 		inStore *core.Error
 		program *exited
 	)
 	switch {
-	case err == nil, errors.As(err, &usage), errors.As(err, &told), errors.As(err, &program), err == context.Canceled:
+	case err == nil, errors.As(err, &usage), errors.As(err, &flag), errors.As(err, &told), errors.As(err, &program), err == context.Canceled:
 		return err
 	case strings.Contains(err.Error(), p.String()):
 		return err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/graphtoken/graphtoken/account"
@@ -32,6 +33,9 @@ type agentStart struct {
 }
 
 func (cmd *agentStart) Run(ctx context.Context, s *session, c *console) error {
+	if cmd.IdleTimeout < 0 {
+		return usageError("--idle-timeout is not negative, such as 8h")
+	}
 	return s.withAccount(ctx, c, func(o *opened, a *account.Account) error { return cmd.serve(ctx, o, a, c) })
 }
 
@@ -84,7 +88,11 @@ func (cmd *agentStart) listen() (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return agent.ListenUnix(path)
+	l, err := agent.ListenUnix(path)
+	if err != nil && cmd.Socket != "" && !errors.Is(err, syscall.EADDRINUSE) {
+		return nil, &flagError{"--socket", fmt.Errorf("--socket: %w", err)}
+	}
+	return l, err
 }
 
 // inheritedListener is the socket that systemd made, nil if it made none:

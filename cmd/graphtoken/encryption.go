@@ -41,7 +41,7 @@ func (s *session) keyring(ctx context.Context) (*crypto.Keyring, error) {
 	case s.Keychain != "":
 		key, place, err := keychain.Open(ctx, s.Keychain, keychain.Options{AllowFile: s.KeychainFile})
 		if err != nil {
-			return nil, fmt.Errorf("--keychain %s: %w", s.Keychain, err)
+			return nil, &flagError{"--keychain", fmt.Errorf("--keychain %s: %w", s.Keychain, err)}
 		}
 		s.keyPlace = place
 		return crypto.NewKeyring(key)

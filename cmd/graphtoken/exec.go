@@ -43,8 +43,11 @@ func (e *exited) Error() string { return fmt.Sprintf("the program ended with exi
 
 func (cmd *execCommand) Run(ctx context.Context, s *session, c *console) error {
 	command := cmd.Command
-	if len(command) > 0 && command[0] == "--" {
+	switch {
+	case len(command) > 0 && command[0] == "--":
 		command = command[1:]
+	case len(command) > 0 && strings.HasPrefix(command[0], "-"):
+		return usageError("there is no flag " + command[0] + "; a program of that name stands after --")
 	}
 	if len(command) == 0 {
 		return usageError("name the program to run: graphtoken exec -- PROGRAM ARGUMENTS")

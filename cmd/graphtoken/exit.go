@@ -31,7 +31,7 @@ const (
 const exitCodesHelp = `Exit codes:
   0    done
   1    any other failure; doctor: something is risky
-  2    the command line is wrong, or a file that it names can't be used
+  2    the command line is wrong, or something that it names can't be used: a file, a port, a keychain
   3    nothing is stored, or nobody is signed in there; import finds no tokens; the user isn't in the record, or several users are and no flag names one
   4    the user has to sign in again, or didn't finish a sign-in
   5    the store can't be reached or written, doctor found something wrong about it, or the record can't be read: it is broken, or was encrypted with another key
@@ -46,7 +46,8 @@ type usageError string
 
 func (e usageError) Error() string { return string(e) }
 
-// flagError is a flag or a variable whose value can't be used.
+// flagError is a flag or a variable whose value can't be used, because of what it names: a
+// file, a port, a keychain.
 type flagError struct {
 	flag string // "--key-file", "GRAPHTOKEN_KEYS"
 	err  error  // its text names the flag
@@ -56,11 +57,17 @@ func (e *flagError) Error() string { return e.err.Error() }
 
 func (e *flagError) Unwrap() error { return e.err }
 
+// advice is "" for a flag of one command: the help of the command explains it.
 func (e *flagError) advice() string {
-	if e.flag == "--key-file" || e.flag == "GRAPHTOKEN_KEYS" {
-		return "graphtoken keygen FILE makes a file of keys, and graphtoken help flags explains " + e.flag + "."
+	const explains = "graphtoken help flags explains "
+	name, isFlag := strings.CutPrefix(e.flag, "--")
+	switch _, shared := fieldOf(name); {
+	case e.flag == "--key-file" || e.flag == "GRAPHTOKEN_KEYS":
+		return "graphtoken keygen FILE makes a file of keys, and " + explains + e.flag + "."
+	case isFlag && !shared:
+		return ""
 	}
-	return "graphtoken help flags explains " + e.flag + "."
+	return explains + e.flag + "."
 }
 
 func exitCode(ctx context.Context, err error) int {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -45,6 +46,8 @@ func (l *loginCommand) way(s *session, c *console) (func(context.Context, *accou
 		return nil, usageError("--port is a number from 1 to 65535")
 	case l.RedirectURL != "" && !atConsole || l.RedirectURL != "" && l.Port != 0:
 		return nil, usageError("--redirect-url is for --console: other ways have an address of their own, or none")
+	case !isRedirect(l.RedirectURL):
+		return nil, usageError(noRedirect)
 	case l.Timeout <= 0:
 		return nil, usageError("--timeout is longer than nothing, such as 15m")
 	}
@@ -59,7 +62,21 @@ func (l *loginCommand) way(s *session, c *console) (func(context.Context, *accou
 		}
 		prompt = account.Loopback(func(address string) error { return l.open(c, address) })
 	}
-	return func(ctx context.Context, a *account.Account) error { return a.Authenticate(ctx, prompt, options) }, nil
+	return func(ctx context.Context, a *account.Account) error {
+		err := a.Authenticate(ctx, prompt, options)
+		if listening := (*net.OpError)(nil); l.Port != 0 && errors.As(err, &listening) && listening.Op == "listen" {
+			return &flagError{"--port", fmt.Errorf("--port %d: %w", l.Port, listening.Err)}
+		}
+		return err
+	}, nil
+}
+
+const noRedirect = "--redirect-url is a whole URL, such as http://localhost"
+
+// isRedirect reports whether text is an absolute URL (RFC 6749 section 3.1.2), or empty.
+func isRedirect(text string) bool {
+	u, err := url.Parse(text)
+	return text == "" || err == nil && u.IsAbs() && isURI(text)
 }
 
 // open shows the sign-in page in the user's browser, or its address.

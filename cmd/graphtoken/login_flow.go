@@ -51,7 +51,16 @@ func flowFile(named string, o *opened) (string, error) {
 	return filepath.Join(dir, "login", hex.EncodeToString(sum[:8])+".json"), nil
 }
 
-// used is the file that says that the sign-in was finished.
+// aboutFlow is err of the file of a sign-in. A file that --flow names is a mistake in the
+// command line.
+func aboutFlow(named string, err error) error {
+	if named == "" {
+		return err
+	}
+	return &flagError{"--flow", fmt.Errorf("--flow: %w", err)}
+}
+
+// usedFile is the file that says that the sign-in was finished.
 func usedFile(path string) string { return path + ".used" }
 
 // begin stores a sign-in.
@@ -84,11 +93,11 @@ func readPending(path string) (pending, account.Flow, error) {
 	}
 	var p pending
 	if json.Unmarshal(data, &p) != nil || len(p.Flow) == 0 { // the cause would quote the secret
-		return p, account.Flow{}, usageError("--flow: " + path + " isn't a file that login start has made")
+		return p, account.Flow{}, fmt.Errorf("%s isn't a file that login start has made", path)
 	}
 	flow, err := account.ParseFlow(p.Flow)
 	if err != nil {
-		return p, flow, usageError("--flow: " + path + " isn't a file that login start has made")
+		return p, flow, fmt.Errorf("%s isn't a file that login start has made", path)
 	}
 	return p, flow, nil
 }

@@ -38,6 +38,8 @@ func (l *loginStart) Run(ctx context.Context, s *session, c *console) error {
 	switch {
 	case s.ClientCredentials:
 		return usageError("--client-credentials signs the application itself in, without a user: graphtoken login --client-credentials")
+	case !isRedirect(l.RedirectURL):
+		return usageError(noRedirect)
 	case l.Timeout <= 0:
 		return usageError("--timeout is longer than nothing, such as 15m")
 	}
@@ -71,7 +73,7 @@ func (l *loginStart) begin(ctx context.Context, o *opened, a *account.Account, c
 		return err
 	}
 	if err := begun.begin(ctx, path); err != nil {
-		return fmt.Errorf("the sign-in can't be kept in %s: %w", path, err)
+		return aboutFlow(l.Flow, fmt.Errorf("the sign-in can't be kept in %s: %w", path, err))
 	}
 	if _, err := fmt.Fprintln(c.out, address); err != nil {
 		return err
@@ -112,13 +114,15 @@ func (l *loginFinish) Run(ctx context.Context, s *session, c *console) (err erro
 		return err
 	}
 	begun, flow, err := readPending(path)
-	if errors.Is(err, errNotBegun) {
+	switch {
+	case errors.Is(err, errNotBegun):
 		return fmt.Errorf("%w for the record %s in %s", err, o.Key, o)
+	case errors.Is(err, account.ErrFlowUsed):
+		return err
+	case err != nil:
+		return aboutFlow(l.Flow, err)
 	}
-	if err == nil {
-		err = begun.isOf(o)
-	}
-	if err != nil {
+	if err := begun.isOf(o); err != nil {
 		return err
 	}
 	if !time.Now().Before(flow.Expires()) {

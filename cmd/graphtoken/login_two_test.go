@@ -88,7 +88,7 @@ func TestTheFileOfALoginInTwoProcessesIsTheUsersAlone(t *testing.T) {
 	if err := os.Chmod(filepath.Join(w.dir, "everybodys"), 0o777); err != nil { // the umask doesn't take part
 		t.Fatal(err)
 	}
-	if r := w.fails(1, "login", "start", "--client-id", entra.PublicClient, "--flow", "everybodys/flow"); strings.Contains(r.out, "https://") {
+	if r := w.fails(2, "login", "start", "--client-id", entra.PublicClient, "--flow", "everybodys/flow"); strings.Contains(r.out, "https://") {
 		t.Errorf("login start asks the user: %s", r.out)
 	}
 }

@@ -51,7 +51,7 @@ var failures = map[string]string{
 // result of those before. A command that succeeds compiles none of them.
 var phrases = sync.OnceValue(func() (all []phrase) {
 	for _, p := range [][2]string{
-		{`\b(?:core|account|crypto|keychain|msal|stores|agent): `, ``},
+		{`(^|[:;(] ?)(?:(?:core|account|crypto|keychain|msal|stores|agent): )+`, `$1`}, // and not the word in a sentence
 		{`the record ("(?:[^"\\]|\\.)*") can't be read: no record\b`, `there is no record $1`},
 		{`\bthe record is plain(?:; see WithPlaintextReads)?`, `the record isn't encrypted, and --plaintext-reads accepts that`},
 		{`\bset Tenant to its ID or domain`, `name it by --tenant, its ID or its domain`},

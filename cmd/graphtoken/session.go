@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"github.com/graphtoken/graphtoken/account"
 	"github.com/graphtoken/graphtoken/adapters/msal"
@@ -107,6 +108,11 @@ func (s *session) openAs(ctx context.Context, c *console, of extent) (*opened, e
 	}
 	if u, err := url.Parse(s.Authority); s.Authority != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
 		return nil, usageError(fmt.Sprintf("--authority is of the form https://host/tenant, and not %q", s.Authority))
+	}
+	if strings.ContainsFunc(s.Tenant, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-._", r)
+	}) {
+		return nil, usageError(fmt.Sprintf("--tenant is a tenant's ID or domain, or common, organizations or consumers, and not %q", s.Tenant))
 	}
 	name, err := s.storeName()
 	if err != nil {

@@ -18,6 +18,9 @@ type tokenCommand struct {
 }
 
 func (cmd *tokenCommand) Run(ctx context.Context, s *session, c *console) error {
+	if cmd.MinValidity < 0 {
+		return usageError("--min-validity is not negative, such as 10m")
+	}
 	claims, err := challenge(cmd.Claims)
 	if err != nil {
 		return err

@@ -25,6 +25,9 @@ type graphError struct{ text string }
 func (e *graphError) Error() string { return e.text }
 
 func (cmd *whoamiCommand) Run(ctx context.Context, s *session, c *console) error {
+	if _, err := graphAddress(cmd.Graph, ""); err != nil {
+		return err
+	}
 	return s.withAccount(ctx, c, func(o *opened, a *account.Account) error { return cmd.show(ctx, o, a, c) })
 }
 
