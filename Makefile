@@ -19,7 +19,7 @@ test-sdk: ## examples/msgraphsdk, whose first build takes minutes: Microsoft's f
 soak: ## what is too long for every run of the tests: a million simulated runs of core, kills, loads
 	@scripts/soak
 
-lint: ## gofmt, vet (Linux, macOS, Windows), staticcheck, govulncheck, tidy
+lint: ## gofmt, vet (Linux, macOS, Windows), staticcheck, govulncheck, tidy, workflows
 	@scripts/lint
 
 bench: ## the figures of docs/benchmarks.md
