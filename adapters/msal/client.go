@@ -12,19 +12,8 @@
 // MSAL Go is used for the protocol (discovery, credentials, claims, the request itself),
 // and never as the cache. Every call makes an MSAL client of its own, which gets only the
 // one refresh token to send. The provider's answer is read where it arrives, in the HTTP
-// client. The reasons are in MSAL Go 1.10.1:
-//
-//   - its silent call reads its cache without a lock (base.Client.AcquireTokenSilent), so
-//     one client can't serve two records at a time;
-//   - it answers with a cached token that has more than five minutes left, and doesn't
-//     cache a token that lives shorter (storage.AccessToken.Validate);
-//   - it parses the whole record for every call, which takes 52 ms if 1,000 users share a
-//     record;
-//   - after the provider has spent the old refresh token, MSAL may complain about the rest
-//     of the answer, for example a declined scope (base.NewAuthResult); then it doesn't
-//     export the new refresh token;
-//   - it counts a token's lifetime from when the answer was read, so a process that was
-//     frozen in between trusts a token that has expired.
+// client. docs/decisions says why: msal-one-client-per-refresh.md and
+// msal-reading-the-answer.md name the faults of MSAL Go 1.10.1.
 package msal
 
 import (

@@ -22,10 +22,7 @@
 // since 1970, by the database's clock, so neither the clocks nor the time zones of its
 // clients matter.
 //
-// Versions are random numbers. A counter in the row would begin again after a Delete,
-// unless the row stayed, and with it the user's name. The client makes the version, so it
-// knows after one statement what is stored, on every database. Every write changes its
-// row, because MySQL doesn't count a row that an UPDATE leaves as it was.
+// Versions are random numbers that the client makes, so none comes back after a Delete.
 package sql
 
 import (

@@ -11,15 +11,10 @@ const maxSkew = 5 * time.Minute
 // comes from a machine whose clock is fast, so its expiry is wrong by as much. MSAL
 // refuses such a token, too (for example AccessToken.Validate in MSAL Go).
 //
-// A program whose token is refused refreshes. Put then notes by how much the other clock
-// is ahead; later tokens of that machine are good here, with their times moved back. So
-// two machines whose clocks differ by hours don't refresh in turns for ever: the fast one
-// refreshes once more, because the slow one's token has expired by its clock, and from
-// then on both use the new token.
-//
-// The noted difference can be too small, by the age that the token had then. A token
-// whose times are still in the future after they are moved back is refused, and Put notes
-// the larger difference.
+// In the refresh that follows, Put notes by how much the other clock is ahead. From then
+// on tokens of that machine are good here, with their times moved back, so two machines
+// whose clocks differ by hours don't refresh in turns for ever. If a token's times are
+// then still in the future, it is refused, and Put notes the larger difference.
 func (t AccessToken) At(now time.Time) (AccessToken, bool) {
 	latest := now.Add(maxSkew)
 	if !t.CachedAt.After(latest) {
