@@ -28,18 +28,19 @@ const (
 	exitInterrupted = 130 // the code that shells use for SIGINT
 )
 
-const exitCodesHelp = `Exit codes:
-  0    done
-  1    any other failure; doctor: something is risky
-  2    the command line is wrong, or something that it names can't be used: a file, a port, a keychain
-  3    nothing is stored, or nobody is signed in there; import finds no tokens; the user isn't in the record, or several users are and no flag names one
-  4    the user has to sign in again, or didn't finish a sign-in
-  5    the store can't be reached or written, doctor found something wrong about it, or the record can't be read: it is broken, or was encrypted with another key
-  6    the identity provider can't be reached, or refuses
-  7    the token is new and good, but could not be saved
-  126, 127  exec: the program can't be run, or there is none of that name. Otherwise exec ends as its program does
-  130  interrupted, or ended by SIGTERM, SIGQUIT or SIGHUP
-`
+// exitCodes is the table of "help exit-codes", as README.md has it.
+var exitCodes = []struct{ code, means string }{
+	{"0", "done"},
+	{"1", "any other failure; doctor: something is risky"},
+	{"2", "the command line is wrong, or something that it names can't be used: a file, a port, a keychain"},
+	{"3", "nothing is stored, or nobody is signed in there; import finds no tokens; the user isn't in the record, or several users are and no flag names one"},
+	{"4", "the user has to sign in again, or didn't finish a sign-in"},
+	{"5", "the store can't be reached or written, doctor found something wrong about it, or the record can't be read: it is broken, or was encrypted with another key"},
+	{"6", "the identity provider can't be reached, or refuses"},
+	{"7", "the token is new and good, but could not be saved"},
+	{"126, 127", "exec: the program can't be run, or there is none of that name. Otherwise exec ends as its program does"},
+	{"130", "interrupted, or ended by SIGTERM, SIGQUIT or SIGHUP"},
+}
 
 // usageError is a mistake in the command line that the grammar can't find.
 type usageError string

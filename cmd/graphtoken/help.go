@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 
@@ -16,7 +17,8 @@ import (
 const description = `Sign in to Microsoft Graph, keep the tokens, hand out valid ones.
 
 	graphtoken login --client-id ID --scope User.Read
-	curl -H "Authorization: Bearer $(graphtoken token)" https://graph.microsoft.com/v1.0/me`
+	curl -H "Authorization: Bearer $(graphtoken token)" \
+	  https://graph.microsoft.com/v1.0/me`
 
 // sharedFlags is what "help flags" says above the flags.
 const sharedFlags = `These flags are the same for all commands. The help of a command names the groups that it heeds.
@@ -42,8 +44,7 @@ func (h *helpCommand) Run(parser *kong.Kong, c *console) error {
 	case "stores":
 		return printStores(c.out)
 	case "exit-codes":
-		_, err := io.WriteString(c.out, exitCodesHelp)
-		return err
+		return printExitCodes(c.out)
 	}
 	// kong shows the help, and then calls Exit.
 	if _, err := parser.Parse(append(h.Topic, "--help")); err != nil {
@@ -57,7 +58,7 @@ func addPages(app *kong.Application) {
 	app.HelpFlag.Group, app.HelpFlag.Help = &kong.Group{Key: general, Title: general}, "Explain the command."
 	for _, command := range app.Leaves(false) {
 		if examples := pages[command.Path()].examples; len(examples) > 0 {
-			command.Detail = strings.TrimSpace(command.Detail + "\n\nFor example:\n\n\t" + strings.Join(examples, "\n\t"))
+			command.Detail = strings.TrimSpace(command.Detail + "\n\nFor example:\n\n\t" + strings.ReplaceAll(strings.Join(examples, "\n"), "\n", "\n\t"))
 		}
 	}
 }
@@ -116,30 +117,56 @@ func printSharedFlags(parser *kong.Kong) error {
 		command.Hidden = true
 	}
 	parser.Model.Help, parser.Model.HelpFlag = sharedFlags, nil
-	return kong.DefaultHelpPrinter(kong.HelpOptions{WrapUpperBound: 100, ValueFormatter: kong.DefaultHelpValueFormatter}, ctx)
+	return kong.DefaultHelpPrinter(kong.HelpOptions{WrapUpperBound: helpWidth, ValueFormatter: kong.DefaultHelpValueFormatter}, ctx)
 }
 
-// printStores prints one table of all kinds of stores and their URLs.
+// printStores prints all kinds of stores: the forms of their URLs, and what they are.
 func printStores(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "URL\tSTORE")
+	var text strings.Builder
 	for _, k := range stores.Kinds() {
-		help := k.Help
-		for _, form := range k.Forms {
-			fmt.Fprintf(t, "%s\t%s\n", form, help)
-			help = ""
-		}
+		fmt.Fprintln(&text, strings.Join(k.Forms, "\n"))
+		wrap(&text, "    ", "    ", k.Help)
 	}
-	if err := t.Flush(); err != nil {
-		return err
+	for _, paragraph := range []string{
+		`#NAME, or --record NAME, names the record in a store of several. In a URL, %20 and the like are decoded; a text without a scheme is the path of a file as it is. What follows a "?" are options of the store.`,
+		"Passwords and keys come from where each store's own tools look: REDISCLI_AUTH, PGPASSWORD and ~/.pgpass, MYSQL_PWD, the AWS and Google default credentials, BWS_ACCESS_TOKEN. A password in a URL is never shown.",
+	} {
+		text.WriteString("\n")
+		wrap(&text, "", "", paragraph)
 	}
-	_, err := io.WriteString(w, `
-#NAME, or --record NAME, names the record in a store of several. In a URL, %20 and the like are decoded;
-a text without a scheme is the path of a file as it is. What follows a "?" are options of the store.
-Passwords and keys come from where each store's own tools look: REDISCLI_AUTH, PGPASSWORD and ~/.pgpass,
-MYSQL_PWD, the AWS and Google default credentials, BWS_ACCESS_TOKEN. A password in a URL is never shown.
-`)
+	_, err := io.WriteString(w, text.String())
 	return err
+}
+
+// printExitCodes prints the table of the exit codes.
+func printExitCodes(w io.Writer) error {
+	var text strings.Builder
+	for _, e := range exitCodes {
+		wrap(&text, fmt.Sprintf("%-10s", e.code), strings.Repeat(" ", 10), e.means)
+	}
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+// helpWidth is the width of all pages, in columns.
+const helpWidth = 80
+
+// wrap writes a paragraph in lines of at most helpWidth columns. The first line begins
+// with first, and the others with next.
+func wrap(b *strings.Builder, first, next, paragraph string) {
+	line, empty := first, true
+	for word := range strings.FieldsSeq(paragraph) {
+		switch {
+		case empty:
+		case utf8.RuneCountInString(line+" "+word) > helpWidth:
+			b.WriteString(line + "\n")
+			line = next
+		default:
+			line += " "
+		}
+		line, empty = line+word, false
+	}
+	b.WriteString(line + "\n")
 }
 
 type versionCommand struct {

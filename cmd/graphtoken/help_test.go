@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 )
@@ -24,10 +25,10 @@ func newTestParser(t *testing.T) (parser *kong.Kong, shown *bytes.Buffer) {
 	return parser, shown
 }
 
-// helpOf is what COMMAND --help shows in a terminal of 80 columns.
+// helpOf is what COMMAND --help shows in a wide terminal.
 func helpOf(t *testing.T, command string) string {
 	t.Helper()
-	t.Setenv("COLUMNS", "80")
+	t.Setenv("COLUMNS", "200")
 	parser, shown := newTestParser(t)
 	_, _ = parser.Parse(append(strings.Fields(command), "--help")) // arguments are missing
 	return shown.String()
@@ -105,6 +106,30 @@ func TestTheHelpOfTheProgramNamesEachCommandAndTheOtherPages(t *testing.T) {
 	}
 }
 
+func TestNoPageOfTheHelpIsWiderThan80Columns(t *testing.T) {
+	pages := map[string]string{"the program": helpOf(t, "")}
+	for _, path := range append(paths(t), "login", "agent", "config") {
+		pages[path] = helpOf(t, path)
+	}
+	for _, topic := range []string{"flags", "stores", "exit-codes"} {
+		parser, shown := newTestParser(t)
+		if err := (&helpCommand{Topic: []string{topic}}).Run(parser, newConsole(nil, shown, nil)); err != nil {
+			t.Fatal(err)
+		}
+		pages["help "+topic] = shown.String()
+	}
+	for name, page := range pages {
+		if len(page) < 80 {
+			t.Errorf("the page of %s is %q", name, page)
+		}
+		for line := range strings.Lines(page) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+				t.Errorf("%s: %d columns in %s", name, n, line)
+			}
+		}
+	}
+}
+
 func TestTheSharedFlagsHaveAPageOfTheirOwn(t *testing.T) {
 	parser, shown := newTestParser(t)
 	flags := parser.Model.Flags
@@ -176,18 +201,12 @@ func TestTheREADMEAndTheHelpSayTheSameOfTheExitCodes(t *testing.T) {
 			table[strings.TrimSpace(cells[1])] = strings.ReplaceAll(strings.TrimSpace(cells[2]), "`", "")
 		}
 	}
-	listed := 0
-	for line := range strings.Lines(exitCodesHelp) {
-		code, means, _ := strings.Cut(strings.TrimSpace(line), "  ")
-		if code == "Exit codes:" {
-			continue
-		}
-		listed++
-		if means = strings.TrimSpace(means); !strings.HasPrefix(table[code], means) {
-			t.Errorf("exit code %s: the help says %q, and README.md %q", code, means, table[code])
+	for _, e := range exitCodes {
+		if !strings.HasPrefix(table[e.code], e.means) {
+			t.Errorf("exit code %s: the help says %q, and README.md %q", e.code, e.means, table[e.code])
 		}
 	}
-	if listed < 9 || listed != len(table) {
-		t.Errorf("the help lists %d exit codes, and README.md %d", listed, len(table))
+	if len(exitCodes) < 9 || len(exitCodes) != len(table) {
+		t.Errorf("the help lists %d exit codes, and README.md %d", len(exitCodes), len(table))
 	}
 }

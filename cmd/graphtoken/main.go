@@ -70,7 +70,7 @@ func newParser(cli *commands) (*kong.Kong, error) {
 		kong.Description(description),
 		kong.DefaultEnvars("GRAPHTOKEN"),
 		kong.Vars{"version": version()},
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: helpWidth}),
 		kong.Help(printHelp),
 		kong.Resolvers(kong.ResolverFunc(cli.resolve)),
 	)

@@ -51,7 +51,10 @@ func manualOf(root *kong.Node) string {
 		fmt.Fprintf(&b, ".SS %s\n", group)
 		flagsOf(&b, slices.DeleteFunc(slices.Clone(root.Flags), func(f *kong.Flag) bool { return f.Group.Key != group }))
 	}
-	b.WriteString(".SH EXIT STATUS\n.nf\n" + roff(strings.TrimPrefix(exitCodesHelp, "Exit codes:\n")) + "\n.fi\n")
+	b.WriteString(".SH EXIT STATUS\n")
+	for _, e := range exitCodes {
+		fmt.Fprintf(&b, ".TP\n%s\n%s\n", e.code, roff(e.means))
+	}
 	b.WriteString(".SH STORES\n.nf\n")
 	var stores strings.Builder
 	_ = printStores(&stores) // a builder takes everything

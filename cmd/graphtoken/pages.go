@@ -13,7 +13,7 @@ const (
 // page is what the help of a command says besides its flags.
 type page struct {
 	heeds    []string // the groups of shared flags that the command heeds, besides the general one
-	examples []string // lines for a shell
+	examples []string // for a shell; one that is wider than the page has a line break
 }
 
 // allGroups are the groups of a command that works on the tokens of a record.
@@ -23,8 +23,8 @@ var allGroups = []string{ofStore, ofUser, ofApplication, ofProvider, ofEncryptio
 var pages = map[string]page{
 	"login now": {allGroups, []string{
 		"graphtoken login --client-id ID --scope User.Read --scope Mail.Read",
-		"graphtoken login --client-id ID --device-code --store redis://host:6379/0#ana",
-		"graphtoken login --client-id ID --client-credentials --tenant contoso.com --client-secret-file FILE",
+		"graphtoken login --client-id ID --device-code --store redis://host/0#ana",
+		"graphtoken login --client-id ID --client-credentials \\\n  --tenant contoso.com --client-secret-file FILE",
 	}},
 	"login start": {allGroups, []string{
 		"address=$(graphtoken login start --client-id ID --scope User.Read)",
@@ -42,8 +42,8 @@ var pages = map[string]page{
 	"whoami":  {allGroups, []string{"graphtoken whoami --user ana@contoso.com"}},
 	"inspect": {allGroups, []string{"graphtoken inspect --json"}},
 	"token": {allGroups, []string{
-		`curl -H "Authorization: Bearer $(graphtoken token)" https://graph.microsoft.com/v1.0/me`,
-		"graphtoken token --format header | curl -H @- https://graph.microsoft.com/v1.0/me",
+		"curl -H \"Authorization: Bearer $(graphtoken token)\" \\\n  https://graph.microsoft.com/v1.0/me",
+		"graphtoken token --format header |\n  curl -H @- https://graph.microsoft.com/v1.0/me",
 		"graphtoken token --user ana@contoso.com --scope Mail.Read --min-validity 10m",
 	}},
 	"refresh": {allGroups, []string{"graphtoken refresh", "graphtoken refresh --user ana@contoso.com"}},
@@ -55,7 +55,7 @@ var pages = map[string]page{
 	"agent stop":   {nil, []string{"graphtoken agent stop"}},
 	"keepalive": {allGroups, []string{
 		"graphtoken keepalive --store postgres://db/mail",
-		"graphtoken keepalive --store /srv/tokens/ --every 24h --on-reauth 'mail -s \"Sign in again\" \"$GRAPHTOKEN_USER\"'",
+		"graphtoken keepalive --store /srv/tokens/ --every 24h \\\n  --on-reauth 'mail -s \"Sign in again\" \"$GRAPHTOKEN_USER\"'",
 	}},
 	"purge": {[]string{ofStore, ofUser, ofProvider, ofEncryption}, []string{"graphtoken purge --store /srv/tokens/", "graphtoken purge --store /srv/tokens/ --unused 180 --delete"}},
 	"copy": {[]string{ofEncryption}, []string{
@@ -70,7 +70,7 @@ var pages = map[string]page{
 	}},
 	"export": {allGroups, []string{
 		"graphtoken export o365_token.txt --user ana@contoso.com",
-		"graphtoken export /srv/mail/o365_token.txt --user ana@contoso.com --format python-o365-2.0",
+		"graphtoken export o365_token.txt --format python-o365-2.0",
 	}},
 	"keygen": {nil, []string{"graphtoken keygen ~/.graphtoken-key", "graphtoken status --key-file ~/.graphtoken-key"}},
 	"rewrap": {[]string{ofStore, ofEncryption}, []string{"graphtoken rewrap --store /srv/tokens/ --key-file KEYS --dry-run"}},
