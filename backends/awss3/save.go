@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	jitter "math/rand/v2"
 	"net/http"
 	"time"
 
@@ -125,24 +124,16 @@ func counting(sent *int) func(*s3.Options) {
 	}
 }
 
-// While another conditional write of the same object is running, Amazon answers 409
+// untilSettled calls until the answer isn't 409, for about 1.3 seconds. While another
+// conditional write of the same object is running, Amazon answers 409
 // ConditionalRequestConflict: the client should try again. The SDK doesn't.
-const (
-	firstPause = 20 * time.Millisecond
-	lastPause  = 640 * time.Millisecond
-)
-
-// untilSettled calls until the answer isn't 409, for about 1.3 seconds.
-func untilSettled[T any](ctx context.Context, call func() (T, error)) (T, error) {
-	for pause := firstPause; ; pause *= 2 {
-		out, err := call()
-		if status(err) != http.StatusConflict || pause > lastPause {
-			return out, err
-		}
-		if over := backend.Sleep(ctx, pause*3/4+jitter.N(pause/2)); over != nil {
-			return out, errors.Join(over, err)
-		}
-	}
+func untilSettled[T any](ctx context.Context, call func() (T, error)) (out T, err error) {
+	busy := func(err error) bool { return status(err) == http.StatusConflict }
+	err = backend.Retry(ctx, 7, 20*time.Millisecond, busy, func() (err error) {
+		out, err = call()
+		return err
+	})
+	return out, err
 }
 
 // Delete implements [core.TokenBackend], with one DeleteObject. It doesn't remove the

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	jitter "math/rand/v2"
 	"regexp"
 	"time"
 	"unicode/utf8"
@@ -87,9 +86,9 @@ func (b *Backend) put(ctx context.Context, doc *firestore.DocumentRef, fields ma
 	if err != nil {
 		return time.Time{}, nil, err
 	}
-	updated, err = patiently(ctx, write)
+	result, err := patiently(ctx, write)
 	if err == nil {
-		return updated, nil, nil
+		return result.UpdateTime, nil, nil
 	}
 	found, unseen := b.get(ctx, doc)
 	switch {
@@ -143,21 +142,16 @@ func refused(err error) bool {
 	return false
 }
 
-const tries = 5
-
 // patiently writes, and tries again if the server gave up because others wrote at the
 // same time. The server calls that Aborted, and the client returns it. Unavailable and
 // ResourceExhausted the client tries again by itself.
-func patiently(ctx context.Context, w write) (updated time.Time, err error) {
-	for n, pause := 1, 20*time.Millisecond; ; n, pause = n+1, 2*pause {
-		result, err := w(ctx)
-		if err == nil {
-			return result.UpdateTime, nil
-		}
-		if status.Code(err) != codes.Aborted || n == tries || backend.Sleep(ctx, pause/2+jitter.N(pause)) != nil {
-			return time.Time{}, err
-		}
-	}
+func patiently(ctx context.Context, w write) (result *firestore.WriteResult, err error) {
+	aborted := func(err error) bool { return status.Code(err) == codes.Aborted }
+	err = backend.Retry(ctx, 5, 20*time.Millisecond, aborted, func() (err error) {
+		result, err = w(ctx)
+		return err
+	})
+	return result, err
 }
 
 // Delete implements [core.TokenBackend], with one call; if nothing is stored, it may take

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"strings"
 	"sync"
@@ -16,13 +17,9 @@ import (
 // node to another, a key that is being moved can be missed.
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	return backend.Keys(ctx, origin.StoreOp("keys"), func(yield func(string) bool) error {
-		masters, err := b.masters(ctx)
-		if err != nil {
-			return err
-		}
-		pattern := literally(b.prefix) + "{*}"
+		pattern := literally(b.naming.Prefix) + "*}"
 		seen := make(map[string]bool) // SCAN may return a key twice
-		for _, master := range masters {
+		return b.eachMaster(ctx, func(master redis.Cmdable) error {
 			scan := master.ScanType(ctx, 0, pattern, 1000, "hash").Iterator()
 			for scan.Next(ctx) {
 				key, ok := b.key(scan.Val())
@@ -31,35 +28,42 @@ func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 				}
 				seen[key] = true
 				if !yield(key) {
-					return nil
+					return errStopped
 				}
 			}
-			if err := scan.Err(); err != nil {
-				return err
-			}
-		}
-		return nil
+			return scan.Err()
+		})
 	})
 }
 
-// masters returns the nodes that have records: several in a Cluster, otherwise one.
-func (b *Backend) masters(ctx context.Context) ([]redis.Cmdable, error) {
+// errStopped ends a listing whose caller has seen enough. Nobody gets to see it.
+var errStopped = errors.New("the caller of Keys has stopped")
+
+// eachMaster calls do for each node that has records, one after the other: several in a
+// Cluster, otherwise one. The first error ends the calls.
+func (b *Backend) eachMaster(ctx context.Context, do func(redis.Cmdable) error) error {
 	// An interface, so that a wrapped ClusterClient is recognized, too.
 	cluster, ok := b.client.(interface {
 		ForEachMaster(context.Context, func(context.Context, *redis.Client) error) error
 	})
 	if !ok {
-		return []redis.Cmdable{b.client}, nil
+		return do(b.client)
 	}
 	var mu sync.Mutex
-	var masters []redis.Cmdable
+	var masters []*redis.Client
 	err := cluster.ForEachMaster(ctx, func(_ context.Context, c *redis.Client) error {
 		mu.Lock()
 		defer mu.Unlock()
 		masters = append(masters, c)
 		return nil
 	})
-	return masters, err
+	for _, master := range masters {
+		if err != nil {
+			return err
+		}
+		err = do(master)
+	}
+	return err
 }
 
 var literal = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
@@ -67,10 +71,13 @@ var literal = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]
 // literally is the pattern that matches s alone.
 func literally(s string) string { return literal.Replace(s) }
 
-// Redis accepts any bytes in a key. Braces are escaped all the same, because a name with
-// a brace would no longer be a hash tag. Other bytes are escaped so that names are the
-// same as in other stores, and easy to type.
-var naming = backend.Naming{Escape: '%'}
+// namesAfter makes the names of records, but for the brace at their end. Redis accepts any
+// bytes in a key. Braces are escaped all the same, because a name with a brace would no
+// longer be a hash tag. Other bytes are escaped so that names are the same as in other
+// stores, and easy to type.
+func namesAfter(prefix string) backend.Naming {
+	return backend.Naming{Prefix: prefix + "{", Escape: '%'}
+}
 
 // place has the names of everything that belongs to a key.
 type place struct {
@@ -79,22 +86,18 @@ type place struct {
 	channel string
 }
 
-func (b *Backend) place(key string) place { return b.placeOf(naming.Name(key)) }
+func (b *Backend) place(key string) place { return placeOf(b.naming.Name(key) + "}") }
 
-func (b *Backend) placeOf(name string) place {
-	record := b.prefix + "{" + name + "}"
+func placeOf(record string) place {
 	return place{record: record, lease: record + ":lease", channel: record + ":wake"}
 }
 
 // key returns the key of a record's name. A record of another backend has none, even if
 // its prefix begins with this one's, because names have no braces.
 func (b *Backend) key(record string) (key string, ok bool) {
-	name, ok := strings.CutPrefix(record, b.prefix+"{")
+	name, ok := strings.CutSuffix(record, "}")
 	if !ok {
 		return "", false
 	}
-	if name, ok = strings.CutSuffix(name, "}"); !ok {
-		return "", false
-	}
-	return naming.Key(name)
+	return b.naming.Key(name)
 }

@@ -158,7 +158,6 @@ func (b *Backend) listen(ctx context.Context, n *backend.News) {
 	subscription := b.client.Subscribe(context.WithoutCancel(ctx))
 	defer subscription.Close()
 	events := subscription.ChannelWithSubscriptions()
-	names := make(map[string]bool) // the names that the server was told, and whether it has confirmed them
 	for {
 		select {
 		case <-ctx.Done():
@@ -172,24 +171,13 @@ func (b *Backend) listen(ctx context.Context, n *backend.News) {
 			if len(gone) > 0 {
 				_ = subscription.Unsubscribe(ctx, gone...)
 			}
-			for _, name := range come {
-				names[name] = false
-			}
-			for _, name := range gone {
-				delete(names, name)
-			}
 		case event, ok := <-events:
 			if !ok { // the client is closed
 				return
 			}
 			switch e := event.(type) {
 			case *redis.Subscription:
-				switch confirmed, told := names[e.Channel]; {
-				case !told || e.Kind != "subscribe":
-				case confirmed: // over a new connection: messages in between are lost
-					n.Wake(e.Channel)
-				default:
-					names[e.Channel] = true
+				if e.Kind == "subscribe" { // also over a new connection
 					n.Heard(e.Channel)
 				}
 			case *redis.Message:

@@ -19,7 +19,7 @@ import (
 var ErrEvicts = errors.New("the server may evict records")
 
 // pingName is the name of no key: it ends in the middle of an escape sequence.
-const pingName = "%"
+const pingName = "%}"
 
 // Ping implements [core.Pinger]. It takes and releases a lease that belongs to no key, so
 // that a replica and missing permissions are found. It also asks every master for its
@@ -27,20 +27,13 @@ const pingName = "%"
 // assumed to be fit.
 func (b *Backend) Ping(ctx context.Context) error {
 	return backend.Do(ctx, origin.StoreOp("ping"), func() error {
-		err := backend.TryLease(ctx, func(ctx context.Context) (core.Lease, error) { return b.acquire(ctx, b.placeOf(pingName), time.Second) })
+		err := backend.TryLease(ctx, func(ctx context.Context) (core.Lease, error) {
+			return b.acquire(ctx, placeOf(b.naming.Prefix+pingName), time.Second)
+		})
 		if err != nil {
 			return err
 		}
-		masters, err := b.masters(ctx)
-		if err != nil {
-			return err
-		}
-		for _, master := range masters {
-			if err := mayEvict(ctx, master); err != nil {
-				return err
-			}
-		}
-		return nil
+		return b.eachMaster(ctx, func(master redis.Cmdable) error { return mayEvict(ctx, master) })
 	})
 }
 
@@ -77,16 +70,7 @@ var ErrVolatile = errors.New("the server writes nothing to disk")
 // https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/
 func (b *Backend) Persists(ctx context.Context) error {
 	return backend.Do(ctx, origin.StoreOp("persists"), func() error {
-		masters, err := b.masters(ctx)
-		if err != nil {
-			return err
-		}
-		for _, master := range masters {
-			if err := isVolatile(ctx, master); err != nil {
-				return err
-			}
-		}
-		return nil
+		return b.eachMaster(ctx, func(master redis.Cmdable) error { return isVolatile(ctx, master) })
 	})
 }
 
@@ -114,21 +98,14 @@ func refused(err error) bool {
 // least left. The client needs the right to call INFO.
 func (b *Backend) Space(ctx context.Context) (used, most int64, err error) {
 	err = backend.Do(ctx, origin.StoreOp("space"), func() error {
-		masters, err := b.masters(ctx)
-		if err != nil {
-			return err
-		}
-		for _, master := range masters {
+		return b.eachMaster(ctx, func(master redis.Cmdable) error {
 			told, err := memoryOf(ctx, master)
-			if err != nil {
-				return err
-			}
 			its, itsMost := number(told["used_memory"]), number(told["maxmemory"])
 			if most == 0 && itsMost == 0 && its > used || itsMost > 0 && (most == 0 || itsMost-its < most-used) {
 				used, most = its, itsMost
 			}
-		}
-		return nil
+			return err
+		})
 	})
 	return used, most, err
 }

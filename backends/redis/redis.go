@@ -47,7 +47,7 @@ type Options struct {
 // Backends, in any number of processes, can share one.
 type Backend struct {
 	client redis.UniversalClient
-	prefix string
+	naming backend.Naming // includes the prefix
 	wakes  backend.Wakes
 }
 
@@ -74,7 +74,7 @@ func New(client redis.UniversalClient, o Options) (*Backend, error) {
 	if brace := strings.IndexByte(o.Prefix, '{'); brace >= 0 && strings.HasPrefix(o.Prefix[brace:], "{}") {
 		return nil, origin.Fail("new", "", fmt.Errorf("%w: the prefix %q begins an empty hash tag", core.ErrInvalidKey, o.Prefix))
 	}
-	b := &Backend{client: client, prefix: o.Prefix}
+	b := &Backend{client: client, naming: namesAfter(o.Prefix)}
 	b.wakes.Listen = b.listen
 	return b, nil
 }
@@ -105,7 +105,7 @@ func checkClient(client redis.UniversalClient) (err error) {
 
 // Place implements [core.Locator]. Backends with the same client and prefix have one
 // place. Two clients with one address may lead to different servers.
-func (b *Backend) Place() any { return [...]any{b.client, b.prefix} }
+func (b *Backend) Place() any { return [...]any{b.client, b.naming.Prefix} }
 
 // origin names the backend in its errors.
 const origin backend.Origin = "redis"

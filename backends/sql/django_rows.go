@@ -100,7 +100,7 @@ func (d *Django) Save(ctx context.Context, key string, rec core.Record) (core.Ve
 			return "", err
 		}
 		var saved core.Version
-		err = d.leases.again(ctx, djangoAttempts, func() error {
+		err = backend.Retry(ctx, djangoAttempts, 0, d.leases.givenUp, func() error {
 			return d.leases.transact(ctx, d.sql.isolation, func(on session) (err error) {
 				saved, err = d.add(ctx, on, rec.Version, token)
 				return err

@@ -95,16 +95,7 @@ const attempts = 4
 // attempt runs a statement, again if the database did nothing of it and says
 // that it is worth another try.
 func (b *Backend) attempt(ctx context.Context, do func(session) error) error {
-	return b.again(ctx, attempts, func() error { return b.run(ctx, do) })
-}
-
-// again does what has no effect where the database gives it up, so many times at most.
-func (b *Backend) again(ctx context.Context, most int, do func() error) error {
-	for n := 1; ; n++ {
-		if err := do(); err == nil || n == most || ctx.Err() != nil || !b.givenUp(err) {
-			return err
-		}
-	}
+	return backend.Retry(ctx, attempts, 0, b.givenUp, func() error { return b.run(ctx, do) })
 }
 
 // classify says what the database's errors mean.

@@ -23,6 +23,7 @@
 //   - [Wait] is a Watcher's Wait: the loop of a process that waits for another's refresh.
 //     [Wakes] ends the wait as soon as the store tells of a change.
 //   - [Keys] is a Lister's Keys.
+//   - [Retry] calls again while the store says that others write at the same time.
 //   - [LocalLeases] are leases inside a process.
 //
 // docs/writing-a-backend.md shows how a backend is written, and examples/bbolt is a whole

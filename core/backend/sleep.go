@@ -4,8 +4,23 @@ import (
 	"context"
 	"time"
 
+	"github.com/graphtoken/graphtoken/core/internal/jitter"
 	"github.com/graphtoken/graphtoken/core/internal/sleep"
 )
 
 // Sleep waits for d, or returns ctx's error as soon as ctx is done.
 func Sleep(ctx context.Context, d time.Duration) error { return sleep.For(ctx, d) }
+
+// Retry calls do until it succeeds, or again reports that another call wouldn't help
+// against its error: for example, again is true if the server says that others wrote at
+// the same time. There are tries calls at most. The first pause is about as long as given,
+// and each of the others twice as long as the one before. Retry returns the error of the
+// last call, also if ctx is done during a pause.
+func Retry(ctx context.Context, tries int, pause time.Duration, again func(error) bool, do func() error) error {
+	for ; ; pause *= 2 {
+		err := do()
+		if tries--; err == nil || tries == 0 || !again(err) || Sleep(ctx, jitter.Around(pause)) != nil {
+			return err
+		}
+	}
+}

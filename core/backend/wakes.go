@@ -222,14 +222,18 @@ func (n *News) Names() (come, gone []string) {
 }
 
 // Heard says that n is told of each change of name from now on. The waiters look once,
-// because there may have been changes before.
+// because there may have been changes before. If the connection was lost and Listen has
+// connected again, it calls Heard again, because messages in between are lost. Heard has
+// no effect on a name that Names hasn't returned, or that has gone.
 func (n *News) Heard(name string) {
 	n.whileCurrent(func(w *Wakes) {
-		if _, told := n.told[name]; told {
-			n.told[name] = true
+		if _, told := n.told[name]; !told {
+			return
 		}
+		n.told[name] = true
 		if waited := w.names[name]; waited != nil {
-			waited.hear()
+			waited.heard = true
+			w.wake(name, change{})
 		}
 	})
 }

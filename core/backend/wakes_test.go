@@ -121,6 +121,38 @@ func TestThereIsALookOnceChangesAreHeard(t *testing.T) {
 	})
 }
 
+// While the connection was lost, messages were lost with it.
+func TestThereIsALookWhenAListenerHasConnectedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r := held(), newRadio()
+		wakes := &backend.Wakes{Listen: r.listen}
+		over := waiting(t, "ana", "1", backend.Watch{Place: s, Look: s.look, First: time.Second, Last: time.Hour, Wakes: wakes})
+		r.news.Heard("ana")
+		synctest.Wait()
+		s.change(func(s *shop) { s.version = "2" })
+		wantWaiting(t, over)
+		r.news.Heard("ana")
+		wantOver(t, over, nil)
+	})
+}
+
+func TestANameThatNamesHasNotReturnedIsNotHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := held()
+		var news *backend.News
+		wakes := &backend.Wakes{Listen: func(ctx context.Context, n *backend.News) {
+			news = n
+			<-ctx.Done()
+		}}
+		waiting(t, "ana", "1", backend.Watch{Place: s, Look: s.look, First: time.Second, Last: time.Second, Wakes: wakes, Heard: time.Hour})
+		news.Heard("ana") // a confirmation that was meant for an earlier waiter
+		time.Sleep(10 * time.Second)
+		if n := s.count(); n < 5 {
+			t.Errorf("there were %d looks in 10 seconds though no change is told", n)
+		}
+	})
+}
+
 // A thousand who join must not look a thousand times.
 func TestThoseWhoJoinWhileChangesAreHeardDontLook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
