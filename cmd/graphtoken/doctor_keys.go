@@ -21,7 +21,7 @@ func (d *checkup) keys(ctx context.Context) []finding {
 	if !d.encrypted() {
 		return nil
 	}
-	if all := lookAtSecret("--key-file", d.KeyFile); all != nil { // accepted by --shared-key-file
+	if all := (namedFile{"--key-file", d.KeyFile}).look(); all != nil { // accepted by --shared-key-file
 		return all
 	}
 	return []finding{good("they can be read")}
@@ -29,28 +29,25 @@ func (d *checkup) keys(ctx context.Context) []finding {
 
 // secretFiles looks at the other files that flags name.
 func (d *checkup) secretFiles(context.Context) (all []finding) {
-	for _, f := range []struct{ flag, path string }{
-		{"--client-secret-file", d.ClientSecretFile}, {"--certificate", d.Certificate}, {"--federated-token-file", d.FederatedTokenFile},
-	} {
-		all = append(all, lookAtSecret(f.flag, f.path)...)
+	for _, f := range d.session.secretFiles() {
+		all = append(all, f.look()...)
 	}
 	return all
 }
 
-// lookAtSecret looks who can read or exchange a file, if a flag names one.
-func lookAtSecret(flag, path string) []finding {
-	if path == "" {
+// look looks who can read or exchange the file, if the flag names one.
+func (f namedFile) look() []finding {
+	if f.path == "" {
 		return nil
 	}
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return []finding{bad("Name a file that this user can read.", "%v", unread(flag, path, err))}
-	case hasModes && info.Mode().Perm()&0o077 != 0:
-		return []finding{risky("chmod 600 the file.", "%s: others can read or write the file, mode %04o", flag, info.Mode().Perm())}
+	if _, err := os.Stat(f.path); err != nil {
+		return []finding{bad("Name a file that this user can read.", "%v", unread(f.flag, f.path, err))}
 	}
-	if err := atomicfile.CheckDirectory(filepath.Dir(path)); errors.Is(err, core.ErrUnsafeDirectory) {
-		return []finding{risky("Keep it in a directory of this user alone: others could exchange it.", "%s: %v", flag, err)}
+	if mode, can := othersCanUse(f.path); can {
+		return []finding{risky("chmod 600 the file.", "%s: others can read or write the file, mode %04o", f.flag, mode)}
+	}
+	if err := atomicfile.CheckDirectory(filepath.Dir(f.path)); errors.Is(err, core.ErrUnsafeDirectory) {
+		return []finding{risky("Keep it in a directory of this user alone: others could exchange it.", "%s: %v", f.flag, err)}
 	}
 	return nil
 }

@@ -130,6 +130,24 @@ func TestNoPageOfTheHelpIsWiderThan80Columns(t *testing.T) {
 	}
 }
 
+func TestEachFlagThatNamesAFileOfASecretWarnsOrRefuses(t *testing.T) {
+	known := map[string]bool{"ca": true}                                    // which is public
+	for _, where := range []string{"key-file", "flow", "fernet-key-file"} { // a check of their own stands where they are read
+		known[where] = true
+	}
+	for _, f := range new(session).secretFiles() {
+		known[strings.TrimPrefix(f.flag, "--")] = true
+	}
+	parser, _ := newTestParser(t)
+	for _, command := range parser.Model.Leaves(false) {
+		for _, f := range slices.Concat(parser.Model.Flags, command.Flags) {
+			if f.PlaceHolder == "FILE" && !known[f.Name] {
+				t.Errorf("--%s of %s names a file: if that has a secret, session.secretFiles must name the flag", f.Name, command.Path())
+			}
+		}
+	}
+}
+
 func TestTheSharedFlagsHaveAPageOfTheirOwn(t *testing.T) {
 	parser, shown := newTestParser(t)
 	flags := parser.Model.Flags

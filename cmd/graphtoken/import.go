@@ -80,6 +80,7 @@ func (cmd *importCommand) Run(ctx context.Context, s *session, c *console) (err 
 		return err
 	}
 	defer o.close(ctx, &err)
+	namedFile{"--fernet-key-file", cmd.FernetKeyFile}.warn(c)
 	sources, err := cmd.read(ctx, o, c)
 	if err != nil {
 		return err

@@ -100,34 +100,42 @@ func TestFlagsOfTwoWaysToSignInAreRefused(t *testing.T) {
 	}
 }
 
-func TestAnApplicationSignsInByCertificate(t *testing.T) {
-	w := newWorld(t)
+// certificate writes a certificate with its key, and returns the file and the ID of an
+// application that has it.
+func (w *world) certificate() (file, clientID string) {
+	w.t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "app"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	certificate, err := x509.ParseCertificate(der)
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	const id = "0b1c2d3e-0000-4000-8000-0000000000ce"
 	if err := w.idp.AddClient(entra.Client{ID: id, Certificates: []*x509.Certificate{certificate}}); err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	private, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	file := filepath.Join(w.dir, "app.pem")
+	file = filepath.Join(w.dir, "app.pem")
 	text := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
 	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
+	return file, id
+}
+
+func TestAnApplicationSignsInByCertificate(t *testing.T) {
+	w := newWorld(t)
+	file, id := w.certificate()
 	w.set("GRAPHTOKEN_AUTHORITY="+w.idp.Authority(entra.Tenant), "GRAPHTOKEN_CLIENT_ID="+id)
 	w.ok("login", "--client-credentials", "--certificate", file)
 	w.ok("token", "--certificate", file)

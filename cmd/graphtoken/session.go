@@ -146,6 +146,9 @@ func (s *session) openAs(ctx context.Context, c *console, of extent) (*opened, e
 	if o.config.Credential, o.hasCredential, err = s.credential(); err != nil {
 		return nil, err
 	}
+	for _, f := range s.secretFiles() {
+		f.warn(c)
+	}
 	return o, nil
 }
 
