@@ -57,14 +57,14 @@ func TestThePictureOfTheHouseHasEveryModuleAndEveryImport(t *testing.T) {
 	}
 	imported := map[string]bool{}
 	for _, m := range table.inOrderOfName() {
-		if strings.HasPrefix(m.dir, "internal/") {
+		if !isDrawn(m) {
 			continue
 		}
 		if boxOf[m.dir] == "" {
 			t.Errorf("house.dot has no line for the module %s", m.dir)
 		}
 		for _, dir := range importedModules(t, root, table, m) {
-			if from, to := boxOf[m.dir], boxOf[dir]; from != to {
+			if from, to := boxOf[m.dir], boxOf[dir]; from != to && isDrawn(table.modules[dir]) {
 				imported[from+" -> "+to] = true
 			}
 		}
@@ -74,8 +74,28 @@ func TestThePictureOfTheHouseHasEveryModuleAndEveryImport(t *testing.T) {
 	}
 }
 
+// isDrawn reports whether the picture has the module: of those that only this repository
+// can import, it has the parts of others.
+func isDrawn(m *module) bool { return !m.internal() || m.audience == forParts }
+
+// A module for tests promises nothing, and a published package that imported it would
+// bring it into every user's program.
+func TestOnlyTestsImportAModuleForTests(t *testing.T) {
+	root, table := readClone(t)
+	for _, m := range table.inOrderOfName() {
+		if m.audience != forUsers && m.audience != forParts {
+			continue
+		}
+		for _, dir := range importedModules(t, root, table, m) {
+			if audience := table.modules[dir].audience; audience != forUsers && audience != forParts {
+				t.Errorf("packages of %s import %s, which %s marks %q", m.dir, dir, tableName, audience)
+			}
+		}
+	}
+}
+
 // importedModules lists the directories of the modules that a module's packages
-// import, without its tests and without the modules below internal/.
+// import, without its tests.
 func importedModules(t *testing.T, root string, all *table, m *module) []string {
 	t.Helper()
 	var dirs []string
@@ -109,7 +129,7 @@ func importedModules(t *testing.T, root string, all *table, m *module) []string 
 					longest = dir
 				}
 			}
-			if longest != "" && longest != m.dir && !strings.HasPrefix(longest, "internal/") && !slices.Contains(dirs, longest) {
+			if longest != "" && longest != m.dir && !slices.Contains(dirs, longest) {
 				dirs = append(dirs, longest)
 			}
 		}

@@ -29,6 +29,7 @@ func TestARowOfVersionsTxtIsRefused(t *testing.T) {
 		"versions differ":                           {"core v0.1.0 yes\ncrypto v0.2.0 yes", "released together"},
 		"rows are out of order":                     {"crypto v0.1.0 yes\ncore v0.1.0 yes", "order of their names"},
 		"a module stands twice":                     {"core v0.1.0 yes\ncore v0.1.0 yes", "each once"},
+		"a part that anybody can import":            {"core v0.1.0 parts", "anybody can import it"},
 		"nothing is published, so nothing to check": {"demo - no", "publishes no module"},
 	} {
 		if _, err := parseTable(c.rows); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -20,6 +20,7 @@ const tableName = "versions.txt"
 // The audience of a module, in the third column of the table.
 const (
 	forUsers = "yes"   // published and supported
+	forParts = "parts" // published because published modules import it, without any promise
 	forTests = "tests" // published because tests of published modules import it, without any promise
 	forUs    = "no"    // not published
 )
@@ -35,6 +36,9 @@ type module struct {
 }
 
 func (m *module) published() bool { return m.audience != forUs }
+
+// internal reports whether only this repository can import the module.
+func (m *module) internal() bool { return strings.HasPrefix(m.dir, "internal/") }
 
 // apart lists modules that the table, go.work, the linters and "make test" leave out, because
 // each takes minutes to build. A command of its own tests each: make test-sdk.
@@ -131,8 +135,10 @@ func parseTable(text string) (*table, error) {
 		}
 		m := &module{dir: fields[0], version: fields[1], audience: fields[2]}
 		switch {
-		case !slices.Contains([]string{forUsers, forTests, forUs}, m.audience):
-			complain("published is %s, %s or %s, and not %q", forUsers, forTests, forUs, m.audience)
+		case !slices.Contains([]string{forUsers, forParts, forTests, forUs}, m.audience):
+			complain("published is %s, %s, %s or %s, and not %q", forUsers, forParts, forTests, forUs, m.audience)
+		case (m.audience == forParts || m.audience == forTests) && !m.internal():
+			complain("%s is %s, and anybody can import it: move it below internal/, or publish it with a promise (%s)", m.dir, m.audience, forUsers)
 		case !m.published() && m.version != "-":
 			complain("%s isn't published, so its version is -", m.dir)
 		case m.published() && (!semver.IsValid(m.version) || semver.Canonical(m.version) != m.version):
