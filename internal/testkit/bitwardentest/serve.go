@@ -168,6 +168,22 @@ func (a *answer) write(w http.ResponseWriter) {
 // testing/synctest bubble a socket would keep time from passing.
 func (s *Server) Transport() http.RoundTripper { return transport{s} }
 
+// InProcess returns https URLs for the server, which clients may send credentials to, and
+// an HTTP client that reaches them as [Server.Transport] does.
+func (s *Server) InProcess() (apiURL, identityURL string, client *http.Client) {
+	https := func(url string) string { return "https" + strings.TrimPrefix(url, "http") }
+	return https(s.APIURL()), https(s.IdentityURL()), &http.Client{Transport: secureTransport{s.Transport()}}
+}
+
+// secureTransport carries https requests as if they were http.
+type secureTransport struct{ plain http.RoundTripper }
+
+func (t secureTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.URL.Scheme = "http"
+	return t.plain.RoundTrip(r)
+}
+
 type transport struct{ server *Server }
 
 var errCut = errors.New("bitwardentest: the connection was cut")
