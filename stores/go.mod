@@ -60,6 +60,7 @@ require (
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/googleapis/enterprise-certificate-proxy v0.3.23 // indirect
 	github.com/googleapis/gax-go/v2 v2.27.0 // indirect
+	github.com/graphtoken/graphtoken/internal/bitwardenclient v0.1.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/puddle/v2 v2.2.2 // indirect
@@ -115,6 +116,7 @@ replace (
 	github.com/graphtoken/graphtoken/backends/sql => ../backends/sql
 	github.com/graphtoken/graphtoken/conformance => ../conformance
 	github.com/graphtoken/graphtoken/core => ../core
+	github.com/graphtoken/graphtoken/internal/bitwardenclient => ../internal/bitwardenclient
 	github.com/graphtoken/graphtoken/internal/testkit => ../internal/testkit
 	github.com/graphtoken/graphtoken/internal/testkit/firestoretest => ../internal/testkit/firestoretest
 	github.com/graphtoken/graphtoken/internal/testkit/s3test => ../internal/testkit/s3test

@@ -37,6 +37,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/backend"
+	"github.com/graphtoken/graphtoken/internal/bitwardenclient"
 )
 
 // Options configures a [Backend]. With the zero value, the backend reads and writes
@@ -98,7 +99,7 @@ func newBackend(secrets Secrets, o Options) (*Backend, error) {
 		return nil, err
 	}
 	for name, id := range map[string]*string{"OrganizationID": &o.OrganizationID, "ProjectID": &o.ProjectID} {
-		if *id != "" && !isUUID(*id) {
+		if *id != "" && !bitwardenclient.IsUUID(*id) {
 			return nil, fmt.Errorf("%s %q isn't a UUID", name, *id)
 		}
 		*id = strings.ToLower(*id)

@@ -66,11 +66,13 @@ func Example_withLeaser() {
 // The official SDK's client, which has logged in. This is how it is used; its
 // module, github.com/bitwarden/sdk-go, needs cgo.
 func ExampleFromSDK() {
-	var client interface{ Secrets() sdkSecretsInterface } = officialClient{} // sdk.NewBitwardenClient(nil, nil)
+	var client interface {
+		Secrets() bitwardentest.SDKSecretsInterface
+	} = officialClient{} // sdk.NewBitwardenClient(nil, nil)
 
 	backend, err := bitwarden.New(bitwarden.FromSDK(client.Secrets()), bitwarden.Options{
-		OrganizationID: sdkOrganization,
-		ProjectID:      sdkProject,
+		OrganizationID: bitwardentest.SDKOrganization,
+		ProjectID:      bitwardentest.SDKProject,
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -82,8 +84,8 @@ func ExampleFromSDK() {
 
 type officialClient struct{}
 
-func (officialClient) Secrets() sdkSecretsInterface {
-	return &sdkSecrets{stored: map[string]sdkSecretResponse{}}
+func (officialClient) Secrets() bitwardentest.SDKSecretsInterface {
+	return bitwardentest.NewSDK()
 }
 
 // A program that starts often keeps its login in a file.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/backend"
+	"github.com/graphtoken/graphtoken/internal/bitwardenclient"
 )
 
 // Keys implements [core.Lister]. It returns names, not ids, and skips secrets whose names
@@ -100,7 +101,7 @@ func (p *places) forget(key, id string) {
 
 // isID reports whether a key is the id of a secret. Only the spelling that Bitwarden uses
 // counts, because two keys must not name the same record.
-func isID(key string) bool { return isUUID(key) && strings.ToLower(key) == key }
+func isID(key string) bool { return bitwardenclient.IsUUID(key) && strings.ToLower(key) == key }
 
 // newNaming is how keys become names of secrets.
 func newNaming(o Options) backend.Naming {

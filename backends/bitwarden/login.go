@@ -1,22 +1,10 @@
 package bitwarden
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"net/http"
-	"net/netip"
-	"net/url"
-	"strings"
-	"time"
-)
 
-// The servers of Bitwarden's cloud in the United States. In the European Union they are
-// https://api.bitwarden.eu and https://identity.bitwarden.eu. Your own server has them at
-// /api and /identity.
-const (
-	defaultAPIURL      = "https://api.bitwarden.com"
-	defaultIdentityURL = "https://identity.bitwarden.com"
+	"github.com/graphtoken/graphtoken/internal/bitwardenclient"
 )
 
 // LoginOptions configures [Login]. The zero value is for Bitwarden's cloud in the United
@@ -51,65 +39,20 @@ type LoginOptions struct {
 // access token that can't be read shows no part of it. An access token with the wrong key
 // is core.ErrDecrypt.
 func Login(ctx context.Context, token string, o LoginOptions) (Secrets, error) {
-	c, err := newClient(token, o)
-	if err == nil {
-		err = c.session.begin(ctx)
-	}
+	c, err := bitwardenclient.Login(ctx, token, bitwardenclient.Options(o))
 	if err != nil {
 		return nil, origin.Fail("login", "", err)
 	}
-	return c, nil
+	return client{c}, nil
 }
 
-func newClient(token string, o LoginOptions) (*client, error) {
-	access, err := parseAccessToken(token)
-	if err != nil {
-		return nil, err
-	}
-	api, err := serverURL("APIURL", cmp.Or(o.APIURL, defaultAPIURL))
-	if err != nil {
-		return nil, err
-	}
-	identity, err := serverURL("IdentityURL", cmp.Or(o.IdentityURL, defaultIdentityURL))
-	if err != nil {
-		return nil, err
-	}
-	return &client{
-		api:    api,
-		sender: newSender(o.HTTPClient),
-		session: &session{
-			access:   access,
-			identity: identity,
-			sender:   newSender(o.HTTPClient),
-			state:    stateFile{path: o.StateFile, key: &access.key},
-			renewing: make(chan struct{}, 1),
-		},
-	}, nil
-}
-
-// serverURL refuses a URL that would send credentials unencrypted.
-func serverURL(option, given string) (string, error) {
-	u, err := url.Parse(given)
-	switch {
-	case err != nil, u.Host == "", u.User != nil, u.RawQuery != "", u.Fragment != "":
-		return "", fmt.Errorf("%s must be a server's URL without user, query or fragment", option)
-	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
-		return "", fmt.Errorf("%s must begin with https://", option)
-	}
-	return strings.TrimRight(u.String(), "/"), nil
-}
-
-func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
-}
-
-// newSender returns a sender that uses the caller's client, or a new one.
-func newSender(given *http.Client) *sender {
-	own := http.Client{Timeout: 30 * time.Second}
-	if given != nil {
-		own = *given
-	}
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &sender{http: &own}
-}
+// StatusError is an answer of the server that isn't success. Its fields are
+//
+//	StatusCode int
+//	Message    string        // the server's text
+//	RetryAfter time.Duration // how long the server asked to wait
+//
+// Message has no control characters and none of the secrets that were sent to the server.
+// It is empty if the server gave no text. RetryAfter is zero if the server didn't ask. The
+// method of *StatusError is Error.
+type StatusError = bitwardenclient.StatusError

@@ -3,14 +3,14 @@ package bitwarden
 import (
 	"context"
 	"errors"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/graphtoken/graphtoken/backends/bitwarden/internal/said"
+	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
+	"github.com/graphtoken/graphtoken/internal/bitwardenclient"
 )
 
 // Secrets is what a [Backend] needs of Secrets Manager, as one machine account sees it.
@@ -60,6 +60,40 @@ type Identifier struct {
 	ProjectID string // empty if it is in none, or if the client doesn't say
 }
 
+// client is Secrets over a client of package bitwardenclient, whose types have the fields
+// of this package's. It checks what the client sends and what the server answers.
+type client struct{ bitwardenclient.Secrets }
+
+func (c client) Get(ctx context.Context, id string) (Secret, error) {
+	s, err := c.Secrets.Get(ctx, id)
+	return about(id, s, err)
+}
+
+func (c client) List(ctx context.Context, organizationID string) ([]Identifier, error) {
+	listed, err := c.Secrets.List(ctx, organizationID)
+	ids := make([]Identifier, len(listed))
+	for i, id := range listed {
+		ids[i] = Identifier(id)
+	}
+	return ids, err
+}
+
+func (c client) Create(ctx context.Context, s Secret) (Secret, error) {
+	if err := checkText(s); err != nil {
+		return Secret{}, err
+	}
+	created, err := c.Secrets.Create(ctx, bitwardenclient.Secret(s))
+	return Secret(created), err
+}
+
+func (c client) Update(ctx context.Context, s Secret) (Secret, error) {
+	if err := checkText(s); err != nil {
+		return Secret{}, err
+	}
+	updated, err := c.Secrets.Update(ctx, bitwardenclient.Secret(s))
+	return about(s.ID, updated, err)
+}
+
 // checkText refuses text that isn't UTF-8: the official SDK would change it when it
 // writes it, and couldn't read it.
 func checkText(s Secret) error {
@@ -73,23 +107,15 @@ func checkText(s Secret) error {
 	return nil
 }
 
-// projects is the project of s in the form of the service, which has a list.
-func projects(s Secret) []string {
-	if s.ProjectID == "" {
-		return nil
-	}
-	return []string{s.ProjectID}
-}
-
 // about refuses an answer about another secret than the one with this id.
-func about(id string, s Secret, err error) (Secret, error) {
+func about(id string, s bitwardenclient.Secret, err error) (Secret, error) {
 	switch {
 	case err != nil:
 		return Secret{}, err
 	case !strings.EqualFold(s.ID, id):
 		return Secret{}, errors.New("the server's answer is about another secret than the request")
 	}
-	return s, nil
+	return Secret(s), nil
 }
 
 // DuplicateError means that several secrets have the record's name, so that the backend
@@ -101,10 +127,5 @@ type DuplicateError struct {
 }
 
 func (e *DuplicateError) Error() string {
-	return strconv.Itoa(len(e.IDs)) + " secrets are named " + strconv.Quote(e.Name) + ": " + said.Text(strings.Join(e.IDs, ", "))
+	return strconv.Itoa(len(e.IDs)) + " secrets are named " + strconv.Quote(e.Name) + ": " + core.Printable(strings.Join(e.IDs, ", "))
 }
-
-var uuid = regexp.MustCompile(`^[\dA-Fa-f]{8}(-[\dA-Fa-f]{4}){3}-[\dA-Fa-f]{12}$`)
-
-// isUUID reports whether s has the form of a UUID (RFC 9562, section 4).
-func isUUID(s string) bool { return uuid.MatchString(s) }

@@ -79,6 +79,7 @@ require (
 	github.com/graphtoken/graphtoken/backends/bitwarden v0.1.0 // indirect
 	github.com/graphtoken/graphtoken/backends/firestore v0.1.0 // indirect
 	github.com/graphtoken/graphtoken/backends/sql v0.1.0 // indirect
+	github.com/graphtoken/graphtoken/internal/bitwardenclient v0.1.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/puddle/v2 v2.2.2 // indirect
@@ -146,6 +147,7 @@ replace (
 	github.com/graphtoken/graphtoken/core => ../../core
 	github.com/graphtoken/graphtoken/crypto => ../../crypto
 	github.com/graphtoken/graphtoken/crypto/keychain => ../../crypto/keychain
+	github.com/graphtoken/graphtoken/internal/bitwardenclient => ../../internal/bitwardenclient
 	github.com/graphtoken/graphtoken/internal/testkit => ../../internal/testkit
 	github.com/graphtoken/graphtoken/internal/testkit/firestoretest => ../../internal/testkit/firestoretest
 	github.com/graphtoken/graphtoken/internal/testkit/s3test => ../../internal/testkit/s3test

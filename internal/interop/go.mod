@@ -54,6 +54,7 @@ require (
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/googleapis/enterprise-certificate-proxy v0.3.23 // indirect
 	github.com/googleapis/gax-go/v2 v2.27.0 // indirect
+	github.com/graphtoken/graphtoken/internal/bitwardenclient v0.1.0 // indirect
 	github.com/jinzhu/inflection v1.0.0 // indirect
 	github.com/jinzhu/now v1.1.5 // indirect
 	github.com/joho/godotenv v1.5.1 // indirect
@@ -108,6 +109,7 @@ replace (
 	github.com/graphtoken/graphtoken/conformance => ../../conformance
 	github.com/graphtoken/graphtoken/core => ../../core
 	github.com/graphtoken/graphtoken/crypto => ../../crypto
+	github.com/graphtoken/graphtoken/internal/bitwardenclient => ../bitwardenclient
 	github.com/graphtoken/graphtoken/internal/testkit => ../testkit
 	github.com/graphtoken/graphtoken/internal/testkit/firestoretest => ../testkit/firestoretest
 	github.com/graphtoken/graphtoken/internal/testkit/s3test => ../testkit/s3test

@@ -6,6 +6,7 @@ require (
 	github.com/bitwarden/sdk-go v1.0.2
 	github.com/graphtoken/graphtoken/backends/bitwarden v0.1.0
 	github.com/graphtoken/graphtoken/core v0.1.0
+	github.com/graphtoken/graphtoken/internal/bitwardenclient v0.1.0
 )
 
 require (
@@ -27,5 +28,6 @@ replace (
 	github.com/graphtoken/graphtoken/backends/redis => ../../redis
 	github.com/graphtoken/graphtoken/conformance => ../../../conformance
 	github.com/graphtoken/graphtoken/core => ../../../core
+	github.com/graphtoken/graphtoken/internal/bitwardenclient => ../../../internal/bitwardenclient
 	github.com/graphtoken/graphtoken/internal/testkit => ../../../internal/testkit
 )

@@ -18,8 +18,8 @@ import (
 	official "github.com/bitwarden/sdk-go"
 
 	"github.com/graphtoken/graphtoken/backends/bitwarden"
-	"github.com/graphtoken/graphtoken/backends/bitwarden/internal/said"
 	"github.com/graphtoken/graphtoken/core/backend"
+	"github.com/graphtoken/graphtoken/internal/bitwardenclient"
 )
 
 // LoginOptions says where to log in. The zero value is for Bitwarden's cloud in the
@@ -35,12 +35,6 @@ type LoginOptions struct {
 	// each access token. Empty means no file.
 	StateFile string
 }
-
-// The servers of Bitwarden's cloud in the United States.
-const (
-	defaultAPIURL      = "https://api.bitwarden.com"
-	defaultIdentityURL = "https://identity.bitwarden.com"
-)
 
 // Client is the SDK's client, logged in. It is safe for concurrent use, and makes one
 // call after the other (see bitwarden.FromSDK).
@@ -77,7 +71,7 @@ func login(ctx context.Context, accessToken string, o LoginOptions) (*Client, er
 		}
 		stateFile = &o.StateFile
 	}
-	apiURL, identityURL := cmp.Or(o.APIURL, defaultAPIURL), cmp.Or(o.IdentityURL, defaultIdentityURL)
+	apiURL, identityURL := cmp.Or(o.APIURL, bitwardenclient.DefaultAPIURL), cmp.Or(o.IdentityURL, bitwardenclient.DefaultIdentityURL)
 	client, err := official.NewBitwardenClient(&apiURL, &identityURL)
 	if err != nil {
 		return nil, err
@@ -102,7 +96,7 @@ func login(ctx context.Context, accessToken string, o LoginOptions) (*Client, er
 	go func() { done <- r.run(logIn) }()
 	select {
 	case err = <-done:
-		err = said.SDKError(err, accessToken)
+		err = bitwardenclient.SDKError(err, accessToken)
 	case <-ctx.Done():
 		err = ctx.Err()
 	}

@@ -1,4 +1,4 @@
-package bitwarden
+package bitwardenclient
 
 import (
 	"bytes"
@@ -15,7 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/graphtoken/graphtoken/backends/bitwarden/internal/said"
 	"github.com/graphtoken/graphtoken/core/backend"
 	"github.com/graphtoken/graphtoken/core/bearer"
 )
@@ -66,6 +65,16 @@ const (
 	firstWait = time.Second // if the server doesn't say; doubled each time
 	maxAnswer = 64 << 20    // bytes: a list of a hundred thousand secrets
 )
+
+// newSender returns a sender that uses the caller's client, or a new one.
+func newSender(given *http.Client) *sender {
+	own := http.Client{Timeout: 30 * time.Second}
+	if given != nil {
+		own = *given
+	}
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &sender{http: &own}
+}
 
 // send sends r and decodes the answer. If the server refuses it temporarily, send waits
 // and sends it again, within its limits. All callers wait together, because a server's
@@ -144,7 +153,7 @@ func (s *sender) once(ctx context.Context, r request, answer any) error {
 		}
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
-		return said.Unreadable("the", err)
+		return unreadable("the", err)
 	}
 	return nil
 }
@@ -159,6 +168,6 @@ func message(body []byte, secrets []string) string {
 	if json.Unmarshal(body, &refusal) != nil {
 		return ""
 	}
-	text := said.Text(cmp.Or(refusal.Message, refusal.Error), secrets...)
+	text := shown(cmp.Or(refusal.Message, refusal.Error), secrets...)
 	return strings.ToValidUTF8(text[:min(len(text), 200)], "")
 }

@@ -1,4 +1,4 @@
-package bitwarden
+package bitwardenclient
 
 import (
 	"crypto/hkdf"
@@ -28,7 +28,7 @@ func parseAccessToken(s string) (*accessToken, error) {
 	id, seed, _ := strings.Cut(strings.TrimSpace(s), ":")
 	parts := strings.Split(id, ".")
 	raw, err := decodeBase64(seed)
-	if err != nil || len(raw) != 16 || len(parts) != 3 || parts[0] != "0" || !isUUID(parts[1]) || parts[2] == "" {
+	if err != nil || len(raw) != 16 || len(parts) != 3 || parts[0] != "0" || !IsUUID(parts[1]) || parts[2] == "" {
 		return nil, errors.New("the access token must be a whole one: 0.<UUID>.<client secret>:<16 bytes in base64>")
 	}
 	key, err := deriveKey(raw)

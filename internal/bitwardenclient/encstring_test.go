@@ -1,4 +1,4 @@
-package bitwarden
+package bitwardenclient
 
 import (
 	"bytes"
@@ -246,7 +246,7 @@ func FuzzAccessToken(f *testing.F) {
 			}
 			return
 		}
-		if !isUUID(token.clientID) || token.clientSecret == "" || strings.Contains(token.clientSecret, ".") {
+		if !IsUUID(token.clientID) || token.clientSecret == "" || strings.Contains(token.clientSecret, ".") {
 			t.Fatalf("%q is taken for a token of %q", s, token.clientID)
 		}
 	})

@@ -1,5 +1,4 @@
-// Package said makes texts of Bitwarden's servers and its SDK safe to show.
-package said
+package bitwardenclient
 
 import (
 	"encoding/json"
@@ -21,9 +20,9 @@ var credentials = regexp.MustCompile(`(?i)(client_secret["']?\s*[:=]\s*["']?|\bb
 	`|\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?` +
 	`|\b0\.[\da-f]{8}-[\da-f-]{27}\.[^\s"':]+(?::[\w+/=-]*)?`)
 
-// Text is a server's text, safe for a terminal and without secrets: without those given,
+// shown is a server's text, safe for a terminal and without secrets: without those given,
 // which were sent to the server, and without anything that looks like a credential.
-func Text(text string, secrets ...string) string {
+func shown(text string, secrets ...string) string {
 	strike := func(text string) string {
 		for _, secret := range secrets {
 			if secret != "" {
@@ -36,27 +35,27 @@ func Text(text string, secrets ...string) string {
 	return strike(core.Printable(strike(text)))
 }
 
-// said is an error whose own text must not be shown.
-type said struct {
+// unreadable is the error for an answer that isn't JSON, or isn't the expected JSON.
+// Errors of package json quote their input, so its text is left out.
+func unreadable(whose string, err error) error {
+	text := whose + " answer is not understood"
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		text += ": " + wrong.Field + " is another type than expected"
+	}
+	if broken, ok := errors.AsType[*json.SyntaxError](err); ok {
+		text += fmt.Sprintf(": it is no JSON, at byte %d", broken.Offset)
+	}
+	return errors.New(shown(text))
+}
+
+// sdkError is an error of the official SDK whose own text must not be shown.
+type sdkError struct {
 	text  string
 	cause func() error // a function, because reflection can't look into one
 }
 
-func (e *said) Error() string { return e.text }
-func (e *said) Unwrap() error { return e.cause() }
-
-// Unreadable is the error for an answer that isn't JSON, or isn't the expected JSON.
-// Errors of package json quote their input, so its text is left out.
-func Unreadable(whose string, err error) error {
-	text := whose + " answer is not understood"
-	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
-		text += ": " + wrong.Field + " is another type than expected"
-	}
-	if broken := (*json.SyntaxError)(nil); errors.As(err, &broken) {
-		text += fmt.Sprintf(": it is no JSON, at byte %d", broken.Offset)
-	}
-	return errors.New(Text(text))
-}
+func (e *sdkError) Error() string { return e.text }
+func (e *sdkError) Unwrap() error { return e.cause() }
 
 // SDKError returns an error of the official SDK without the secrets in its text (the
 // access token, or what looks like a credential) and without control characters: the SDK
@@ -68,12 +67,10 @@ func SDKError(err error, secrets ...string) error {
 	for _, secret := range secrets {
 		secrets = append(secrets, strings.FieldsFunc(secret, func(r rune) bool { return r == '.' || r == ':' })...)
 	}
-	secrets = slices.DeleteFunc(secrets, func(s string) bool { return len(s) < minStruck || uuid.MatchString(s) })
-	return &said{Text(err.Error(), secrets...), func() error { return err }}
+	secrets = slices.DeleteFunc(secrets, func(s string) bool { return len(s) < minStruck || IsUUID(s) })
+	return &sdkError{shown(err.Error(), secrets...), func() error { return err }}
 }
 
 // minStruck is the length from which a text is treated as a secret. Otherwise the version
 // number of an access token would count as one.
 const minStruck = 4
-
-var uuid = regexp.MustCompile(`(?i)^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$`)

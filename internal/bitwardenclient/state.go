@@ -1,4 +1,4 @@
-package bitwarden
+package bitwardenclient
 
 import (
 	"encoding/base64"
@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 )
 
 // stateFile stores a login. The file is one EncString under the access token's key, as in
@@ -45,11 +44,11 @@ func (f stateFile) read() *login {
 	if json.Unmarshal(plain, &s) != nil || s.Version != stateVersion {
 		return nil
 	}
-	l, claims, err := newLogin(s.Token, s.EncryptionKey)
+	l, err := newLogin(s.Token, s.EncryptionKey)
 	if err != nil {
 		return nil
 	}
-	return l.lasts(time.Unix(claims.Begins, 0), time.Unix(claims.Expires, 0))
+	return l
 }
 
 // write replaces the file. Only the file's owner may read it.

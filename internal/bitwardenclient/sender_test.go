@@ -1,4 +1,4 @@
-package bitwarden
+package bitwardenclient
 
 import (
 	"net/http"

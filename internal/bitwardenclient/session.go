@@ -1,4 +1,4 @@
-package bitwarden
+package bitwardenclient
 
 import (
 	"context"
@@ -44,19 +44,24 @@ func (l login) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[login to
 // nine tenths of their time if that is short.
 const renewBefore = 5 * time.Minute
 
-// newLogin reads a bearer token and the organization's key. lasts sets the login's times.
-func newLogin(bearer, organizationKey string) (*login, claims, error) {
+// newLogin reads a bearer token and the organization's key. The login's times are the
+// token's, by the server's clock.
+func newLogin(bearer, organizationKey string) (*login, error) {
 	key, err := readKey(organizationKey)
 	if err != nil {
-		return nil, claims{}, err
+		return nil, err
 	}
 	c, err := readClaims(bearer)
-	return &login{bearer: bearer, organization: c.Organization, key: key}, c, err
+	if err != nil {
+		return nil, err
+	}
+	l := &login{bearer: bearer, organization: c.Organization, key: key}
+	l.lasts(time.Unix(c.Begins, 0), time.Unix(c.Expires, 0))
+	return l, nil
 }
 
-func (l *login) lasts(begin, end time.Time) *login {
+func (l *login) lasts(begin, end time.Time) {
 	l.renew, l.end = end.Add(-min(renewBefore, end.Sub(begin)/10)), end
-	return l
 }
 
 // isNew reports that the login needn't be renewed yet.
@@ -80,10 +85,7 @@ type claims struct {
 	Organization string `json:"organization"`
 }
 
-var (
-	errNoJWT        = errors.New("the token that the server sent at login isn't a JWT")
-	errOrganization = errors.New("the token that the server sent at login names no organization")
-)
+var errNoJWT = errors.New("the token that the server sent at login isn't a JWT")
 
 func readClaims(bearer string) (claims, error) {
 	var c claims
@@ -95,19 +97,10 @@ func readClaims(bearer string) (claims, error) {
 	if err != nil || json.Unmarshal(payload, &c) != nil {
 		return c, errNoJWT
 	}
-	if !isUUID(c.Organization) {
-		return c, errOrganization
+	if !IsUUID(c.Organization) {
+		return c, errors.New("the token that the server sent at login names no organization")
 	}
 	return c, nil
-}
-
-// begin is the first login. Here a state file that can't be written is an error.
-func (s *session) begin(ctx context.Context) error {
-	l, err := s.next(ctx, "", s.sender.send)
-	if err == nil {
-		s.current.Store(l)
-	}
-	return err
 }
 
 // get returns a login whose bearer token isn't the rejected one, and renews it if it is
@@ -210,7 +203,7 @@ func (s *session) logIn(ctx context.Context, send sendFunc) (*login, error) {
 	if err := json.Unmarshal(payload, &organization); err != nil {
 		return nil, fmt.Errorf("%w: the organization's key isn't JSON", core.ErrDecrypt)
 	}
-	l, _, err := newLogin(answer.AccessToken, organization.Key)
+	l, err := newLogin(answer.AccessToken, organization.Key)
 	switch {
 	case err != nil:
 		return nil, err
@@ -218,7 +211,8 @@ func (s *session) logIn(ctx context.Context, send sendFunc) (*login, error) {
 		return nil, errors.New("the server sent a login that has already expired")
 	}
 	// By this machine's clock: the server's may differ.
-	return l.lasts(sent, sent.Add(time.Duration(answer.ExpiresIn)*time.Second)), nil
+	l.lasts(sent, sent.Add(time.Duration(answer.ExpiresIn)*time.Second))
+	return l, nil
 }
 
 // readKey reads an organization's key. A key of another length belongs to a kind of

@@ -1,4 +1,4 @@
-package bitwarden
+package bitwardenclient
 
 import (
 	"cmp"
@@ -9,12 +9,11 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/graphtoken/graphtoken/backends/bitwarden/internal/said"
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// client implements Secrets in pure Go. It sends and reads what the server's
-// SecretsController reads and sends.
+// client is the client in pure Go. It sends and reads what the server's SecretsController
+// reads and sends.
 type client struct {
 	api     string
 	sender  *sender
@@ -61,7 +60,7 @@ func (c *client) Get(ctx context.Context, id string) (Secret, error) {
 	if err := cmp.Or(decrypt(l.key, "name", &s.Key), decrypt(l.key, "value", &s.Value), decrypt(l.key, "note", &s.Note)); err != nil {
 		return Secret{}, err
 	}
-	return about(id, s, nil)
+	return s, nil
 }
 
 // decrypt decrypts a text of a secret. Its error says which.
@@ -89,7 +88,7 @@ func (c *client) List(ctx context.Context, organizationID string) ([]Identifier,
 	ids := make([]Identifier, len(answer.Secrets))
 	for i, w := range answer.Secrets {
 		if err := decrypt(l.key, "name", &w.Key); err != nil {
-			return nil, fmt.Errorf("%s: %w", said.Text(w.ID), err)
+			return nil, fmt.Errorf("%s: %w", shown(w.ID), err)
 		}
 		ids[i] = Identifier{ID: w.ID, Key: w.Key, ProjectID: w.projectID()}
 	}
@@ -110,13 +109,10 @@ func (c *client) Update(ctx context.Context, s Secret) (Secret, error) {
 		return Secret{}, err
 	}
 	updated, err := c.change(ctx, http.MethodPut, path, s)
-	return about(s.ID, updated, orAbsent(err))
+	return updated, orAbsent(err)
 }
 
 func (c *client) change(ctx context.Context, method, path string, s Secret) (Secret, error) {
-	if err := checkText(s); err != nil {
-		return Secret{}, err
-	}
 	var w wireSecret
 	_, err := c.call(ctx, method, path, func(key *symmetricKey) any {
 		return wireChange{
@@ -129,7 +125,7 @@ func (c *client) change(ctx context.Context, method, path string, s Secret) (Sec
 	if err != nil {
 		return Secret{}, err
 	}
-	if !isUUID(w.ID) || w.RevisionDate.IsZero() {
+	if !IsUUID(w.ID) || w.RevisionDate.IsZero() {
 		return Secret{}, errors.New("the server's answer has no secret in it")
 	}
 	// The answer to an update has no project.
@@ -138,7 +134,7 @@ func (c *client) change(ctx context.Context, method, path string, s Secret) (Sec
 }
 
 func (c *client) Delete(ctx context.Context, id string) error {
-	if !isUUID(id) {
+	if !IsUUID(id) {
 		return errNoID
 	}
 	var answer deletion
@@ -147,23 +143,6 @@ func (c *client) Delete(ctx context.Context, id string) error {
 		return orAbsent(err)
 	}
 	return answer.refusal()
-}
-
-// deletion is the answer of Bitwarden and its SDK to a Delete.
-type deletion struct {
-	Data []struct {
-		Error string `json:"error"`
-	} `json:"data"`
-}
-
-// refusal is the reason why an existing secret was not deleted.
-func (d deletion) refusal() error {
-	for _, secret := range d.Data {
-		if secret.Error != "" {
-			return fmt.Errorf("%w: %s", core.ErrReadOnly, said.Text(secret.Error))
-		}
-	}
-	return nil
 }
 
 // call sends a request with the session's login, and returns that login: its key is the
@@ -184,7 +163,7 @@ func (c *client) call(ctx context.Context, method, path string, body func(*symme
 			}
 		}
 		err = c.sender.send(ctx, r, answer)
-		if status := (*StatusError)(nil); rejected == "" && errors.As(err, &status) && status.StatusCode == http.StatusUnauthorized {
+		if status, ok := errors.AsType[*StatusError](err); ok && rejected == "" && status.StatusCode == http.StatusUnauthorized {
 			rejected = l.bearer
 			continue
 		}
@@ -195,7 +174,7 @@ func (c *client) call(ctx context.Context, method, path string, body func(*symme
 var errNoID = fmt.Errorf("%w: the id isn't a UUID", core.ErrNotFound)
 
 func secretPath(id string) (string, error) {
-	if !isUUID(id) {
+	if !IsUUID(id) {
 		return "", errNoID
 	}
 	return "/secrets/" + id, nil
@@ -203,7 +182,7 @@ func secretPath(id string) (string, error) {
 
 func (c *client) organizationPath(id string) (string, error) {
 	id = cmp.Or(id, c.session.current.Load().organization)
-	if !isUUID(id) {
+	if !IsUUID(id) {
 		return "", errors.New("the organization's id isn't a UUID")
 	}
 	return "/organizations/" + id + "/secrets", nil
@@ -212,7 +191,7 @@ func (c *client) organizationPath(id string) (string, error) {
 // orAbsent turns a 404 about a secret into core.ErrNotFound, if it has Bitwarden's own
 // text, "Resource not found.". Any other 404 comes from a proxy or from a wrong URL.
 func orAbsent(err error) error {
-	if status := (*StatusError)(nil); errors.As(err, &status) && status.StatusCode == http.StatusNotFound && status.Message != "" {
+	if status, ok := errors.AsType[*StatusError](err); ok && status.StatusCode == http.StatusNotFound && status.Message != "" {
 		return fmt.Errorf("%w: %w", core.ErrNotFound, err)
 	}
 	return err

@@ -1,4 +1,4 @@
-package bitwarden_test
+package bitwardenclient_test
 
 import (
 	"encoding/json"
@@ -9,9 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/graphtoken/graphtoken/backends/bitwarden"
-	"github.com/graphtoken/graphtoken/backends/bitwarden/internal/said"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/bitwardenclient"
 	"github.com/graphtoken/graphtoken/internal/testkit/bitwardentest"
 )
 
@@ -54,7 +53,7 @@ func TestSecretsThatAServerRepeatsAreNotShown(t *testing.T) {
 		"the access token":       token,
 	} {
 		s.Inject(bitwardentest.Login, refuse(text))
-		_, err := bitwarden.Login(t.Context(), token, o)
+		_, err := bitwardenclient.Login(t.Context(), token, o)
 		wantClean(t, "Login, "+what, err, clientSecret, clientSecret[:8])
 	}
 
@@ -80,8 +79,8 @@ func TestSecretsThatAServerRepeatsAreNotShown(t *testing.T) {
 		s.Inject(bitwardentest.Get, refuse(text))
 		_, err := secrets.Get(t.Context(), id)
 		wantClean(t, "Get, "+what, err, bearer, bearer[:40], "eyJzdWIiOiJhbmEifQ", "opaque-token-4711")
-		if said := (*bitwarden.StatusError)(nil); !errors.As(err, &said) || strings.Contains(said.Message, bearer) {
-			t.Errorf("Get, %s: %+v", what, said)
+		if status, ok := errors.AsType[*bitwardenclient.StatusError](err); !ok || strings.Contains(status.Message, bearer) {
+			t.Errorf("Get, %s: %+v", what, status)
 		}
 	}
 
@@ -101,62 +100,21 @@ func TestSecretsThatAServerRepeatsAreNotShown(t *testing.T) {
 	s.Inject(bitwardentest.List, bitwardentest.Fault{Status: 200, Body: `{"secrets":[{"id":"\u001b[2J","key":"2.x"}]}`})
 	_, err = secrets.List(t.Context(), "")
 	wantClean(t, "an id in a list", err)
-	wantClean(t, "ids of duplicates", &bitwarden.DuplicateError{Name: "ana", IDs: []string{"a" + escapes, "b"}})
 }
 
 func TestSecretsThatTheSDKRepeatsAreNotShown(t *testing.T) {
 	sdk, secrets := fromSDK()
 	const jwt = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbmEifQ.c2ln"
-	sdk.err = errors.New(`API error: Received error message from server: [400 Bad Request] {"message":"Bearer ` + jwt + ` client_secret=4711abc"}` + escapes)
+	sdk.Err = errors.New(`API error: Received error message from server: [400 Bad Request] {"message":"Bearer ` + jwt + ` client_secret=4711abc"}` + escapes)
 	_, err := secrets.Get(t.Context(), "77777777-0000-4000-8000-000000000000")
 	wantClean(t, "Get", err, jwt, "eyJzdWIiOiJhbmEifQ", "4711abc")
-	if !errors.Is(err, sdk.err) || !strings.Contains(err.Error(), "400 Bad Request") {
+	if !errors.Is(err, sdk.Err) || !strings.Contains(err.Error(), "400 Bad Request") {
 		t.Errorf("Get = %v", err)
 	}
 	const token = "0.ec2c1d46-6a4b-4751-a310-af9601317f2d.C2IgxjjLF7qSshsbwe8JGcbM075YXw:X8vbvA0bduihIDe/qrzIQQ=="
-	err = said.SDKError(errors.New("can't log in with "+token+", secret C2IgxjjLF7qSshsbwe8JGcbM075YXw, key X8vbvA0bduihIDe/qrzIQQ=="), token)
+	err = bitwardenclient.SDKError(errors.New("can't log in with "+token+", secret C2IgxjjLF7qSshsbwe8JGcbM075YXw, key X8vbvA0bduihIDe/qrzIQQ=="), token)
 	wantClean(t, "login", err, "C2IgxjjLF7qSshsbwe8JGcbM075YXw", "X8vbvA0bduihIDe/qrzIQQ==")
-	if said.SDKError(nil, token) != nil {
+	if bitwardenclient.SDKError(nil, token) != nil {
 		t.Error("an error of nothing")
-	}
-}
-
-func TestAnAnswerAboutAnotherSecretIsRefused(t *testing.T) {
-	s := bitwardentest.New(bitwardentest.Options{})
-	secrets := logIn(t, s, inProcess(s))
-	b, err := bitwarden.New(secrets, bitwarden.Options{ProjectID: s.Project()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ana := s.Add(bitwardentest.Secret{Key: "ana", Value: "ana's", Project: s.Project()})
-	mustLoad(t, b, ana, "ana's")
-	bob := s.Add(bitwardentest.Secret{Key: "bob", Value: "bob's", Project: s.Project()})
-	answer := func(id string) bitwardentest.Fault {
-		body, _ := json.Marshal(map[string]any{
-			"id": id, "key": s.Encrypt("bob"), "value": s.Encrypt("bob's"), "note": s.Encrypt(""), "revisionDate": "2026-01-02T03:04:05Z",
-			"projects": []map[string]string{{"id": s.Project()}},
-		})
-		return bitwardentest.Fault{Status: 200, Body: string(body)}
-	}
-	for _, id := range []string{bob, "", "../ana"} {
-		s.Inject(bitwardentest.Get, answer(id))
-		if rec, err := b.Load(t.Context(), ana); err == nil || errors.Is(err, core.ErrNotFound) {
-			t.Errorf("Load of ana, answered with the secret %q: %q, %v", id, []byte(rec.Data), err)
-		}
-		s.Inject(bitwardentest.Update, answer(id))
-		if _, err := secrets.Update(t.Context(), bitwarden.Secret{ID: ana, Key: "ana", Value: "x"}); err == nil || errors.Is(err, core.ErrNotFound) {
-			t.Errorf("Update of ana, answered with the secret %q: %v", id, err)
-		}
-	}
-	s.Inject(bitwardentest.Get, answer(strings.ToUpper(ana)))
-	if _, err := b.Load(t.Context(), ana); err != nil {
-		t.Errorf("Load, answered with the id in upper case: %v", err)
-	}
-
-	sdk, official := fromSDK()
-	one := sdk.put("", "bo", "x", "", sdkOrganization, nil)
-	sdk.stored[ana] = *one // under another's id
-	if got, err := official.Get(t.Context(), ana); err == nil {
-		t.Errorf("the official SDK's answer about another secret: %+v", got)
 	}
 }
