@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -489,6 +490,31 @@ func TestAllRequestsWaitWhenTheServerAsksOneToWait(t *testing.T) {
 			t.Errorf("Get while all wait = %v, after %d requests", err, s.Counts().Total())
 		}
 		time.Sleep(time.Minute)
+	})
+}
+
+func TestRequestsThatWaitedTogetherAreNotSentAgainAtOneMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := bitwardentest.New(bitwardentest.Options{})
+		secrets := logIn(t, s, inProcess(s))
+		const callers = 20
+		for range callers {
+			s.Inject(bitwardentest.List, bitwardentest.Throttled(10*time.Second))
+		}
+		begun := time.Now()
+		took := make([]time.Duration, callers)
+		var group sync.WaitGroup
+		for i := range took {
+			group.Go(func() {
+				mustList(t, secrets)
+				took[i] = time.Since(begun)
+			})
+		}
+		group.Wait()
+		slices.Sort(took)
+		if distinct := len(slices.Compact(slices.Clone(took))); distinct < callers/2 || took[0] < 10*time.Second {
+			t.Errorf("%d requests that were asked to wait 10 seconds were sent again at %d moments: %v", callers, distinct, took)
+		}
 	})
 }
 

@@ -86,21 +86,16 @@ func (s *sender) send(ctx context.Context, r request, answer any) error {
 			return err
 		}
 		err := s.once(ctx, r, answer)
-		var status *StatusError
-		if !errors.As(err, &status) || !status.refused() || attempt == attempts {
+		status, ok := errors.AsType[*StatusError](err)
+		if !ok || !status.refused() || attempt == attempts {
 			return err
 		}
 		wait := cmp.Or(status.RetryAfter, firstWait<<(attempt-1))
 		waited += wait
-		// Requests that waited together must not be sent again at the same moment.
-		wait += rand.N(wait/4 + 1)
-		if deadline, ok := ctx.Deadline(); waited > patience || ok && time.Until(deadline) < wait {
+		if deadline, ok := ctx.Deadline(); waited > patience || ok && time.Until(deadline) < wait+spread(wait) {
 			return err
 		}
 		s.pause(wait)
-		if err := backend.Sleep(ctx, wait); err != nil {
-			return err
-		}
 	}
 }
 
@@ -112,12 +107,20 @@ func (s *sender) pause(wait time.Duration) {
 	}
 }
 
+// untilResumed waits until the server accepts requests again, and up to a quarter longer:
+// requests that waited together must not be sent again at the same moment.
 func (s *sender) untilResumed(ctx context.Context) error {
 	s.mu.Lock()
 	wait := time.Until(s.resume)
 	s.mu.Unlock()
+	if wait > 0 {
+		wait += rand.N(spread(wait) + 1)
+	}
 	return backend.Sleep(ctx, wait)
 }
+
+// spread is the time within which requests that waited together are sent again.
+func spread(wait time.Duration) time.Duration { return wait / 4 }
 
 // once is send without waiting.
 func (s *sender) once(ctx context.Context, r request, answer any) error {
