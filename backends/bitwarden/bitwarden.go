@@ -110,12 +110,16 @@ func newBackend(secrets Secrets, o Options) (*Backend, error) {
 	case !utf8.ValidString(o.Prefix), strings.TrimLeftFunc(o.Prefix, unicode.IsSpace) != o.Prefix:
 		return nil, fmt.Errorf("%w: the prefix %q must be UTF-8 and not begin with white space", core.ErrInvalidKey, o.Prefix)
 	}
-	return &Backend{
+	b := &Backend{
 		secrets: secrets,
 		options: o,
-		naming:  newNaming(o),
-		places:  places{of: make(map[string]place)},
-	}, nil
+		naming:  backend.Naming{Prefix: o.Prefix, Escape: '%', Limit: maxName},
+		places:  places{of: make(map[string]Secret)},
+	}
+	if o.NativeNames {
+		b.naming.Native = func(name string) bool { return strings.TrimSpace(name) == name }
+	}
+	return b, nil
 }
 
 // Place implements [core.Locator]: Backends are the same place if they have the same

@@ -53,40 +53,34 @@ func (b *Backend) held(ctx context.Context, ids []Identifier, key string) ([]str
 	return held, nil
 }
 
-// place is where the record of a key was found.
-type place struct {
-	secret Secret // as it was read or listed, without its value
-	read   bool   // false: it was only listed, and only its names are known
-}
-
-// places remembers where records are, so that names are looked up only once. It can be
-// out of date: it says where to look, not what is stored.
+// places remembers in which secrets records are, so that names are looked up only once.
+// It can be out of date: it says where to look, not what is stored.
 type places struct {
 	mu sync.Mutex
-	of map[string]place // by key
+	of map[string]Secret // by key, as they were read, without their values; or only the ID
 }
 
-func (p *places) get(key string) (place, bool) {
+func (p *places) get(key string) (s Secret, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at, ok := p.of[key]
-	return at, ok
+	s, ok = p.of[key]
+	return s, ok
 }
 
 func (p *places) remember(key string, s Secret) {
 	s.Value = ""
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.of[key] = place{secret: s, read: true}
+	p.of[key] = s
 }
 
 // listed remembers the id of a secret that was seen in a list, unless more is known about
 // it.
-func (p *places) listed(key string, id Identifier) {
+func (p *places) listed(key, id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.of[key].secret.ID != id.ID {
-		p.of[key] = place{secret: Secret{ID: id.ID, Key: id.Key, ProjectID: id.ProjectID}}
+	if p.of[key].ID != id {
+		p.of[key] = Secret{ID: id}
 	}
 }
 
@@ -94,7 +88,7 @@ func (p *places) listed(key string, id Identifier) {
 func (p *places) forget(key, id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.of[key].secret.ID == id {
+	if p.of[key].ID == id {
 		delete(p.of, key)
 	}
 }
@@ -102,18 +96,6 @@ func (p *places) forget(key, id string) {
 // isID reports whether a key is the id of a secret. Only the spelling that Bitwarden uses
 // counts, because two keys must not name the same record.
 func isID(key string) bool { return bitwardenclient.IsUUID(key) && strings.ToLower(key) == key }
-
-// newNaming is how keys become names of secrets.
-func newNaming(o Options) backend.Naming {
-	n := backend.Naming{Prefix: o.Prefix, Escape: '%', Limit: maxName}
-	if o.NativeNames {
-		n.Native = func(name string) bool { return strings.TrimSpace(name) == name }
-	}
-	return n
-}
-
-// name returns the name of a key's secret.
-func (b *Backend) name(key string) string { return b.naming.Name(key) }
 
 // key returns the key whose secret has this name.
 func (b *Backend) key(name string) (string, bool) {
@@ -134,14 +116,14 @@ func (b *Backend) find(ctx context.Context, key string) (Secret, error) {
 	if !ok {
 		return b.lookUp(ctx, key)
 	}
-	s, err := b.secrets.Get(ctx, at.secret.ID)
+	s, err := b.secrets.Get(ctx, at.ID)
 	switch {
 	case err == nil && b.holds(s, key):
 		b.places.remember(key, s)
 		return s, nil
 	case err == nil, errors.Is(err, core.ErrNotFound):
 		// It was deleted, renamed or moved. There may be another one by now.
-		b.places.forget(key, at.secret.ID)
+		b.places.forget(key, at.ID)
 		return b.lookUp(ctx, key)
 	}
 	return Secret{}, err
@@ -149,7 +131,12 @@ func (b *Backend) find(ctx context.Context, key string) (Secret, error) {
 
 // holds reports whether s is the secret of the key.
 func (b *Backend) holds(s Secret, key string) bool {
-	return s.Key == b.name(key) && (b.options.ProjectID == "" || strings.EqualFold(s.ProjectID, b.options.ProjectID))
+	return s.Key == b.naming.Name(key) && b.covers(s.ProjectID)
+}
+
+// covers reports whether names are looked up in a project.
+func (b *Backend) covers(projectID string) bool {
+	return b.options.ProjectID == "" || strings.EqualFold(projectID, b.options.ProjectID)
 }
 
 // Pauses between looks, when another process may be changing what was seen: 0.7 seconds
@@ -173,7 +160,7 @@ func (b *Backend) lookUp(ctx context.Context, key string) (Secret, error) {
 			b.places.remember(key, found[0])
 			return found[0], nil
 		case len(found) > 1 && wait > lastLook:
-			duplicate := &DuplicateError{Name: b.name(key)}
+			duplicate := &DuplicateError{Name: b.naming.Name(key)}
 			for _, s := range found {
 				duplicate.IDs = append(duplicate.IDs, s.ID)
 			}
@@ -218,14 +205,13 @@ func (b *Backend) list(ctx context.Context) (map[string][]Identifier, error) {
 	}
 	ids := make(map[string][]Identifier)
 	for _, id := range all {
-		elsewhere := b.options.ProjectID != "" && id.ProjectID != "" && !strings.EqualFold(id.ProjectID, b.options.ProjectID)
-		if key, ok := b.key(id.Key); ok && !elsewhere {
+		if key, ok := b.key(id.Key); ok && (id.ProjectID == "" || b.covers(id.ProjectID)) {
 			ids[key] = append(ids[key], id)
 		}
 	}
 	for key, same := range ids {
 		if len(same) == 1 {
-			b.places.listed(key, same[0])
+			b.places.listed(key, same[0].ID)
 		}
 	}
 	return ids, nil

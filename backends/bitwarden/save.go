@@ -52,8 +52,8 @@ const maxValue = 25_000
 func (b *Backend) MaxSize() int { return maxValue }
 
 func (b *Backend) save(ctx context.Context, key string, value tokencache.Secret, over core.Version) (Secret, error) {
-	if at, ok := b.places.get(key); ok && at.read && over == core.AnyVersion {
-		s, err := b.update(ctx, key, at.secret, value)
+	if known, _ := b.places.get(key); over == core.AnyVersion && !known.RevisionDate.IsZero() {
+		s, err := b.update(ctx, key, known, value)
 		if !errors.Is(err, core.ErrNotFound) {
 			return s, err
 		}
@@ -102,11 +102,7 @@ func (b *Backend) update(ctx context.Context, key string, s Secret, value tokenc
 // turn makes the calls that change one key's record run one after the other, each from
 // its check of the version to its write.
 func (b *Backend) turn(ctx context.Context, key string) (end func(), err error) {
-	type record struct {
-		b   *Backend
-		key string
-	}
-	return backend.Turn(ctx, record{b, key}, 1)
+	return backend.Turn(ctx, [...]any{b, key}, 1)
 }
 
 // create stores value in a new secret, if the version allows it.
@@ -126,7 +122,7 @@ func (b *Backend) create(ctx context.Context, key string, value tokencache.Secre
 		return Secret{}, errors.New("no secret has this name, and Options.ProjectID must be set to create one")
 	}
 	s, err := b.secrets.Create(ctx, Secret{
-		Key:            b.name(key),
+		Key:            b.naming.Name(key),
 		Value:          value,
 		OrganizationID: b.options.OrganizationID,
 		ProjectID:      b.options.ProjectID,
@@ -143,7 +139,7 @@ func (b *Backend) create(ctx context.Context, key string, value tokencache.Secre
 		return s, nil
 	}
 	if err := b.secrets.Delete(ctx, s.ID); err != nil && !errors.Is(err, core.ErrNotFound) {
-		return Secret{}, fmt.Errorf("%w; the last of these was just created, and deleting it failed: %w", &DuplicateError{Name: b.name(key), IDs: append(rivals, s.ID)}, err)
+		return Secret{}, fmt.Errorf("%w; the last of these was just created, and deleting it failed: %w", &DuplicateError{Name: b.naming.Name(key), IDs: append(rivals, s.ID)}, err)
 	}
 	return Secret{}, core.ErrConflict
 }
