@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -139,4 +140,27 @@ func importedModules(t *testing.T, root string, all *table, m *module) []string 
 		t.Fatal(err)
 	}
 	return dirs
+}
+
+// A program that somebody built and added by mistake makes every clone larger for good.
+// So does a database that a test left.
+func TestTheRepositoryHasNoLargeFile(t *testing.T) {
+	root, _ := readClone(t)
+	listed, err := output(t.Context(), command{dir: root}, "git", "ls-files", "-z")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const largest = 128 << 10
+	for name := range strings.SplitSeq(strings.TrimSuffix(listed, "\x00"), "\x00") {
+		info, err := os.Lstat(filepath.Join(root, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed, and not yet committed
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Size() > largest {
+			t.Errorf("%s has %d bytes, the limit is %d", name, info.Size(), largest)
+		}
+	}
 }
