@@ -163,7 +163,7 @@ func BenchmarkLeaseHeldByAnother(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if held, err := backend.leaseHeld(at); !held || err != nil {
+		if _, held, err := backend.lookAtLease(at); !held || err != nil {
 			b.Fatal(held, err)
 		}
 	}

@@ -11,9 +11,9 @@ import (
 // wall clock counts only for a holder on another machine, or before a reboot, and on
 // systems that don't tell one boot from another.
 type moment struct {
-	wall time.Time
-	boot string        // the boot from which up counts; empty if it is unknown
-	up   time.Duration // without the time that the machine slept
+	Wall time.Time
+	Boot string        // the boot from which Up counts; empty if it is unknown
+	Up   time.Duration // without the time that the machine slept
 }
 
 // boot relates time.Now's monotonic readings to the clock that processes share.
@@ -33,15 +33,15 @@ func (b *Backend) moment() moment {
 	if now == now.Round(0) { // without a monotonic reading
 		elapsed = time.Now()
 	}
-	return moment{now, boot.id, boot.up + elapsed.Sub(boot.began)}
+	return moment{now.UTC(), boot.id, boot.up + elapsed.Sub(boot.began)}
 }
 
-func (m moment) add(d time.Duration) moment { return moment{m.wall.Add(d), m.boot, m.up + d} }
+func (m moment) add(d time.Duration) moment { return moment{m.Wall.Add(d), m.Boot, m.Up + d} }
 
 // before compares by the shared clock if that is possible.
 func (m moment) before(other moment) bool {
-	if m.boot != "" && m.boot == other.boot {
-		return m.up < other.up
+	if m.Boot != "" && m.Boot == other.Boot {
+		return m.Up < other.Up
 	}
-	return m.wall.Before(other.wall)
+	return m.Wall.Before(other.Wall)
 }

@@ -9,84 +9,80 @@ import (
 	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
-// directories are an open directory of records and its helpers. Opening them takes more
-// system calls than most operations in them, so all users at the same time share them.
-// They are closed with the last user.
+// directories are the open directories that a place needs. Opening them takes more system
+// calls than most operations in them, so all users at the same time share them. They are
+// closed with the last user.
 type directories struct {
-	home, helpers         *os.Root
-	homeInfo, helpersInfo fs.FileInfo
-	path                  string
-	users                 int // guarded by opened
+	record                            *os.Root // home, unless the record is a link that leads elsewhere
+	home, helpers, leases             *os.Root
+	homeInfo, helpersInfo, leasesInfo fs.FileInfo
+
+	paths paths
+	users int // guarded by opened
 }
+
+// paths tell directories apart.
+type paths struct{ home, record string }
 
 var opened = struct {
 	mu sync.Mutex
-	of map[string]*directories
-}{of: make(map[string]*directories)}
+	of map[paths]*directories
+}{of: make(map[paths]*directories)}
 
-// openDirectories opens a directory and its helpers, for the caller to close.
-func openDirectories(home string) (*directories, error) {
+// openDirectories opens a place's directories, for the caller to close. The error is
+// fs.ErrNotExist if one of them is missing.
+func openDirectories(at place) (*directories, error) {
+	d := &directories{paths: paths{at.home, at.dir}, users: 1}
 	opened.mu.Lock()
-	d := opened.of[home]
-	if d != nil {
-		d.users++
+	shared := opened.of[d.paths]
+	if shared != nil {
+		shared.users++
 	}
 	opened.mu.Unlock()
-	if d != nil {
-		if d.areNamed() {
-			return d, nil
+	if shared != nil {
+		if shared.areNamed() {
+			return shared, nil
 		}
-		d.close()
+		shared.close()
 	}
-	d = &directories{path: home, users: 1}
 	if err := d.open(); err != nil {
 		d.closeAll()
 		return nil, err
 	}
 	opened.mu.Lock()
 	defer opened.mu.Unlock()
-	opened.of[home] = d
+	opened.of[d.paths] = d
 	return d, nil
 }
 
 func (d *directories) open() (err error) {
-	if d.home, err = os.OpenRoot(d.path); err != nil {
+	if d.home, err = os.OpenRoot(d.paths.home); err != nil {
 		return err
 	}
 	if d.homeInfo, err = d.home.Stat("."); err != nil {
 		return atomicfile.Located(d.home, err)
 	}
-	d.helpers, d.helpersInfo, err = openBelow(d.home, helpers)
+	if d.helpers, d.helpersInfo, err = openBelow(d.home, helpers); err != nil {
+		return err
+	}
+	if d.leases, d.leasesInfo, err = openBelow(d.helpers, leases); err != nil {
+		return err
+	}
+	d.record = d.home
+	if d.paths.record != d.paths.home {
+		d.record, err = os.OpenRoot(d.paths.record)
+	}
 	return err
 }
 
 // areNamed reports whether their names still lead to them: they may have been removed or
 // replaced.
 func (d *directories) areNamed() bool {
-	home, err := os.Stat(d.path)
-	if err != nil || !os.SameFile(home, d.homeInfo) {
-		return false
-	}
-	below, err := d.home.Lstat(helpers)
-	return err == nil && os.SameFile(below, d.helpersInfo)
-}
-
-// openLeases opens the directory of lease files, for the caller to close.
-func (d *directories) openLeases() (*os.Root, error) {
-	root, _, err := openBelow(d.helpers, leases)
-	return root, err
-}
-
-// makeLeases is openLeases, and makes the directory if it is missing.
-func (d *directories) makeLeases() (*os.Root, error) {
-	root, err := d.openLeases()
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := makeBelow(d.helpers, leases); err != nil {
-			return nil, err
-		}
-		return d.openLeases()
-	}
-	return root, err
+	home, homeErr := os.Stat(d.paths.home)
+	below, belowErr := d.home.Lstat(helpers)
+	bottom, bottomErr := d.helpers.Lstat(leases)
+	return errors.Join(homeErr, belowErr, bottomErr) == nil &&
+		os.SameFile(home, d.homeInfo) && os.SameFile(below, d.helpersInfo) && os.SameFile(bottom, d.leasesInfo)
 }
 
 // keepOpen keeps them open until close is called once more.
@@ -102,8 +98,8 @@ func (d *directories) close() {
 	opened.mu.Lock()
 	d.users--
 	last := d.users == 0
-	if last && opened.of[d.path] == d {
-		delete(opened.of, d.path)
+	if last && opened.of[d.paths] == d {
+		delete(opened.of, d.paths)
 	}
 	opened.mu.Unlock()
 	if last {
@@ -112,9 +108,9 @@ func (d *directories) close() {
 }
 
 func (d *directories) closeAll() {
-	for _, root := range []*os.Root{d.helpers, d.home} {
+	for _, root := range []*os.Root{d.leases, d.helpers, d.home, d.record} {
 		if root != nil {
-			_ = root.Close()
+			_ = root.Close() // of the home twice, which does no harm
 		}
 	}
 }

@@ -77,7 +77,7 @@ type Backend struct {
 
 	noFileLocks atomic.Bool
 	sweep       sync.Once
-	claims      seenClaims
+	seen        sightings // of holders
 
 	now func() time.Time // leases expire by both of its readings
 }

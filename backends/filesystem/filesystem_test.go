@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/atomicfile"
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
@@ -53,14 +54,14 @@ func tempFile(dir string, stripe int) string { return helperFile(dir, tempName(s
 func helperFile(dir, name string) string { return placeIn(dir, "").in(helpers, name) }
 
 // lockedByAnother saves record(1, 0) under "k", whose lock another process has then.
-func lockedByAnother(t *testing.T) (dir string, b *Backend, at place, held guard) {
+func lockedByAnother(t *testing.T) (dir string, b *Backend, at place, held *guard) {
 	t.Helper()
 	dir = t.TempDir()
 	b = open(t, dir, Options{})
 	save(t, b, "k", record(1, 0), core.Absent)
 	at, err := b.place("k")
 	if err == nil {
-		held, err = open(t, dir, Options{}).lock(t.Context(), at)
+		held, err = open(t, dir, Options{}).lock(t.Context(), at, nil)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -341,19 +342,23 @@ func TestASaveGoesOnWhereItsTemporaryWasRemoved(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, dir, Options{})
 	save(t, b, "k", record(1, 0), core.Absent)
-	at, d, err := b.openPlace("k")
+	at, err := b.place("k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := openDirectories(at)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.close()
-	s := saving{b: b, at: at, rec: core.Record{Data: record(2, 0), Version: core.AnyVersion}, root: d.home}
-	if err := s.prepare(d.helpers); err != nil {
+	s := saving{b: b, at: at, rec: core.Record{Data: record(2, 0), Version: core.AnyVersion}, directories: d}
+	if err := s.prepare(); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(tempFile(dir, at.stripe())); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.commit(t.Context(), "k", d); !errors.Is(err, errMoved) {
+	if err := s.commit(t.Context(), "k"); !errors.Is(err, errMoved) {
 		t.Errorf("commit = %v, want errMoved: the save begins again", err)
 	}
 	if rec, err := b.Load(t.Context(), "k"); err != nil || !bytes.Equal(rec.Data, record(1, 0)) {
@@ -390,7 +395,7 @@ func TestTheFirstSaveSweepsUnderEveryLock(t *testing.T) {
 			// One of them is in use.
 			busy := open(t, dir, o)
 			at, _ := busy.place("busy")
-			guard, err := busy.lock(t.Context(), at)
+			guard, err := busy.lock(t.Context(), at, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -456,7 +461,7 @@ func TestAWaitForAStuckSaveHasALimit(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer stuck.Close()
-		if ok, err := lockFileNow(stuck, true); !ok || err != nil {
+		if ok, err := atomicfile.TryLock(stuck, true); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 
@@ -481,7 +486,7 @@ func TestAnAbandonedLockFileIsBrokenByOneProcess(t *testing.T) {
 		dir := t.TempDir()
 		b := open(t, dir, Options{NoFileLocks: true})
 		at, _ := b.place("k")
-		stuck, err := b.lock(t.Context(), at)
+		stuck, err := b.lock(t.Context(), at, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -498,7 +503,7 @@ func TestAnAbandonedLockFileIsBrokenByOneProcess(t *testing.T) {
 		if err := os.Rename(late, at.record()); err == nil {
 			t.Error("the late save succeeded")
 		}
-		next, err := open(t, dir, Options{NoFileLocks: true}).lock(t.Context(), at)
+		next, err := open(t, dir, Options{NoFileLocks: true}).lock(t.Context(), at, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -42,24 +42,16 @@ func openBelow(root *os.Root, name string) (*os.Root, fs.FileInfo, error) {
 func openHelper(root *os.Root, name string, flags int) (*os.File, error) {
 	f, err := root.OpenFile(name, flags|openNow, 0)
 	if err != nil {
-		return nil, orPlanted(root, name, err)
+		if named, lstatErr := root.Lstat(name); lstatErr == nil && !named.Mode().IsRegular() {
+			return nil, planted(root, name, "file")
+		}
+		return nil, atomicfile.Located(root, err)
 	}
 	if err := stillNamed(root, name, f); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
-}
-
-// orPlanted returns the error of opening a helper, which may be no regular file.
-func orPlanted(root *os.Root, name string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if named, lstatErr := root.Lstat(name); lstatErr == nil && !named.Mode().IsRegular() {
-		return planted(root, name, "file")
-	}
-	return atomicfile.Located(root, err)
 }
 
 // errReplaced: another file has the name now.
@@ -102,8 +94,8 @@ func createHelper(root *os.Root, name string) (*os.File, error) {
 	return f, nil
 }
 
-// makeHelpers makes what is missing: the directory, and its helpers with their
-// lock files, unless files aren't locked.
+// makeHelpers makes what is missing: the directory, and those of its helpers; in new
+// helpers the lock files, too, unless files aren't locked.
 func makeHelpers(home string, lockFiles bool) error {
 	if err := makeDir(home); err != nil {
 		return err
@@ -114,7 +106,7 @@ func makeHelpers(home string, lockFiles bool) error {
 	}
 	defer root.Close()
 	made, err := makeBelow(root, helpers)
-	if err != nil || !made || !lockFiles {
+	if err != nil {
 		return err
 	}
 	below, _, err := openBelow(root, helpers)
@@ -122,7 +114,13 @@ func makeHelpers(home string, lockFiles bool) error {
 		return err
 	}
 	defer below.Close()
-	return makeLockFiles(below)
+	if made && lockFiles {
+		if err := makeLockFiles(below); err != nil {
+			return err
+		}
+	}
+	_, err = makeBelow(below, leases)
+	return err
 }
 
 // makeDir makes a directory and those above it, for their owner alone, and makes them

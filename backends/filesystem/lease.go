@@ -1,13 +1,11 @@
 package filesystem
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
@@ -35,17 +33,13 @@ func (b *Backend) acquire(ctx context.Context, key string, ttl time.Duration) (*
 	if err != nil {
 		return nil, err
 	}
-	abandonExpired()
 	// Waiters for a lease must not hold up saves.
 	if err := b.checkFree(at); err != nil {
 		return nil, err
 	}
-	l := &lease{b: b, at: at, claim: claim{owner: newOwner(), ttl: ttl}}
-	switch taken, err := l.takeAbsent(ctx, key); {
-	case err != nil:
-		return nil, err
-	case taken:
-		return l.live(l.claim), nil
+	l := &lease{b: b, at: at, owner: newOwner()}
+	if b.mayTakeAbsent(key) && l.takeAbsent(ttl) == nil {
+		return l.keep(ttl), nil
 	}
 	// There is a dead holder's lease file, or one that can't be taken without the lock.
 	// If many see that the lease is free, one gets it, and the others don't have to wait
@@ -55,21 +49,16 @@ func (b *Backend) acquire(ctx context.Context, key string, ttl time.Duration) (*
 		return nil, err
 	}
 	defer guard.unlock()
-	l.at, l.claim.expires = at, b.moment().add(ttl)
-	err = l.take(ctx, guard)
-	if err = cmp.Or(err, ctx.Err()); err != nil {
-		if l.file != nil {
-			_ = l.file.Close()
-			_ = removeLease(guard.helpers, at)
-		}
+	l.at = at
+	if err := l.take(guard, ttl); err != nil {
 		return nil, err
 	}
-	return l.live(l.claim), nil
+	return l.keep(ttl), nil
 }
 
 // checkFree returns core.ErrLeaseHeld if the lease is held.
 func (b *Backend) checkFree(at place) error {
-	held, err := b.leaseHeld(at)
+	_, held, err := b.lookAtLease(at)
 	if held && err == nil {
 		return core.ErrLeaseHeld
 	}
@@ -78,202 +67,216 @@ func (b *Backend) checkFree(at place) error {
 
 // lease is a held or lost lease.
 type lease struct {
-	b    *Backend
-	at   place
-	file *os.File // the lease file, locked as long as the lease is believed to be held
+	b     *Backend
+	at    place
+	owner string
+	file  *os.File // the lease file, locked as long as the lease is believed to be held
+	end   *time.Timer
+}
 
-	claim claim // its expiry is guarded by living
+// keep keeps the lease file open, and so locked, until long after the expiry, when no
+// renewal can be under way. A lease whose variable went out of scope lasts so long, too:
+// the timer keeps the garbage collector from closing its file.
+func (l *lease) keep(ttl time.Duration) *lease {
+	l.end = time.AfterFunc(ttl+time.Minute, func() { _ = l.file.Close() })
+	return l
+}
+
+// abandon closes the lease file, which unlocks it.
+func (l *lease) abandon() {
+	l.end.Stop()
+	_ = l.file.Close()
 }
 
 // Renew implements [core.Lease].
 func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
-	return l.whileMine(ctx, func(helpers *os.Root) error {
-		renewed := claim{l.claim.owner, l.b.moment().add(ttl), ttl, l.claim.locked}
-		if err := writeClaim(helpers, l.at, renewed); err != nil {
-			return err
+	return l.whileMine(ctx, func(_ *guard, stored *os.File, c claim) error {
+		if !l.end.Reset(ttl + time.Minute) {
+			return core.ErrLeaseLost // a clock was set back, and the file is unlocked
 		}
-		l.live(renewed)
-		return nil
+		c.Expires, c.TTL = l.b.moment().add(ttl), ttl
+		return errors.Join(writeClaim(stored, c), stored.Close())
 	})
 }
 
 // Release implements [core.Lease].
 func (l *lease) Release(ctx context.Context) error {
-	return l.whileMine(ctx, func(helpers *os.Root) error {
-		l.abandon() // first, because Windows doesn't remove open files
-		return removeLease(helpers, l.at)
+	return l.whileMine(ctx, func(g *guard, stored *os.File, _ claim) error {
+		_ = stored.Close() // first, because Windows doesn't remove open files
+		l.abandon()
+		return removeLease(g, l.at)
 	})
 }
 
 // whileMine does something that only the holder may do, while nobody can take the lease
-// over. If the lease is lost, it returns ErrLeaseLost and removes the remains.
-func (l *lease) whileMine(ctx context.Context, do func(helpers *os.Root) error) error {
-	guard, err := l.b.lock(ctx, l.at)
+// over. It passes the lease file, opened again, and the claim in it. If the lease is lost,
+// it returns ErrLeaseLost and removes the remains.
+func (l *lease) whileMine(ctx context.Context, do func(*guard, *os.File, claim) error) error {
+	guard, err := l.b.lock(ctx, l.at, nil)
 	if err != nil {
 		return err
 	}
 	defer guard.unlock()
-	stored, err := readClaim(guard.helpers, l.at)
-	mine := err == nil && stored.owner == l.claim.owner
-	switch {
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
+	stored, c, err := openLease(guard.leases, l.at.as, os.O_RDWR)
+	if err != nil {
 		return err
-	case mine && l.b.moment().before(stored.expires):
-		return do(guard.helpers)
 	}
+	defer stored.Close()
+	mine := c.Owner == l.owner
+	if mine && l.b.moment().before(c.Expires) {
+		return do(guard, stored, c)
+	}
+	_ = stored.Close()
 	l.abandon()
 	if mine {
-		_ = removeLease(guard.helpers, l.at) // it has expired, and nobody has taken it
+		_ = removeLease(guard, l.at) // it has expired, and nobody has taken it
 	}
 	return core.ErrLeaseLost
 }
 
-// take makes the lease file, for a caller that has the guard. It looks at an existing file
-// before it removes it. That is then the file it has looked at: without the guard nobody
-// removes one, and takeAbsent makes one only if there is none.
-func (l *lease) take(ctx context.Context, g guard) error {
-	dir, err := g.makeLeases()
+// openLease opens a lease file, and returns the claim in it. It returns nil, and no claim,
+// if there is no such file.
+func openLease(dir *os.Root, name string, flags int) (*os.File, claim, error) {
+	f, err := openHelper(dir, name, flags)
+	if err != nil {
+		return nil, claim{}, notReplaced(err)
+	}
+	return f, readClaim(f), nil
+}
+
+func removeLease(g *guard, at place) error {
+	return atomicfile.Patiently(func() error { return g.leases.Remove(at.as) })
+}
+
+// newClaim is a claim of the lease from now on.
+func (l *lease) newClaim(ttl time.Duration, locked bool) claim {
+	return claim{Owner: l.owner, Expires: l.b.moment().add(ttl), TTL: ttl, Locked: locked}
+}
+
+// mayTakeAbsent reports whether takeAbsent could succeed: files must be lockable, and the
+// key's name must be known.
+func (b *Backend) mayTakeAbsent(key string) bool {
+	return !b.noFileLocks.Load() && (!b.caseMatters(key) || casing(b.casing.Load()) != casingUnknown)
+}
+
+// takeAbsent takes the lease without the record's lock if there is no lease file. If many
+// try at the same time, one gets it, because a file can be linked to a name only if the
+// name is free; and the others don't have to wait. Only a holder of the lock removes a
+// lease file, so nobody takes a lease that is about to be taken over.
+//
+// After any error the caller takes the lease under the lock: there is a lease file, the
+// file system has no links, or there is a fault, which is found again then.
+func (l *lease) takeAbsent(ttl time.Duration) error {
+	d, err := openDirectories(l.at)
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
-	l.file, err = createHelper(dir, l.at.as)
-	if errors.Is(err, fs.ErrExist) {
-		if err := l.b.checkFree(l.at); err != nil {
-			return err
-		}
-		// The old file may be locked by a process that sleeps, so it is not used again.
-		if dir.Remove(l.at.as) != nil {
-			// Windows doesn't remove a file that the sleeping process has open. The new
-			// claim is then written into the old file, and the sleeping process's lock on
-			// it doesn't count.
-			if l.file, err = openHelper(dir, l.at.as, os.O_RDWR); err != nil {
-				return err
-			}
-			return writeClaimTo(l.file, l.claim)
-		}
-		l.file, err = createHelper(dir, l.at.as)
+	defer d.close()
+	t, err := makeTemp(d.helpers, l.at.stripe(), newTempName(l.at.stripe()))
+	if err != nil {
+		return err
 	}
+	defer d.helpers.Remove(t.name)
+	if err = writeClaim(t.file, l.newClaim(ttl, true)); err == nil {
+		err = d.helpers.Link(t.name, filepath.Join(leases, l.at.as))
+	}
+	if err != nil {
+		_ = t.file.Close()
+		return err
+	}
+	l.file = t.file
+	return nil
+}
+
+// take makes the lease file, for a caller that has the guard. An existing file is the one
+// that it looks at before it removes it: without the guard nobody removes one, and
+// takeAbsent makes one only if there is none.
+func (l *lease) take(g *guard, ttl time.Duration) error {
+	found, held, err := l.b.lookAtLease(l.at)
+	switch {
+	case err != nil:
+		return err
+	case held:
+		return core.ErrLeaseHeld
+	case found:
+		// The old file may be locked by a process that sleeps, so it is not used again.
+		// But Windows doesn't remove a file that the sleeping process has open. The new
+		// claim is then written into the old file, and the sleeping process's lock on it
+		// doesn't count.
+		if err := g.leases.Remove(l.at.as); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return l.takeOld(g, ttl)
+		}
+	}
+	l.file, err = createHelper(g.leases, l.at.as)
 	if errors.Is(err, fs.ErrExist) {
 		return core.ErrLeaseHeld // another process was quicker, without the lock
 	}
 	if err != nil {
 		return err
 	}
+	locked := false
 	if !l.b.noFileLocks.Load() {
-		if l.claim.locked, err = l.tryLock(ctx); err != nil {
-			return err
+		if locked, err = atomicfile.TryLock(l.file, true); errors.Is(err, errors.ErrUnsupported) {
+			err = nil // then the expiry alone counts
 		}
 	}
-	return writeClaimTo(l.file, l.claim)
-}
-
-// tryLock locks the new lease file if files can be locked. A process that looks for a
-// dead holder at that moment is in the way, but not for long.
-func (l *lease) tryLock(ctx context.Context) (bool, error) {
-	patience, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-	defer cancel()
-	for {
-		ok, err := lockFileNow(l.file, true)
-		switch {
-		case errors.Is(err, errors.ErrUnsupported):
-			return false, nil // then the expiry alone counts
-		case ok || err != nil:
-			return ok, err
-		}
-		if backend.Sleep(patience, 200*time.Microsecond) != nil {
-			return false, ctx.Err()
-		}
+	if err == nil {
+		err = writeClaim(l.file, l.newClaim(ttl, locked))
 	}
+	if err != nil {
+		_ = l.file.Close()
+		_ = removeLease(g, l.at)
+	}
+	return err
 }
 
-// leaseHeld reports whether the lease is held. It needs no guard: if the file changes
-// while it reads, the guard decides later.
-func (b *Backend) leaseHeld(at place) (held bool, err error) {
-	_, held, err = b.lookAtLease(at)
-	return held, err
+// takeOld writes a claim into a dead holder's file.
+func (l *lease) takeOld(g *guard, ttl time.Duration) (err error) {
+	if l.file, err = openHelper(g.leases, l.at.as, os.O_RDWR); err != nil {
+		return err
+	}
+	if err = writeClaim(l.file, l.newClaim(ttl, false)); err != nil {
+		_ = l.file.Close()
+	}
+	return err
 }
 
-// lookAtLease also reports whether there is a lease file.
+// lookAtLease reports whether there is a lease file, and whether the lease is held. It
+// needs no guard: if the file changes while it reads, the guard decides later.
 func (b *Backend) lookAtLease(at place) (found, held bool, err error) {
-	file, err := openLease(at)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errReplaced):
+	d, err := openDirectories(at)
+	if errors.Is(err, fs.ErrNotExist) {
 		return false, false, nil
-	case err != nil:
+	}
+	if err != nil {
+		return false, false, err
+	}
+	defer d.close()
+	file, stored, err := openLease(d.leases, at.as, os.O_RDONLY)
+	if file == nil {
 		return false, false, err
 	}
 	defer file.Close()
-	stored := claimIn(file)
 	now := b.moment()
 	switch {
-	case !now.before(stored.expires):
+	case !now.before(stored.Expires), b.seenLongEnough(file.Name(), stored, now):
 		return true, false, nil
-	case (now.boot == "" || now.boot != stored.expires.boot) && b.seenLongEnough(at, stored, now):
-		return true, false, nil
-	case !stored.locked:
+	case !stored.Locked:
 		return true, true, nil
 	}
 	// A holder that lives has it locked exclusively; others that look share it.
-	dead, err := lockFileNow(file, false)
+	dead, err := atomicfile.TryLock(file, false)
 	return true, !dead, err
 }
 
-// openLease opens the lease file to be read.
-func openLease(at place) (*os.File, error) {
-	d, err := openDirectories(at.home)
-	if err != nil {
-		return nil, err
+// seenLongEnough limits, by this Backend's own clock, how long a claim is believed whose
+// expiry only the wall clock tells. Nobody holds a lease longer than its ttl without
+// writing a new claim, whatever was done to the clock since.
+func (b *Backend) seenLongEnough(path string, c claim, now moment) bool {
+	if now.Boot != "" && now.Boot == c.Expires.Boot {
+		return false
 	}
-	defer d.close()
-	dir, err := d.openLeases()
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	return openHelper(dir, at.as, os.O_RDONLY)
-}
-
-func removeLease(helpers *os.Root, at place) error {
-	return atomicfile.Patiently(func() error { return helpers.Remove(filepath.Join(leases, at.as)) })
-}
-
-// living are the unexpired leases of this process. They are kept here so that a lease
-// whose variable went out of scope lasts until its expiry. Otherwise the garbage
-// collector would close its file, and so unlock it.
-var living = struct {
-	mu sync.Mutex
-	of map[*lease]struct{}
-}{of: make(map[*lease]struct{})}
-
-// live adds a lease whose claim was written to the living ones.
-func (l *lease) live(c claim) *lease {
-	living.mu.Lock()
-	defer living.mu.Unlock()
-	l.claim = c
-	living.of[l] = struct{}{}
-	return l
-}
-
-// abandon closes the lease file, which unlocks it.
-func (l *lease) abandon() {
-	living.mu.Lock()
-	defer living.mu.Unlock()
-	delete(living.of, l)
-	_ = l.file.Close()
-}
-
-// abandonExpired closes the files of leases that were neither renewed nor released. It
-// does so long after their expiry, because a renewal may be under way.
-func abandonExpired() {
-	living.mu.Lock()
-	defer living.mu.Unlock()
-	for l := range living.of {
-		if l.claim.expires.add(time.Minute).before(l.b.moment()) {
-			delete(living.of, l)
-			_ = l.file.Close()
-		}
-	}
+	return b.seen.age(path, c.Owner+c.Expires.Wall.String(), now.Up) >= c.TTL
 }
 
 // ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] over the
@@ -295,58 +298,4 @@ func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error
 		}
 		return backend.Wait(ctx, op, seen, watch(b, at))
 	})
-}
-
-// takeAbsent takes the lease without the record's lock if there is no lease file. If many
-// try at the same time, one gets it, because a file can be linked to a name only if the
-// name is free; and the others don't have to wait. Only a holder of the lock removes a
-// lease file, so nobody takes a lease that is about to be taken over.
-//
-// It returns false if there is a lease file, which the caller must look at under the
-// lock, or if the file system has no locks or no links.
-func (l *lease) takeAbsent(ctx context.Context, key string) (taken bool, err error) {
-	b := l.b
-	if b.noFileLocks.Load() || b.caseMatters(key) && casing(b.casing.Load()) == casingUnknown {
-		return false, nil
-	}
-	d, err := openDirectories(l.at.home)
-	if err != nil {
-		return false, missing(err)
-	}
-	defer d.close()
-	dir, err := d.makeLeases()
-	if err != nil {
-		return false, missing(err)
-	}
-	defer dir.Close()
-	t, err := makeTemp(d.helpers, l.at.stripe(), newTempName(l.at.stripe()))
-	if err != nil {
-		return false, nil // the fault is found again under the lock
-	}
-	defer func() {
-		_ = d.helpers.Remove(t.name)
-		if !taken {
-			_ = t.file.Close()
-		}
-	}()
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	l.claim.expires, l.claim.locked = b.moment().add(l.claim.ttl), true
-	if err := writeClaimTo(t.file, l.claim); err != nil {
-		return false, err
-	}
-	if err := d.helpers.Link(t.name, filepath.Join(leases, l.at.as)); err != nil {
-		return false, nil // there is one by now, or the file system has no links
-	}
-	l.file = t.file
-	return true, nil
-}
-
-// missing returns nil for a directory or file that doesn't exist yet.
-func missing(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }

@@ -37,13 +37,8 @@ func (b *Backend) probe(ctx context.Context, key string) error {
 	return probeAt(at, guard)
 }
 
-func probeAt(at place, g guard) error {
-	root, done, err := g.recordsRoot(at)
-	if err != nil {
-		return err
-	}
-	defer done()
-	return atomicfile.Probe(root, atomicfile.Replacement{Name: at.name, Temp: at.below(g.temp)})
+func probeAt(at place, g *guard) error {
+	return atomicfile.Probe(g.record, atomicfile.Replacement{Name: at.name, Temp: at.below(g.temp)})
 }
 
 // noRecord names no record: no key has such a name.
@@ -69,7 +64,7 @@ func (b *Backend) ping(ctx context.Context) error {
 
 func (b *Backend) pingDirectory(ctx context.Context) error {
 	at := placeIn(b.dir, noRecord)
-	guard, err := b.lock(ctx, at)
+	guard, err := b.lock(ctx, at, nil)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package filesystem
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -25,13 +26,6 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 }
 
 func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
-	if rec.Version != core.AnyVersion && rec.Version != core.Absent {
-		// No stored record has that version, so the directory isn't made just to say
-		// that.
-		if _, err := os.Stat(placeIn(b.dir, b.fileName(key)).record()); errors.Is(err, fs.ErrNotExist) {
-			return "", core.ErrConflict
-		}
-	}
 	for {
 		version, err := b.saveOnce(ctx, key, rec)
 		if !errors.Is(err, errMoved) {
@@ -47,73 +41,57 @@ func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.V
 var errMoved = errors.New("the directory was replaced")
 
 // saveOnce writes the new file, takes the lock, compares and renames. Nothing is fsynced
-// under the lock, except a file that is written in place.
+// under the lock, except a file that is written in place. If the directories are missing,
+// it makes them, and returns errMoved.
 func (b *Backend) saveOnce(ctx context.Context, key string, rec core.Record) (core.Version, error) {
-	at, d, err := b.openPlace(key)
+	at, err := b.place(key)
+	if err == nil {
+		err = confirm(at, rec) // a save that comes too late writes nothing, and makes no directory
+	}
+	if err != nil {
+		return "", err
+	}
+	d, err := openDirectories(at)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", cmp.Or(makeHelpers(at.home, !b.noFileLocks.Load()), errMoved)
+	}
 	if err != nil {
 		return "", err
 	}
 	defer d.close()
-	// A save that comes too late writes nothing.
-	if err := confirm(at, rec); err != nil {
-		return "", err
-	}
-	root, done, err := d.recordsRoot(at)
-	if err != nil {
-		return "", err
-	}
-	defer done()
-	s := saving{b: b, at: at, rec: rec, root: root}
+	s := saving{b: b, at: at, rec: rec, directories: d}
 	defer s.discard()
 	if !b.noFileLocks.Load() {
-		if err := s.prepare(d.helpers); err != nil {
+		if err := s.prepare(); err != nil {
 			return "", err
 		}
 	}
-	if err := s.commit(ctx, key, d); err != nil {
+	if err := s.commit(ctx, key); err != nil {
 		return "", err
 	}
-	if err := atomicfile.Sync(root); err != nil {
+	if err := atomicfile.Sync(d.record); err != nil {
 		return "", err
 	}
 	return versionOf(rec.Data), nil
 }
 
-// openPlace opens the directories of the key's place, and makes them if they are
-// missing.
-func (b *Backend) openPlace(key string) (place, *directories, error) {
-	for {
-		at, err := b.place(key)
-		if err != nil {
-			return place{}, nil, err
-		}
-		d, err := openDirectories(at.home)
-		if errors.Is(err, fs.ErrNotExist) {
-			if err = makeHelpers(at.home, !b.noFileLocks.Load()); err == nil {
-				continue
-			}
-		}
-		return at, d, err
-	}
-}
-
 // saving is a save under way.
 type saving struct {
+	*directories
 	b        *Backend
 	at       place
 	rec      core.Record
-	root     *os.Root // of the record
 	prepared *atomicfile.Prepared
 	crowded  bool
 }
 
 // prepare writes the new file without the lock, if a new file is possible and files can
 // be locked.
-func (s *saving) prepare(helpers *os.Root) error {
+func (s *saving) prepare() error {
 	if s.at.home != s.at.dir {
 		return nil
 	}
-	t, err := makeTemp(helpers, s.at.stripe(), tempName(s.at.stripe()))
+	t, err := makeTemp(s.helpers, s.at.stripe(), tempName(s.at.stripe()))
 	if err != nil {
 		return nil // the fault is found again under the lock, as it is for Probe
 	}
@@ -122,7 +100,7 @@ func (s *saving) prepare(helpers *os.Root) error {
 }
 
 func (s *saving) prepareIn(temp string, file *os.File) (err error) {
-	s.prepared, err = atomicfile.Prepare(s.root, atomicfile.Replacement{
+	s.prepared, err = atomicfile.Prepare(s.record, atomicfile.Replacement{
 		Name: s.at.name,
 		Temp: s.at.below(temp),
 		File: file,
@@ -140,13 +118,13 @@ func (s *saving) prepareIn(temp string, file *os.File) (err error) {
 }
 
 // commit compares and replaces under the lock.
-func (s *saving) commit(ctx context.Context, key string, d *directories) error {
+func (s *saving) commit(ctx context.Context, key string) error {
 	at, guard, err := s.b.lockKey(ctx, key, nil)
 	if err != nil {
 		return err
 	}
 	defer guard.unlock()
-	if at != s.at || !os.SameFile(guard.helpersInfo, d.helpersInfo) || !os.SameFile(guard.homeInfo, d.homeInfo) {
+	if at != s.at || !os.SameFile(guard.helpersInfo, s.helpersInfo) || !os.SameFile(guard.homeInfo, s.homeInfo) {
 		return errMoved
 	}
 	s.b.sweep.Do(func() { s.b.sweepTemps(guard, at.stripe()) })
@@ -212,33 +190,27 @@ func (b *Backend) delete(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	root, done, err := guard.recordsRoot(at)
-	if err != nil {
-		guard.unlock()
-		return err
-	}
-	defer done()
 	defer guard.keepOpen()()
-	err = b.deleteUnder(guard, root, at)
+	err = b.deleteUnder(guard, at)
 	guard.unlock()
 	if err != nil {
 		return err
 	}
-	return atomicfile.Sync(root)
+	return atomicfile.Sync(guard.record)
 }
 
-func (b *Backend) deleteUnder(g guard, root *os.Root, at place) error {
+func (b *Backend) deleteUnder(g *guard, at place) error {
 	// A temporary file of a killed save contains tokens, too.
 	if err := b.removeDeadTemps(g, at.stripe()); err != nil {
 		return err
 	}
-	if err := atomicfile.Remove(root, at.name); err != nil {
+	if err := atomicfile.Remove(g.record, at.name); err != nil {
 		return err
 	}
 	// A dead holder's lease file; the next holder would replace it. One that wasn't there
 	// a moment ago belongs to a holder that lives.
 	if found, held, err := b.lookAtLease(at); found && !held && err == nil {
-		_ = removeLease(g.helpers, at)
+		_ = removeLease(g, at)
 	}
 	return nil
 }
@@ -246,12 +218,12 @@ func (b *Backend) deleteUnder(g guard, root *os.Root, at place) error {
 // hasTemps reports whether a process writes under the place's lock, or was killed while
 // it wrote.
 func hasTemps(at place) bool {
-	d, err := openDirectories(at.home)
+	root, err := os.OpenRoot(placeIn(at.home, "").in(helpers))
 	if err != nil {
 		return !errors.Is(err, fs.ErrNotExist)
 	}
-	defer d.close()
-	temps, err := temps(d.helpers)
+	defer root.Close()
+	temps, err := temps(root)
 	return len(temps[at.stripe()]) > 0 || err != nil
 }
 

@@ -28,7 +28,7 @@ func TestARemovedLockFileLetsNoSecondProcessIn(t *testing.T) {
 	a, b := open(t, dir, Options{}), open(t, dir, Options{})
 	save(t, a, "k", record(0, 0), core.Absent)
 	at, _ := a.place("k")
-	held, err := a.lock(t.Context(), at) // a is in the middle of a save
+	held, err := a.lock(t.Context(), at, nil) // a is in the middle of a save
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,11 +37,11 @@ func TestARemovedLockFileLetsNoSecondProcessIn(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := b.lock(ctx, at); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := b.lock(ctx, at, nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("lock = %v: two hold the lock of one record", err)
 	}
 	held.unlock()
-	next, err := b.lock(t.Context(), at)
+	next, err := b.lock(t.Context(), at, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,22 +163,17 @@ func TestAClaimOfAnotherMachineIsBelievedForItsTTLAtMost(t *testing.T) {
 	b := open(t, dir, Options{NoFileLocks: true})
 	var ahead time.Duration
 	b.now = func() time.Time { return time.Now().Add(ahead) }
-	if _, err := b.Acquire(t.Context(), "k", time.Minute); err != nil {
-		t.Fatal(err)
-	}
-	at, _ := b.place("k")
-	root, err := os.OpenRoot(filepath.Join(dir, helpers))
+	l, err := b.acquire(t.Context(), "k", time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer root.Close()
-	stored, err := readClaim(root, at)
-	if err != nil {
-		t.Fatal(err)
+	stored := readClaim(l.file)
+	if stored.Owner != l.owner {
+		t.Fatalf("the lease file says %+v", stored)
 	}
 	// Its clock was an hour ahead, and was set right after its holder died.
-	stored.expires = moment{stored.expires.wall.Add(time.Hour), "another", stored.expires.up}
-	if err := writeClaim(root, at, stored); err != nil {
+	stored.Expires = moment{stored.Expires.Wall.Add(time.Hour), "another", stored.Expires.Up}
+	if err := writeClaim(l.file, stored); err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range []struct {
@@ -186,7 +181,7 @@ func TestAClaimOfAnotherMachineIsBelievedForItsTTLAtMost(t *testing.T) {
 		held  bool
 	}{{0, true}, {59 * time.Second, true}, {time.Minute, false}} {
 		ahead = step.after
-		if held, err := b.leaseHeld(at); held != step.held || err != nil {
+		if _, held, err := b.lookAtLease(l.at); held != step.held || err != nil {
 			t.Errorf("after %v: held = %v, %v", step.after, held, err)
 		}
 	}
@@ -450,7 +445,7 @@ func TestALeaseThatIsTakenWithoutTheLockIsNotRemovedUnderIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	guard, err := mine.lock(t.Context(), at)
+	guard, err := mine.lock(t.Context(), at, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -458,8 +453,8 @@ func TestALeaseThatIsTakenWithoutTheLockIsNotRemovedUnderIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	late := &lease{b: mine, at: at, claim: claim{owner: newOwner(), expires: mine.moment().add(time.Minute), ttl: time.Minute}}
-	if err := late.take(t.Context(), guard); !errors.Is(err, core.ErrLeaseHeld) {
+	late := &lease{b: mine, at: at, owner: newOwner()}
+	if err := late.take(guard, time.Minute); !errors.Is(err, core.ErrLeaseHeld) {
 		t.Errorf("taking the lease under the lock = %v, want core.ErrLeaseHeld", err)
 	}
 	guard.unlock()

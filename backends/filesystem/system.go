@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
 // openNow is the flag that doesn't wait for the other end of a pipe.
@@ -14,9 +16,9 @@ const openNow = unix.O_NONBLOCK
 
 func openToRead(path string) (*os.File, error) { return os.OpenFile(path, os.O_RDONLY|openNow, 0) }
 
-func lockDirectoryNow(dir *os.File, alone bool) (bool, error) { return lockFileNow(dir, alone) }
-
-func unlockDirectory(dir *os.File) error { return unlockFile(dir) }
+func lockDirectory(dir *os.File, exclusive bool) (bool, error) {
+	return atomicfile.TryLock(dir, exclusive)
+}
 
 // mayWrite returns nil where this process may make and remove files in a directory.
 func mayWrite(dir string) error {

@@ -1,11 +1,8 @@
 package filesystem
 
 import (
-	"errors"
 	"os"
 	"strings"
-
-	"golang.org/x/sys/windows"
 
 	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
@@ -26,27 +23,8 @@ func mayWrite(dir string) error {
 	return err
 }
 
-// lockFileNow locks the first byte of the file, for one or for several, unless
-// somebody else has.
-func lockFileNow(f *os.File, exclusive bool) (locked bool, err error) {
-	flags := uint32(windows.LOCKFILE_FAIL_IMMEDIATELY)
-	if exclusive {
-		flags |= windows.LOCKFILE_EXCLUSIVE_LOCK
-	}
-	err = windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, new(windows.Overlapped))
-	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) || errors.Is(err, windows.ERROR_IO_PENDING) {
-		return false, nil
-	}
-	if err != nil {
-		return false, &os.PathError{Op: "lock", Path: f.Name(), Err: err}
-	}
-	return true, nil
-}
-
-// lockDirectoryNow does nothing: Windows removes no open file, as a held lock is.
-func lockDirectoryNow(*os.File, bool) (bool, error) { return true, nil }
-
-func unlockDirectory(*os.File) error { return nil }
+// lockDirectory does nothing: Windows removes no open file, as a held lock is.
+func lockDirectory(*os.File, bool) (bool, error) { return true, nil }
 
 // sinceBoot: Windows has no number that tells one run of a machine from another.
 func sinceBoot() (boot string, up int64) { return "", 0 }

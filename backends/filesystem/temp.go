@@ -52,7 +52,7 @@ func makeTemp(root *os.Root, stripe int, name string) (temp, error) {
 
 // lockTemp returns false if another process took the new file for a killed writer's.
 func lockTemp(root *os.Root, t temp) (bool, error) {
-	ok, err := lockFileNow(t.file, true)
+	ok, err := atomicfile.TryLock(t.file, true)
 	if err != nil {
 		_ = root.Remove(t.name)
 		return false, err
@@ -84,8 +84,9 @@ func temps(helpers *os.Root) (map[int][]string, error) {
 	return found, err
 }
 
-// removeDeadTemps removes the files that killed saves left in the guard's stripe.
-func (b *Backend) removeDeadTemps(g guard, stripe int) error {
+// removeDeadTemps removes the files that killed saves left in a stripe whose lock the
+// caller holds.
+func (b *Backend) removeDeadTemps(g *guard, stripe int) error {
 	temps, err := temps(g.helpers)
 	if err != nil {
 		return err
@@ -121,7 +122,7 @@ func removeUnlocked(helpers *os.Root, name string) (removed bool, err error) {
 	}
 	// It stays locked until it is gone: its writer may be about to lock it.
 	defer f.Close()
-	locked, err := lockFileNow(f, true)
+	locked, err := atomicfile.TryLock(f, true)
 	if err != nil || !locked || stillNamed(helpers, name, f) != nil {
 		return false, err
 	}
@@ -132,7 +133,7 @@ func removeUnlocked(helpers *os.Root, name string) (removed bool, err error) {
 // sweepTemps removes the files that killed saves left, for a caller that holds the lock
 // of stripe own. Files that are in use, that are under other locks, or that can't be
 // removed, are left to others.
-func (b *Backend) sweepTemps(g guard, own int) {
+func (b *Backend) sweepTemps(g *guard, own int) {
 	temps, err := temps(g.helpers)
 	if err != nil {
 		return
@@ -142,25 +143,11 @@ func (b *Backend) sweepTemps(g guard, own int) {
 			_ = b.removeDeadTemps(g, own)
 			continue
 		}
-		lock := lockOf(g.path, stripe, b.noFileLocks.Load())
-		if other, ok, err := lock.try(); ok && err == nil {
-			_ = b.removeDeadTemps(other, stripe)
-			other.unlock()
+		if unlock, err := b.lockStripe(g.helpers, stripe, newOwner()); unlock != nil && err == nil {
+			_ = b.removeDeadTemps(g, stripe)
+			unlock()
 		}
-		lock.close()
 	}
-}
-
-// recordsRoot is the record's directory. While the directories are open, it is the
-// one that the helpers lie in.
-func (d *directories) recordsRoot(at place) (root *os.Root, done func(), err error) {
-	if at.home == at.dir {
-		return d.home, func() {}, nil
-	}
-	if root, err = os.OpenRoot(at.dir); err != nil {
-		return nil, nil, err
-	}
-	return root, func() { _ = root.Close() }, nil
 }
 
 // below is a temporary's name below the record's directory, or empty where its

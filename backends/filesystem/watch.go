@@ -55,7 +55,7 @@ func (k *watched) look(context.Context, string) (core.Version, time.Duration, er
 	left := backend.Held
 	if k.looks%looksPerLease == 0 && err == nil {
 		var held bool
-		if held, err = k.b.leaseHeld(k.at); !held {
+		if _, held, err = k.b.lookAtLease(k.at); !held {
 			left = 0
 		}
 	}

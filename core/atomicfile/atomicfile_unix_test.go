@@ -228,7 +228,7 @@ func TestWritersInPlaceWaitForEachOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Flock(int(other.Fd()), syscall.LOCK_EX); err != nil {
+	if locked, err := TryLock(other, true); !locked {
 		t.Fatal(err)
 	}
 	asked := make(chan string, 1)

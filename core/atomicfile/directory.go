@@ -22,7 +22,7 @@ func CheckDirectory(path string) error {
 	if err != nil {
 		return err
 	}
-	if flaw := unsafe(info); flaw != "" && !isOnReadOnlySystem(path) {
+	if flaw := unsafety(info); flaw != "" && !isOnReadOnlySystem(path) {
 		return fmt.Errorf("%w: %s %s", core.ErrUnsafeDirectory, path, flaw)
 	}
 	return nil

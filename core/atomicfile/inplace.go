@@ -77,7 +77,7 @@ func content(raw []byte) (data []byte, marked bool, err error) {
 	data = raw
 	whole := true
 	for at := block; at < len(raw); at += block {
-		if !Marked(raw[at:]) {
+		if !markedAt(raw, at) {
 			continue
 		}
 		copied, ok := copyAt(raw, raw[at:])
@@ -95,11 +95,19 @@ func content(raw []byte) (data []byte, marked bool, err error) {
 	return data, marked, nil
 }
 
-// Marked reports whether piece begins with the mark of a write in place. A program that
-// reads a file piece by piece calls it at every multiple of 4096 except the first. If it
-// is true, the program needs the whole file, and [Read].
-func Marked(piece []byte) bool {
-	return len(piece) >= len(magic) && string(piece[:len(magic)]) == magic
+// Marked reports whether raw, all bytes of a file, has marks: the file is being written in
+// place, or was when its writer died. Then [Read] finds its content.
+func Marked(raw []byte) bool {
+	for at := block; at < len(raw); at += block {
+		if markedAt(raw, at) {
+			return true
+		}
+	}
+	return false
+}
+
+func markedAt(raw []byte, at int) bool {
+	return len(raw)-at >= len(magic) && string(raw[at:at+len(magic)]) == magic
 }
 
 // file is what an *os.File does here.
@@ -216,7 +224,7 @@ func openInPlace(ctx context.Context, dir *os.Root, name string) (*os.File, erro
 	err = sameFile(dir, name, f)
 	for end := time.Now().Add(lockPatience); err == nil; err = ctx.Err() {
 		var locked bool
-		if locked, err = tryLock(f); locked {
+		if locked, err = lockInPlace(f); locked {
 			return f, nil
 		}
 		if err == nil && time.Now().After(end) {

@@ -3,18 +3,23 @@
 package atomicfile
 
 import (
-	"errors"
 	"os"
 	"syscall"
 )
 
-// tryLock locks the file until it is closed. Where the file system has no locks,
-// writers in place are kept apart by their other locks alone.
-func tryLock(f *os.File) (locked bool, err error) {
+// TryLock locks the file, exclusively or shared, unless another open file has it locked.
+// Closing the file unlocks it, and so does the end of the process. The error wraps
+// [errors.ErrUnsupported] if the system, or the file system, has no such locks. On Windows
+// nobody else can then read the first byte of the file.
+func TryLock(f *os.File, exclusive bool) (locked bool, err error) {
+	how := syscall.LOCK_SH
+	if exclusive {
+		how = syscall.LOCK_EX
+	}
 	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err = syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
 		switch {
-		case err == nil, errors.Is(err, errors.ErrUnsupported), err == syscall.ENOLCK:
+		case err == nil:
 			return true, nil
 		case err == syscall.EWOULDBLOCK:
 			return false, nil

@@ -116,12 +116,22 @@ func kept(dir *os.Root, name string, file fs.FileInfo) error {
 	return nil
 }
 
+// lockInPlace keeps other writers in place away. If the file can't be locked, their other
+// locks alone do.
+func lockInPlace(f *os.File) (locked bool, err error) {
+	locked, err = TryLock(f, true)
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.ENOLCK) {
+		return true, nil
+	}
+	return locked, err
+}
+
 func isOnReadOnlySystem(path string) bool {
 	const writable = 2 // W_OK of access(2)
 	return errors.Is(syscall.Access(path, writable), syscall.EROFS)
 }
 
-func unsafe(info fs.FileInfo) string {
+func unsafety(info fs.FileInfo) string {
 	uid, me := owner(info).uid, uint32(os.Geteuid())
 	switch perm := info.Mode().Perm(); {
 	case perm&0o002 != 0:

@@ -46,8 +46,9 @@ func kept(*os.Root, string, fs.FileInfo) error { return nil }
 
 func isOnReadOnlySystem(string) bool { return false }
 
-func unsafe(fs.FileInfo) string { return "" }
+func unsafety(fs.FileInfo) string { return "" }
 
-func tryLock(*os.File) (bool, error) { return true, nil }
+// lockInPlace does nothing: a lock would keep readers away.
+func lockInPlace(*os.File) (bool, error) { return true, nil }
 
 func freeSpace(*os.File) (bytes int64, known bool) { return 0, false }
