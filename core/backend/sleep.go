@@ -11,11 +11,10 @@ import (
 // Sleep waits for d, or returns ctx's error as soon as ctx is done.
 func Sleep(ctx context.Context, d time.Duration) error { return sleep.For(ctx, d) }
 
-// Retry calls do until it succeeds, or again reports that another call wouldn't help
-// against its error: for example, again is true if the server says that others wrote at
-// the same time. There are tries calls at most. The first pause is about as long as given,
-// and each of the others twice as long as the one before. Retry returns the error of the
-// last call, also if ctx is done during a pause.
+// Retry calls do. If do fails and again(err) is true, for example because others wrote at
+// the same time, Retry calls do once more, at most tries times in all. The first pause is
+// about as long as given, and each other pause twice as long as the one before. Retry
+// returns the error of the last call, also if ctx is done during a pause.
 func Retry(ctx context.Context, tries int, pause time.Duration, again func(error) bool, do func() error) error {
 	for ; ; pause *= 2 {
 		err := do()

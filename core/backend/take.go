@@ -69,16 +69,16 @@ func readLease(ctx context.Context, object LeaseObject) (StoredLease, error) {
 	return stored, err
 }
 
-// TakeLease takes the lease in an object: free, or expired by the store's clock. If
-// another owner has it, the error is core.ErrLeaseHeld. It is what [Acquire] calls:
+// TakeLease takes the lease in an object, if it is free or has expired by the store's
+// clock. If another owner has it, the error is core.ErrLeaseHeld. A backend calls it in
+// its Acquire:
 //
 //	return backend.Acquire(ctx, origin.Op("acquire", key), func(ctx context.Context) (core.Lease, error) {
 //		return backend.TakeLease(ctx, b.lease(key), ttl)
 //	})
 //
-// No clock but the store's is used. The lease may have expired when its holder renews it,
-// and nobody has taken it over: then Renew returns core.ErrLeaseLost, and the lease is
-// free.
+// No clock but the store's is used. Renew of a lease that has expired returns
+// core.ErrLeaseLost, and the lease is free, also if nobody has taken it over.
 func TakeLease(ctx context.Context, object LeaseObject, ttl time.Duration) (core.Lease, error) {
 	l := &objectLease{object: object, owner: rand.Text()}
 	if err := l.take(ctx, ttl); err != nil {
