@@ -4,11 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"net/http"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/backend"
@@ -49,7 +47,7 @@ func (c content) stored(version core.Version, written, now time.Time) backend.St
 }
 
 func (l lease) Read(ctx context.Context) (backend.StoredLease, error) {
-	found, err := l.b.get(ctx, l.name)
+	found, err := l.b.get(ctx, l.name, core.Absent)
 	if err != nil {
 		return backend.StoredLease{}, err
 	}
@@ -97,26 +95,13 @@ func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error
 	})
 }
 
-// current is the stored version of a record. known is the version seen last. It doesn't use
-// HeadObject, whose errors have no body: a missing bucket would look like a missing
-// object, and the SDK couldn't detect a wrong clock.
+// current is the stored version of a record. known is the version seen last.
 func (b *Backend) current(ctx context.Context, key string, known core.Version) (core.Version, error) {
-	name := b.records.Name(key)
-	in := &s3.GetObjectInput{Bucket: &b.bucket, Key: &name}
-	if etag, ok := etagOf(known); ok {
-		in.IfNoneMatch = &etag
-	}
-	out, err := b.client.GetObject(ctx, in)
-	switch {
-	case status(err) == http.StatusNotModified:
-		return known, nil
-	case missing(err):
+	stored, err := b.get(ctx, b.records.Name(key), known)
+	if errors.Is(err, core.ErrNotFound) {
 		return core.Absent, nil
-	case err != nil:
-		return "", err
 	}
-	defer out.Body.Close()
-	return versionOf(out.ETag)
+	return stored.version, err
 }
 
 // left is how much longer the lease of a key lasts.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -21,7 +22,7 @@ import (
 // answers that access is denied, and then Load returns that error.
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 	return backend.DoValue(ctx, origin.Op("load", key), func() (core.Record, error) {
-		stored, err := b.get(ctx, b.records.Name(key))
+		stored, err := b.get(ctx, b.records.Name(key), core.Absent)
 		return core.Record{Data: stored.data, Version: stored.version, Modified: stored.modified}, err
 	})
 }
@@ -30,7 +31,7 @@ func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 // answer has no body, so a missing bucket would look like a missing object.
 func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 	return backend.DoValue(ctx, origin.Op("check", key), func() (bool, error) {
-		_, err := b.get(ctx, b.records.Name(key))
+		_, err := b.get(ctx, b.records.Name(key), core.Absent)
 		if errors.Is(err, core.ErrNotFound) {
 			return false, nil
 		}
@@ -47,13 +48,20 @@ type object struct {
 	now      time.Time // the time of the answer, in whole seconds; zero if the store doesn't say
 }
 
-// get returns the whole object, or core.ErrNotFound.
-func (b *Backend) get(ctx context.Context, name string) (object, error) {
-	out, err := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.bucket, Key: &name})
-	if missing(err) {
-		return object{}, core.ErrNotFound
+// get returns the whole object, or core.ErrNotFound. If its version is known, the store
+// leaves out everything else.
+func (b *Backend) get(ctx context.Context, name string, known core.Version) (object, error) {
+	in := &s3.GetObjectInput{Bucket: &b.bucket, Key: &name}
+	if etag, ok := etagOf(known); ok {
+		in.IfNoneMatch = &etag
 	}
-	if err != nil {
+	out, err := b.client.GetObject(ctx, in)
+	switch {
+	case status(err) == http.StatusNotModified:
+		return object{version: known}, nil
+	case missing(err):
+		return object{}, core.ErrNotFound
+	case err != nil:
 		return object{}, err
 	}
 	defer out.Body.Close()

@@ -60,7 +60,7 @@ func (b *Backend) probe(ctx context.Context, name string) (err error) {
 		return err
 	}
 	// The answer must be "not found", not "forbidden": see Load.
-	if _, err = b.get(ctx, name); !errors.Is(err, core.ErrNotFound) {
+	if _, err = b.get(ctx, name, core.Absent); !errors.Is(err, core.ErrNotFound) {
 		if err == nil {
 			err = errors.New("the store still returns an object that was deleted")
 		}

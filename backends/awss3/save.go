@@ -88,7 +88,7 @@ const writerField = "graphtoken-writer"
 // that got no answer: the stored object tells whether it is the one that put wrote. If it
 // can't be told, the error is cause, with the reason.
 func (b *Backend) writtenBy(ctx context.Context, name, writer string, known core.Version, cause error) (core.Version, time.Time, error) {
-	stored, err := b.get(ctx, name)
+	stored, err := b.get(ctx, name, core.Absent)
 	switch {
 	case err == nil && stored.writer == writer:
 		return stored.version, stored.modified, nil

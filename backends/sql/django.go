@@ -72,10 +72,7 @@ var (
 // As with [New], the caller closes db, and NewDjango asks it nothing.
 func NewDjango(db *gorm.DB, table string, o DjangoOptions) (*Django, error) {
 	d, err := newDjango(db, table, o)
-	if err != nil {
-		return nil, origin.Fail("new", "", err)
-	}
-	return d, nil
+	return d, origin.Fail("new", "", err)
 }
 
 func newDjango(db *gorm.DB, table string, o DjangoOptions) (*Django, error) {
@@ -98,10 +95,6 @@ func (d *Django) Place() any {
 	return [...]any{d.leases.pool, d.table}
 }
 
-func (d *Django) op(name, key string) backend.Op {
-	return d.checked(origin.Op(name, key))
-}
-
 func (d *Django) checked(op backend.Op) backend.Op {
 	op.Classify = classify
 	op.CheckKey = func(key string) error {
@@ -115,7 +108,7 @@ func (d *Django) checked(op backend.Op) backend.Op {
 
 // Load implements [core.TokenBackend], with one statement.
 func (d *Django) Load(ctx context.Context, key string) (core.Record, error) {
-	return backend.DoValue(ctx, d.op("load", key), func() (core.Record, error) { return d.load(ctx) })
+	return backend.DoValue(ctx, d.checked(origin.Op("load", key)), func() (core.Record, error) { return d.load(ctx) })
 }
 
 func (d *Django) load(ctx context.Context) (core.Record, error) {
@@ -137,7 +130,7 @@ func (d *Django) load(ctx context.Context) (core.Record, error) {
 
 // Check implements [core.TokenBackend], with one statement.
 func (d *Django) Check(ctx context.Context, key string) (bool, error) {
-	return backend.DoValue(ctx, d.op("check", key), func() (bool, error) {
+	return backend.DoValue(ctx, d.checked(origin.Op("check", key)), func() (bool, error) {
 		var one int
 		return d.leases.first(ctx, nil, d.sql.exists, &one)
 	})
@@ -146,7 +139,7 @@ func (d *Django) Check(ctx context.Context, key string) (bool, error) {
 // Delete implements [core.TokenBackend], with one statement. It removes all rows, or with
 // DjangoOptions.DeleteNewest the newest.
 func (d *Django) Delete(ctx context.Context, key string) error {
-	return backend.Do(ctx, d.op("delete", key), func() error {
+	return backend.Do(ctx, d.checked(origin.Op("delete", key)), func() error {
 		remove := d.sql.removeAll
 		if d.o.DeleteNewest {
 			remove = d.sql.removeNewest
@@ -158,7 +151,7 @@ func (d *Django) Delete(ctx context.Context, key string) error {
 
 // Acquire implements [core.Leaser], as [Backend.Acquire] does in the table for leases.
 func (d *Django) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
-	return backend.DoValue(ctx, d.op("acquire", key), func() (core.Lease, error) { return d.leases.Acquire(ctx, key, ttl) })
+	return backend.DoValue(ctx, d.checked(origin.Op("acquire", key)), func() (core.Lease, error) { return d.leases.Acquire(ctx, key, ttl) })
 }
 
 // ShouldRefresh implements [core.TokenBackend] with [core.Coordinate] and the leases of

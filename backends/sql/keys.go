@@ -11,7 +11,7 @@ import (
 // Keys implements [core.Lister]. It reads 500 keys at a time, and uses no connection
 // while the loop's body runs.
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
-	return backend.Keys(ctx, b.storeOp("keys"), func(yield func(string) bool) error {
+	return backend.Keys(ctx, classified(origin.StoreOp("keys")), func(yield func(string) bool) error {
 		// Keys sort by their bytes: those with the prefix are together, after the prefix
 		// itself, which is no key's name.
 		for after, more := b.prefix, true; more; {

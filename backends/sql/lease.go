@@ -18,7 +18,7 @@ import (
 // and its expiry by the database's clock. Each operation of a holder is one UPDATE with
 // both in its condition.
 func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (core.Lease, error) {
-	return backend.Acquire(ctx, b.op("acquire", key), func(ctx context.Context) (core.Lease, error) {
+	return backend.Acquire(ctx, classified(origin.Op("acquire", key)), func(ctx context.Context) (core.Lease, error) {
 		l := &lease{b: b, key: key, owner: rand.Text()}
 		return l, l.acquire(ctx, ttl)
 	})
@@ -100,7 +100,7 @@ func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error
 	if b.wakes != nil {
 		w.Name, w.Wakes, w.First, w.Heard = news(b.prefix+key), b.wakes, untilListening, whileListening
 	}
-	return backend.Wait(ctx, b.op("wait", key), seen, w)
+	return backend.Wait(ctx, classified(origin.Op("wait", key)), seen, w)
 }
 
 // looked is the result of a look at a record.

@@ -11,7 +11,7 @@ import (
 
 // Load implements [core.TokenBackend], with one statement.
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
-	return backend.DoValue(ctx, b.op("load", key), func() (core.Record, error) {
+	return backend.DoValue(ctx, classified(origin.Op("load", key)), func() (core.Record, error) {
 		done, err := b.turn(ctx)
 		if err != nil {
 			return core.Record{}, err
@@ -32,7 +32,7 @@ func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 // Check implements [core.TokenBackend], with one statement. An empty record counts as
 // stored.
 func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
-	return backend.DoValue(ctx, b.op("check", key), func() (bool, error) {
+	return backend.DoValue(ctx, classified(origin.Op("check", key)), func() (bool, error) {
 		var one int
 		return b.first(ctx, b.args(key), b.sql.check, &one)
 	})

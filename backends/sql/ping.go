@@ -9,7 +9,7 @@ import (
 // Ping implements [core.Pinger]. It queries the table and its columns. If one is
 // missing, the error is the database's own.
 func (b *Backend) Ping(ctx context.Context) error {
-	return backend.Do(ctx, b.storeOp("ping"), func() error { return b.ping(ctx) })
+	return backend.Do(ctx, classified(origin.StoreOp("ping")), func() error { return b.ping(ctx) })
 }
 
 func (b *Backend) ping(ctx context.Context) error {
@@ -21,7 +21,7 @@ func (b *Backend) ping(ctx context.Context) error {
 // at the same time. It runs the SQL in the directory ddl, which you can also run with
 // another tool.
 func (b *Backend) Migrate(ctx context.Context) error {
-	return backend.Do(ctx, b.storeOp("migrate"), func() error {
+	return backend.Do(ctx, classified(origin.StoreOp("migrate")), func() error {
 		_, err := b.change(ctx, nil, b.sql.createTable)
 		if err != nil && b.ping(ctx) == nil {
 			// PostgreSQL's IF NOT EXISTS fails if another process creates the table at the

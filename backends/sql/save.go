@@ -17,9 +17,7 @@ const maxSize = 16_000_000
 // Save implements [core.TokenBackend], with one statement that compares and writes. (On
 // MySQL and MariaDB there are two, if a record is created while its lease is held.)
 func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
-	op := origin.SaveOp(key, rec, maxSize)
-	op.Classify = classify
-	return backend.DoValue(ctx, op, func() (core.Version, error) { return b.save(ctx, key, rec) })
+	return backend.DoValue(ctx, classified(origin.SaveOp(key, rec, maxSize)), func() (core.Version, error) { return b.save(ctx, key, rec) })
 }
 
 // MaxSize implements [core.SizeLimiter]: 16,000,000 bytes.
@@ -66,7 +64,7 @@ func (b *Backend) isStored(ctx context.Context, key string, version int64) bool 
 // a process holds the lease, a second statement removes the record alone, and the row is
 // removed with the lease.
 func (b *Backend) Delete(ctx context.Context, key string) error {
-	return backend.Do(ctx, b.op("delete", key), func() error {
+	return backend.Do(ctx, classified(origin.Op("delete", key)), func() error {
 		_, err := b.change(ctx, b.args(key), b.sql.remove...)
 		return err
 	})

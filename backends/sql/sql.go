@@ -105,10 +105,7 @@ var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-
 // transaction is over, and a record could still be rolled back.
 func New(db *gorm.DB, o Options) (*Backend, error) {
 	b, err := newBackend(db, o)
-	if err != nil {
-		return nil, origin.Fail("new", "", err)
-	}
-	return b, nil
+	return b, origin.Fail("new", "", err)
 }
 
 func newBackend(db *gorm.DB, o Options) (*Backend, error) {
@@ -138,9 +135,10 @@ func newBackend(db *gorm.DB, o Options) (*Backend, error) {
 	if o.Listen != nil && !d.notifies {
 		return nil, fmt.Errorf("Options.Listen is for PostgreSQL, not for gorm's dialect %q", db.Name())
 	}
+	pool, _ := db.DB() // nil if it isn't known
 	b := &Backend{
 		pool:   db.Statement.ConnPool,
-		db:     poolBehind(db.Statement.ConnPool),
+		db:     pool,
 		table:  table,
 		prefix: o.Prefix,
 		sql:    d.statements(db.Statement.Quote(table), o.Listen != nil),
@@ -153,19 +151,6 @@ func newBackend(db *gorm.DB, o Options) (*Backend, error) {
 		b.wakes = &backend.Wakes{Listen: listen(o.Listen), Linger: linger}
 	}
 	return b, nil
-}
-
-// poolBehind is the pool of connections of a gorm.ConnPool; nil if that isn't known.
-func poolBehind(pool gorm.ConnPool) *stdsql.DB {
-	switch p := pool.(type) {
-	case *stdsql.DB:
-		return p
-	case gorm.GetDBConnector:
-		if db, err := p.GetDBConn(); err == nil {
-			return db
-		}
-	}
-	return nil
 }
 
 // Place implements [core.Locator]. Backends with the same pool of connections, table and
@@ -184,14 +169,8 @@ func (b *Backend) args(key string) args {
 // origin names the backend in its errors.
 const origin backend.Origin = "sql"
 
-func (b *Backend) op(name, key string) backend.Op {
-	op := origin.Op(name, key)
-	op.Classify = classify
-	return op
-}
-
-func (b *Backend) storeOp(name string) backend.Op {
-	op := origin.StoreOp(name)
+// classified is op, whose errors are told apart by classify.
+func classified(op backend.Op) backend.Op {
 	op.Classify = classify
 	return op
 }
