@@ -90,8 +90,8 @@ func (l lease) Write(ctx context.Context, owner string, ttl time.Duration, over 
 	}
 	out, err := l.b.createSecret(ctx, l.name, v)
 	switch {
-	case is[*types.ResourceExistsException](err), is[*types.InvalidRequestException](err):
-		return backend.StoredLease{}, core.ErrConflict // a secret has the name, or had it a moment ago
+	case taken(err):
+		return backend.StoredLease{}, core.ErrConflict
 	case err != nil:
 		return backend.StoredLease{}, err
 	}

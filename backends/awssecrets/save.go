@@ -28,11 +28,8 @@ func (b *Backend) MaxSize() int { return maxSize }
 
 func (b *Backend) save(ctx context.Context, name string, rec core.Record) (core.Version, error) {
 	v := newVersion(rec.Data)
-	switch rec.Version {
-	case core.AnyVersion:
-		return core.Version(v.id), b.overwrite(ctx, name, v)
-	case core.Absent:
-		return core.Version(v.id), b.create(ctx, name, v)
+	if rec.Version == core.Absent || rec.Version == core.AnyVersion {
+		return core.Version(v.id), b.create(ctx, name, v, rec.Version == core.AnyVersion)
 	}
 	return core.Version(v.id), b.replace(ctx, name, v, string(rec.Version))
 }
@@ -62,61 +59,40 @@ const tries = 5
 
 var errRestless = errors.New("other processes created and deleted the secret again and again during the save: try again")
 
-// overwrite saves over any version, or none.
-func (b *Backend) overwrite(ctx context.Context, name string, v version) error {
+// create saves if there is no record or, with overwrite, over any record.
+func (b *Backend) create(ctx context.Context, name string, v version, overwrite bool) error {
 	for range tries {
-		_, err := b.put(ctx, name, v)
-		if is[*types.ResourceNotFoundException](err) {
+		var err error
+		if overwrite {
+			_, err = b.put(ctx, name, v)
+		}
+		if !overwrite || is[*types.ResourceNotFoundException](err) {
 			_, err = b.createSecret(ctx, name, v)
 		}
-		if is[*types.InvalidRequestException](err) {
-			s, unknown := b.look(ctx, name)
-			switch {
-			case unknown != nil:
-				return err
-			case s.purging:
-				_, err = b.createSecret(ctx, name, v, patiently)
-			case s.scheduled:
-				if err := b.restore(ctx, name); err != nil {
-					return err
-				}
-				continue
-			case s.exists:
-				return err
-			default:
-				continue
-			}
-		}
-		if !is[*types.ResourceExistsException](err) {
+		if !taken(err) {
 			return err
 		}
-	}
-	return errRestless
-}
-
-// create saves if there is no record.
-func (b *Backend) create(ctx context.Context, name string, v version) error {
-	for range tries {
-		_, err := b.createSecret(ctx, name, v)
-		if !is[*types.ResourceExistsException](err) && !is[*types.InvalidRequestException](err) {
-			return err
-		}
-		s, err := b.look(ctx, name)
+		s, unknown := b.look(ctx, name)
 		switch {
-		case err != nil:
-			return err
+		case unknown != nil:
+			return unknown
 		case s.purging:
-			_, err := b.createSecret(ctx, name, v, patiently)
-			if !is[*types.ResourceExistsException](err) {
+			if _, err := b.createSecret(ctx, name, v, patiently); !is[*types.ResourceExistsException](err) {
 				return err
 			}
 		case s.scheduled:
 			if err := b.restore(ctx, name); err != nil {
 				return err
 			}
-			return b.replace(ctx, name, v, s.current())
+			if !overwrite {
+				return b.replace(ctx, name, v, s.current())
+			}
 		case s.stages[v.id] != nil:
 			return nil // an earlier sending succeeded; its answer was lost
+		case overwrite:
+			if s.exists && is[*types.InvalidRequestException](err) {
+				return err // the secret isn't being deleted, so another call won't help
+			}
 		case s.current() != "":
 			return core.ErrConflict
 		case s.exists: // but without a version, as Terraform creates them
@@ -124,6 +100,12 @@ func (b *Backend) create(ctx context.Context, name string, v version) error {
 		}
 	}
 	return errRestless
+}
+
+// taken reports whether an error of CreateSecret or PutSecretValue says that a secret has
+// that name, or had it a moment ago, and isn't fit for the call.
+func taken(err error) bool {
+	return is[*types.ResourceExistsException](err) || is[*types.InvalidRequestException](err)
 }
 
 // replace saves over the version seen, or over none if seen is empty. It adds the new
