@@ -54,6 +54,13 @@ func (p place) name() string {
 	return p.String() + "#" + url.PathEscape(p.Key)
 }
 
+// of is the place with another record.
+func (p place) of(key string) place {
+	at := *p.Place
+	at.Key = key
+	return place{&at, p.url}
+}
+
 // again is a command line for the same record, user and keys as this one. Flags that come
 // from the environment hold for it, too.
 func (s *session) again(command string) string {

@@ -75,9 +75,8 @@ func unreadable(err error) finding {
 
 // command is a command line about a user in a record of the store.
 func (d *checkup) command(name, user, key string) string {
-	s, at := *d.session, *d.Place
-	at.Key = key
-	s.User, s.at, s.given = user, &place{&at, d.url}, map[string]bool{}
+	s, at := *d.session, d.place.of(key)
+	s.User, s.at, s.given = user, &at, map[string]bool{}
 	maps.Copy(s.given, d.given)
 	s.given["user"] = true
 	s.given["store"] = d.given["store"] || d.isArgument || d.Key == "" // whose records are many

@@ -135,7 +135,10 @@ func (s *session) openAs(ctx context.Context, c *console, of extent) (*opened, e
 		return nil, err
 	}
 	opts = append(opts, core.WithLogger(c.log))
-	o := &opened{session: s, store: core.NewStore(at.Backend, opts...), place: at, log: c.log, keepDefault: func(context.Context) {}}
+	tell := func(key string) {
+		c.say("Waiting: another process is refreshing %s.", at.of(key).name())
+	}
+	o := &opened{session: s, store: core.NewStore(telling{at.Backend, tell}, opts...), place: at, log: c.log, keepDefault: func(context.Context) {}}
 	o.config = account.Config{
 		ClientID: s.ClientID, Authority: s.Authority, Tenant: s.Tenant, Scopes: tokencache.SplitScopes(s.Scope...),
 		Username: s.User, App: s.ClientCredentials, DisableInstanceDiscovery: !microsofts(s.Authority),
