@@ -30,7 +30,11 @@ func TestAStormRefreshesEachTokenOnce(t *testing.T) {
 	}
 }
 
-func BenchmarkStorm(b *testing.B) {
+func BenchmarkStorm(b *testing.B) { versitygw(b).Bench(b) }
+
+func BenchmarkStormCalls(b *testing.B) { versitygw(b).BenchCalls(b) }
+
+func versitygw(b *testing.B) storm.Clients {
 	at := onVersitygw(b)
-	storm.Clients(func(t testing.TB, own bool) func() core.TokenBackend { return stores(t, at, own) }).Bench(b)
+	return func(t testing.TB, own bool) func() core.TokenBackend { return stores(t, at, own) }
 }

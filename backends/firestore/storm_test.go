@@ -29,3 +29,5 @@ func stores(t testing.TB, own bool) func() core.TokenBackend {
 func TestAStormRefreshesEachTokenOnce(t *testing.T) { storm.Clients(stores).Test(t) }
 
 func BenchmarkStorm(b *testing.B) { storm.Clients(stores).Bench(b) }
+
+func BenchmarkStormCalls(b *testing.B) { storm.Clients(stores).BenchCalls(b) }
