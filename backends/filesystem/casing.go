@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -104,6 +105,8 @@ func (b *Backend) caseMatters(key string) bool {
 	return !b.o.NativeNames && strings.ContainsFunc(key, func(c rune) bool { return 'A' <= c && c <= 'Z' })
 }
 
+var escaped = regexp.MustCompile(`%[0-9a-f]{2}`)
+
 // unfolded returns the name as Naming made it. Some directories that fold case list all
 // names in lower case.
 func unfolded(name string) string {
@@ -111,10 +114,5 @@ func unfolded(name string) string {
 	if strings.HasPrefix(name, "%%") {
 		return name
 	}
-	parts := strings.Split(name, "%")
-	for i, part := range parts[1:] {
-		n := min(2, len(part))
-		parts[i+1] = strings.ToUpper(part[:n]) + part[n:]
-	}
-	return strings.Join(parts, "%")
+	return escaped.ReplaceAllStringFunc(name, strings.ToUpper)
 }

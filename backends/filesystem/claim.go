@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// claim is what a lease file says. It is written as JSON over the one before, so what
-// follows the first value doesn't count.
+// claim is what a lease file says, or a lock file whose existence is the lock. It is
+// written as JSON over the one before, so what follows the first value doesn't count.
 type claim struct {
-	Owner   string
+	Owner   string // the only field for a lock
 	Expires moment
 	TTL     time.Duration
 	Locked  bool // the holder has the file locked; otherwise only the expiry counts
@@ -32,4 +32,14 @@ func readClaim(f *os.File) claim {
 		return claim{}
 	}
 	return c
+}
+
+// openClaim opens a file of the helpers with a claim in it. It returns nil, and no claim,
+// if there is no such file.
+func openClaim(dir *os.Root, name string, flags int) (*os.File, claim, error) {
+	f, err := openHelper(dir, name, flags)
+	if err != nil {
+		return nil, claim{}, notReplaced(err)
+	}
+	return f, readClaim(f), nil
 }

@@ -40,41 +40,11 @@ func openBelow(root *os.Root, name string) (*os.Root, fs.FileInfo, error) {
 
 // openHelper opens a file of the helpers, and no link to one.
 func openHelper(root *os.Root, name string, flags int) (*os.File, error) {
-	f, err := root.OpenFile(name, flags|openNow, 0)
-	if err != nil {
-		if named, lstatErr := root.Lstat(name); lstatErr == nil && !named.Mode().IsRegular() {
-			return nil, planted(root, name, "file")
-		}
-		return nil, atomicfile.Located(root, err)
+	f, err := atomicfile.OpenIn(root, name, flags)
+	if errors.Is(err, atomicfile.ErrNotRegular) {
+		err = planted(root, name, "file")
 	}
-	if err := stillNamed(root, name, f); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
-// errReplaced: another file has the name now.
-var errReplaced = errors.New("another process has replaced the file")
-
-// stillNamed returns nil if f is the regular file of that name, and
-// fs.ErrNotExist or errReplaced if it was until a moment ago.
-func stillNamed(root *os.Root, name string, f *os.File) error {
-	named, err := root.Lstat(name)
-	if err != nil {
-		return atomicfile.Located(root, err)
-	}
-	if !named.Mode().IsRegular() {
-		return planted(root, name, "file")
-	}
-	opened, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if !os.SameFile(named, opened) {
-		return errReplaced
-	}
-	return nil
+	return f, err
 }
 
 func planted(root *os.Root, name, kind string) error {
@@ -97,7 +67,7 @@ func createHelper(root *os.Root, name string) (*os.File, error) {
 // makeHelpers makes what is missing: the directory, and those of its helpers; in new
 // helpers the lock files, too, unless files aren't locked.
 func makeHelpers(home string, lockFiles bool) error {
-	if err := makeDir(home); err != nil {
+	if err := atomicfile.MakeDirectories(home); err != nil {
 		return err
 	}
 	root, err := os.OpenRoot(home)
@@ -105,7 +75,7 @@ func makeHelpers(home string, lockFiles bool) error {
 		return err
 	}
 	defer root.Close()
-	made, err := makeBelow(root, helpers)
+	made, err := atomicfile.MakeDirectory(root, helpers)
 	if err != nil {
 		return err
 	}
@@ -119,47 +89,6 @@ func makeHelpers(home string, lockFiles bool) error {
 			return err
 		}
 	}
-	_, err = makeBelow(below, leases)
+	_, err = atomicfile.MakeDirectory(below, leases)
 	return err
-}
-
-// makeDir makes a directory and those above it, for their owner alone, and makes them
-// durable.
-func makeDir(path string) error {
-	above := filepath.Dir(path)
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) || above == path {
-		return err
-	}
-	if err := makeDir(above); err != nil {
-		return err
-	}
-	root, err := os.OpenRoot(above)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	_, err = makeBelow(root, filepath.Base(path))
-	return err
-}
-
-// makeBelow makes a directory, unless it exists, and makes it durable.
-func makeBelow(root *os.Root, name string) (made bool, err error) {
-	err = root.Mkdir(name, 0o700)
-	if errors.Is(err, fs.ErrExist) {
-		// A link to nowhere, for example, must not send the caller here again.
-		_, err = root.Stat(name)
-		return false, atomicfile.Located(root, err)
-	}
-	if err != nil {
-		return false, atomicfile.Located(root, err)
-	}
-	dir, err := root.Open(name)
-	if err != nil {
-		return false, atomicfile.Located(root, err)
-	}
-	defer dir.Close()
-	if err := atomicfile.Adopt(root, dir); err != nil {
-		return false, err
-	}
-	return true, atomicfile.Sync(root)
 }

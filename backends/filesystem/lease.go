@@ -117,7 +117,7 @@ func (l *lease) whileMine(ctx context.Context, do func(*guard, *os.File, claim) 
 		return err
 	}
 	defer guard.unlock()
-	stored, c, err := openLease(guard.leases, l.at.as, os.O_RDWR)
+	stored, c, err := openClaim(guard.leases, l.at.as, os.O_RDWR)
 	if err != nil {
 		return err
 	}
@@ -132,16 +132,6 @@ func (l *lease) whileMine(ctx context.Context, do func(*guard, *os.File, claim) 
 		_ = removeLease(guard, l.at) // it has expired, and nobody has taken it
 	}
 	return core.ErrLeaseLost
-}
-
-// openLease opens a lease file, and returns the claim in it. It returns nil, and no claim,
-// if there is no such file.
-func openLease(dir *os.Root, name string, flags int) (*os.File, claim, error) {
-	f, err := openHelper(dir, name, flags)
-	if err != nil {
-		return nil, claim{}, notReplaced(err)
-	}
-	return f, readClaim(f), nil
 }
 
 func removeLease(g *guard, at place) error {
@@ -252,7 +242,7 @@ func (b *Backend) lookAtLease(at place) (found, held bool, err error) {
 		return false, false, err
 	}
 	defer d.close()
-	file, stored, err := openLease(d.leases, at.as, os.O_RDONLY)
+	file, stored, err := openClaim(d.leases, at.as, os.O_RDONLY)
 	if file == nil {
 		return false, false, err
 	}

@@ -54,7 +54,7 @@ func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 		case errors.Is(err, fs.ErrNotExist):
 			return false, nil
 		case err == nil && !info.Mode().IsRegular():
-			err = irregular("stat", path)
+			err = &fs.PathError{Op: "stat", Path: path, Err: atomicfile.ErrNotRegular}
 		}
 		return err == nil, err
 	})
@@ -62,7 +62,7 @@ func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 
 // read makes as many system calls as os.ReadFile.
 func read(path string) (core.Record, error) {
-	f, info, err := openRegular(path)
+	f, info, err := atomicfile.Open(path)
 	if err != nil {
 		return core.Record{}, err
 	}
@@ -75,27 +75,6 @@ func read(path string) (core.Record, error) {
 		return core.Record{}, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("%w: %s", core.ErrCorrupt, flaw)}
 	}
 	return core.Record{Data: data, Version: versionOf(data), Modified: info.ModTime()}, nil
-}
-
-// openRegular refuses directories, pipes and devices, and doesn't wait for any.
-func openRegular(path string) (*os.File, fs.FileInfo, error) {
-	f, err := openToRead(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = irregular("read", path)
-	}
-	if err != nil {
-		f.Close()
-		return nil, nil, err
-	}
-	return f, info, nil
-}
-
-func irregular(op, path string) error {
-	return &fs.PathError{Op: op, Path: path, Err: errors.New("not a regular file")}
 }
 
 // flawOf describes the fault of a record that can't be whole. It can't tell of an
@@ -144,7 +123,7 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // storedVersion is the version of the file, or Absent.
 func storedVersion(path string) (core.Version, error) {
-	f, info, err := openRegular(path)
+	f, info, err := atomicfile.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return core.Absent, nil
 	}

@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core/atomicfile"
@@ -142,7 +140,7 @@ func (b *Backend) lockStripe(helpers *os.Root, stripe int, owner string) (unlock
 // notReplaced is nil for a file that has been replaced, made or removed meanwhile: the
 // caller tries again.
 func notReplaced(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errReplaced) || errors.Is(err, fs.ErrExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, atomicfile.ErrReplaced) || errors.Is(err, fs.ErrExist) {
 		return nil
 	}
 	return err
@@ -186,7 +184,7 @@ func lockFileIn(helpers *os.Root, dir *os.File, name string) (*os.File, error) {
 	}
 	locked, err := atomicfile.TryLock(f, true)
 	if locked {
-		err = stillNamed(helpers, name, f)
+		err = atomicfile.StillNamed(helpers, name, f)
 	}
 	if !locked || err != nil {
 		f.Close()
@@ -196,10 +194,10 @@ func lockFileIn(helpers *os.Root, dir *os.File, name string) (*os.File, error) {
 }
 
 // makeLockFile makes a missing lock file and returns it, with the directory shared again.
-// It returns errReplaced if any lock is held right now.
+// It returns atomicfile.ErrReplaced if any lock is held right now.
 func makeLockFile(helpers *os.Root, dir *os.File, name string) (*os.File, error) {
 	if ok, err := lockDirectory(dir, true); !ok && err == nil {
-		return nil, errReplaced
+		return nil, atomicfile.ErrReplaced
 	}
 	f, err := createHelper(helpers, name)
 	if err != nil {
@@ -209,7 +207,7 @@ func makeLockFile(helpers *os.Root, dir *os.File, name string) (*os.File, error)
 	// checks that once everything is locked.
 	if ok, err := lockDirectory(dir, false); !ok && err == nil {
 		f.Close()
-		return nil, errReplaced
+		return nil, atomicfile.ErrReplaced
 	}
 	return f, nil
 }
@@ -244,8 +242,7 @@ func (b *Backend) makeHeld(helpers *os.Root, stripe int, owner string) (unlock f
 	if err != nil {
 		return nil, err
 	}
-	_, err = f.WriteString(owner)
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err = errors.Join(writeClaim(f, claim{Owner: owner}), f.Close()); err != nil {
 		helpers.Remove(held)
 		return nil, err
 	}
@@ -254,23 +251,16 @@ func (b *Backend) makeHeld(helpers *os.Root, stripe int, owner string) (unlock f
 
 // breakDead breaks the lock of a dead holder, for the next try.
 func (b *Backend) breakDead(helpers *os.Root, stripe int, held string) error {
-	holder, err := readHelper(helpers, held)
-	if err == nil && b.seen.age(filepath.Join(helpers.Name(), held), holder, time.Since(boot().began)) >= brokenAfter {
-		helpers.Remove(ownTempName(stripe, holder))
-		removeIf(helpers, held, holder)
+	f, holder, err := openClaim(helpers, held, os.O_RDONLY)
+	if f == nil {
+		return err
 	}
-	return err
-}
-
-// readHelper reads a small file of the helpers.
-func readHelper(helpers *os.Root, name string) (string, error) {
-	f, err := openHelper(helpers, name, os.O_RDONLY)
-	if err != nil {
-		return "", err
+	_ = f.Close()
+	if b.seen.age(f.Name(), holder.Owner, time.Since(boot().began)) >= brokenAfter {
+		helpers.Remove(ownTempName(stripe, holder.Owner))
+		removeIf(helpers, held, holder.Owner)
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, 256))
-	return string(data), err
+	return nil
 }
 
 // removeIf removes the lock if it is still owner's. It moves it aside first: of several
@@ -280,10 +270,13 @@ func removeIf(helpers *os.Root, held, owner string) {
 	if helpers.Rename(held, aside) != nil {
 		return
 	}
-	if got, err := readHelper(helpers, aside); err == nil && got != owner {
-		// Another process broke it before us, and a third one holds it: give it back,
-		// unless yet another was quicker.
-		_ = helpers.Link(aside, held)
+	if f, holder, _ := openClaim(helpers, aside, os.O_RDONLY); f != nil {
+		_ = f.Close()
+		if holder.Owner != owner {
+			// Another process broke it before us, and a third one holds it: give it back,
+			// unless yet another was quicker.
+			_ = helpers.Link(aside, held)
+		}
 	}
 	helpers.Remove(aside)
 }

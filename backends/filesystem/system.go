@@ -11,11 +11,6 @@ import (
 	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
 
-// openNow is the flag that doesn't wait for the other end of a pipe.
-const openNow = unix.O_NONBLOCK
-
-func openToRead(path string) (*os.File, error) { return os.OpenFile(path, os.O_RDONLY|openNow, 0) }
-
 func lockDirectory(dir *os.File, exclusive bool) (bool, error) {
 	return atomicfile.TryLock(dir, exclusive)
 }

@@ -3,19 +3,7 @@ package filesystem
 import (
 	"os"
 	"strings"
-
-	"github.com/graphtoken/graphtoken/core/atomicfile"
 )
-
-const openNow = 0
-
-func openToRead(path string) (f *os.File, err error) {
-	err = atomicfile.Patiently(func() error {
-		f, err = os.Open(path)
-		return err
-	})
-	return f, err
-}
 
 // mayWrite asks whether the directory is there: for the rest one has to try.
 func mayWrite(dir string) error {

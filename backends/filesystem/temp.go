@@ -58,9 +58,9 @@ func lockTemp(root *os.Root, t temp) (bool, error) {
 		return false, err
 	}
 	if ok {
-		err = stillNamed(root, t.name, t.file)
+		err = atomicfile.StillNamed(root, t.name, t.file)
 	}
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errReplaced) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, atomicfile.ErrReplaced) {
 		return false, nil
 	}
 	return ok, err
@@ -114,7 +114,7 @@ func removeUnlocked(helpers *os.Root, name string) (removed bool, err error) {
 		f, err = openHelper(helpers, name, os.O_RDONLY)
 	}
 	switch {
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, errReplaced), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, atomicfile.ErrReplaced), errors.Is(err, fs.ErrNotExist):
 		return false, nil
 	case err != nil: // for example a link, which has no writer
 		err = helpers.Remove(name)
@@ -123,7 +123,7 @@ func removeUnlocked(helpers *os.Root, name string) (removed bool, err error) {
 	// It stays locked until it is gone: its writer may be about to lock it.
 	defer f.Close()
 	locked, err := atomicfile.TryLock(f, true)
-	if err != nil || !locked || stillNamed(helpers, name, f) != nil {
+	if err != nil || !locked || atomicfile.StillNamed(helpers, name, f) != nil {
 		return false, err
 	}
 	err = helpers.Remove(name)

@@ -26,7 +26,7 @@ func savePrivate(ctx context.Context, path string, data []byte) error {
 		path = target
 	}
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := atomicfile.MakeDirectories(dir); err != nil {
 		return err
 	}
 	if err := atomicfile.CheckDirectory(dir); err != nil {

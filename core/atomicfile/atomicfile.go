@@ -173,7 +173,7 @@ func lstatRegular(dir *os.Root, name string) (fs.FileInfo, error) {
 		return nil, nil
 	}
 	if err == nil && !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "replace", Path: join(dir, name), Err: errors.New("not a regular file")}
+		return nil, &fs.PathError{Op: "replace", Path: join(dir, name), Err: ErrNotRegular}
 	}
 	return info, Located(dir, err)
 }

@@ -308,3 +308,102 @@ func TestReadFileReadsAPipeToItsEnd(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestOnlyARegularFileOfThatNameIsOpened(t *testing.T) {
+	root, path := directory(t, "old", 0o600)
+	if err := errors.Join(os.Symlink("f", filepath.Join(path, "link")), os.Mkdir(filepath.Join(path, "dir"), 0o700),
+		syscall.Mkfifo(filepath.Join(path, "pipe"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]error{"f": nil, "link": ErrNotRegular, "dir": ErrNotRegular, "pipe": ErrNotRegular, "absent": fs.ErrNotExist} {
+		f, err := OpenIn(root, name, os.O_RDWR)
+		if !errors.Is(err, want) {
+			t.Errorf("OpenIn of %s = %v, want %v", name, err, want)
+		}
+		if err == nil {
+			f.Close()
+		}
+	}
+	for name, want := range map[string]error{"f": nil, "link": nil, "dir": ErrNotRegular, "pipe": ErrNotRegular, "absent": fs.ErrNotExist} {
+		f, _, err := Open(filepath.Join(path, name))
+		if !errors.Is(err, want) {
+			t.Errorf("Open of %s = %v, want %v", name, err, want)
+		}
+		if err == nil {
+			f.Close()
+		}
+	}
+}
+
+func TestAFileThatHasLostItsNameIsReplacedOrAbsent(t *testing.T) {
+	root, path := directory(t, "old", 0o600)
+	f, err := OpenIn(root, "f", os.O_RDONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := StillNamed(root, "f", f); err != nil {
+		t.Error(err)
+	}
+	if err := os.Rename(filepath.Join(path, "f"), filepath.Join(path, "g")); err != nil {
+		t.Fatal(err)
+	}
+	if err := StillNamed(root, "f", f); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a file of that name: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(path, "f"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := StillNamed(root, "f", f); !errors.Is(err, ErrReplaced) {
+		t.Errorf("with another file of that name: %v", err)
+	}
+}
+
+func TestDirectoriesAreMadeForTheirOwnerAlone(t *testing.T) {
+	_, path := directory(t, "", 0)
+	defer syscall.Umask(syscall.Umask(0))
+	below := filepath.Join(path, "a", "b")
+	for range 2 { // the second time they exist
+		if err := MakeDirectories(below); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, dir := range []string{filepath.Dir(below), below} {
+		if info, err := os.Stat(dir); err != nil || info.Mode() != fs.ModeDir|0o700 {
+			t.Errorf("%s: %v, %v", dir, info, err)
+		}
+	}
+	nowhere := filepath.Join(path, "nowhere")
+	if err := os.Symlink("absent", nowhere); err != nil {
+		t.Fatal(err)
+	}
+	if err := MakeDirectories(nowhere); err == nil {
+		t.Error("a link to nowhere is a directory")
+	}
+}
+
+func TestALockIsSharedOrExclusive(t *testing.T) {
+	_, path := directory(t, "x", 0o600)
+	var files []*os.File
+	for range 2 {
+		f, err := os.OpenFile(filepath.Join(path, "f"), os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		files = append(files, f)
+	}
+	for _, step := range []struct {
+		file      int
+		exclusive bool
+		locked    bool
+	}{{0, false, true}, {1, false, true}, {1, true, false}} {
+		if locked, err := TryLock(files[step.file], step.exclusive); locked != step.locked || err != nil {
+			t.Errorf("%+v: %v, %v", step, locked, err)
+		}
+	}
+	files[0].Close()
+	if locked, err := TryLock(files[1], true); !locked || err != nil {
+		t.Errorf("after the other file was closed: %v, %v", locked, err)
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -128,7 +127,7 @@ func writeInPlace(ctx context.Context, dir *os.Root, r Replacement) error {
 	if err := change(f, r.Data, r.Confirm); err != nil {
 		return err
 	}
-	return sameFile(dir, r.Name, f)
+	return StillNamed(dir, r.Name, f)
 }
 
 // change is writeInPlace for a file that is locked.
@@ -217,11 +216,10 @@ const lockPatience = 10 * time.Second
 // openInPlace opens the file to be written, locked against all other writers in place:
 // also in other containers, which share the file and no other lock.
 func openInPlace(ctx context.Context, dir *os.Root, name string) (*os.File, error) {
-	f, err := dir.OpenFile(name, os.O_RDWR, 0)
+	f, err := OpenIn(dir, name, os.O_RDWR)
 	if err != nil {
-		return nil, Located(dir, err)
+		return nil, err
 	}
-	err = sameFile(dir, name, f)
 	for end := time.Now().Add(lockPatience); err == nil; err = ctx.Err() {
 		var locked bool
 		if locked, err = lockInPlace(f); locked {
@@ -240,20 +238,4 @@ func openInPlace(ctx context.Context, dir *os.Root, name string) (*os.File, erro
 	}
 	f.Close()
 	return nil, err
-}
-
-// sameFile returns an error unless f is still the file of that name.
-func sameFile(dir *os.Root, name string, f *os.File) error {
-	mine, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	named, err := dir.Lstat(name)
-	if err != nil {
-		return Located(dir, err)
-	}
-	if !os.SameFile(mine, named) {
-		return &fs.PathError{Op: "write", Path: f.Name(), Err: errors.New("another file took the name meanwhile")}
-	}
-	return nil
 }

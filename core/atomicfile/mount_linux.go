@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"syscall"
 )
 
 // isMountPoint compares the mounts that the file and its directory are on: a file
@@ -17,7 +16,7 @@ func isMountPoint(dir *os.Root, name string) bool {
 
 // mountID is what /proc says of an open file (proc_pid_fdinfo(5)).
 func mountID(dir *os.Root, name string) []byte {
-	f, err := dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := dir.OpenFile(name, os.O_RDONLY|openNow, 0)
 	if err != nil {
 		return nil
 	}

@@ -14,6 +14,11 @@ import (
 // another process has the file open.
 func Patiently(try func() error) error { return try() }
 
+// openNow is the flag that doesn't wait for the other end of a pipe.
+const openNow = syscall.O_NONBLOCK
+
+func openToRead(path string) (*os.File, error) { return os.OpenFile(path, os.O_RDONLY|openNow, 0) }
+
 // syncDir makes a rename in the directory last.
 func syncDir(dir *os.Root) error {
 	d, err := dir.Open(".")

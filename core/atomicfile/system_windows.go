@@ -23,6 +23,16 @@ func Patiently(try func() error) error {
 	return err
 }
 
+const openNow = 0
+
+func openToRead(path string) (f *os.File, err error) {
+	err = Patiently(func() error {
+		f, err = os.Open(path)
+		return err
+	})
+	return f, err
+}
+
 // syncDir does nothing: Windows can't flush a directory, and NTFS journals a
 // rename.
 func syncDir(*os.Root) error { return nil }

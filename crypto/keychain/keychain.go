@@ -144,7 +144,7 @@ func newSettings(name string, o Options) (*settings, error) {
 	if s.dir, err = filepath.Abs(s.dir); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	if err := atomicfile.MakeDirectories(s.dir); err != nil {
 		return nil, fmt.Errorf("the directory that remembers the key's place: %w", err)
 	}
 	if err := atomicfile.CheckDirectory(s.dir); err != nil {
