@@ -47,16 +47,28 @@ var base32Lower = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPad
 
 // Name returns the name of key.
 func (n Naming) Name(key string) string {
-	rest := key
-	if n.Native == nil {
-		rest = n.escape(key)
+	name := n.Prefix + n.escape(key)
+	if n.Native != nil {
+		name = n.Prefix + key
 	}
-	name := n.Prefix + rest
-	if n.Limit > 0 && len(name) > n.Limit || n.Reserved != nil && n.Reserved(name) ||
-		n.Native != nil && (!n.Native(name) || n.standsForAnother(key)) {
+	switch {
+	case !n.canHold(name):
+		return n.Prefix + n.whole(key)
+	case n.Native != nil && n.standsForAnother(key):
 		return n.Prefix + n.whole(key)
 	}
 	return name
+}
+
+// canHold reports whether the store can keep a record under that name.
+func (n Naming) canHold(name string) bool {
+	switch {
+	case n.Limit > 0 && len(name) > n.Limit:
+		return false
+	case n.Reserved != nil && n.Reserved(name):
+		return false
+	}
+	return n.Native == nil || n.Native(name)
 }
 
 // Key returns the key that has this name. ok is false for a name that no key has, such as
