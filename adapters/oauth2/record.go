@@ -26,7 +26,7 @@ const aYear = 365 * 24 * time.Hour
 // response is a token in the form in which it is stored. Members of an earlier answer
 // stay if t has none.
 func (c *Client) response(t *oauth2.Token, sent time.Time, grant string, earlier extra) tokencache.TokenResponse {
-	e := extraOf(t).over(earlier)
+	e := extraOf(t).withMissingFrom(earlier)
 	r := tokencache.TokenResponse{
 		AccessToken: t.AccessToken, RefreshToken: t.RefreshToken, Extra: e.text(),
 		ClientID: c.query.ClientID, Environment: c.query.Environment, HomeAccountID: c.query.HomeAccountID, Tenant: realm,
@@ -83,30 +83,45 @@ type extra struct {
 func extraOf(t *oauth2.Token) extra {
 	e := extra{TokenType: t.TokenType, Endless: t.Expiry.IsZero()}
 	raw := rawOf(t)
-	if raw.Kind() != reflect.Map || raw.Type().Key().Kind() != reflect.String {
-		return e
-	}
-	isForm := raw.Type() == reflect.TypeFor[url.Values]()
-	for _, key := range raw.MapKeys() {
-		name := key.String()
-		switch value := raw.MapIndex(key); {
-		case name == "access_token" || name == "refresh_token": // they are in the record already
-		case !isForm:
-			if text, err := json.Marshal(t.Extra(name)); err == nil {
-				if e.Members == nil {
-					e.Members = make(map[string]json.RawMessage)
-				}
-				e.Members[name] = text
-			}
-		case value.Len() > 0:
-			if e.Form == nil {
-				e.Form = make(url.Values)
-			}
-			e.Form.Set(name, value.Index(0).String()) // not Extra, which turns texts into numbers
-		}
+	switch {
+	case raw.Kind() != reflect.Map || raw.Type().Key().Kind() != reflect.String:
+	case raw.Type() == reflect.TypeFor[url.Values]():
+		e.Form = formOf(raw)
+	default:
+		e.Members = membersOf(t, raw)
 	}
 	return e
 }
+
+// membersOf returns the members of a JSON answer as JSON.
+func membersOf(t *oauth2.Token, raw reflect.Value) map[string]json.RawMessage {
+	members := make(map[string]json.RawMessage)
+	for _, key := range raw.MapKeys() {
+		name := key.String()
+		if hasOwnPlace(name) {
+			continue
+		}
+		if text, err := json.Marshal(t.Extra(name)); err == nil {
+			members[name] = text
+		}
+	}
+	return members
+}
+
+// formOf returns the first value of each field of a form. Token.Extra would turn texts into
+// numbers.
+func formOf(raw reflect.Value) url.Values {
+	form := make(url.Values)
+	for _, key := range raw.MapKeys() {
+		if values := raw.MapIndex(key); values.Len() > 0 && !hasOwnPlace(key.String()) {
+			form.Set(key.String(), values.Index(0).String())
+		}
+	}
+	return form
+}
+
+// hasOwnPlace reports a member that has an entry of its own in the record.
+func hasOwnPlace(member string) bool { return member == "access_token" || member == "refresh_token" }
 
 // rawOf returns the answer of which a token was made: a map, by the names of the members,
 // or the zero Value. golang.org/x/oauth2 has no method that lists them, so the field is
@@ -120,14 +135,15 @@ func rawOf(t *oauth2.Token) reflect.Value {
 	return raw
 }
 
-// over returns e together with those members of an earlier answer that e doesn't have.
-func (e extra) over(earlier extra) extra {
-	if len(earlier.Members) > 0 && e.Form == nil {
+// withMissingFrom returns e together with those members of an earlier answer that e doesn't
+// have.
+func (e extra) withMissingFrom(earlier extra) extra {
+	if len(earlier.Members) > 0 && len(e.Form) == 0 {
 		members := maps.Clone(earlier.Members)
 		maps.Copy(members, e.Members)
 		e.Members = members
 	}
-	if len(earlier.Form) > 0 && e.Members == nil {
+	if len(earlier.Form) > 0 && len(e.Members) == 0 {
 		form := maps.Clone(earlier.Form)
 		maps.Copy(form, e.Form)
 		e.Form = form
