@@ -87,9 +87,10 @@ const (
 	closingTime    = 5 * time.Second
 )
 
-// Serve answers at a Unix socket, or at a loopback port, until ctx is done, and then lets
-// the requests under way end for some seconds. It closes l. Serve may be called for several
-// listeners at once. A listener that other machines can reach is refused.
+// Serve answers at a Unix socket, or at a loopback port, until ctx is done or l fails, and
+// then lets the requests under way end for some seconds. It closes l. The error is nil if
+// ctx is done, else l's. Serve may be called for several listeners at once. A listener that
+// other machines can reach is refused.
 func (a *Agent) Serve(ctx context.Context, l net.Listener) error {
 	kind := connection{unix: l.Addr().Network() == "unix"}
 	if at, ok := l.Addr().(*net.TCPAddr); ok && at.IP.IsLoopback() {
@@ -114,22 +115,31 @@ func (a *Agent) Serve(ctx context.Context, l net.Listener) error {
 			return withConnection(ctx, own)
 		},
 	}
-	ended := make(chan struct{})
+	served := make(chan error, 1)
 	go func() {
-		defer close(ended)
-		<-ctx.Done()
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingTime)
-		defer cancel()
-		if server.Shutdown(closing) != nil {
-			server.Close()
-		}
+		served <- server.Serve(&bounded{Listener: l, agent: a, places: make(chan struct{}, maxConnections)})
 	}()
-	err := server.Serve(&bounded{Listener: l, agent: a, places: make(chan struct{}, maxConnections)})
-	if ctx.Err() != nil {
-		<-ended
+	select {
+	case <-ctx.Done():
+		shutDown(ctx, server)
+		<-served // says that the server was shut down
 		return nil
+	case err := <-served:
+		if ctx.Err() != nil {
+			err = nil // the listener was closed because ctx is done
+		}
+		shutDown(ctx, server)
+		return err
 	}
-	return err
+}
+
+// shutDown lets the requests under way end, and closes their connections after closingTime.
+func shutDown(ctx context.Context, server *http.Server) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingTime)
+	defer cancel()
+	if server.Shutdown(ctx) != nil {
+		server.Close()
+	}
 }
 
 type discard struct{}
