@@ -77,9 +77,12 @@ type Options struct {
 // Agent is an http.Handler that answers
 //
 //	GET /token?user=…&scope=…&min_validity=…&claims=…
-//	GET /identity?api-version=2019-08-01&resource=…[&client_id=…|&principal_id=…|&mi_res_id=…]
+//	GET /identity?api-version=2019-08-01&resource=…[&client_id=…|&principal_id=…|&object_id=…|&mi_res_id=…]
 //	GET /healthz
 //	POST /stop, at a Unix socket
+//
+// A request that has a parameter twice (except scope), or names an identity by two
+// parameters, is refused with 400 (bad_request).
 //
 // It is safe for concurrent use.
 type Agent struct {
@@ -105,14 +108,14 @@ type user struct {
 const graphDefault = "https://graph.microsoft.com/.default"
 
 // New returns an agent that hands out the tokens of s. The keys of s are the users' names.
-// A caller names a user in the parameter user, or as the client_id, principal_id or
-// mi_res_id of a managed identity, in any letter case. If there is one user, a caller may
+// A caller names a user in the parameter user, or as the client_id, principal_id, object_id
+// or mi_res_id of a managed identity, in any letter case. If there is one user, a caller may
 // leave the name out, or send the application's client_id, which Azure's SDKs take from the
 // variable AZURE_CLIENT_ID. New returns an error if s is empty or has a nil value, if two
 // names differ in case alone, or if Allow has a name that s doesn't have.
 func New(s map[string]Sources, o Options) (*Agent, error) {
 	if len(s) == 0 {
-		return nil, errors.New("agent: there is nobody whose tokens to hand out")
+		return nil, errors.New("agent: New has no users: give it the Sources of at least one user, under the user's name")
 	}
 	if o.Scopes == nil {
 		o.Scopes = []string{graphDefault}
@@ -134,10 +137,10 @@ func New(s map[string]Sources, o Options) (*Agent, error) {
 	}
 	for name, sources := range s {
 		if sources == nil {
-			return nil, fmt.Errorf("agent: %q has no tokens", name)
+			return nil, fmt.Errorf("agent: New has nil in place of the Sources of the user %q: give it the user's account, or leave the user out", name)
 		}
-		if a.users[strings.ToLower(name)] != nil {
-			return nil, fmt.Errorf("agent: two names differ by their case alone: %q", name)
+		if other := a.users[strings.ToLower(name)]; other != nil {
+			return nil, fmt.Errorf("agent: New has the users %q and %q, and callers name users in any letter case: rename one", min(name, other.name), max(name, other.name))
 		}
 		u := newUser(name, sources, o)
 		a.users[strings.ToLower(name)], a.only = u, u
@@ -147,7 +150,7 @@ func New(s map[string]Sources, o Options) (*Agent, error) {
 	}
 	for name := range o.Allow {
 		if a.users[strings.ToLower(name)] == nil {
-			return nil, fmt.Errorf("agent: Allow names %q, whose tokens are not here", name)
+			return nil, fmt.Errorf("agent: Options.Allow has scopes for %q, and New has no user of that name: correct the name, or give New the Sources of that user", name)
 		}
 	}
 	return a, nil

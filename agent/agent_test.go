@@ -150,6 +150,57 @@ func TestAManagedIdentityMayBeAskedForByTheApplicationsOwnID(t *testing.T) {
 	}
 }
 
+// App Service refuses an identity that is named by two parameters, RFC 6749 (section 3.2) a
+// parameter that is sent twice.
+func TestARequestThatNamesTwoUsersIsRefused(t *testing.T) {
+	const identity = "/identity?api-version=2019-08-01&resource=https://graph.microsoft.com"
+	a := newAgent(t, Options{}, "ana", "bo")
+	for _, c := range []struct {
+		name, path string
+		told       string // in the message; empty: a token is answered
+	}{
+		{"an identity has one name", identity + "&mi_res_id=bo", ""},
+		{"a parameter without a value names nobody", identity + "&client_id=&principal_id=bo&object_id=&mi_res_id=", ""},
+		{"an identity has two names", identity + "&client_id=ana&mi_res_id=bo", "client_id and mi_res_id"},
+		{"an identity has the same name twice", identity + "&principal_id=ana&object_id=ana", "principal_id and object_id"},
+		{"an identity's parameter is sent twice", identity + "&client_id=ana&client_id=bo", "client_id"},
+		{"a resource is sent twice", identity + "&client_id=ana&resource=https://vault.azure.net", "resource"},
+		{"a user is sent twice", "/token?user=ana&user=bo", "user"},
+		{"a scope is sent twice", "/token?user=ana&scope=User.Read&scope=User.Read", ""},
+	} {
+		status, body := ask(a, c.path)
+		message, _ := body["message"].(string)
+		switch refused := status == http.StatusBadRequest && code(body) == client.CodeBadRequest; {
+		case c.told == "" && status != http.StatusOK:
+			t.Errorf("%s: %d, %v", c.name, status, body)
+		case c.told != "" && (!refused || !strings.Contains(message, c.told)):
+			t.Errorf("%s: %d, %v; want a refusal that tells of %s", c.name, status, body, c.told)
+		}
+	}
+}
+
+func TestAnErrorOfNewNamesTheUserAndTheNextStep(t *testing.T) {
+	ana := newAccount(t, 3600, nil)
+	for _, c := range []struct {
+		name  string
+		users map[string]Sources
+		allow map[string][]string
+		want  []string
+	}{
+		{"no user is given", nil, nil, []string{"New", "give it the Sources of at least one user"}},
+		{"a user has no Sources", map[string]Sources{"ana": nil}, nil, []string{`"ana"`, "give it the user's account"}},
+		{"two names differ in letter case", map[string]Sources{"ana": ana, "Ana": ana}, nil, []string{`"Ana" and "ana"`, "rename one"}},
+		{"Allow names a user who isn't given", map[string]Sources{"ana": ana}, map[string][]string{"bo": {"*"}}, []string{"Options.Allow", `"bo"`, "give New the Sources of that user"}},
+	} {
+		_, err := New(c.users, Options{Allow: c.allow})
+		for _, want := range c.want {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v; want %s", c.name, err, want)
+			}
+		}
+	}
+}
+
 func TestAnErrorHasACodeThatSaysWhatToDo(t *testing.T) {
 	unreachable := &core.Error{Op: "load", Backend: "redis", Key: "k", Err: errors.New("connection refused")}
 	one := func(err error) func(testing.TB) map[string]Sources {
@@ -516,6 +567,56 @@ func (p *pipes) Accept() (net.Conn, error) {
 
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
 func (p *pipes) Close() error   { close(p.closed); return nil }
+
+// failing is a listener that fails when it is told to.
+type failing struct {
+	*pipes
+	failed chan error
+}
+
+func (f *failing) Accept() (net.Conn, error) {
+	select {
+	case c := <-f.connections:
+		return c, nil
+	case err := <-f.failed:
+		return nil, err
+	}
+}
+
+// The bubble of synctest fails if Serve leaves a goroutine behind: ctx never ends.
+func TestServeEndsWithItsListenerAndAnswersTheRequestUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ana := newAccount(t, -1, nil)
+		answer, refresh := make(chan struct{}), ana.refresh
+		ana.refresh = func(ctx context.Context, c *tokencache.Cache, r core.Refresh) error {
+			<-answer
+			return refresh(ctx, c, r)
+		}
+		a := must(New(map[string]Sources{"ana": ana}, Options{Scopes: []string{"User.Read"}}))
+		l := &failing{&pipes{make(chan net.Conn), make(chan struct{})}, make(chan error)}
+		ended := make(chan error, 1)
+		go func() { ended <- a.Serve(context.Background(), l) }()
+		ours, theirs := net.Pipe()
+		defer ours.Close()
+		l.connections <- theirs
+		fmt.Fprintf(ours, "GET /token HTTP/1.1\r\nHost: 127.0.0.1:1\r\n%s: %s\r\n\r\n", identityHeader, a.secret)
+		synctest.Wait() // for the request to wait for the provider
+
+		broken := errors.New("the network is down")
+		l.failed <- broken
+		synctest.Wait()
+		close(answer)
+		if resp, err := http.ReadResponse(bufio.NewReader(ours), nil); err != nil || resp.StatusCode != http.StatusOK {
+			t.Errorf("the request under way: %v, %v", resp, err)
+		}
+		if err := <-ended; !errors.Is(err, broken) {
+			t.Errorf("Serve returned %v", err)
+		}
+		if err := ana.store.Flush(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
 
 func TestACallerWhoSendsAByteASecondIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

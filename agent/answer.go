@@ -17,12 +17,11 @@ import (
 
 // tokenRequest reads GET /token.
 func (a *Agent) tokenRequest(r *http.Request) (request, *failure) {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return request{}, badRequest("the query can't be read: " + err.Error())
+	query, refused := parametersOf(r)
+	if refused != nil {
+		return request{}, refused
 	}
 	asked := request{claims: query.Get("claims"), write: writeToken}
-	var refused *failure
 	if asked.user, refused = a.named(query.Get("user")); refused != nil {
 		return request{}, refused
 	}
@@ -30,9 +29,11 @@ func (a *Agent) tokenRequest(r *http.Request) (request, *failure) {
 		asked.scopes = asked.user.scopes
 	}
 	if text := query.Get("min_validity"); text != "" {
-		if asked.minValidity, err = time.ParseDuration(text); err != nil || asked.minValidity < 0 {
+		validity, err := time.ParseDuration(text)
+		if err != nil || validity < 0 {
 			return request{}, badRequest("min_validity is a duration such as 10m, not " + strconv.Quote(text))
 		}
+		asked.minValidity = validity
 	}
 	if asked.claims != "" && !json.Valid([]byte(asked.claims)) {
 		return request{}, badRequest("claims is a claims challenge as JSON, decoded from base64")
@@ -53,9 +54,9 @@ func TokenOf(t *tokencache.AccessToken, user string) client.Token {
 // identityRequest reads a request of App Service's managed identity:
 // https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference
 func (a *Agent) identityRequest(r *http.Request) (request, *failure) {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return request{}, badRequest("the query can't be read: " + err.Error())
+	query, refused := parametersOf(r)
+	if refused != nil {
+		return request{}, refused
 	}
 	if version := query.Get("api-version"); version != "2019-08-01" {
 		return request{}, badRequest("api-version is 2019-08-01, not " + strconv.Quote(version))
@@ -64,23 +65,41 @@ func (a *Agent) identityRequest(r *http.Request) (request, *failure) {
 	if resource == "" {
 		return request{}, badRequest("resource is missing")
 	}
-	name := ""
-	for _, parameter := range []string{"client_id", "principal_id", "object_id", "mi_res_id"} {
-		if value := query.Get(parameter); value != "" {
-			name = value
-		}
-	}
-	u, refused := a.named(name)
-	application := ""
-	if refused != nil && a.only != nil && name == query.Get("client_id") {
-		// Azure's SDKs send the variable AZURE_CLIENT_ID, which names an application.
-		u, refused, application = a.only, nil, name
-	}
+	parameter, name, refused := identityOf(query)
 	if refused != nil {
 		return request{}, refused
 	}
-	scope := resource + "/.default"
-	return request{user: u, scopes: []string{scope}, application: application, write: func(w http.ResponseWriter, _ *user, t *tokencache.AccessToken) {
+	asked := request{scopes: []string{resource + "/.default"}, write: writeIdentity(resource)}
+	if asked.user, refused = a.named(name); refused == nil {
+		return asked, nil
+	}
+	if parameter != "client_id" || a.only == nil {
+		return request{}, refused
+	}
+	// Azure's SDKs send the variable AZURE_CLIENT_ID, which names an application.
+	asked.user, asked.application = a.only, name
+	return asked, nil
+}
+
+// identityOf returns the parameter that names a user-assigned identity, and the name. Both
+// are empty if there is none. App Service lets a request have one of these parameters.
+func identityOf(query url.Values) (parameter, name string, refused *failure) {
+	for _, p := range []string{"client_id", "principal_id", "object_id", "mi_res_id"} {
+		value := query.Get(p)
+		switch {
+		case value == "":
+		case parameter != "":
+			return "", "", badRequest("the request names an identity twice, in " + parameter + " and " + p + ": send one of them")
+		default:
+			parameter, name = p, value
+		}
+	}
+	return parameter, name, nil
+}
+
+// writeIdentity answers as App Service does. resource is what the caller asked for.
+func writeIdentity(resource string) func(http.ResponseWriter, *user, *tokencache.AccessToken) {
+	return func(w http.ResponseWriter, _ *user, t *tokencache.AccessToken) {
 		writeJSON(w, http.StatusOK, map[string]string{
 			"access_token": t.Secret.Reveal(),
 			"expires_on":   strconv.FormatInt(t.ExpiresOn.Unix(), 10),
@@ -88,7 +107,23 @@ func (a *Agent) identityRequest(r *http.Request) (request, *failure) {
 			"token_type":   "Bearer",
 			"client_id":    t.ClientID,
 		})
-	}}, nil
+	}
+}
+
+// parametersOf reads the query of a request. A parameter that is sent twice is refused, as in
+// RFC 6749 section 3.2: the agent can't know which of two users is meant. Only scope may be
+// repeated.
+func parametersOf(r *http.Request) (url.Values, *failure) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, badRequest("the query can't be read: " + err.Error())
+	}
+	for name, values := range query {
+		if len(values) > 1 && name != "scope" {
+			return nil, badRequest("the parameter " + name + " is sent more than once: send it once")
+		}
+	}
+	return query, nil
 }
 
 // failure is an answer that is no token.
