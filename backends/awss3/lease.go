@@ -60,10 +60,7 @@ func (l lease) Read(ctx context.Context) (backend.StoredLease, error) {
 
 func (l lease) Write(ctx context.Context, owner string, ttl time.Duration, over backend.StoredLease) (backend.StoredLease, error) {
 	c := content{Owner: owner, Nonce: rand.Text(), TTL: max(ttl, 0)}
-	data, err := json.Marshal(c)
-	if err != nil {
-		return backend.StoredLease{}, err
-	}
+	data, _ := json.Marshal(c) // texts and a number, which JSON can always have
 	version, at, err := l.b.put(ctx, l.name, "application/json", data, over.Version)
 	if err != nil {
 		return backend.StoredLease{}, err
@@ -91,7 +88,7 @@ func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error
 		Place: b.Place(),
 		First: 100 * time.Millisecond,
 		Last:  2 * time.Second,
-		Look:  backend.TwoLooks(seen, b.current, b.left),
+		Look:  backend.TwoLooks(seen, b.current, backend.LeaseLeft(b.lease(key))),
 	})
 }
 
@@ -102,9 +99,4 @@ func (b *Backend) current(ctx context.Context, key string, known core.Version) (
 		return core.Absent, nil
 	}
 	return stored.version, err
-}
-
-// left is how much longer the lease of a key lasts.
-func (b *Backend) left(ctx context.Context, key string) (time.Duration, error) {
-	return backend.LeaseLeft(ctx, b.lease(key))
 }

@@ -135,8 +135,12 @@ func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.Refres
 // Without Wait, core.Coordinate would ask more often, and would try to create the lease
 // each time.
 func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
-	w := backend.Watch{Place: b.Place(), Look: backend.TwoLooks(seen, b.version, b.left), First: 500 * time.Millisecond, Last: 4 * time.Second}
-	return backend.Wait(ctx, origin.Op("wait", key), seen, w)
+	return backend.Wait(ctx, origin.Op("wait", key), seen, backend.Watch{
+		Place: b.Place(),
+		First: 500 * time.Millisecond,
+		Last:  4 * time.Second,
+		Look:  backend.TwoLooks(seen, b.version, backend.LeaseLeft(b.lease(key))),
+	})
 }
 
 // version is the stored version of a record.
@@ -146,9 +150,4 @@ func (b *Backend) version(ctx context.Context, key string, _ core.Version) (core
 		return core.Absent, err
 	}
 	return core.Version(s.current()), nil
-}
-
-// left is how much longer the lease of a key lasts.
-func (b *Backend) left(ctx context.Context, key string) (time.Duration, error) {
-	return backend.LeaseLeft(ctx, b.lease(key))
 }

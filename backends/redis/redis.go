@@ -65,22 +65,22 @@ var (
 // shard that is down to another shard, where every record is absent. An AutoPipeliner
 // hides a Cluster, whose keys would be listed in part.
 func New(client redis.UniversalClient, o Options) (*Backend, error) {
-	if err := origin.Require(client); err != nil {
-		return nil, err
-	}
-	if err := checkClient(client); err != nil {
+	if err := check(client, o.Prefix); err != nil {
 		return nil, origin.Fail("new", "", err)
-	}
-	if brace := strings.IndexByte(o.Prefix, '{'); brace >= 0 && strings.HasPrefix(o.Prefix[brace:], "{}") {
-		return nil, origin.Fail("new", "", fmt.Errorf("%w: the prefix %q begins an empty hash tag", core.ErrInvalidKey, o.Prefix))
 	}
 	b := &Backend{client: client, naming: namesAfter(o.Prefix)}
 	b.wakes.Listen = b.listen
 	return b, nil
 }
 
-// checkClient returns what is wrong with a client that gives wrong answers.
-func checkClient(client redis.UniversalClient) (err error) {
+// check returns what is wrong with a prefix, or with a client that gives wrong answers.
+func check(client redis.UniversalClient, prefix string) (err error) {
+	if err := origin.Require(client); err != nil {
+		return err
+	}
+	if _, tag, found := strings.Cut(prefix, "{"); found && strings.HasPrefix(tag, "}") {
+		return fmt.Errorf("%w: the prefix %q begins an empty hash tag", core.ErrInvalidKey, prefix)
+	}
 	defer func() {
 		if recover() != nil { // a zero client panics when it is asked for its options
 			err = errors.New("the client is a zero value: make it with go-redis's constructor")

@@ -131,8 +131,7 @@ func (d *Django) load(ctx context.Context) (core.Record, error) {
 // Check implements [core.TokenBackend], with one statement.
 func (d *Django) Check(ctx context.Context, key string) (bool, error) {
 	return backend.DoValue(ctx, d.checked(origin.Op("check", key)), func() (bool, error) {
-		var one int
-		return d.leases.first(ctx, nil, d.sql.exists, &one)
+		return d.leases.first(ctx, nil, d.sql.exists, new(int))
 	})
 }
 

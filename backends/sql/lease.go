@@ -37,8 +37,7 @@ func (l *lease) acquire(ctx context.Context, ttl time.Duration) error {
 	}
 	defer done()
 	for _, s := range l.b.sql.held {
-		var one int
-		switch held, err := l.b.first(ctx, l.b.args(l.key), s, &one); {
+		switch held, err := l.b.first(ctx, l.b.args(l.key), s, new(int)); {
 		case err != nil:
 			return err
 		case held:
@@ -162,21 +161,14 @@ type looks struct {
 
 // question is one look for all that ask within a short time.
 type question struct {
-	keys  []string
-	done  chan struct{} // closed when found and err are set
-	found map[string]looked
-	err   error
+	keys   []string
+	answer func() (map[string]looked, error) // looks when it is called first
 }
 
 // lookWithOthers is look, together with others that look at nearly the same time.
 func (b *Backend) lookWithOthers(ctx context.Context, key string) (core.Version, time.Duration, error) {
-	q := b.ask(ctx, key)
-	select {
-	case <-q.done:
-		return q.found[key].version, q.found[key].left, q.err
-	case <-ctx.Done():
-		return "", 0, ctx.Err()
-	}
+	found, err := b.ask(ctx, key).answer()
+	return found[key].version, found[key].left, err
 }
 
 func (b *Backend) ask(ctx context.Context, key string) *question {
@@ -184,32 +176,26 @@ func (b *Backend) ask(ctx context.Context, key string) *question {
 	defer b.looks.mu.Unlock()
 	q := b.looks.next
 	if q == nil {
-		q = &question{done: make(chan struct{})}
+		q = new(question)
+		q.answer = sync.OnceValues(func() (map[string]looked, error) { return b.answer(ctx, q) })
 		b.looks.next = q
-		time.AfterFunc(together, func() { b.answer(context.WithoutCancel(ctx), q) })
 	}
 	q.keys = append(q.keys, key)
 	return q
 }
 
-// lookTimeout ends a look at a database that doesn't answer.
-const lookTimeout = 10 * time.Second
-
 // answer looks when the pool has a turn for it; until then others join.
-func (b *Backend) answer(ctx context.Context, q *question) {
-	defer close(q.done)
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
+func (b *Backend) answer(ctx context.Context, q *question) (map[string]looked, error) {
+	_ = backend.Sleep(ctx, together)
 	done, err := b.turn(ctx)
 	b.looks.mu.Lock()
 	b.looks.next = nil // no other can join
 	b.looks.mu.Unlock()
 	if err != nil {
-		q.err = err
-		return
+		return nil, err
 	}
 	defer done()
-	q.found, q.err = b.lookAt(ctx, q.keys)
+	return b.lookAt(ctx, q.keys)
 }
 
 // channel is where PostgreSQL is told of changes. There is one for the whole database,

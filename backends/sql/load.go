@@ -33,8 +33,7 @@ func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 // stored.
 func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 	return backend.DoValue(ctx, classified(origin.Op("check", key)), func() (bool, error) {
-		var one int
-		return b.first(ctx, b.args(key), b.sql.check, &one)
+		return b.first(ctx, b.args(key), b.sql.check, new(int))
 	})
 }
 

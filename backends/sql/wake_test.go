@@ -30,6 +30,9 @@ func (m *mute) QueryContext(ctx context.Context, _ string, _ ...any) (*stdsql.Ro
 	return nil, ctx.Err()
 }
 
+// lookTimeout is how long backend.Wait lets a look take.
+const lookTimeout = 10 * time.Second
+
 func TestAWaiterCanLeaveADatabaseThatDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(mute)

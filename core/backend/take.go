@@ -52,13 +52,18 @@ type StoredLease struct {
 // was free.
 func (s StoredLease) Left() time.Duration { return s.Expires.Sub(s.Now) }
 
-// LeaseLeft reads how much longer the lease in an object lasts, for [Watch].Look.
-func LeaseLeft(ctx context.Context, object LeaseObject) (time.Duration, error) {
-	stored, err := readLease(ctx, object)
-	if errors.Is(err, core.ErrLeaseHeld) {
-		return Held, nil
+// LeaseLeft returns the second question of [TwoLooks]: how much longer does the lease in
+// this object last? Its key is left to the object.
+//
+//	Look: backend.TwoLooks(seen, b.version, backend.LeaseLeft(b.lease(key))),
+func LeaseLeft(object LeaseObject) func(ctx context.Context, key string) (time.Duration, error) {
+	return func(ctx context.Context, _ string) (time.Duration, error) {
+		stored, err := readLease(ctx, object)
+		if errors.Is(err, core.ErrLeaseHeld) {
+			return Held, nil
+		}
+		return stored.Left(), err
 	}
-	return stored.Left(), err
 }
 
 func readLease(ctx context.Context, object LeaseObject) (StoredLease, error) {

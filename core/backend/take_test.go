@@ -91,7 +91,7 @@ func wantHeld(t *testing.T, d *drawer) {
 
 func wantFree(t *testing.T, d *drawer) {
 	t.Helper()
-	if left, err := backend.LeaseLeft(t.Context(), d); left > 0 || err != nil {
+	if left, err := backend.LeaseLeft(d)(t.Context(), "ana"); left > 0 || err != nil {
 		t.Errorf("the lease lasts %v longer, %v", left, err)
 	}
 }
@@ -108,7 +108,7 @@ func TestALeaseInAnObjectEndsWithItsTimeOrItsRelease(t *testing.T) {
 		}
 		time.Sleep(40 * time.Second)
 		wantHeld(t, d)
-		if left, err := backend.LeaseLeft(t.Context(), d); left != 20*time.Second || err != nil {
+		if left, err := backend.LeaseLeft(d)(t.Context(), "ana"); left != 20*time.Second || err != nil {
 			t.Errorf("LeaseLeft = %v, %v", left, err)
 		}
 		if err := lease.Release(t.Context()); err != nil {
@@ -184,7 +184,7 @@ func TestAnOutageLosesNoLease(t *testing.T) {
 	d, outage := new(drawer), errors.New("no connection")
 	lease := take(t, d)
 	d.down = outage
-	_, unread := backend.LeaseLeft(t.Context(), d)
+	_, unread := backend.LeaseLeft(d)(t.Context(), "ana")
 	_, untaken := backend.TakeLease(t.Context(), d, time.Minute)
 	for what, err := range map[string]error{"Renew": lease.Renew(t.Context(), time.Minute), "Release": lease.Release(t.Context()), "LeaseLeft": unread, "TakeLease": untaken} {
 		if !errors.Is(err, outage) {
