@@ -53,25 +53,17 @@ func (e encString) String() string {
 	return "2." + b64(e.iv[:]) + "|" + b64(e.ciphertext) + "|" + b64(e.mac[:])
 }
 
-// symmetricKey encrypts and decrypts EncStrings.
-type symmetricKey struct {
-	encryption [32]byte // AES-256
-	mac        [32]byte // HMAC-SHA256
-}
+// symmetricKey encrypts and decrypts EncStrings: the first half by AES-256, the second by
+// HMAC-SHA256. Bitwarden stores it in this form.
+type symmetricKey [keyLen]byte
 
-// keyLen is the length of a symmetricKey in bytes, as Bitwarden stores it: both halves,
-// one after the other.
-const keyLen = 64
+const keyLen = 64 // bytes
 
 func newSymmetricKey(raw []byte) (symmetricKey, error) {
 	if len(raw) != keyLen {
 		return symmetricKey{}, fmt.Errorf("%w: the key has %d bytes, want %d", core.ErrDecrypt, len(raw), keyLen)
 	}
-	return symmetricKey{encryption: [32]byte(raw[:32]), mac: [32]byte(raw[32:])}, nil
-}
-
-func (k *symmetricKey) bytes() []byte {
-	return slices.Concat(k.encryption[:], k.mac[:])
+	return symmetricKey(raw), nil
 }
 
 // Format prints no key.
@@ -115,15 +107,15 @@ func (k *symmetricKey) open(s string) ([]byte, error) {
 }
 
 func (k *symmetricKey) block() cipher.Block {
-	block, err := aes.NewCipher(k.encryption[:])
+	block, err := aes.NewCipher(k[:keyLen/2])
 	if err != nil {
-		panic(err) // only for a key that isn't 32 bytes, which the type excludes
+		panic(err) // only for a key that isn't 16, 24 or 32 bytes
 	}
 	return block
 }
 
 func (k *symmetricKey) sum(e encString) []byte {
-	h := hmac.New(sha256.New, k.mac[:])
+	h := hmac.New(sha256.New, k[keyLen/2:])
 	h.Write(e.iv[:])
 	h.Write(e.ciphertext)
 	return h.Sum(nil)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,7 +30,7 @@ func TestBitwardensPublishedVectorsAreRead(t *testing.T) {
 	if token.clientID != "ec2c1d46-6a4b-4751-a310-af9601317f2d" || token.clientSecret != "C2IgxjjLF7qSshsbwe8JGcbM075YXw" {
 		t.Errorf("the token's client is %s with %s", token.clientID, token.clientSecret)
 	}
-	if got := base64.StdEncoding.EncodeToString(token.key.bytes()); got != publishedKey {
+	if got := base64.StdEncoding.EncodeToString(token.key[:]); got != publishedKey {
 		t.Errorf("the token's key is %s, want %s", got, publishedKey)
 	}
 	payload, err := token.key.open(publishedPayload)
@@ -120,7 +121,7 @@ func TestAChangedEncStringIsErrDecrypt(t *testing.T) {
 		"another key's":        other.encrypt([]byte("plain")).String(),
 		"no ciphertext":        encString{iv: whole.iv, mac: whole.mac}.String(),
 		"a short vector":       "2." + whole.String()[6:],
-		"another MAC key's":    (&symmetricKey{key.encryption, other.mac}).encrypt([]byte("plain")).String(),
+		"another MAC key's":    (*symmetricKey)(slices.Concat(key[:32], other[32:])).encrypt([]byte("plain")).String(),
 		"more than it was":     encString{whole.iv, append(whole.ciphertext[:len(whole.ciphertext):len(whole.ciphertext)], make([]byte, 16)...), whole.mac}.String(),
 		"a block less":         encString{whole.iv, whole.ciphertext[16:], whole.mac}.String(),
 		"a part of a block":    encString{whole.iv, whole.ciphertext[1:], whole.mac}.String(),

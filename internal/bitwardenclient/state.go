@@ -59,7 +59,7 @@ func (f stateFile) write(l *login) error {
 	plain, err := json.Marshal(state{
 		Version:       stateVersion,
 		Token:         l.bearer,
-		EncryptionKey: base64.StdEncoding.EncodeToString(l.key.bytes()),
+		EncryptionKey: base64.StdEncoding.EncodeToString(l.key[:]),
 	})
 	if err == nil {
 		err = replace(f.path, f.key.encrypt(plain).String())

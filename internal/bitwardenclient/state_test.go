@@ -33,7 +33,7 @@ func TestTheStateFileIsTheOfficialSDKs(t *testing.T) {
 	if err := json.Unmarshal(plain, &fields); err != nil {
 		t.Fatal(err)
 	}
-	if len(fields) != 3 || fields["version"] != 1.0 || fields["token"] != bearer || fields["encryption_key"] != base64.StdEncoding.EncodeToString(organization.bytes()) {
+	if len(fields) != 3 || fields["version"] != 1.0 || fields["token"] != bearer || fields["encryption_key"] != base64.StdEncoding.EncodeToString(organization[:]) {
 		t.Errorf("the file holds %s", plain)
 	}
 	l := f.read()
@@ -45,12 +45,12 @@ func TestTheStateFileIsTheOfficialSDKs(t *testing.T) {
 	}
 
 	for what, s := range map[string]state{
-		"of a version to come":       {2, bearer, base64.StdEncoding.EncodeToString(organization.bytes())},
+		"of a version to come":       {2, bearer, base64.StdEncoding.EncodeToString(organization[:])},
 		"with a key of another kind": {1, bearer, base64.StdEncoding.EncodeToString(make([]byte, 65))},
 		"with no key":                {1, bearer, "?"},
-		"with no token":              {1, "", base64.StdEncoding.EncodeToString(organization.bytes())},
-		"of nobody's":                {1, jwt(`{"exp":4600}`), base64.StdEncoding.EncodeToString(organization.bytes())},
-		"with claims that are none":  {1, jwt(`4600`), base64.StdEncoding.EncodeToString(organization.bytes())},
+		"with no token":              {1, "", base64.StdEncoding.EncodeToString(organization[:])},
+		"of nobody's":                {1, jwt(`{"exp":4600}`), base64.StdEncoding.EncodeToString(organization[:])},
+		"with claims that are none":  {1, jwt(`4600`), base64.StdEncoding.EncodeToString(organization[:])},
 	} {
 		plain, err := json.Marshal(s)
 		if err != nil {
