@@ -29,14 +29,12 @@ func (dotenv) begins(prefix string) bool { return isIdentifier(prefix) }
 // backslash before another one or before a quote as an escape. Line feeds are kept,
 // because MSAL's JSON in Python is indented.
 func (dotenv) holds(value string) bool {
-	return !strings.ContainsFunc(value, isControl) &&
+	return !strings.ContainsFunc(value, func(r rune) bool { return r != '\n' && unicode.IsControl(r) }) &&
 		!strings.Contains(value, `'`) &&
 		!strings.Contains(value, `\\`) &&
 		!strings.HasSuffix(value, `\`) &&
 		!strings.Contains(value, `${`)
 }
-
-func isControl(r rune) bool { return r != '\n' && unicode.IsControl(r) }
 
 func (d dotenv) lookup(name string) (string, bool, error) {
 	_, vars, err := d.read()
@@ -111,8 +109,7 @@ func (d dotenv) read() (text []byte, vars map[string]string, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	vars, err = godotenv.UnmarshalBytes(text)
-	if err != nil {
+	if vars, err = godotenv.UnmarshalBytes(text); err != nil {
 		// godotenv's error quotes the file, with the secrets.
 		return nil, nil, fmt.Errorf("%w: %s isn't a valid dotenv file", core.ErrCorrupt, d.path)
 	}

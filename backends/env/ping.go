@@ -12,9 +12,7 @@ import (
 // let itself be replaced, or written in place, or made. A directory that other users
 // can write to, or own, is core.ErrUnsafeDirectory.
 func (b *Backend) Ping(ctx context.Context) error {
-	return backend.Do(ctx, origin.StoreOp("ping"), func() error {
-		return b.place.locked(func() error { return b.place.ping(b.o.ReadOnly) })
-	})
+	return backend.Do(ctx, origin.StoreOp("ping"), func() error { return b.place.ping(b.o.ReadOnly) })
 }
 
 // Probe implements [core.Prober]. It tries the edit of a dotenv file, and whether the
@@ -24,6 +22,6 @@ func (b *Backend) Probe(ctx context.Context, key string) error {
 		if b.o.ReadOnly {
 			return core.ErrReadOnly
 		}
-		return b.place.locked(func() error { return b.place.probe(b.name(key)) })
+		return b.place.probe(b.name(key))
 	})
 }

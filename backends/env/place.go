@@ -45,13 +45,6 @@ func fileAt(path string) *place {
 	return at.(*place)
 }
 
-// locked does what nobody in this process may save beside.
-func (p *place) locked(do func() error) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return do()
-}
-
 // current returns what is stored under name, and its version. It needs mu.
 func (p *place) current(name string) (value string, version core.Version, err error) {
 	value, ok, err := p.lookup(name)

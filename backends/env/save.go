@@ -74,7 +74,9 @@ func (b *Backend) change(key string, do func(name string) error) error {
 		return core.ErrReadOnly
 	}
 	name := b.name(key)
-	err := b.place.locked(func() error { return do(name) })
+	b.place.mu.Lock()
+	defer b.place.mu.Unlock()
+	err := do(name)
 	if err == nil {
 		b.place.leases.Touch(name)
 	}

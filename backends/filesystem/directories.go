@@ -72,6 +72,9 @@ func (d *directories) open() (err error) {
 	if d.paths.record != d.paths.home {
 		d.record, err = os.OpenRoot(d.paths.record)
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return errMoved // the link led there a moment ago
+	}
 	return err
 }
 

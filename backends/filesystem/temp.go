@@ -33,37 +33,29 @@ type temp struct {
 // errors.ErrUnsupported if files can't be locked.
 func makeTemp(root *os.Root, stripe int, name string) (temp, error) {
 	t := temp{name: name}
-	for {
+	for ; ; t.name, t.crowded = newTempName(stripe), true {
 		var err error
-		t.file, err = createHelper(root, t.name)
-		if err == nil {
-			var locked bool
-			if locked, err = lockTemp(root, t); locked {
-				return t, nil
-			}
-			t.file.Close()
+		if t.file, err = createHelper(root, t.name); errors.Is(err, fs.ErrExist) {
+			continue
 		}
-		if err != nil && !errors.Is(err, fs.ErrExist) {
+		if err != nil {
 			return temp{}, err
 		}
-		t.name, t.crowded = newTempName(stripe), true
+		locked, err := atomicfile.TryLock(t.file, true)
+		if err != nil {
+			_ = root.Remove(t.name)
+		}
+		if locked {
+			if err = atomicfile.StillNamed(root, t.name, t.file); err == nil {
+				return t, nil
+			}
+		}
+		t.file.Close()
+		if notReplaced(err) != nil {
+			return temp{}, err
+		}
+		// Another process took the new file for a killed writer's.
 	}
-}
-
-// lockTemp returns false if another process took the new file for a killed writer's.
-func lockTemp(root *os.Root, t temp) (bool, error) {
-	ok, err := atomicfile.TryLock(t.file, true)
-	if err != nil {
-		_ = root.Remove(t.name)
-		return false, err
-	}
-	if ok {
-		err = atomicfile.StillNamed(root, t.name, t.file)
-	}
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, atomicfile.ErrReplaced) {
-		return false, nil
-	}
-	return ok, err
 }
 
 // temps are the names of all temporaries, by stripe.
