@@ -140,14 +140,9 @@ func (b *Backend) look(ctx context.Context, at place) (core.Version, time.Durati
 	if len(answer) != 2 {
 		return "", 0, fmt.Errorf("the server answered %d things for 2", len(answer))
 	}
-	version, left := core.Absent, time.Duration(-1)
-	if v, ok := answer[0].(string); ok {
-		version = core.Version(v)
-	}
-	if ms, ok := answer[1].(int64); ok && ms >= 0 {
-		left = time.Duration(ms) * time.Millisecond
-	}
-	return version, left, nil
+	version, _ := answer[0].(string) // nil if nothing is stored
+	left, _ := answer[1].(int64)
+	return core.Version(version), time.Duration(left) * time.Millisecond, nil
 }
 
 // listen keeps one subscription for all waiters of b, for any number of keys; otherwise

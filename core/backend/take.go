@@ -11,9 +11,8 @@ import (
 )
 
 // LeaseObject is an object of a store that has no leases, such as a file in a bucket or a
-// document. [TakeLease] makes it a lease. The store needs a clock, which its answers show,
-// and writes with conditions: each of the methods is one step of the store. Their errors
-// are the client's, except for those named here.
+// document. [TakeLease] makes it a lease. The store needs writes with conditions, and a
+// clock that its answers show. Errors are the client's, except for those named here.
 type LeaseObject interface {
 	// Read returns the lease that is stored. If there is no object, it returns the zero
 	// StoredLease, or core.ErrNotFound; if the object can't be read, but shows that the
@@ -29,7 +28,8 @@ type LeaseObject interface {
 	// If the object isn't in the state that over says, the error is core.ErrConflict. If
 	// the store then told which lease is there, Write returns that one. If an answer was
 	// lost, so that the client sent a write twice, TakeLease recognizes its own lease by
-	// the owner.
+	// the owner. If Write finds out that a renewal is too late, the error is
+	// core.ErrLeaseLost.
 	Write(ctx context.Context, owner string, ttl time.Duration, over StoredLease) (StoredLease, error)
 
 	// Remove removes the object of exactly this version, and returns the time of the

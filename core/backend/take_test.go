@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,10 @@ type drawer struct {
 	lose    int
 	refuses bool // it refuses each version, also its own
 	down    error
+
+	tells  bool  // a write that is refused tells what is stored
+	unread error // of Read, if there is an object
+	reads  int
 }
 
 func (d *drawer) Read(context.Context) (backend.StoredLease, error) {
@@ -35,9 +40,15 @@ func (d *drawer) Read(context.Context) (backend.StoredLease, error) {
 	if d.stored.Version == core.Absent {
 		return backend.StoredLease{}, core.ErrNotFound
 	}
+	d.reads++
+	return d.found(), cmp.Or(d.down, d.unread)
+}
+
+// found is what is stored, as it is now.
+func (d *drawer) found() backend.StoredLease {
 	found := d.stored
 	found.Now = time.Now()
-	return found, d.down
+	return found
 }
 
 func (d *drawer) Write(_ context.Context, owner string, ttl time.Duration, over backend.StoredLease) (backend.StoredLease, error) {
@@ -47,6 +58,9 @@ func (d *drawer) Write(_ context.Context, owner string, ttl time.Duration, over 
 		return backend.StoredLease{}, d.down
 	}
 	if d.stored.Version != over.Version || d.refuses && over.Version != core.Absent {
+		if d.tells {
+			return d.found(), core.ErrConflict
+		}
 		return backend.StoredLease{}, core.ErrConflict
 	}
 	d.writes++
@@ -208,6 +222,29 @@ func TestAStoreThatRefusesItsOwnVersionLosesNoLeaseAndMakesNoEndlessLoop(t *test
 		time.Sleep(time.Minute)
 		wantHeld(t, d) // it has expired, and can't be replaced
 	})
+}
+
+func TestALeaseThatARefusedWriteTellsIsNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &drawer{tells: true}
+		take(t, d)
+		wantHeld(t, d)
+		time.Sleep(time.Minute)
+		take(t, d)
+		if d.reads > 0 {
+			t.Errorf("the object was read %d times", d.reads)
+		}
+	})
+}
+
+func TestALeaseThatCannotBeReadIsHeld(t *testing.T) {
+	d := &drawer{}
+	take(t, d)
+	d.unread = core.ErrLeaseHeld
+	wantHeld(t, d)
+	if left, err := backend.LeaseLeft(d)(t.Context(), "ana"); left != backend.Held || err != nil {
+		t.Errorf("the lease lasts %v longer, %v", left, err)
+	}
 }
 
 func TestOneOfManyTakesALeaseThatExpired(t *testing.T) {
