@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/graphtoken/graphtoken/agent/client"
+	"github.com/graphtoken/graphtoken/core/bearer"
 )
 
 // connection is what Serve knows of the connection of a request.
@@ -49,11 +50,7 @@ func (a *Agent) admit(r *http.Request) *failure {
 // isLoopback reports whether a Host header names this machine and the listener's port.
 func isLoopback(host string, port int) bool {
 	name, number, err := net.SplitHostPort(host)
-	if err != nil || number != strconv.Itoa(port) {
-		return false
-	}
-	ip := net.ParseIP(name)
-	return name == "localhost" || ip != nil && ip.IsLoopback()
+	return err == nil && number == strconv.Itoa(port) && bearer.Loopback(name)
 }
 
 // callerOf names a caller for the limits: its process where that is known.

@@ -22,7 +22,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"sync/atomic"
@@ -66,7 +65,7 @@ func New(store *core.Store, key string, cfg *oauth2.Config) (*Client, error) {
 	if err != nil || endpoint.Host == "" {
 		return nil, errors.New("oauth2: the config's token URL is malformed") // and is not quoted: a password may be in it
 	}
-	if endpoint.Scheme != "https" && (endpoint.Scheme != "http" || !isLoopback(endpoint.Hostname())) {
+	if endpoint.Scheme != "https" && (endpoint.Scheme != "http" || !bearer.Loopback(endpoint.Hostname())) {
 		return nil, fmt.Errorf("oauth2: the token URL of %s must be https, because refresh tokens are sent there", core.Printable(endpoint.Host))
 	}
 	return &Client{
@@ -74,11 +73,6 @@ func New(store *core.Store, key string, cfg *oauth2.Config) (*Client, error) {
 		config: func() *oauth2.Config { return cfg },
 		query:  tokencache.Query{HomeAccountID: "oauth2-" + cfg.ClientID, ClientID: cfg.ClientID, Environment: endpoint.Host},
 	}, nil
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Query returns the query of the client's tokens in a token cache. With it and Refresh, a

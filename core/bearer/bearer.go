@@ -194,7 +194,7 @@ func sendable(token string) bool {
 
 // admit returns the error of a request to which the token must not be attached.
 func (t *Transport) admit(u *url.URL) error {
-	if loopback(u.Hostname()) {
+	if Loopback(u.Hostname()) {
 		return nil
 	}
 	if u.Scheme != "https" {
@@ -226,7 +226,10 @@ func named(hosts []string, u *url.URL) bool {
 	return false
 }
 
-func loopback(host string) bool {
+// Loopback reports whether a host, as [url.URL.Hostname] returns it, is this machine:
+// localhost or a loopback address. What is sent there passes no network, so that it needs
+// no TLS (RFC 8252, section 8.3).
+func Loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }

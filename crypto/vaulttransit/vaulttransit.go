@@ -24,7 +24,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -32,6 +31,7 @@ import (
 	"strings"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/bearer"
 	"github.com/graphtoken/graphtoken/crypto"
 )
 
@@ -80,7 +80,7 @@ func New(address, name string, o Options) (*Key, error) {
 	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return nil, errors.New("vaulttransit: the server's address is not of the form https://host:port")
 	}
-	if u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())) {
+	if u.Scheme != "https" && !(u.Scheme == "http" && bearer.Loopback(u.Hostname())) {
 		return nil, fmt.Errorf("vaulttransit: the address of %s has no TLS; the token would be readable on the way", core.Printable(u.Host))
 	}
 	if !names.MatchString(name) {
@@ -110,11 +110,6 @@ func New(address, name string, o Options) (*Key, error) {
 		token:     o.Token,
 		client:    client,
 	}, nil
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // TokenFromFile returns an [Options.Token] that reads the file for each request. Vault's

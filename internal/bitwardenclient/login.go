@@ -5,9 +5,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/graphtoken/graphtoken/core/bearer"
 )
 
 // The servers of Bitwarden's cloud in the United States. In the European Union they are
@@ -61,13 +62,8 @@ func serverURL(option, given string) (string, error) {
 	switch {
 	case err != nil, u.Host == "", u.User != nil, u.RawQuery != "", u.Fragment != "":
 		return "", fmt.Errorf("%s must be a server's URL without user, query or fragment", option)
-	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
+	case u.Scheme != "https" && (u.Scheme != "http" || !bearer.Loopback(u.Hostname())):
 		return "", fmt.Errorf("%s must begin with https://", option)
 	}
 	return strings.TrimRight(u.String(), "/"), nil
-}
-
-func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }
