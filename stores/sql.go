@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -27,7 +30,10 @@ import (
 // openPostgres hands the driver what it understands: it reads PGPASSWORD, ~/.pgpass and the
 // other variables of libpq by itself.
 func openPostgres(ctx context.Context, a *address, o Options) (*Place, error) {
-	options := a.sqlOptions(o)
+	options, err := a.sqlOptions(o)
+	if err != nil {
+		return nil, err
+	}
 	own := *a.URL
 	query := url.Values{}
 	for name, values := range a.options {
@@ -92,7 +98,11 @@ func openMySQL(ctx context.Context, a *address, o Options) (*Place, error) {
 		return nil, a.errorf("tls is true, preferred, skip-verify or false, not %q", mode)
 	}
 	c.ParseTime, c.Timeout = true, 10*time.Second
-	return openSQL(ctx, a, mysql.Open(c.FormatDSN()), a.sqlOptions(o), o)
+	options, err := a.sqlOptions(o)
+	if err != nil {
+		return nil, err
+	}
+	return openSQL(ctx, a, mysql.Open(c.FormatDSN()), options, o)
 }
 
 func openSQLite(ctx context.Context, a *address, o Options) (*Place, error) {
@@ -107,9 +117,12 @@ func openSQLite(ctx context.Context, a *address, o Options) (*Place, error) {
 		path = path[1:]
 	}
 	path = filepath.FromSlash(path)
-	// A directory that is missing would be told as a broken database.
-	if _, err := os.Stat(filepath.Dir(path)); err != nil {
+	options, err := a.sqlOptions(o)
+	if err != nil {
 		return nil, err
+	}
+	if err := checkDatabase(path, o.Migrate); err != nil {
+		return nil, unreachable(err)
 	}
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(5000)&_txlock=immediate"
 	if a.option(django) == "" { // Django's file keeps the mode that it has
@@ -118,25 +131,54 @@ func openSQLite(ctx context.Context, a *address, o Options) (*Place, error) {
 	if !o.Migrate { // without its table, a new database is of no use
 		dsn += "&mode=rw"
 	}
-	p, err := openSQL(ctx, a, sqlite.Open(dsn), a.sqlOptions(o), o)
+	p, err := openSQL(ctx, a, sqlite.Open(dsn), options, o)
 	if p != nil {
 		p.Path = path
 	}
 	return p, err
 }
 
+// checkDatabase finds out why a file can't be a database that can be opened, or made. SQLite
+// has one error for a file that is missing, a file that may not be read and a directory.
+func checkDatabase(path string, create bool) error {
+	if _, err := os.Stat(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("there is no directory for the database: %w", err)
+	}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if create {
+			return nil
+		}
+		return fmt.Errorf("there is no database: %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a directory, and no database", path)
+	}
+	return nil
+}
+
 // django is the option that names the table of python-o365's TokenModel.
 const django = "django"
 
-func (a *address) sqlOptions(o Options) sql.Options {
-	_ = a.option(django) // it isn't the driver's
-	return sql.Options{Table: a.option("table"), Prefix: a.prefix(o)}
+// sqlOptions are the options of the backend. A URL with the option django that names what
+// the table of a TokenModel doesn't have is an error.
+func (a *address) sqlOptions(o Options) (sql.Options, error) {
+	options := sql.Options{Table: a.option("table"), Prefix: a.prefix(o)}
+	switch table := a.option(django); {
+	case table == "":
+	case options.Prefix != "":
+		return options, a.errorf("the table of Django's model has one record, and no part with a prefix")
+	case a.record != "" && a.record != table:
+		return options, a.errorf("the table of Django's model has one record, which needs no name")
+	}
+	return options, nil
 }
 
 func openSQL(ctx context.Context, a *address, dialect gorm.Dialector, options sql.Options, o Options) (*Place, error) {
-	if err := a.checkDjango(options.Prefix); err != nil {
-		return nil, err
-	}
 	db, err := gorm.Open(dialect, &gorm.Config{
 		Logger:               logger.Discard,
 		DisableAutomaticPing: true,
@@ -172,20 +214,6 @@ func newSQL(a *address, db *gorm.DB, options sql.Options) (sqlBackend, error) {
 		return sql.NewDjango(db, table, sql.DjangoOptions{Leases: options.Table})
 	}
 	return sql.New(db, options)
-}
-
-// checkDjango finds out, before the database is opened, whether a URL with the option
-// django names what the table of a TokenModel doesn't have.
-func (a *address) checkDjango(prefix string) error {
-	table := a.option(django)
-	switch {
-	case table == "":
-	case prefix != "":
-		return a.errorf("the table of Django's model has one record, and no part with a prefix")
-	case a.record != "" && a.record != table:
-		return a.errorf("the table of Django's model has one record, which needs no name")
-	}
-	return nil
 }
 
 func closers(c ...io.Closer) []io.Closer { return c }

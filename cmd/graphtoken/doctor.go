@@ -107,7 +107,7 @@ type checkup struct {
 	now        time.Time
 	roomAt     func(path string) (room, bool) // see roomAt
 
-	pinged *error // the result of Ping, once it is known
+	pinged *error // the result of Ping, once it is known; if Backend is nil, why the store can't be opened
 	trial  *trialPlace
 
 	providers []asked // of the users of the records that were read
@@ -160,18 +160,24 @@ func (cmd *doctorCommand) Run(ctx context.Context, s *session, c *console) error
 		}
 		flag, url = "--store", name
 	}
+	d := &checkup{session: s, isArgument: cmd.URL != "", now: time.Now(), roomAt: roomAt}
 	at, err := openStore(ctx, flag, url, stores.Options{Record: s.Record}, allRecords)
-	if err != nil {
+	name := redact(url)
+	switch {
+	case errors.As(err, new(usageError)):
 		return err
+	case err != nil:
+		d.place, d.pinged = place{&stores.Place{Kind: kindOf(url)}, url}, &err
+	default:
+		defer at.Close()
+		d.place, name = at, at.String()
 	}
-	defer at.Close()
-	d := &checkup{session: s, place: at, isArgument: cmd.URL != "", now: time.Now(), roomAt: roomAt}
 	findings, err := d.examine(ctx)
 	if err != nil {
 		return err
 	}
 	if cmd.JSON {
-		err = writeJSON(c.out, map[string]any{"store": at.String(), "findings": findings})
+		err = writeJSON(c.out, map[string]any{"store": name, "findings": findings})
 	} else {
 		err = printFindings(c, findings)
 	}

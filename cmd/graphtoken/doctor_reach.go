@@ -39,8 +39,11 @@ func (d *checkup) isFit(err error) bool {
 // something isn't allowed. In a database a trial would make a table that is missing.
 func (d *checkup) isReachable(ctx context.Context) bool {
 	err := d.ping(ctx)
-	if d.isFit(err) {
+	switch {
+	case d.isFit(err):
 		return true
+	case d.Backend == nil:
+		return false
 	}
 	var file *fs.PathError
 	switch t := troubleOf(err); {

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -131,7 +132,17 @@ func TestADoctorFindsARedisThatIsFull(t *testing.T) {
 }
 
 func TestADoctorsAdviceFitsWhyTheStoreCannotBeUsed(t *testing.T) {
-	const host, credentials, table = "Check the host and the port", "Correct the user and the password", "login or copy makes the table"
+	const (
+		host        = "Check the host and the port"
+		credentials = "Correct the user and the password"
+		table       = "login or copy makes the table"
+		database    = "Make the database, or correct its name"
+		file        = "login or copy makes the database, in a directory that is there"
+		damaged     = "restore this one from a copy"
+	)
+	holding := func(content string) func(t *testing.T, w *world) string {
+		return func(t *testing.T, w *world) string { return "sqlite://" + w.write("t.db", content) }
+	}
 	for _, c := range []struct {
 		name string
 		url  func(t *testing.T, w *world) string
@@ -147,8 +158,21 @@ func TestADoctorsAdviceFitsWhyTheStoreCannotBeUsed(t *testing.T) {
 		{"postgres without the table", func(t *testing.T, w *world) string { return postgresURL(sqltest.Postgres(t), "postgres") }, table},
 		{"postgres without the database", func(t *testing.T, w *world) string {
 			return strings.Replace(postgresURL(sqltest.Postgres(t), "postgres"), "/postgres?", "/other?", 1)
-		}, "Make the database, or correct its name"},
+		}, database},
+		{"mysql that isn't there", func(*testing.T, *world) string { return "mysql://a@127.0.0.1:1/b" }, host},
+		{"mysql with a wrong password", func(t *testing.T, w *world) string {
+			w.secrets["root:wrong@"] = true
+			return strings.Replace(servers["mysql"](t, w), "//root@", "//root:wrong@", 1)
+		}, credentials},
 		{"mysql without the table", servers["mysql"], table},
+		{"mysql without the database", func(t *testing.T, w *world) string {
+			return strings.Replace(servers["mysql"](t, w), "/test", "/other", 1)
+		}, database},
+		{"sqlite without the file", func(t *testing.T, w *world) string { return "sqlite://" + filepath.Join(w.dir, "t.db") }, file},
+		{"sqlite without the directory", func(t *testing.T, w *world) string { return "sqlite://" + filepath.Join(w.dir, "none", "t.db") }, file},
+		{"sqlite without the table", holding(""), table},
+		{"sqlite whose file is something else", holding(strings.Repeat("no database ", 100)), damaged},
+		{"sqlite whose file is a directory", func(t *testing.T, w *world) string { return "sqlite://" + w.mkdir("t.db", 0o700) }, damaged},
 		{"s3 without the bucket", func(t *testing.T, w *world) string {
 			return strings.Replace(servers["s3"](t, w), "s3://", "s3://no-", 1)
 		}, "Make the bucket"},

@@ -19,6 +19,8 @@ const (
 	unproven            // the server doesn't accept the credentials
 	noTable
 	noContainer // no database or bucket
+	noFile      // no file with the database, or no directory for it
+	damaged     // the file isn't a database
 	forbidden   // the user has too few rights
 )
 
@@ -31,10 +33,11 @@ var troubles = []struct {
 	trouble
 	told *regexp.Regexp
 }{
-	{unproven, regexp.MustCompile(`\b(?:WRONGPASS|NOAUTH|SQLSTATE 28\w{3}|InvalidAccessKeyId|SignatureDoesNotMatch|UnrecognizedClientException|InvalidSignatureException|ExpiredToken\w*|code = Unauthenticated|invalid_client)\b|get identity: get credentials`)},
+	{unproven, regexp.MustCompile(`\b(?:WRONGPASS|NOAUTH|SQLSTATE 28\w{3}|InvalidAccessKeyId|SignatureDoesNotMatch|UnrecognizedClientException|InvalidSignatureException|ExpiredToken\w*|code = Unauthenticated|invalid_client|Error 1045|Error 1698)\b|get identity: get credentials`)},
 	{noTable, regexp.MustCompile(`\b(?:SQLSTATE 42P01|Error 1146|no such table)\b`)},
-	{noContainer, regexp.MustCompile(`\b(?:SQLSTATE 3D000|NoSuchBucket)\b`)},
-	{forbidden, regexp.MustCompile(`\b(?:NOPERM|SQLSTATE 42501|Error 1142|AccessDenied\w*|code = PermissionDenied)\b`)},
+	{noContainer, regexp.MustCompile(`\b(?:SQLSTATE 3D000|Error 1049|NoSuchBucket)\b`)},
+	{damaged, regexp.MustCompile(`\b(?:file is not a database|database disk image is malformed|is a directory, and no database)\b`)},
+	{forbidden, regexp.MustCompile(`\b(?:NOPERM|SQLSTATE 42501|Error 1044|Error 1142|AccessDenied\w*|code = PermissionDenied)\b`)},
 }
 
 func troubleOf(err error) trouble {
@@ -45,6 +48,8 @@ func troubleOf(err error) trouble {
 	}
 	var network net.Error
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return noFile
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, core.ErrReadOnly):
 		return forbidden
 	case errors.As(err, &network), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
@@ -53,7 +58,7 @@ func troubleOf(err error) trouble {
 	return unclear
 }
 
-// advice is what to do about it in a store of this kind.
+// advice is what to do about the trouble in a store of this kind.
 func (t trouble) advice(kind string) string {
 	switch t {
 	case unreachable:
@@ -67,6 +72,10 @@ func (t trouble) advice(kind string) string {
 			return "Make the bucket, or correct its name and region."
 		}
 		return "Make the database, or correct its name."
+	case noFile:
+		return "The first graphtoken login or copy makes the database, in a directory that is there; or correct the path."
+	case damaged:
+		return "Name another file, or restore this one from a copy; if it is of no use, move it away and sign in again."
 	case forbidden:
 		return "Give this user the right to read and write there; the store's README lists what is needed."
 	}

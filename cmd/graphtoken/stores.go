@@ -7,6 +7,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,6 +41,17 @@ func openStore(ctx context.Context, flag, url string, o stores.Options, of exten
 	}
 	at.Backend = patient{at.Backend}
 	return place{at, url}, nil
+}
+
+// kindOf is the kind of the store that a URL names.
+func kindOf(url string) string {
+	scheme, _, _ := strings.Cut(url, ":")
+	for _, k := range stores.Kinds() {
+		if slices.Contains(k.Schemes, strings.ToLower(scheme)) {
+			return k.Schemes[0]
+		}
+	}
+	return "file"
 }
 
 // patience is how long a command waits for one answer of a store. Some clients try again
