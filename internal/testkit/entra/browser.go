@@ -79,41 +79,65 @@ func (s *Server) BrowseAs(username string) func(authURL string) error {
 
 // signIn returns where the browser goes next, and the form it would post there, if any.
 func (s *Server) signIn(authURL string) (*url.URL, url.Values, error) {
+	hinted, err := s.withDefaultHint(authURL)
+	if err != nil {
+		return nil, nil, err
+	}
+	resp, page, err := s.visit(hinted)
+	if err != nil {
+		return nil, nil, fmt.Errorf("entra: sign in: %w", err)
+	}
+	return nextOf(resp, page)
+}
+
+// withDefaultHint returns authURL with a login_hint: its own, or the user who signs in if it
+// has none.
+func (s *Server) withDefaultHint(authURL string) (string, error) {
 	u, err := url.Parse(authURL)
 	if err != nil {
-		return nil, nil, fmt.Errorf("entra: sign in: %w", err)
+		return "", fmt.Errorf("entra: sign in: %w", err)
 	}
-	if u.Query().Get("login_hint") == "" {
-		s.mu.Lock()
-		username := s.opts.DefaultUser
-		if username == "" && len(s.order) > 0 {
-			username = s.users[s.order[0]].Username
-		}
-		s.mu.Unlock()
-		if authURL, err = withHint(username, authURL); err != nil {
-			return nil, nil, err
-		}
+	if u.Query().Get("login_hint") != "" {
+		return authURL, nil
 	}
+	return withHint(s.defaultUser(), authURL)
+}
+
+// defaultUser is Options.DefaultUser, else the first user, else empty.
+func (s *Server) defaultUser() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opts.DefaultUser == "" && len(s.order) > 0 {
+		return s.users[s.order[0]].Username
+	}
+	return s.opts.DefaultUser
+}
+
+// visit gets a page, and follows no redirect.
+func (s *Server) visit(address string) (*http.Response, []byte, error) {
 	browser := *s.client
 	browser.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	resp, err := browser.Get(authURL)
+	resp, err := browser.Get(address)
 	if err != nil {
-		return nil, nil, fmt.Errorf("entra: sign in: %w", err)
+		return nil, nil, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, nil, fmt.Errorf("entra: sign in: %w", err)
-	}
+	page, err := io.ReadAll(resp.Body)
+	return resp, page, err
+}
+
+// nextOf reads a page of the sign-in: a redirect, a form that the browser posts by itself, or
+// an error for the user.
+func nextOf(resp *http.Response, page []byte) (to *url.URL, fields url.Values, err error) {
 	if resp.StatusCode == http.StatusFound {
-		to, err := resp.Location()
+		to, err = resp.Location()
 		return to, nil, err
 	}
-	if form := formAction.FindSubmatch(body); form != nil && resp.StatusCode == http.StatusOK {
-		to, err := url.Parse(html.UnescapeString(string(form[1])))
-		return to, fieldsOf(body), err
+	if form := formAction.FindSubmatch(page); form != nil && resp.StatusCode == http.StatusOK {
+		to, err = url.Parse(html.UnescapeString(string(form[1])))
+		return to, fieldsOf(page), err
 	}
-	return nil, nil, fmt.Errorf("entra: sign in: %s: %s", resp.Status, strings.TrimSpace(html.UnescapeString(anyTag.ReplaceAllString(string(body), " "))))
+	return nil, nil, fmt.Errorf("entra: sign in: %s: %s", resp.Status, strings.TrimSpace(html.UnescapeString(anyTag.ReplaceAllString(string(page), " "))))
 }
 
 // fieldsOf returns the hidden fields of a page's form.
