@@ -72,6 +72,8 @@ func printHelp(o kong.HelpOptions, ctx *kong.Context) error {
 	if of := ctx.Selected(); of != nil && of.DefaultCmd != nil { // whose flags need no other word
 		of.Flags = append(of.Flags, of.DefaultCmd.Flags...)
 		of.Detail = cmp.Or(of.Detail, of.DefaultCmd.Detail)
+		o.NoAppSummary = true // kong's says that a command is needed
+		fmt.Fprintln(ctx.Stdout, "Usage:", usageOfDefault(of))
 	}
 	ctx.Model.HelpFlag = nil // kong's own words about --help, which moreHelp has
 	if err := kong.DefaultHelpPrinter(o, ctx); err != nil {
@@ -95,6 +97,18 @@ func printHelp(o kong.HelpOptions, ctx *kong.Context) error {
 		}
 	}
 	return t.Flush()
+}
+
+// usageOfDefault is the usage of a group whose default command is called by the group's name
+// alone: "graphtoken login [start|finish] [flags]".
+func usageOfDefault(group *kong.Node) string {
+	var others []string
+	for _, command := range group.Children {
+		if command != group.DefaultCmd && !command.Hidden {
+			others = append(others, command.Name)
+		}
+	}
+	return group.FullPath() + " [" + strings.Join(others, "|") + "] [flags]"
 }
 
 // namesOf returns the shared flags of a group that a command honours.

@@ -52,6 +52,23 @@ func TestTheHelpOfACommandWithADefaultHasTheExamplesOfTheDefault(t *testing.T) {
 	}
 }
 
+func TestTheUsageSaysWhetherACommandIsNeeded(t *testing.T) {
+	usages := map[string]string{
+		"":       "Usage: graphtoken <command> [flags]",
+		"config": "Usage: graphtoken config <command> [flags]",
+		"login":  "Usage: graphtoken login [start|finish] [flags]",
+		"agent":  "Usage: graphtoken agent [status|stop] [flags]",
+	}
+	parser, _ := newTestParser(t)
+	for _, group := range append(parser.Model.Children, parser.Model.Node) {
+		if want, known := usages[group.Path()]; group.Leaf() == known {
+			t.Errorf("this test knows no usage of %q", group.Path())
+		} else if usage, _, _ := strings.Cut(helpOf(t, group.Path()), "\n"); known && usage != want {
+			t.Errorf("the help of %q begins with %s; want %s", group.Path(), usage, want)
+		}
+	}
+}
+
 func TestACommandsOwnFlagsBeginOnTheFirstScreenOfItsHelp(t *testing.T) {
 	const screen = 24
 	parser, _ := newTestParser(t)
