@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -541,6 +542,18 @@ var leastPermissions = []string{
 	"resetkeys", "~t:*", "resetchannels", "&t:*", "-@all",
 	"+hget", "+hgetall", "+hset", "+hdel", "+exists", "+del", "+get", "+set", "+pexpire", "+pttl", "+scan", "+time",
 	"+eval", "+evalsha", "+multi", "+exec", "+publish", "+subscribe", "+unsubscribe", "+ping",
+}
+
+// redis-cli runs each line by itself.
+func TestTheReadmeHasTheLeastPermissionsAsOneLine(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "\n    ACL SETUSER app on >PASSWORD " + strings.ReplaceAll(strings.Join(leastPermissions, " "), "t:*", "tokens:*") + "\n\n"
+	if !strings.Contains(string(readme), want) {
+		t.Errorf("the README doesn't have the line%s", want)
+	}
 }
 
 func TestTheLeastPermissionsAreEnough(t *testing.T) {
