@@ -20,6 +20,7 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/atomicfile"
 	"github.com/graphtoken/graphtoken/core/backend"
+	"github.com/graphtoken/graphtoken/internal/testkit"
 )
 
 // open returns a handle on dir.
@@ -526,6 +527,51 @@ func TestALeaseOutlivesItsVariable(t *testing.T) {
 	}
 	if _, err := open(t, dir, Options{}).Acquire(t.Context(), "k", time.Hour); !errors.Is(err, core.ErrLeaseHeld) {
 		t.Errorf("Acquire = %v, want ErrLeaseHeld", err)
+	}
+}
+
+// A holder makes the file, locks it and writes the claim, in this order. So no process that
+// looks is in its way.
+func TestALeaseFileWithoutAClaimIsNotLockedByALook(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, Options{})
+	save(t, b, "k", record(1, 0), core.Absent)
+	at, err := b.place("k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(leaseFile(at))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if locked, err := atomicfile.TryLock(f, true); !locked {
+		t.Fatal(err)
+	}
+	// With a look at the lock, the lease would seem to be held.
+	if found, held, err := b.lookAtLease(at); !found || held || err != nil {
+		t.Errorf("lookAtLease = %v, %v, %v", found, held, err)
+	}
+}
+
+// A timer closes the file of a lease that was forgotten. If the wall clock was set back, the
+// claim seems to last on, but the lock is gone.
+func TestARenewalOfALeaseWhoseFileIsClosedIsTooLate(t *testing.T) {
+	b := open(t, t.TempDir(), Options{})
+	l, err := b.acquire(t.Context(), "k", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.end.Reset(0)
+	testkit.Until(t, "the file is closed", func() bool {
+		_, err := l.file.Stat()
+		return err != nil
+	})
+	if err := l.Renew(t.Context(), time.Hour); !errors.Is(err, core.ErrLeaseLost) {
+		t.Errorf("Renew = %v, want ErrLeaseLost", err)
+	}
+	if _, err := b.Acquire(t.Context(), "k", time.Hour); err != nil {
+		t.Errorf("Acquire of the lease that was lost = %v", err)
 	}
 }
 

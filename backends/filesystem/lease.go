@@ -204,20 +204,26 @@ func (l *lease) take(g *guard, ttl time.Duration) error {
 	if err != nil {
 		return err
 	}
-	locked := false
-	if !l.b.noFileLocks.Load() {
-		if locked, err = atomicfile.TryLock(l.file, true); errors.Is(err, errors.ErrUnsupported) {
-			err = nil // then the expiry alone counts
-		}
-	}
-	if err == nil {
-		err = writeClaim(l.file, l.newClaim(ttl, locked))
-	}
-	if err != nil {
+	if err = l.begin(ttl); err != nil {
 		_ = l.file.Close()
 		_ = removeLease(g, l.at)
 	}
 	return err
+}
+
+// begin locks the new lease file and writes the claim. Nobody is in the way, because
+// lookAtLease locks no file without a claim. If files can't be locked, the expiry alone
+// counts.
+func (l *lease) begin(ttl time.Duration) error {
+	locked := false
+	if !l.b.noFileLocks.Load() {
+		var err error
+		locked, err = atomicfile.TryLock(l.file, true)
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+	}
+	return writeClaim(l.file, l.newClaim(ttl, locked))
 }
 
 // takeOld writes a claim into a dead holder's file.
