@@ -115,7 +115,7 @@ func TestBinariesAreMadeOfWhatIsCommittedAndOfAVersion(t *testing.T) {
 	}
 }
 
-// This compiles all that the command needs, with an empty cache.
+// The test compiles all that the command needs, with an empty cache.
 func TestTheCommandsBinaryIsReproducibleAndNeedsNothingBesideIt(t *testing.T) {
 	if !strings.Contains(os.Getenv("GRAPHTOKEN_REQUIRE"), "all") {
 		t.Skip("SKIPPED, not covered here: it takes minutes; GRAPHTOKEN_REQUIRE=all runs it, and so does scripts/binaries --check")
@@ -165,8 +165,8 @@ func dockerfile(t *testing.T, root string) (instructions []string) {
 	return instructions
 }
 
-// No test builds the image: that needs Docker. What can be looked at without Docker is
-// looked at here, and the program runs without other files in the test above.
+// No test builds the image: that needs Docker. This test looks at all that can
+// be looked at without Docker, and the program runs without other files in the test above.
 func TestTheDockerfileBuildsWithTheGoReleaseOfTheWorkspaceAndRunsAsAUserWithoutRights(t *testing.T) {
 	root, _ := readClone(t)
 	release := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(readText(t, root, "go.work"))

@@ -25,6 +25,10 @@ var picture = regexp.MustCompile(`(?i)\b(quests?|flights?|crews?|herds?|games?|d
 // end what it is about.
 var bareSubject = regexp.MustCompile(`(?:^|[.;:] |\n\n)(?:Who|Whoever|Whom|Whose|What|Whatever) [^.?]*(?:[.]|$)`)
 
+// bareStart finds a comment of a test that begins with such a clause, also beside code and
+// without a full stop.
+var bareStart = regexp.MustCompile(`^(?i:who|whoever|whom|what|whatever)\b[^?]*$`)
+
 // inBackground finds "behind" where it means "in the background".
 var inBackground = regexp.MustCompile(`\b(?:goes on|go on|goes|done|do so|does so|does it|refreshed|freed|released|renewed|saved) behind\b(?: it)?[,.;:]?`)
 
@@ -58,6 +62,30 @@ func TestTextThatIsNotPlainEnglishIsFound(t *testing.T) {
 	}
 }
 
+func TestACommentOfATestThatBeginsWithAClauseIsFound(t *testing.T) {
+	for text, want := range map[string]int{
+		"A waiter gets the newest record.":                       0,
+		"What happens then? The waiter reads.":                   0,
+		"the newest record, whoever wrote it":                    0,
+		"What a waiter gets is the newest record.":               1,
+		"what a waiter gets":                                     1,
+		"A waiter reads.\n\nWhat the waiter gets is the newest.": 1,
+	} {
+		if found := bareInTest(text); len(found) != want {
+			t.Errorf("in %q there should be %d faults, and these are found: %q", text, want, found)
+		}
+	}
+}
+
+// bareInTest returns what begins with a clause in a comment of a test.
+func bareInTest(comment string) []string {
+	text := strings.Join(strings.Fields(prose(comment)), " ")
+	if found := bareStart.FindString(text); found != "" {
+		return []string{found}
+	}
+	return bareSubject.FindAllString(text, -1)
+}
+
 func TestDocumentsAndCommentsAreInPlainEnglish(t *testing.T) {
 	root, _ := readClone(t)
 
@@ -75,7 +103,7 @@ func TestDocumentsAndCommentsAreInPlainEnglish(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range strings.Fields(listed) {
-		if strings.HasSuffix(name, "_test.go") || slices.Contains(strings.Split(path.Dir(name), "/"), "testdata") {
+		if slices.Contains(strings.Split(path.Dir(name), "/"), "testdata") {
 			continue
 		}
 		full := filepath.Join(root, filepath.FromSlash(name))
@@ -93,8 +121,16 @@ func TestDocumentsAndCommentsAreInPlainEnglish(t *testing.T) {
 				t.Errorf("%s:%d: %q", name, files.Position(at).Line, fault)
 			}
 		}
+		isTest := strings.HasSuffix(name, "_test.go")
 		for _, group := range file.Comments {
-			complain(group.Pos(), unplain(prose(group.Text())))
+			if isTest {
+				complain(group.Pos(), bareInTest(group.Text()))
+			} else {
+				complain(group.Pos(), unplain(prose(group.Text())))
+			}
+		}
+		if isTest {
+			continue
 		}
 		ast.Inspect(file, func(node ast.Node) bool {
 			switch node := node.(type) {
