@@ -227,8 +227,8 @@ func named(hosts []string, u *url.URL) bool {
 }
 
 // Loopback reports whether a host, as [url.URL.Hostname] returns it, is this machine:
-// localhost or a loopback address. What is sent there passes no network, so that it needs
-// no TLS (RFC 8252, section 8.3).
+// localhost or a loopback address. A request to such a host passes no
+// network, so it needs no TLS (RFC 8252, section 8.3).
 func Loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
