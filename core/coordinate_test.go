@@ -318,8 +318,8 @@ func TestAWatchThatNeverWakesCostsSecondsNotTheToken(t *testing.T) {
 	})
 }
 
-// Whoever held the lease may have died after it saved: what is stored counts,
-// at once.
+// The process that held the lease may have died after its save: the stored record counts,
+// and at once.
 func TestACallerThatMeetsAHeldLeaseLoadsTheRecordBeforeWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()
@@ -363,7 +363,7 @@ func TestAWaiterLoadsTheRecordBeforeItAsksForTheLeaseAgain(t *testing.T) {
 	})
 }
 
-// Who refreshes whatever is stored takes nobody else's refresh for its own.
+// A caller that refreshes any version takes no other process's refresh for its own.
 func TestAnyVersionWaitsForTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()
@@ -410,7 +410,7 @@ func (b *hangingUp) Wait(ctx context.Context, key string, _ core.Version) error 
 	return b.wait(ctx, key, "", func() (core.Version, error) { return "", ctx.Err() })
 }
 
-// It may hang up at any step: nothing is refreshed, and no lease is kept.
+// The caller may leave at any step: nothing is refreshed, and no lease is kept.
 func TestACallerMayLeaveAtAnyStep(t *testing.T) {
 	const steps = 5 // acquire, wait, load, acquire, load
 	for leave := 1; leave <= steps+1; leave++ {

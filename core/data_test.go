@@ -22,7 +22,7 @@ func TestARecordPrintsNoData(t *testing.T) {
 			shown = append(shown, fmt.Sprintf(verb, v))
 		}
 		for _, encode := range []func(any) ([]byte, error){json.Marshal, xml.Marshal, encodeGob} {
-			text, _ := encode(v) // what xml and gob can't encode they don't show
+			text, _ := encode(v) // xml and gob show nothing that they can't encode
 			shown = append(shown, string(text))
 		}
 		var log bytes.Buffer

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Whoever imports core gets core: the standard library and nothing else.
+// A program that imports core gets core and the standard library, and nothing else.
 func TestCoreNeedsTheStandardLibraryAlone(t *testing.T) {
 	mod, err := os.ReadFile("go.mod")
 	if err != nil {

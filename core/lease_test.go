@@ -211,7 +211,7 @@ func TestARefreshFunctionThatHangsFreesTheLease(t *testing.T) {
 		if waited := time.Since(began); waited > time.Minute {
 			t.Errorf("another process waited %v", waited)
 		}
-		// What the provider says in the end is not lost.
+		// The provider's answer, which comes in the end, is not lost.
 		time.Sleep(time.Second)
 		close(answer)
 		time.Sleep(time.Second)

@@ -233,7 +233,7 @@ func TestStoresOfOneProcessAskForARecordOnce(t *testing.T) {
 	}
 }
 
-// What a waiter is handed is no older than its question.
+// A waiter gets no record that is older than its question.
 func TestAWaiterGetsNoRecordOlderThanItsRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, b := newIDP(), newBackend()

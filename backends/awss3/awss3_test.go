@@ -208,7 +208,7 @@ func TestALeaseIsNeverTakenOverEarly(t *testing.T) {
 	}
 }
 
-// Who has seen a lease expire must not replace it after it was renewed.
+// A process that has seen a lease expire must not replace the lease after its renewal.
 func TestARenewalHasAnotherETag(t *testing.T) {
 	at := inProcess(t)
 	b := at.open(t, awss3.Options{Prefix: "p/"})

@@ -161,8 +161,8 @@ func loseReplies(t *testing.T, at place) {
 	f.wantDone(t)
 	wantRecord(t, b, "k", "3", v)
 
-	// What is in the way may be another's all the same, of the same content too,
-	// or nothing.
+	// The object may be another writer's all the same, also with the same content, or be
+	// gone.
 	for _, key := range []string{"k", "none"} {
 		f.inject(refuse(500, "InternalError"))
 		if _, err := b.Save(ctx, key, core.Record{Data: []byte("3"), Version: old}); !errors.Is(err, core.ErrConflict) {
@@ -331,7 +331,7 @@ func TestHalfARecordIsNone(t *testing.T) {
 		}
 		f.wantDone(t)
 	}
-	// One that is sent in chunks has no length before it ends.
+	// An answer that is sent in chunks has no length before its end.
 	f.inject(func(r *http.Request) (*http.Response, error) {
 		answer, err := pass(r)
 		if err == nil {
@@ -406,7 +406,7 @@ func TestARefusalIsNeitherAbsentNorAConflict(t *testing.T) {
 	}
 }
 
-// What sits between may answer anything, and with any status.
+// A proxy may answer anything, and with any status.
 func TestAnAnswerThatCannotBeReadIsNotShown(t *testing.T) {
 	const token = "0.AXEAsecret"
 	f := new(faults)

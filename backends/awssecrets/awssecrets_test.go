@@ -264,7 +264,7 @@ func TestTheLeastPermissionsAreThoseUsed(t *testing.T) {
 		}
 	}
 	used := double.Calls()
-	used["TagResource"] = 1 // what CreateSecret asks for where there are tags
+	used["TagResource"] = 1 // CreateSecret needs the right where there are tags
 	for name := range used {
 		if !allowed[name] {
 			t.Errorf("%s is called, and not allowed", name)

@@ -18,8 +18,8 @@ import (
 	"github.com/graphtoken/graphtoken/internal/testkit/secretstest"
 )
 
-// What the backend builds on must be true of the double, and where moto is
-// right, of moto as well: neither was made by who made the other.
+// The promises on which the backend builds must hold for the double and, where moto is
+// right, for moto: different people made the two.
 
 func TestTheDoubleIsTrue(t *testing.T) {
 	double := secretstest.Start(t, secretstest.Options{})

@@ -86,7 +86,7 @@ assert ana.save_token(force=True) and bo.save_token(force=True)
 				t.Fatal(err)
 			}
 
-			// What one deleted is gone for the other.
+			// A record that one of them deleted is gone for the other.
 			python(`
 assert ana.load_token() and not bo.check_token()
 assert ana.delete_token()

@@ -232,8 +232,8 @@ func twoSecretsOfOneNameAreAnError(t *testing.T) {
 	mustLoad(t, b, "ana", `"1"`)
 }
 
-// What a backend remembers of a name is out of date once somebody else made
-// the secret anew, renamed it or moved it.
+// The secret that a backend remembers for a name may be made anew, renamed or moved by
+// another program.
 func TestANameThatBelongsToAnotherSecretIsLookedUpAgain(t *testing.T) {
 	for what, change := range map[string]func(t *testing.T, s *bitwardentest.Server, secrets bitwarden.Secrets, was bitwarden.Secret){
 		"deleted and created": func(t *testing.T, s *bitwardentest.Server, secrets bitwarden.Secrets, was bitwarden.Secret) {

@@ -128,7 +128,7 @@ func TestTheLaterOfTwoCreatorsWithdraws(t *testing.T) {
 	})
 }
 
-// What can't be told or undone is an error, and what was written stays.
+// A creation whose result can't be told or undone is an error, and the secret stays.
 func TestACreationThatCannotBeSettledIsAnErrorAndKeepsTheSecret(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := bitwardentest.New(bitwardentest.Options{})

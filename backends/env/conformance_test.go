@@ -26,7 +26,7 @@ func TestVariablesWithNativeNamesConform(t *testing.T) {
 
 func TestDotEnvFilesConform(t *testing.T) {
 	conform(t, func(t conformance.T) conformance.Env {
-		dir := filepath.Join(t.TempDir(), "private") // whatever the umask
+		dir := filepath.Join(t.TempDir(), "private") // private under any umask
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatalf("%v", err)
 		}

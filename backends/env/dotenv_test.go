@@ -236,7 +236,7 @@ func TestVariablesOfTheProcessAreNotTheFiles(t *testing.T) {
 	}
 }
 
-// What MSAL writes in Python is indented, with anything but ASCII escaped.
+// MSAL for Python writes indented JSON, with all but ASCII escaped.
 func TestIndentedJSONStandsInADotEnvFileAsItIs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), ".env")
 	write(t, path, "A=1\nO365TOKEN=old\nB=2\n")

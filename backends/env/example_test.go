@@ -9,7 +9,7 @@ import (
 	"github.com/graphtoken/graphtoken/backends/env"
 )
 
-// What python-o365 left in its variable is read in place.
+// The backend reads python-o365's variable in place.
 func Example() {
 	os.Setenv("O365TOKEN", `{"AccessToken":{}}`)
 	defer os.Unsetenv("O365TOKEN")

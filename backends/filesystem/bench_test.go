@@ -10,8 +10,8 @@ import (
 	"github.com/graphtoken/graphtoken/internal/testkit/sidebyside"
 )
 
-// What the backend costs, beside the least that does the same with the os
-// package. Each pair is measured in one run:
+// The benchmarks compare the backend with the least code that does the same with package
+// os. Each pair is measured in one run:
 //
 //	go test -run - -bench . -count 6
 var sizes = []struct {

@@ -11,8 +11,8 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// A key is the name of its file. What another program left there is read, or
-// called broken; it is never taken for a missing token.
+// A key is the name of its file. A file that another program left there
+// is read, or called broken, and never taken for a missing token.
 func Example() {
 	dir, err := os.MkdirTemp("", "tokens-*")
 	if err != nil {

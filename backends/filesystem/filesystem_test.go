@@ -328,7 +328,7 @@ func TestASaveWritesWithoutTheLock(t *testing.T) {
 			t.Fatal("nothing was written")
 		}
 	}
-	// What lives isn't swept.
+	// Files that are in use aren't swept.
 	if err := b.removeDeadTemps(guard, at.stripe()); err != nil {
 		t.Error(err)
 	}
@@ -393,7 +393,7 @@ func TestTheFirstSaveSweepsUnderEveryLock(t *testing.T) {
 					}
 				}
 			}
-			// One of them is in use.
+			// The temporary file of a save under way stays.
 			busy := open(t, dir, o)
 			at, _ := busy.place("busy")
 			guard, err := busy.lock(t.Context(), at, nil)
@@ -589,7 +589,7 @@ func TestReleaseLeavesNoLeaseFile(t *testing.T) {
 	wantFiles(t, dir)
 }
 
-// Those who save don't keep those waiting who want a free lease.
+// A process that saves doesn't keep another from a free lease.
 func TestAFreeLeaseIsTakenWithoutTheLock(t *testing.T) {
 	dir, b, _, guard := lockedByAnother(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -196,7 +196,7 @@ func TestALinkAmongTheHelpersIsNotFollowed(t *testing.T) {
 			if strings.HasSuffix(link, "-") {
 				link += fmt.Sprintf("%02x", at.stripe())
 			}
-			// What the user has, and what he has not.
+			// The user's files, which no link may overwrite.
 			for _, name := range []string{"k", "there"} {
 				if err := os.WriteFile(filepath.Join(home, name), []byte("mine"), 0o600); err != nil {
 					t.Fatal(err)

@@ -83,7 +83,7 @@ func TestALeaseWhoseAnswerIsLostIsFoundAgain(t *testing.T) {
 			if err := lease.Renew(t.Context(), time.Nanosecond); err != nil {
 				t.Errorf("%v: Renew: %v", code, err)
 			}
-			// It has expired by now.
+			// The lease has expired by now.
 			w.inject(faults{after: once(fault(code), "Commit")})
 			lease, err = b.Acquire(t.Context(), key, time.Hour)
 			if err != nil {
@@ -206,7 +206,7 @@ func TestAnErrorOfTheServerStaysReachable(t *testing.T) {
 }
 
 // A server may refuse to write, and say so with a status that means a condition
-// elsewhere. What is there shows that it wasn't.
+// elsewhere. The document shows that the write wasn't made.
 func TestARefusalForAnotherReasonIsNoConflict(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *firestoretest.Server) {
 		b, _, w := open(t, s, firestore.Options{})
@@ -299,7 +299,7 @@ func TestWaitingEndsWithTheClient(t *testing.T) {
 	})
 }
 
-// What a transaction's function does can happen twice.
+// A transaction's function can run twice.
 func TestNothingIsATransaction(t *testing.T) {
 	b, _, w := open(t, firestoretest.Double(t), firestore.Options{})
 	everything(t, b)

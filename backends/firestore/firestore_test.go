@@ -63,7 +63,7 @@ func TestNewRefusesOptionsThatCannotWork(t *testing.T) {
 	}
 }
 
-// What a prefix and a key make together can be an id that Firestore reserves.
+// A prefix and a key together can make an ID that Firestore reserves.
 func TestEveryPrefixAndKeyMakeAnID(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *firestoretest.Server) {
 		for i, prefix := range []string{"", "__", "__a", strings.Repeat("p", 1000)} {

@@ -28,7 +28,7 @@ type seen struct {
 // noon is when python-o365 wrote the record.
 var noon = time.Unix(1_700_000_000, 0)
 
-// o365 starts a python-o365 on a document. What it returns asks it something.
+// o365 starts python-o365 on a document, and returns a function that asks the program.
 func o365(t *testing.T, s *firestoretest.Server, document string) func(asked ...string) seen {
 	t.Helper()
 	cmd := exec.Command(peer.Python(t), "testdata/o365.py", strconv.FormatInt(noon.Unix(), 10), collection(t), document)
@@ -135,7 +135,7 @@ func TestPythonO365SharesADocument(t *testing.T) {
 			t.Errorf("Load of what Python deleted = %v", err)
 		}
 
-		// What Python encrypts is bytes.
+		// python-o365 stores an encrypted record as bytes.
 		save(t, backend, key, string(written), core.Absent)
 		python("encrypt", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
 		found, err := documents.Doc(key).Get(t.Context())

@@ -17,8 +17,8 @@ import (
 )
 
 // amid has eight share a record while something happens to its server. They
-// may get errors; what they get without one must be true. What happens can
-// call work, to have 50 answers more before it goes on.
+// may get errors; what they get without one must be true. happen can
+// call work, which returns after 50 more answers.
 func amid(t *testing.T, connect func() goredis.UniversalClient, happen func(work func())) {
 	const size = 12 << 10 // a large one
 	record := func(n int64) string { return fmt.Sprint(n, " ", strings.Repeat("x", size), " ", n) }
@@ -64,7 +64,7 @@ func amid(t *testing.T, connect func() goredis.UniversalClient, happen func(work
 					continue
 				}
 				if n := number(rec); n < last {
-					backwards.Add(1) // what the new master hadn't been told
+					backwards.Add(1) // the new master lacks the last write
 				} else {
 					last = n
 				}
@@ -117,7 +117,7 @@ func amid(t *testing.T, connect func() goredis.UniversalClient, happen func(work
 		answers.Load(), outages.Load(), refreshes.Load(), refreshes.Load()-number(rec), backwards.Load())
 }
 
-// What a replica reads may be behind; that it can't be written to must show.
+// A replica may be behind its master. A refused write must show.
 func TestAClientThatReadsFromAReplicaIsRefused(t *testing.T) {
 	master := redistest.Start(t)
 	host, port, _ := strings.Cut(master.Addr, ":")
@@ -138,7 +138,7 @@ func TestAClientThatReadsFromAReplicaIsRefused(t *testing.T) {
 }
 
 func TestAServerThatIsLoadingIsNotTakenForEmpty(t *testing.T) {
-	// It reads a file that it wrote when it was stopped, key by key, and answers in between.
+	// The server reads the file that its stop wrote, key by key, and answers in between.
 	server := redistest.Start(t, "--appendonly", "no", "--save", "3600 1",
 		"--key-load-delay", "5000", "--loading-process-events-interval-bytes", "1024")
 	client := goredis.NewClient(&goredis.Options{Addr: server.Addr, MaxRetries: -1})

@@ -23,7 +23,7 @@ func served(name string, s *sqltest.Server) database {
 	return database{name: name, dsn: s.DSN(), stop: s.Stop, start: s.Start}
 }
 
-// These are for all tests but those that stop a server.
+// All tests share these servers, but for those that stop one.
 var (
 	sharedPostgres = testkit.Shared[database]{Start: startPostgres}
 	sharedMariaDB  = testkit.Shared[database]{Start: startMariaDB}

@@ -200,7 +200,7 @@ func TestModifiedIsTheDatabasesTime(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// It is this machine's clock, to SQLite's millisecond.
+			// Modified is by this machine's clock, to SQLite's millisecond.
 			if rec.Modified.Before(begun.Add(-2*time.Millisecond)) || rec.Modified.After(time.Now().Add(2*time.Millisecond)) {
 				t.Errorf("saved at %v, Modified is %v", begun, rec.Modified)
 			}
@@ -234,8 +234,8 @@ func TestABackendSeesOnlyTheRecordsOfItsPrefix(t *testing.T) {
 	})
 }
 
-// What the files in ddl make is what Migrate makes, column by column as the
-// database tells it.
+// The files in ddl make the same table as Migrate: the database tells the same of each
+// column.
 func TestMigrateMakesTheTableOfTheDDLFiles(t *testing.T) {
 	everyDatabase(t, func(t *testing.T, d database) {
 		db := d.connect(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Whose error it is decides what a user is told: the store can't be reached,
-// or the provider refuses.
+// The error's origin decides the message to the user: the store can't be reached, or the
+// provider refuses.
 func TestOriginNamesErrorsOfTheStoreAlone(t *testing.T) {
 	const origin backend.Origin = "there"
 	b := newShelf()

@@ -139,7 +139,7 @@ func TestATokenDoesNotHoldItsDocumentInMemory(t *testing.T) {
 
 // A name that stands under two users is written for both.
 func TestNoNameIsWrittenTwice(t *testing.T) {
-	// What someone wrote under ana's key is bo's.
+	// An entry under ana's key is bo's.
 	key := anaID + "-" + cloud + "-accesstoken-" + clientA + "-common-mail.read user.read"
 	c := parse(t, fmt.Sprintf(`{"AccessToken":{%q:{"home_account_id":%q,"secret":"odd"}}}`, key, boID))
 	put(t, c, answer("ana@contoso.com", anaID, "ana", noon))

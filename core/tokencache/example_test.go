@@ -8,7 +8,7 @@ import (
 )
 
 func Example() {
-	// What python-o365 or any MSAL wrote.
+	// python-o365 or an MSAL wrote this record.
 	cache, err := tokencache.Parse([]byte(`{
 		"Account": {"1": {"home_account_id": "u.t", "username": "ana@contoso.com", "realm": "common"}},
 		"AccessToken": {"2": {"home_account_id": "u.t", "target": "Mail.Read User.Read", "secret": "eyJ0…", "expires_on": "1700003600"}},

@@ -43,7 +43,7 @@ func FuzzParse(f *testing.F) {
 		if twice := marshal(t, again); twice != once {
 			t.Fatalf("it doesn't stay the same:\n%s\n%s", once, twice)
 		}
-		// What is left says what it said, under the name it had.
+		// The entries that are left have their content and their names.
 		before, after := decode(t, data), decode(t, []byte(once))
 		for name, section := range after {
 			entries, object := section.(map[string]any)

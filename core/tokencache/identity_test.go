@@ -83,7 +83,7 @@ func TestOfTwoLibrariesTokensTheNewerRemain(t *testing.T) {
 					t.Errorf("%s is %s", section, secret)
 				}
 			}
-			// What is written next takes the place of either.
+			// The next token takes the place of either.
 			put(t, cache, refreshed("ana@contoso.com", anaID, "next", time.Unix(3000, 0)))
 			wantRefresh(t, parse(t, marshal(t, cache)), ana, "rt-next")
 			read(t, marshal(t, cache)).only(t, "RefreshToken")

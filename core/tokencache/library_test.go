@@ -18,7 +18,7 @@ type peer struct {
 	name                string
 	library             tokencache.Library
 	environment         string
-	refresh, id, access string // what its keys end in, after the client's ID
+	refresh, id, access string // the ends of its keys, after the client's ID
 	stamps, strips      bool
 	short               bool // the access token isn't filed: MSAL Go's rule for less than 5 minutes
 }
@@ -190,7 +190,7 @@ func TestOfTwoRefreshesInOneSecondTheLaterWins(t *testing.T) {
 	wantRefresh(t, merge(t, base, early, late), ana, "rt-late")
 	wantRefresh(t, merge(t, base, late, early), ana, "rt-late")
 	wantRefresh(t, merge(t, base, late, parse(t, marshal(t, early))), ana, "rt-late")
-	// What another library stored in that second is later than ours.
+	// A token that another library stored in that second is later than ours.
 	foreign := peers[1].refreshes(t, base, "foreign", at(1))
 	wantRefresh(t, merge(t, base, late, foreign), ana, "rt-foreign")
 }

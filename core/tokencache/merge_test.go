@@ -298,7 +298,7 @@ func TestMergeKeepsItsLaws(t *testing.T) {
 		merged := merge(t, base, mine, theirs)
 		law("merging again changes nothing", merge(t, theirs, merged, theirs), merged)
 		law("what is written is what was merged", parse(t, marshal(t, merged)), merged)
-		for n := range 4 { // whoever one side didn't touch is as the other side has it
+		for n := range 4 { // a user whom one side didn't touch is as the other side has the user
 			home := fmt.Sprintf("u%d.t", n)
 			b, m, th := of(t, base, home), of(t, mine, home), of(t, theirs, home)
 			if got := of(t, merged, home); b == m && got != th || b == th && got != m {

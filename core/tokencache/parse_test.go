@@ -259,8 +259,8 @@ func TestUnknownContentSurvives(t *testing.T) {
 	})
 }
 
-// Who can write a record mustn't stop its readers: a document that is twice as
-// long takes about twice as long to read.
+// A user who can write a record mustn't stop its readers: a document of twice the length
+// takes about twice as long to read.
 func TestTheTimeToParseGrowsWithTheLengthAlone(t *testing.T) {
 	document := func(section string, n int, entry string) string {
 		var entries []string

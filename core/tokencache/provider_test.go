@@ -98,7 +98,7 @@ func TestASecondProviderDisplacesNothing(t *testing.T) {
 	got = merge(t, base, mine, theirs)
 	wantRefresh(t, got, ana, "rt-again")
 
-	// Who is known by an object ID at one provider is not known at the other.
+	// A user who is known by an object ID at one provider is not known at the other.
 	c := tokencache.New()
 	signInAt(t, c, cloud, "entra")
 	r := answer("eve@example.com", "x", "other", noon)
