@@ -284,7 +284,7 @@ func TestTheTokenOfAWorkloadIsReadAnew(t *testing.T) {
 		t.Errorf("without the variable: %v", err)
 	}
 	path := file(t, "token", []byte(ours.token(t, "system:serviceaccount:mail:other")))
-	fresh := func() *account.Account { // what failed a moment ago is remembered
+	fresh := func() *account.Account { // an account remembers a failure for a moment
 		a, err := account.New(core.NewStore(newBackend(t)), key, filled(idp, account.Config{
 			ClientID: daemonClient, Credential: account.Assertion(account.WorkloadIdentity), Tenant: entra.Tenant, App: true,
 		}))

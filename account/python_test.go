@@ -197,7 +197,7 @@ func TestMSALPythonIsOfTheSameOpinion(t *testing.T) {
 			if outcome.Own.Username != who.Username || outcome.Own.Home != who.HomeAccountID || outcome.Refreshed != who.HomeAccountID {
 				t.Errorf("MSAL Python signs %q (%s) in, and refreshes %s; the account is %q (%s)", outcome.Own.Username, outcome.Own.Home, outcome.Refreshed, who.Username, who.HomeAccountID)
 			}
-			// What MSAL Python saved, ours reads and refreshes.
+			// The account reads and refreshes the record that MSAL Python saved.
 			data, err := os.ReadFile(cases[i].Record)
 			if err != nil {
 				t.Fatal(err)

@@ -356,7 +356,7 @@ func TestTheSocketIsItsUsersAlone(t *testing.T) {
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	l.Close()
-	again := must(ListenUnix(path)) // what a killed agent left behind
+	again := must(ListenUnix(path)) // a killed agent has left its socket
 	again.Close()
 	if err := os.WriteFile(path, []byte("notes"), 0o600); err != nil {
 		t.Fatal(err)
@@ -627,7 +627,7 @@ func TestACallerWhoSendsAByteASecondIsCutOff(t *testing.T) {
 		go func() { ended <- a.Serve(ctx, l) }()
 		ours, theirs := net.Pipe()
 		l.connections <- theirs
-		go func() { _, _ = io.Copy(io.Discard, ours) }() // what is answered, if anything
+		go func() { _, _ = io.Copy(io.Discard, ours) }() // there may be an answer
 		began := time.Now()
 		for _, letter := range "GET /token HTTP/1.1\r\nHost: 127.0.0.1:1\r\n" {
 			if _, err := ours.Write([]byte(string(letter))); err != nil {

@@ -23,7 +23,7 @@ type broken struct {
 	wait          func(ctx context.Context, key string, seen core.Version) error
 	keys          func(ctx context.Context) iter.Seq2[string, error]
 	ping          func(ctx context.Context) error
-	used          int64 // what Space says
+	used          int64 // the answer of Space
 	maxSize       func() int
 	print         func() string
 }

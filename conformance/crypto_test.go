@@ -698,7 +698,7 @@ func TestEveryBrokenManagerIsCaughtByTheCaseNamedForIt(t *testing.T) {
 	for _, m := range cryptoMutants {
 		t.Run(strings.ReplaceAll(m.what, " ", "-"), func(t *testing.T) {
 			var c Case
-			for range 3 { // what breaks in a race only may hold once
+			for range 3 { // a fault that needs a race may not show at once
 				report, _ := CheckCryptography(t.Context(), m.harness())
 				i := slices.IndexFunc(report.Cases, func(c Case) bool { return c.Name == m.by })
 				if i < 0 {

@@ -2261,7 +2261,7 @@ var mutants = []mutant{
 		}
 	})},
 
-	// what strangers might write
+	// faults that another author's backend might have
 	{what: "retains the slice of a Save with a version", by: "basics/saved-slice", build: func() func(b *broken) {
 		var saved sync.Map
 		return func(b *broken) {
@@ -2687,8 +2687,8 @@ func (p proof) caughtBy(name string) bool {
 func TestEveryBrokenBackendIsCaughtByTheCaseNamedForIt(t *testing.T) {
 	proofs := make([]chan proof, len(mutants))
 	places := make(chan struct{}, 6) // they wait, mostly
-	// What breaks in a race only may hold once on a busy machine: the suite gets
-	// three tries at it. What breaks every time is caught by the first.
+	// A fault that needs a race may not show at once on a busy machine, so the suite gets
+	// three tries. The first try finds every other fault.
 	check := func(i int) {
 		var p proof
 		for range 3 {

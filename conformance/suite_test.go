@@ -86,7 +86,7 @@ func digest(data []byte) core.Version {
 	return core.Version(hex.EncodeToString(sum[:]))
 }
 
-// one is an Env whose handles are all the same.
+// one is an Env with one handle for all.
 type one struct{ b core.TokenBackend }
 
 func (e one) Open(T) core.TokenBackend { return e.b }

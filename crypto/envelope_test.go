@@ -229,7 +229,7 @@ func TestARecordOfAnOlderFormatIsReadAndTheNextSaveReplacesIt(t *testing.T) {
 func TestAnEnvelopeThatWasTakenForTextIsRefused(t *testing.T) {
 	s := newService("mine")
 	for name, m := range map[string]core.CryptographyManager{"a Keyring": ring(t, fixed), "DataKeys": dataKeys(t, s, crypto.DataKeyOptions{})} {
-		// It is so long that it contains each byte.
+		// The record is so long that each byte occurs in the encrypted form.
 		stored, err := m.Encrypt(t.Context(), make([]byte, 64<<10), []byte("ana"))
 		if err != nil {
 			t.Fatal(err)

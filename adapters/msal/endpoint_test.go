@@ -278,7 +278,7 @@ func TestScopesInOneTextAreSeveral(t *testing.T) {
 	}
 }
 
-// What a provider's documents and pages say must not write to a terminal.
+// The text of a provider's documents and pages must not write to a terminal.
 func TestNoTextOfTheProvidersIsShownRaw(t *testing.T) {
 	const evil = "\x1b]0;pwned\a\u202e\r\nSet-Cookie: x"
 	for what, edit := range map[string]func(*http.Request, *http.Response){

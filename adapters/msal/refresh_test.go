@@ -178,7 +178,7 @@ func editJSON(resp *http.Response, edit func(map[string]any)) error {
 }
 
 // MSAL refuses an answer that leaves out a scope that was asked for, after the
-// provider has spent the refresh token. What came must be kept all the same.
+// provider has spent the refresh token. The tokens that came must be kept all the same.
 func TestADeclinedScopeDoesNotLoseTheNewRefreshToken(t *testing.T) {
 	idp := start(t, entra.Options{})
 	w, cache := newWire(idp), tokencache.New()

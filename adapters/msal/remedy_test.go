@@ -17,8 +17,8 @@ import (
 
 // refusals are Entra's answers, as far as they are known. A row's source shows the whole
 // answer ("answer"), or its description with at most the error code ("text"), or names the
-// code and what it means ("code"). What a source doesn't show is written as Entra writes
-// it elsewhere. IDs, names and times are replaced everywhere.
+// code and what it means ("code"). The rest is written as Entra writes it
+// elsewhere. IDs, names and times are replaced everywhere.
 func refusals(t *testing.T) []refusal {
 	t.Helper()
 	data, err := os.ReadFile("testdata/refusals.json")

@@ -153,7 +153,7 @@ func TestADoctorNamesEachCallThatTheStoreRefuses(t *testing.T) {
 	}
 }
 
-// What a check has stored is known once its calls have ended, and only then removed.
+// A check's records are known, and so can be removed, once its calls have ended.
 func TestAnInterruptWaitsForACheckThatStoresSomething(t *testing.T) {
 	for kind, want := range map[use]error{tries: nil, asks: context.Canceled} {
 		ctx, interrupt := context.WithCancel(t.Context())

@@ -121,7 +121,7 @@ func TestInspectShowsClaimsAndTimesAndNoSecret(t *testing.T) {
 			Claims         map[string]any
 		}
 	}
-	// That no secret shows is checked at the end of each test.
+	// The end of each test checks that no secret shows.
 	if err := json.Unmarshal([]byte(w.ok("inspect", "--json")), &inspection); err != nil {
 		t.Fatal(err)
 	}

@@ -224,7 +224,7 @@ type process struct {
 	stdin  io.WriteCloser
 	stdout bytes.Buffer
 	stderr *bufio.Reader
-	shown  bytes.Buffer // what was read of stderr
+	shown  bytes.Buffer // all that was read of stderr
 }
 
 func (w *world) start(args ...string) *process {

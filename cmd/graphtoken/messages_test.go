@@ -74,7 +74,7 @@ var failures = []failure{
 		w.hold(entry{ana, microsoft, "common", "app", "a\r\nb"})
 	}, "token"), []string{"tokens.json", "graphtoken refresh"}},
 
-	// Whose tokens.
+	// The users.
 	{"two users, and no flag names one", 3, after(twoUsers, "token"), []string{"tokens.json", ana, bo, "--user"}},
 	{"a user who isn't there", 3, after(twoUsers, "token", "--user", "zoe@contoso.com"), []string{"tokens.json", ana, bo, "graphtoken login --client-id ID --user zoe@contoso.com"}},
 	{"logout of an application that nobody uses", 3, after(signedIn, "logout", "--client-id", "other"), []string{"tokens.json", "nobody to sign out", "graphtoken status"}},

@@ -191,8 +191,8 @@ func TestAClientSecretIsTrimmedOrNamed(t *testing.T) {
 	}
 }
 
-// What a terminal obeys: colours, a title, C1 controls, another direction of
-// writing, characters that can't be seen.
+// hostile has all that a terminal obeys: colours, a title, C1 controls, another direction
+// of writing, characters that can't be seen.
 const hostile = "\x1b[31mred\x1b]0;title\x07\u009b31m\u202eevil\u200b\x7f\r\nnext"
 
 func isUnfit(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }

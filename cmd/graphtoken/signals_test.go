@@ -14,11 +14,11 @@ import (
 	"github.com/graphtoken/graphtoken/internal/testkit/entra"
 )
 
-// What can stand between an answer of the provider and its save.
+// asking are the commands that ask the provider, and save its answer.
 var asking = []struct {
 	name   string
 	grant  string
-	before func(w *world)                        // what is there before
+	before func(w *world)                        // prepares the record
 	start  func(t *testing.T, w *world) *process // up to the request
 	stored tokencache.Query                      // whose tokens must be there afterwards
 }{

@@ -148,8 +148,8 @@ func (s *stranger) Wrap(_ context.Context, dataKey []byte) (crypto.WrappedKey, e
 
 func (s *stranger) Unwrap(context.Context, crypto.WrappedKey) ([]byte, error) { return s.last, nil }
 
-// This is no fault of the package, and its documentation says so. Should it fail one day, the
-// documentation is out of date.
+// The weakness is RSA's and no fault of the package, as its documentation says. If the test
+// fails one day, the documentation is out of date.
 func TestAPersonWhoKnowsAnRSAKeysPublicPartCanMakeRecords(t *testing.T) {
 	v := newVault()
 	defer v.Close()

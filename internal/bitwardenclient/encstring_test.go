@@ -146,7 +146,7 @@ func TestAChangedEncStringIsErrDecrypt(t *testing.T) {
 	for n := range len(whole.String()) {
 		broken[fmt.Sprintf("the first %d characters", n)] = whole.String()[:n]
 	}
-	// What is left when only padding is cut off is whole.
+	// A text that lacks only its padding is whole.
 	for n := len(strings.TrimRight(whole.String(), "=")); n < len(whole.String()); n++ {
 		delete(broken, fmt.Sprintf("the first %d characters", n))
 	}

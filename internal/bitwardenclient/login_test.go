@@ -134,7 +134,7 @@ func TestOneLoginInTheLifeOfAState(t *testing.T) {
 			t.Errorf("beside the state file are %v, %v", entries, err)
 		}
 
-		// It is over five minutes before the token's end. Of three that share the
+		// The token ends in more than five minutes. Of three that share the
 		// file, one logs in.
 		first, second, third := logIn(t, s, o), logIn(t, s, o), logIn(t, s, o)
 		before, err := os.Stat(o.StateFile)
@@ -188,7 +188,7 @@ func TestABrokenStateFileCostsOneLogin(t *testing.T) {
 		}
 	}
 
-	// What the server takes back, the file can't know.
+	// The file can't know that the server has ended a token.
 	s.ResetCounts()
 	s.ExpireBearers()
 	mustList(t, logIn(t, s, o))

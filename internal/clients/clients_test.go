@@ -183,7 +183,7 @@ type program struct {
 	cmd    *exec.Cmd
 	stdin  io.Closer
 	stdout *bufio.Reader
-	shown  *bytes.Buffer // what was read of stdout
+	shown  *bytes.Buffer // all that was read of stdout
 	stderr *bytes.Buffer // to be read when the program has ended
 	pid    int           // of the program itself, and not of graphtoken
 }

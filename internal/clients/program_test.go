@@ -81,7 +81,7 @@ func call(ended context.Context, kind func() (azcore.TokenCredential, error), c 
 		if err != nil {
 			return err
 		}
-		body, _ := io.ReadAll(answer.Body) // what was said of a failure
+		body, _ := io.ReadAll(answer.Body) // of a failure, the reason
 		answer.Body.Close()
 		if answer.StatusCode != http.StatusOK {
 			return fmt.Errorf("%s %s", answer.Status, body)

@@ -182,8 +182,8 @@ func (p place) accessTokenFor(t *testing.T, username string) string {
 	return answer.AccessToken
 }
 
-// What each library writes is recorded in core/tokencache/testdata/msals, which
-// core's tests read, and told in docs/other-msals.md.
+// core/tokencache/testdata/msals has records that each library wrote, for core's tests, and
+// docs/other-msals.md describes them.
 func TestTheRecordedFilesAndTheDocumentedTableAreWhatTheLibrariesWrite(t *testing.T) {
 	docs := string(readFile(t, "..", "..", "docs", "other-msals.md"))
 	for _, l := range libraries {

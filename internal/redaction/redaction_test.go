@@ -82,8 +82,8 @@ func TestTheCanaryIsFoundInEveryForm(t *testing.T) {
 	}
 }
 
-// values are all that hold the canary, by what they are. What reads memory by
-// reflection takes no lock: the goroutines of the store are over.
+// values are all that hold the canary, by what they are. Reflection takes no
+// lock: the goroutines of the store are over.
 func values(t *testing.T) (all map[string]any) {
 	t.Helper()
 	synctest.Test(t, func(bubble *testing.T) {
@@ -298,9 +298,9 @@ func TestNoComparisonShowsAToken(t *testing.T) {
 	}
 }
 
-// What reads memory by reflection and asks no type for a method sees exported
-// strings and bytes, as tokencache.Secret's comment says. It sees none of what is
-// kept in fields of ours.
+// A program that reads memory by reflection, and asks no type for a method, sees exported
+// strings and bytes, as tokencache.Secret's comment says. The program sees nothing of our
+// unexported fields.
 func TestReflectionAloneShowsNoTokenThatIsKept(t *testing.T) {
 	type hidden struct{ v any }
 	all := values(t)
