@@ -13,11 +13,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/graphtoken/graphtoken/backends/filesystem"
 	"github.com/graphtoken/graphtoken/core"
 	"github.com/graphtoken/graphtoken/core/tokencache"
+	"github.com/graphtoken/graphtoken/internal/testkit"
 	"github.com/graphtoken/graphtoken/internal/testkit/entra"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
@@ -87,15 +87,18 @@ func (l *lines) String() string {
 }
 
 // codeToEnter waits until the program shows a code, in a line of its own.
-func (l *lines) codeToEnter(t *testing.T) string {
+func (l *lines) codeToEnter(t *testing.T) (code string) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if _, after, ok := strings.Cut(l.String(), "Enter this code"); ok && strings.HasSuffix(after, "\n\n") {
-			return strings.Fields(after)[len(strings.Fields(after))-1]
+	testkit.Retry(t, "the program shows a code", func() error {
+		_, after, shown := strings.Cut(l.String(), "Enter this code")
+		if !shown || !strings.HasSuffix(after, "\n\n") {
+			return fmt.Errorf("it says %q", l)
 		}
-	}
-	t.Fatalf("the program says %q", l)
-	return ""
+		words := strings.Fields(after)
+		code = words[len(words)-1]
+		return nil
+	})
+	return code
 }
 
 // expire makes the stored access token one that has expired.
