@@ -64,8 +64,8 @@ func createHelper(root *os.Root, name string) (*os.File, error) {
 	return f, nil
 }
 
-// makeHelpers makes what is missing: the directory, and those of its helpers; in new
-// helpers the lock files, too, unless files aren't locked.
+// makeHelpers makes the directories that are missing. A new directory of helpers gets its
+// lock files, too, unless files aren't locked.
 func makeHelpers(home string, lockFiles bool) error {
 	if err := atomicfile.MakeDirectories(home); err != nil {
 		return err

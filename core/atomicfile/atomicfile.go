@@ -5,6 +5,10 @@
 // one's owner and mode. If it doesn't (the file is a mount point, or is in a directory
 // that can't be written), [Replace] writes into the old file, in steps of which each
 // leaves a whole copy. [Read] finds that copy.
+//
+// Programs whose files other users may touch need more, which is here, too: [OpenIn] and
+// [StillNamed] follow no link, [CheckDirectory] tells whether others can write to a
+// directory, [MakeDirectories] makes one for its owner alone, and [TryLock] locks a file.
 package atomicfile
 
 import (

@@ -1,7 +1,6 @@
 package atomicfile
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -90,5 +89,3 @@ func probeInPlace(dir *os.Root, name string, refusal error) error {
 	}
 	return nil
 }
-
-var errMountPoint = errors.New("it is a mount point")

@@ -109,6 +109,8 @@ func owner(info fs.FileInfo) ids {
 	return ids{}
 }
 
+var errMountPoint = errors.New("it is a mount point")
+
 // kept returns what keeps the name for the file that has it, or would take the
 // file from its owner.
 func kept(dir *os.Root, name string, file fs.FileInfo) error {
