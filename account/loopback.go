@@ -51,35 +51,47 @@ func (l loopback) SignIn(ctx context.Context, t *Attempt) error {
 		return err
 	}
 
-	visits := make(chan visit)
-	gone := make(chan struct{}) // no goroutine waits for visits any more
-	server := &http.Server{Handler: home.only(receiver(flow, visits, gone)), ReadHeaderTimeout: 10 * time.Second}
-	served := make(chan error, len(listeners))
-	for _, listener := range listeners {
-		go func() { served <- server.Serve(listener) }()
-	}
-	defer func() {
-		close(gone)
-		// The last page is on its way: let it arrive.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer cancel()
-		if server.Shutdown(ctx) != nil {
-			_ = server.Close()
-		}
-	}()
-
+	redirect := serveRedirect(home, flow, listeners)
+	defer redirect.close(ctx)
 	if err := l.open(address); err != nil {
 		return fmt.Errorf("account: sign in: open the sign-in page: %w", err)
 	}
 	select {
-	case v := <-visits:
+	case v := <-redirect.visits:
 		err := t.SignIn(ctx, flow, v.params.Encode())
 		v.outcome <- err
 		return err
-	case err := <-served:
+	case err := <-redirect.failed:
 		return fmt.Errorf("account: sign in: %w", err)
 	case <-ctx.Done():
 		return fmt.Errorf("account: sign in: the browser didn't come back: %w", ctx.Err())
+	}
+}
+
+// redirectServer answers at the redirect URL of one sign-in.
+type redirectServer struct {
+	http   *http.Server
+	visits chan visit
+	closed chan struct{} // no goroutine waits for visits any more
+	failed chan error    // a listener can't be served
+}
+
+func serveRedirect(at home, flow Flow, listeners []net.Listener) *redirectServer {
+	s := &redirectServer{visits: make(chan visit), closed: make(chan struct{}), failed: make(chan error, len(listeners))}
+	s.http = &http.Server{Handler: at.only(s.receiver(flow)), ReadHeaderTimeout: 10 * time.Second}
+	for _, listener := range listeners {
+		go func() { s.failed <- s.http.Serve(listener) }()
+	}
+	return s
+}
+
+// close ends the server. The last page is on its way, and may arrive.
+func (s *redirectServer) close(ctx context.Context) {
+	close(s.closed)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if s.http.Shutdown(ctx) != nil {
+		_ = s.http.Close()
 	}
 }
 
@@ -89,7 +101,8 @@ type visit struct {
 	outcome chan error // of capacity 1
 }
 
-func receiver(flow Flow, visits chan<- visit, gone <-chan struct{}) http.Handler {
+// receiver passes on the visits that belong to the sign-in, and answers how it went.
+func (s *redirectServer) receiver(flow Flow) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
 		if r.ParseForm() != nil {
@@ -102,8 +115,8 @@ func receiver(flow Flow, visits chan<- visit, gone <-chan struct{}) http.Handler
 		}
 		v := visit{r.Form, make(chan error, 1)}
 		select {
-		case visits <- v:
-		case <-gone:
+		case s.visits <- v:
+		case <-s.closed:
 			page(w, http.StatusGone, "This sign-in is over.")
 			return
 		case <-r.Context().Done():

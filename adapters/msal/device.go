@@ -1,6 +1,7 @@
 package msal
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -85,35 +86,42 @@ func (c *Client) beginDeviceCode(ctx context.Context, x *exchange, r DeviceReque
 	if err != nil {
 		return DeviceCode{}, err
 	}
-	var told struct {
-		DeviceCode      string          `json:"device_code"`
-		UserCode        string          `json:"user_code"`
-		VerificationURI string          `json:"verification_uri"`
-		VerificationURL string          `json:"verification_url"` // as it was called before RFC 8628
-		Message         string          `json:"message"`
-		ExpiresIn       json.RawMessage `json:"expires_in"`
-		Interval        json.RawMessage `json:"interval"`
-	}
+	var told deviceAnswer
 	if json.Unmarshal(body, &told) != nil || resp.StatusCode != http.StatusOK || told.DeviceCode == "" || told.UserCode == "" {
 		m, isJSON := parseMessage(body)
 		return DeviceCode{}, x.refusal(resp, m, isJSON)
 	}
+	return told.begun(r, sent)
+}
+
+// deviceAnswer is a provider's answer to the request for a code (RFC 8628 section 3.2).
+type deviceAnswer struct {
+	DeviceCode      string          `json:"device_code"`
+	UserCode        string          `json:"user_code"`
+	VerificationURI string          `json:"verification_uri"`
+	VerificationURL string          `json:"verification_url"` // as it was called before RFC 8628
+	Message         string          `json:"message"`
+	ExpiresIn       json.RawMessage `json:"expires_in"`
+	Interval        json.RawMessage `json:"interval"`
+}
+
+// begun returns the sign-in that the answer begins. Its times count from when the request was
+// sent.
+func (a deviceAnswer) begun(r DeviceRequest, sent time.Time) (DeviceCode, error) {
 	d := DeviceCode{
-		UserCode: core.Printable(told.UserCode), VerificationURL: core.Printable(told.VerificationURI), Message: core.Printable(told.Message),
-		Expires: sent.Add(time.Duration(secondsOf(told.ExpiresIn)) * time.Second), interval: time.Duration(secondsOf(told.Interval)) * time.Second,
-		request: r, code: func() string { return told.DeviceCode },
-	}
-	if d.VerificationURL == "" {
-		d.VerificationURL = core.Printable(told.VerificationURL)
+		UserCode:        core.Printable(a.UserCode),
+		VerificationURL: cmp.Or(core.Printable(a.VerificationURI), core.Printable(a.VerificationURL)),
+		Message:         core.Printable(a.Message),
+		Expires:         sent.Add(time.Duration(secondsOf(a.ExpiresIn)) * time.Second),
+		request:         r,
+		code:            func() string { return a.DeviceCode },
+		interval:        cmp.Or(time.Duration(secondsOf(a.Interval))*time.Second, defaultDeviceInterval),
 	}
 	if at, err := url.Parse(d.VerificationURL); err != nil || at.Scheme != "https" || at.Host == "" {
 		return DeviceCode{}, providerFault(errors.New("the address of the page for the device code is not https"))
 	}
 	if !d.Expires.After(sent) {
 		d.Expires = sent.Add(15 * time.Minute) // Microsoft's
-	}
-	if d.interval == 0 {
-		d.interval = defaultDeviceInterval
 	}
 	return d, nil
 }

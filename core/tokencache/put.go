@@ -63,12 +63,6 @@ var errUnusable = errors.New("tokencache: unusable token response")
 // Claims of the ID token are read and not verified: the token came from the token
 // endpoint, over TLS (OpenID Connect Core section 3.1.3.7).
 func (c *Cache) Put(r TokenResponse) error {
-	if r.AccessToken == "" {
-		return fmt.Errorf("%w: it has no access token", errUnusable)
-	}
-	if r.ClientID == "" {
-		return fmt.Errorf("%w: the client ID is not known", errUnusable)
-	}
 	if r.GrantType == "client_credentials" {
 		r.ClientInfo, r.IDToken, r.RefreshToken, r.FamilyID, r.HomeAccountID = "", "", "", "", ""
 	}
@@ -87,34 +81,12 @@ func (c *Cache) Put(r TokenResponse) error {
 	if home == "" && r.RefreshToken != "" {
 		return fmt.Errorf("%w: it has a refresh token, and doesn't say whose", errUnusable)
 	}
-	if r.Environment == "" {
-		r.Environment = publicCloud
-	}
-	if r.Tenant == "" {
-		r.Tenant = claims.tenantID
-	}
-	if r.Tenant == "" {
-		r.Tenant = "common"
-	}
-	if r.TokenType == "" {
-		r.TokenType = "Bearer"
-	}
-	if r.Sent.IsZero() {
-		r.Sent = time.Now()
-	}
-	r.ExpiresIn = r.lifetime()
-	r.Scope = strings.Join(r.Library.scopes(splitScopes(r.Scope)), " ")
+	r = r.completed(claims)
 
 	of := owner{fold(home), cloud(r.Environment)}
 	p := &putting{r: r, home: home, environment: r.Library.environment(r.Environment), g: slices.Clone(c.in().groups[of])}
-	p.accessToken()
-	if r.RefreshToken != "" {
-		p.refreshToken()
-	}
+	p.tokens()
 	if home != "" {
-		if r.IDToken != "" {
-			p.idToken()
-		}
 		p.account(claims)
 	}
 	app := p.app(c.in().apps)
@@ -127,10 +99,30 @@ func (c *Cache) Put(r TokenResponse) error {
 	return nil
 }
 
-// check refuses values that no document and no HTTP header could hold. Tokens and their
-// type are printable ASCII (VSCHAR, RFC 6749 appendix A): a token with a line break would
-// become a second header.
+// completed returns r with the defaults of what it doesn't have, and with its lifetime and
+// its scopes as they are stored.
+func (r TokenResponse) completed(claims idTokenClaims) TokenResponse {
+	r.Environment = cmp.Or(r.Environment, publicCloud)
+	r.Tenant = cmp.Or(r.Tenant, claims.tenantID, "common")
+	r.TokenType = cmp.Or(r.TokenType, "Bearer")
+	if r.Sent.IsZero() {
+		r.Sent = time.Now()
+	}
+	r.ExpiresIn = r.lifetime()
+	r.Scope = strings.Join(r.Library.scopes(splitScopes(r.Scope)), " ")
+	return r
+}
+
+// check refuses a response without an access token or of an unknown client, and values that
+// no document and no HTTP header could hold. Tokens and their type are printable ASCII
+// (VSCHAR, RFC 6749 appendix A): a token with a line break would become a second header.
 func (r TokenResponse) check() error {
+	switch {
+	case r.AccessToken == "":
+		return fmt.Errorf("%w: it has no access token", errUnusable)
+	case r.ClientID == "":
+		return fmt.Errorf("%w: the client ID is not known", errUnusable)
+	}
 	for _, token := range []struct{ name, text string }{
 		{"access token", r.AccessToken}, {"refresh token", r.RefreshToken}, {"id token", r.IDToken}, {"token type", r.TokenType},
 	} {
@@ -153,6 +145,17 @@ type putting struct {
 	environment string // as new entries have it
 	g           group  // as it will be
 	err         error
+}
+
+// tokens adds the tokens that the response has. The application's own have no ID token.
+func (p *putting) tokens() {
+	p.accessToken()
+	if p.r.RefreshToken != "" {
+		p.refreshToken()
+	}
+	if p.r.IDToken != "" && p.home != "" {
+		p.idToken()
+	}
 }
 
 func (p *putting) accessToken() {
