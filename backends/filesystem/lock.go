@@ -229,6 +229,9 @@ func makeLockFiles(helpers *os.Root) error {
 // lock. No save takes nearly as long.
 const brokenAfter = 10 * time.Second
 
+// started is a moment from which a waiter counts.
+var started = time.Now()
+
 // makeHeld locks by making a file that must not exist. A lock that hasn't changed for
 // brokenAfter, by the waiter's clock, is broken, and its holder's temporary file is
 // removed with it. If the holder lives, its rename finds no file, and fails instead of
@@ -256,7 +259,7 @@ func (b *Backend) breakDead(helpers *os.Root, stripe int, held string) error {
 		return err
 	}
 	_ = f.Close()
-	if b.seen.age(f.Name(), holder.Owner, time.Since(boot().began)) >= brokenAfter {
+	if b.seen.age(f.Name(), holder.Owner, time.Since(started)) >= brokenAfter {
 		helpers.Remove(ownTempName(stripe, holder.Owner))
 		removeIf(helpers, held, holder.Owner)
 	}
