@@ -169,6 +169,7 @@ type idp struct {
 	signIns int
 	grants  int
 	err     error
+	before  func() error  // called before each grant; its error is the grant's
 	wait    chan struct{} // a grant waits until it is closed
 	arrived chan struct{} // receives once per grant that waits
 	claims  []string
@@ -229,8 +230,13 @@ func (p *idp) count() int {
 // refresh is a core.RefreshFunc.
 func (p *idp) refresh(ctx context.Context, c *tokencache.Cache, r core.Refresh) error {
 	p.mu.Lock()
-	wait := p.wait
+	wait, before := p.wait, p.before
 	p.mu.Unlock()
+	if before != nil {
+		if err := before(); err != nil {
+			return err
+		}
+	}
 	if wait != nil {
 		p.arrived <- struct{}{}
 		select {

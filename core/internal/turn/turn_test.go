@@ -3,7 +3,9 @@ package turn
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
+	"testing/synctest"
 )
 
 func TestSoManyHaveTheirTurnAndNoMore(t *testing.T) {
@@ -35,6 +37,34 @@ func TestSoManyHaveTheirTurnAndNoMore(t *testing.T) {
 	if len(queues.of) != 0 {
 		t.Error("a queue that nobody is in is kept")
 	}
+}
+
+func TestTurnsComeInTheOrderOfTheRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := new(int)
+		first, err := Take(t.Context(), client, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var order []int
+		for i := range 100 {
+			go func() {
+				done, err := Take(t.Context(), client, 1)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				order = append(order, i)
+				done()
+			}()
+			synctest.Wait()
+		}
+		first()
+		synctest.Wait()
+		if len(order) != 100 || !slices.IsSorted(order) {
+			t.Errorf("the order is %v", order)
+		}
+	})
 }
 
 func TestWithoutABoundNobodyWaitsForATurn(t *testing.T) {
