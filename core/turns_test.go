@@ -73,7 +73,7 @@ func TestARefreshGivesItsTurnAtTheStoreBackHoweverItEnds(t *testing.T) {
 						if c.open != nil {
 							opened = c.open(b)
 						}
-						return core.NewStore(placed{opened}, core.WithLeaseTTL(30*time.Second))
+						return core.NewStore(placed{opened, b.store}, core.WithLeaseTTL(30*time.Second))
 					}
 					s, healthy := open(b), open(&awkward{backend: handle(b.store)})
 					if c.fault != nil {
@@ -106,10 +106,13 @@ func TestARefreshGivesItsTurnAtTheStoreBackHoweverItEnds(t *testing.T) {
 	}
 }
 
-// placed is a backend at the place of all others in a test.
-type placed struct{ core.TokenBackend }
+// placed is a backend at the place of all backends of a store.
+type placed struct {
+	core.TokenBackend
+	at *store
+}
 
-func (placed) Place() any { return turns }
+func (b placed) Place() any { return b.at }
 
 // A refresh function may need other tokens of the same store. Then as many refreshes as
 // have a turn may wait for refreshes that need one.
