@@ -135,8 +135,8 @@ func (cmd *exportCommand) mayReplace(o *opened, path string) error {
 	return nil
 }
 
-// removeLocks removes the directory of locks that the file's backend made, unless another
-// program has begun to use it. Locks are made again where one is missing.
+// removeLocks removes the directory of locks and leases that the file's backend made, unless
+// another program has begun to use it. Locks are made again where one is missing.
 func removeLocks(directory string) {
 	names, _ := os.ReadDir(directory)
 	for _, n := range names {
@@ -144,5 +144,6 @@ func removeLocks(directory string) {
 			_ = os.Remove(filepath.Join(directory, n.Name()))
 		}
 	}
+	_ = os.Remove(filepath.Join(directory, "leases")) // if it is empty, as the directory
 	_ = os.Remove(directory)
 }
