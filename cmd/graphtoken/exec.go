@@ -154,6 +154,11 @@ type unrunnable struct {
 func (u *unrunnable) Error() string { return u.err.Error() }
 func (u *unrunnable) Unwrap() error { return u.err }
 
+// advice implements advisor.
+func (u *unrunnable) advice() string {
+	return "Name a program that is in PATH, or its path: graphtoken exec -- ./PROGRAM"
+}
+
 // resultOf is how a program ended.
 func resultOf(program *exec.Cmd, err error) error {
 	var ended *exec.ExitError

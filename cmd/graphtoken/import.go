@@ -62,6 +62,20 @@ type sourceError struct{ err error }
 func (e *sourceError) Error() string { return e.err.Error() }
 func (e *sourceError) Unwrap() error { return e.err }
 
+// advice implements advisor.
+func (e *sourceError) advice() string {
+	switch {
+	case errors.Is(e.err, core.ErrUnsafeDirectory):
+		return "Nothing was saved. If you trust the file, give it to the standard input: graphtoken import - <FILE"
+	case errors.Is(e.err, foreign.ErrProtected), errors.Is(e.err, core.ErrDecrypt):
+		return "Nothing was saved. --key-file, GRAPHTOKEN_KEYS and --keychain name graphtoken's keys, --fernet-key-file python-o365's; without a key, sign in with: graphtoken login"
+	}
+	if inStore := (*core.Error)(nil); errors.As(e.err, &inStore) && inStore.FromBackend() && !errors.Is(e.err, core.ErrNotFound) {
+		return "Nothing was saved. Check the address, the network and the credentials (graphtoken help stores says where they come from); graphtoken doctor looks closer."
+	}
+	return "Nothing was saved. graphtoken import --help shows what can be imported."
+}
+
 // atSource returns an error of a place with the place, if the error doesn't tell it.
 func atSource(place string, err error) error {
 	if told := (*placeError)(nil); place == "" || errors.As(err, &told) {

@@ -32,6 +32,11 @@ func (e *logoutError) Error() string { return e.err.Error() }
 
 func (e *logoutError) Unwrap() error { return e.err }
 
+// advice implements advisor.
+func (e *logoutError) advice() string {
+	return "There is nobody to sign out: " + statusShows + " graphtoken list --store STORE shows the records of a store."
+}
+
 func (cmd *logoutCommand) signOut(ctx context.Context, o *opened, cache *tokencache.Cache, c *console) (err error) {
 	if cmd.All {
 		return cmd.everybody(ctx, o, c, cache)

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -180,6 +181,15 @@ func (e *ambiguousError) Error() string {
 
 func (e *ambiguousError) Unwrap() error { return core.ErrAmbiguous }
 
+// advice implements advisor.
+func (e *ambiguousError) advice() string {
+	return "Choose with " + strings.Join(e.flags, " and ") + "; " + statusShows
+}
+
+// errOtherUsers and errOtherProviders come with core.ErrNotFound, and say who is signed in
+// instead: other users, or the user at other providers.
+var errOtherUsers, errOtherProviders = errors.New("signed in"), errors.New("signed in at")
+
 // ambiguous returns the choices that q leaves open.
 func ambiguous(c *tokencache.Cache, q tokencache.Query) error {
 	var (
@@ -200,6 +210,9 @@ func ambiguous(c *tokencache.Cache, q tokencache.Query) error {
 	if len(providers) > 1 {
 		e.choices, e.flags = append(e.choices, providers...), append(e.flags, "--authority")
 	}
+	if len(e.flags) == 0 { // they differ in something else, such as the tenant
+		e.flags = []string{"--user", "--authority"}
+	}
 	return e
 }
 
@@ -215,9 +228,9 @@ func nobody(c *tokencache.Cache, q tokencache.Query) error {
 	case len(users) == 0: // at no provider
 		return fmt.Errorf("%w of %s", core.ErrNotFound, whom(tokencache.Query{Username: q.Username}))
 	case len(named) == 0:
-		return fmt.Errorf("%w of %s; signed in: %s", core.ErrNotFound, q.Username, strings.Join(distinct(users, nameOf), ", "))
+		return fmt.Errorf("%w of %s; %w: %s", core.ErrNotFound, q.Username, errOtherUsers, strings.Join(distinct(users, nameOf), ", "))
 	case !slices.ContainsFunc(named, func(a tokencache.Account) bool { return at(c, a, q.Environment) }):
-		return fmt.Errorf("%w of %s; signed in at: %s (name the provider with --authority)", core.ErrNotFound, q.Environment, strings.Join(distinct(named, environmentOf), ", "))
+		return fmt.Errorf("%w of %s; %w: %s (name the provider with --authority)", core.ErrNotFound, q.Environment, errOtherProviders, strings.Join(distinct(named, environmentOf), ", "))
 	}
 	return fmt.Errorf("%w: %s", core.ErrReauthRequired, cmp.Or(q.Username, "no token for the application"))
 }
