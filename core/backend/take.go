@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
@@ -85,7 +84,7 @@ func readLease(ctx context.Context, object LeaseObject) (StoredLease, error) {
 // No clock but the store's is used. Renew of a lease that has expired returns
 // core.ErrLeaseLost, and the lease is free, also if nobody has taken it over.
 func TakeLease(ctx context.Context, object LeaseObject, ttl time.Duration) (core.Lease, error) {
-	l := &objectLease{object: object, owner: rand.Text()}
+	l := &objectLease{object: object, owner: rand.Text(), changing: make(chan struct{}, 1)}
 	if err := l.take(ctx, ttl); err != nil {
 		return nil, err
 	}
@@ -98,8 +97,10 @@ type objectLease struct {
 	object LeaseObject
 	owner  string
 
-	mu     sync.Mutex
-	stored StoredLease // as it was written last; without a version once it is known to be gone
+	// changing has a value during a Renew or Release, which come one after the other: the
+	// answer that comes last is then the answer to the last change.
+	changing chan struct{}
+	stored   StoredLease // as it was written last; without a version once it is known to be gone
 }
 
 func (l *objectLease) take(ctx context.Context, ttl time.Duration) error {
@@ -160,47 +161,49 @@ func (l *objectLease) Release(ctx context.Context) error {
 // core.ErrLeaseLost if it isn't, or had expired. change returns the time of the change by
 // the store's clock.
 func (l *objectLease) whileHeld(ctx context.Context, change func(StoredLease) (time.Time, error)) error {
-	l.mu.Lock()
-	held := l.stored
-	l.mu.Unlock()
-	for held.Version != core.Absent {
+	select {
+	case l.changing <- struct{}{}:
+		defer func() { <-l.changing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for l.stored.Version != core.Absent {
+		held := l.stored
 		at, err := change(held)
 		switch {
 		case err == nil && at.Before(held.Expires):
 			return nil
 		case err == nil:
-			held = StoredLease{} // it had expired
+			l.know(StoredLease{}) // it had expired
 		case !errors.Is(err, core.ErrConflict):
 			return err
 		default:
-			if held, err = l.reread(ctx, held.Version, err); err != nil {
+			if err := l.reread(ctx, err); err != nil {
 				return err
 			}
 		}
-		l.know(held)
 	}
 	return core.ErrLeaseLost
 }
 
-// reread returns the lease as it is stored after a conflict: zero if it is lost. If it is
+// reread notes the lease as it is stored after a conflict, or that it is lost. If it is
 // still this one, this process wrote it itself: a renewal whose answer was lost.
-func (l *objectLease) reread(ctx context.Context, known core.Version, conflict error) (StoredLease, error) {
+func (l *objectLease) reread(ctx context.Context, conflict error) error {
 	stored, err := readLease(ctx, l.object)
 	switch {
 	case err != nil:
-		return StoredLease{}, err
+		return err
 	case stored.Owner != l.owner:
-		return StoredLease{}, nil
-	case stored.Version == known:
-		return StoredLease{}, conflict // the store doesn't accept its own version
+		stored = StoredLease{}
+	case stored.Version == l.stored.Version:
+		return conflict // the store doesn't accept its own version
 	}
-	return stored, nil
+	l.know(stored)
+	return nil
 }
 
 // know keeps the lease as it is stored now.
 func (l *objectLease) know(stored StoredLease) {
 	stored.Owner = l.owner
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.stored = stored
 }

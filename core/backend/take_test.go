@@ -32,9 +32,25 @@ type drawer struct {
 	tells  bool  // a write that is refused tells what is stored
 	unread error // of Read, if there is an object
 	reads  int
+
+	keepsVersion bool   // a renewal leaves the version as it was, and Remove doesn't tell that there is no object
+	beforeRead   func() // called once, before the next Read
+	afterWrite   func() // called once, before the answer of the next Write
+}
+
+// once calls the function that is kept in a field, and removes it from there.
+func (d *drawer) once(field *func()) {
+	d.mu.Lock()
+	call := *field
+	*field = nil
+	d.mu.Unlock()
+	if call != nil {
+		call()
+	}
 }
 
 func (d *drawer) Read(context.Context) (backend.StoredLease, error) {
+	d.once(&d.beforeRead)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.stored.Version == core.Absent {
@@ -48,10 +64,19 @@ func (d *drawer) Read(context.Context) (backend.StoredLease, error) {
 func (d *drawer) found() backend.StoredLease {
 	found := d.stored
 	found.Now = time.Now()
+	if d.keepsVersion {
+		found.Owner = "" // which such a version makes needless
+	}
 	return found
 }
 
 func (d *drawer) Write(_ context.Context, owner string, ttl time.Duration, over backend.StoredLease) (backend.StoredLease, error) {
+	stored, err := d.write(owner, ttl, over)
+	d.once(&d.afterWrite)
+	return stored, err
+}
+
+func (d *drawer) write(owner string, ttl time.Duration, over backend.StoredLease) (backend.StoredLease, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.down != nil {
@@ -64,13 +89,16 @@ func (d *drawer) Write(_ context.Context, owner string, ttl time.Duration, over 
 		return backend.StoredLease{}, core.ErrConflict
 	}
 	d.writes++
-	now := time.Now()
-	d.stored = backend.StoredLease{Owner: owner, Version: core.Version(strconv.Itoa(d.writes)), Expires: now.Add(ttl), Now: now}
+	now, version := time.Now(), core.Version(strconv.Itoa(d.writes))
+	if d.keepsVersion && over.Owner == owner {
+		version = over.Version
+	}
+	d.stored = backend.StoredLease{Owner: owner, Version: version, Expires: now.Add(ttl), Now: now}
 	if d.lose > 0 {
 		d.lose--
 		return backend.StoredLease{}, core.ErrConflict // to the second request
 	}
-	return d.stored, nil
+	return d.found(), nil
 }
 
 func (d *drawer) Remove(_ context.Context, stored backend.StoredLease) (time.Time, error) {
@@ -79,7 +107,11 @@ func (d *drawer) Remove(_ context.Context, stored backend.StoredLease) (time.Tim
 	if d.down != nil {
 		return time.Time{}, d.down
 	}
-	if d.stored.Version != stored.Version {
+	switch {
+	case d.stored.Version == stored.Version:
+	case d.keepsVersion:
+		return time.Now(), nil
+	default:
 		return time.Time{}, core.ErrConflict
 	}
 	d.stored = backend.StoredLease{}
@@ -111,8 +143,13 @@ func wantFree(t *testing.T, d *drawer) {
 }
 
 func TestALeaseInAnObjectEndsWithItsTimeOrItsRelease(t *testing.T) {
+	for name, d := range map[string]*drawer{"whose version each write changes": {}, "whose version a renewal keeps": {keepsVersion: true}} {
+		t.Run(name, func(t *testing.T) { testALeaseEndsWithItsTimeOrItsRelease(t, d) })
+	}
+}
+
+func testALeaseEndsWithItsTimeOrItsRelease(t *testing.T, d *drawer) {
 	synctest.Test(t, func(t *testing.T) {
-		d := new(drawer)
 		wantFree(t, d)
 		lease := take(t, d)
 		wantHeld(t, d)
@@ -128,6 +165,7 @@ func TestALeaseInAnObjectEndsWithItsTimeOrItsRelease(t *testing.T) {
 		if err := lease.Release(t.Context()); err != nil {
 			t.Errorf("Release = %v", err)
 		}
+		wantLost(t, lease)
 		wantFree(t, d)
 		lost := take(t, d)
 		time.Sleep(time.Minute)
@@ -156,16 +194,16 @@ func wantLost(t *testing.T, leases ...core.Lease) {
 }
 
 func TestALeaseThatExpiredIsLostAndFreeAlthoughNobodyTookIt(t *testing.T) {
-	for name, end := range map[string]func(core.Lease) error{
-		"its holder renews it":   func(l core.Lease) error { return l.Renew(t.Context(), time.Hour) },
-		"its holder releases it": func(l core.Lease) error { return l.Release(t.Context()) },
+	for name, end := range map[string]func(context.Context, core.Lease) error{
+		"its holder renews it":   func(ctx context.Context, l core.Lease) error { return l.Renew(ctx, time.Hour) },
+		"its holder releases it": func(ctx context.Context, l core.Lease) error { return l.Release(ctx) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := new(drawer)
 				lease := take(t, d)
 				time.Sleep(time.Minute)
-				if err := end(lease); !errors.Is(err, core.ErrLeaseLost) {
+				if err := end(t.Context(), lease); !errors.Is(err, core.ErrLeaseLost) {
 					t.Errorf("the error is %v", err)
 				}
 				wantFree(t, d)
@@ -174,6 +212,62 @@ func TestALeaseThatExpiredIsLostAndFreeAlthoughNobodyTookIt(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestALeaseThatExpiredStaysLostAlsoIfItCouldNotBeRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &drawer{keepsVersion: true}
+		lease := take(t, d)
+		time.Sleep(time.Minute)
+		d.afterWrite = func() { d.down = errors.New("no connection") }
+		if err := lease.Renew(t.Context(), time.Minute); !errors.Is(err, core.ErrLeaseLost) {
+			t.Errorf("Renew = %v", err)
+		}
+		d.down = nil
+		wantLost(t, lease)
+		time.Sleep(time.Minute)
+		wantFree(t, d)
+	})
+}
+
+// The answers of two renewals can come in another order than the renewals were stored.
+// The holder would then believe the wrong one.
+func TestOneChangeOfALeaseFollowsTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &drawer{keepsVersion: true}
+		lease := take(t, d)
+		d.afterWrite = func() { time.Sleep(10 * time.Second) }
+		go func() {
+			if err := lease.Renew(t.Context(), time.Hour); err != nil {
+				t.Errorf("Renew for an hour = %v", err)
+			}
+		}()
+		synctest.Wait()
+		gone, leave := context.WithTimeout(t.Context(), time.Second)
+		defer leave()
+		if err := lease.Release(gone); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Release during a renewal = %v", err)
+		}
+		if err := lease.Renew(t.Context(), time.Minute); err != nil {
+			t.Errorf("Renew for a minute = %v", err)
+		}
+		time.Sleep(11*time.Second + time.Minute)
+		wantFree(t, d)
+		if err := lease.Renew(t.Context(), time.Minute); !errors.Is(err, core.ErrLeaseLost) {
+			t.Errorf("Renew after the minute = %v", err)
+		}
+	})
+}
+
+func TestALeaseThatIsGoneWhenItShouldBeReplacedIsCreated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := new(drawer)
+		former := take(t, d)
+		time.Sleep(time.Minute)
+		d.tells = true
+		d.afterWrite = func() { _ = former.Release(t.Context()) } // after the write that found the lease
+		take(t, d)
+	})
 }
 
 func TestALeaseWhoseAnswerIsLostIsFoundByItsOwner(t *testing.T) {
