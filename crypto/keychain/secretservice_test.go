@@ -68,10 +68,12 @@ func TestTheRealSecretService(t *testing.T) {
 	}
 }
 
+// TestInASession is a part of TestTheRealSecretService, which runs the part in a D-Bus
+// session.
 func TestInASession(t *testing.T) {
 	name, ok := os.LookupEnv(inSession)
 	if !ok {
-		t.Skip("TestTheRealSecretService runs this, in a D-Bus session")
+		return
 	}
 	bus, err := dbus.ConnectSessionBus()
 	if err != nil {

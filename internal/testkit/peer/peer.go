@@ -3,13 +3,11 @@
 // skipped with a clear message, or fails if the program is required.
 //
 // GRAPHTOKEN_REQUIRE lists the programs that are required, separated by commas; "all"
-// means every one. CI sets it. Otherwise GRAPHTOKEN_MISSING can name a file to which each
-// skipped test adds a line. Print the file at the end of a run: go test shows skipped
-// tests only with -v.
+// means every one. CI sets it. Command gotest of package testkit lists the tests that are
+// skipped: go test shows skipped tests only with -v.
 package peer
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -40,30 +38,7 @@ func missing(t testing.TB, name, how string, required bool) {
 		t.Fatalf(format+"\n\t(GRAPHTOKEN_REQUIRE=%s wants it)", name, how, os.Getenv("GRAPHTOKEN_REQUIRE"))
 		return
 	}
-	if err := note(t.Name(), name); err != nil {
-		t.Fatalf("MISSING REAL PEER: %s, and GRAPHTOKEN_MISSING can't be written: %v", name, err)
-		return
-	}
 	t.Skipf(format, name, how)
-}
-
-// note adds a line to GRAPHTOKEN_MISSING; test binaries that run side by side each add
-// theirs in one write.
-func note(test, name string) error {
-	path := os.Getenv("GRAPHTOKEN_MISSING")
-	if path == "" {
-		return nil
-	}
-	path, err := absolute(path)
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(f, "MISSING REAL PEER: %s (%s skipped)\n", name, test)
-	return errors.Join(err, f.Close())
 }
 
 // Required says whether GRAPHTOKEN_REQUIRE names the peer, or "all".

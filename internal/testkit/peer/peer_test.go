@@ -32,7 +32,6 @@ func TestAMissingPeerIsLoudAndARequiredOneFails(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("GRAPHTOKEN_REQUIRE", c.require)
 			t.Setenv("GRAPHTOKEN_PYTHON", "")
-			t.Setenv("GRAPHTOKEN_MISSING", "")
 			var s spy
 			if got := Python(&s); got != "" {
 				t.Errorf("found %q", got)
@@ -51,7 +50,6 @@ func TestAMissingPeerIsLoudAndARequiredOneFails(t *testing.T) {
 func TestAWantedPeerIsRequiredByNameAlone(t *testing.T) {
 	for require, fails := range map[string]bool{"": false, "all": false, "all, emulator": true, "Emulator": true} {
 		t.Setenv("GRAPHTOKEN_REQUIRE", require)
-		t.Setenv("GRAPHTOKEN_MISSING", "")
 		var s spy
 		Wanted(&s, "emulator", "it can't be installed")
 		said := s.skipped
@@ -67,7 +65,6 @@ func TestAWantedPeerIsRequiredByNameAlone(t *testing.T) {
 func TestAPythonWithoutThePackagesIsMissing(t *testing.T) {
 	t.Setenv("GRAPHTOKEN_REQUIRE", "")
 	t.Setenv("GRAPHTOKEN_PYTHON", "/bin/false")
-	t.Setenv("GRAPHTOKEN_MISSING", "")
 	var s spy
 	if got := Python(&s); got != "" || !strings.Contains(s.skipped, "MISSING REAL PEER: python") {
 		t.Errorf("got %q, skipped %q", got, s.skipped)
@@ -80,7 +77,6 @@ func TestLibrariesThatAreNotInstalledAreMissing(t *testing.T) {
 		for what, dir := range map[string]string{"the variable is not set": "", "its directory is empty": t.TempDir()} {
 			t.Run(name+", "+what, func(t *testing.T) {
 				t.Setenv("GRAPHTOKEN_REQUIRE", "")
-				t.Setenv("GRAPHTOKEN_MISSING", "")
 				t.Setenv("GRAPHTOKEN_"+strings.ToUpper(name), dir)
 				var s spy
 				if got := find(&s); got != "" || !strings.Contains(s.skipped, "MISSING REAL PEER: "+name) {
@@ -93,22 +89,6 @@ func TestLibrariesThatAreNotInstalledAreMissing(t *testing.T) {
 				}
 			})
 		}
-	}
-}
-
-func TestSkipsAreCollectedForTheEndOfTheRun(t *testing.T) {
-	list := filepath.Join(t.TempDir(), "missing")
-	t.Setenv("GRAPHTOKEN_REQUIRE", "")
-	t.Setenv("GRAPHTOKEN_MISSING", list)
-	Missing(&spy{}, "redis", "install it")
-	Missing(&spy{}, "postgres", "install it")
-	got, err := os.ReadFile(list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := "MISSING REAL PEER: redis (TestOfASpy skipped)\nMISSING REAL PEER: postgres (TestOfASpy skipped)\n"
-	if string(got) != want {
-		t.Errorf("collected %q", got)
 	}
 }
 
