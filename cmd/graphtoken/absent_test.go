@@ -5,6 +5,9 @@ import (
 	"testing"
 )
 
+// nowhere is a port at which nobody listens.
+const nowhere = "127.0.0.1:1"
+
 // A record is absent, or nobody is signed in there: exit code 3. A script tells that from a
 // user who is there and has to sign in again: exit code 4.
 func TestEveryCommandThatFindsNoTokensEndsWithExitCode3(t *testing.T) {

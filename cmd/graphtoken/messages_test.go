@@ -48,9 +48,6 @@ func holding(record string) func(w *world) {
 	return func(w *world) { w.holdData([]byte(record)) }
 }
 
-// nowhere is a port at which nobody listens.
-const nowhere = "127.0.0.1:1"
-
 var failures = []failure{
 	// The record.
 	{"status of a record that is absent", 3, of("status"), []string{"store/tokens.json", `no record "tokens.json"`, "graphtoken login --client-id ID"}},
