@@ -164,3 +164,52 @@ func TestRefreshFunctionsMayAskTheSameStoreForOtherTokens(t *testing.T) {
 		}
 	}
 }
+
+func TestFewRefreshesByRefreshAskAStoreAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, b := newIDP(), &slow{backend: newBackend()}
+		users := crowd(t, p, b.backend, 10*turns)
+		s := core.NewStore(b)
+		var all sync.WaitGroup
+		for _, user := range users {
+			all.Go(func() {
+				if _, _, err := s.Refresh(t.Context(), user, core.AnyVersion, func(ctx context.Context, c *tokencache.Cache) error {
+					time.Sleep(time.Second)
+					return p.refresh(ctx, c, core.Refresh{Query: query(user)})
+				}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if most := b.most.Load(); most > turns || p.count() != len(users) {
+			t.Errorf("%d at once, %d refreshes", most, p.count())
+		}
+	})
+}
+
+func TestAStoreThatDoesNotAnswerTakesNoTurnsOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, hung, sound := newIDP(), &slow{backend: newBackend(), hangs: make(map[string]bool)}, newBackend()
+		users := crowd(t, p, hung.backend, turns)
+		last := crowd(t, p, sound, 1)[0]
+		for _, user := range users {
+			hung.hangs[user] = true
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var waiting sync.WaitGroup
+		s := core.NewStore(hung)
+		for _, user := range users {
+			waiting.Go(func() { _, _ = s.TokenSource(user, query(user), p.refresh).Token(ctx) })
+		}
+		synctest.Wait()
+		began := time.Now()
+		mustToken(t, core.NewStore(sound).TokenSource(last, query(last), p.refresh))
+		if waited := time.Since(began); waited > 100*time.Millisecond {
+			t.Errorf("the token came after %v", waited)
+		}
+		cancel()
+		waiting.Wait()
+		time.Sleep(time.Second) // questions under way end
+	})
+}
