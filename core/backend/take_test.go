@@ -29,9 +29,10 @@ type drawer struct {
 	refuses bool // it refuses each version, also its own
 	down    error
 
-	tells  bool  // a write that is refused tells what is stored
-	unread error // of Read, if there is an object
-	reads  int
+	tells     bool  // a write that is refused tells what is stored
+	unread    error // of Read, if there is an object
+	unwritten error // of Write
+	reads     int
 
 	keepsVersion bool   // a renewal leaves the version as it was, and Remove doesn't tell that there is no object
 	beforeRead   func() // called once, before the next Read
@@ -79,14 +80,17 @@ func (d *drawer) Write(_ context.Context, owner string, ttl time.Duration, over 
 func (d *drawer) write(owner string, ttl time.Duration, over backend.StoredLease) (backend.StoredLease, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.down != nil {
-		return backend.StoredLease{}, d.down
+	if err := cmp.Or(d.down, d.unwritten); err != nil {
+		return backend.StoredLease{}, err
 	}
 	if d.stored.Version != over.Version || d.refuses && over.Version != core.Absent {
 		if d.tells {
 			return d.found(), core.ErrConflict
 		}
 		return backend.StoredLease{}, core.ErrConflict
+	}
+	if over.Owner != owner && d.stored.Expires.After(time.Now()) {
+		return backend.StoredLease{}, errors.New("a lease would be taken over before its time")
 	}
 	d.writes++
 	now, version := time.Now(), core.Version(strconv.Itoa(d.writes))
@@ -164,6 +168,9 @@ func testALeaseEndsWithItsTimeOrItsRelease(t *testing.T, d *drawer) {
 		}
 		if err := lease.Release(t.Context()); err != nil {
 			t.Errorf("Release = %v", err)
+		}
+		if err := lease.Release(t.Context()); !errors.Is(err, core.ErrLeaseLost) {
+			t.Errorf("a second Release = %v", err)
 		}
 		wantLost(t, lease)
 		wantFree(t, d)
@@ -338,6 +345,32 @@ func TestALeaseThatCannotBeReadIsHeld(t *testing.T) {
 	wantHeld(t, d)
 	if left, err := backend.LeaseLeft(d)(t.Context(), "ana"); left != backend.Held || err != nil {
 		t.Errorf("the lease lasts %v longer, %v", left, err)
+	}
+}
+
+func TestAnErrorOfTheStoreIsReturnedAsItIs(t *testing.T) {
+	for name, d := range map[string]*drawer{
+		"the object is no lease":    {unread: core.ErrCorrupt},
+		"the object can't be read":  {unread: errors.New("forbidden")},
+		"the object can't be taken": {unwritten: errors.New("forbidden")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			unwritten := d.unwritten
+			d.unwritten = nil
+			lease := take(t, d)
+			d.unwritten = unwritten
+			want := cmp.Or(d.unread, d.unwritten)
+			if _, err := backend.TakeLease(t.Context(), d, time.Minute); !errors.Is(err, want) {
+				t.Errorf("TakeLease = %v", err)
+			}
+			d.refuses = true // so that the lease is read
+			if err := lease.Renew(t.Context(), time.Minute); !errors.Is(err, want) {
+				t.Errorf("Renew = %v", err)
+			}
+			if _, err := backend.LeaseLeft(d)(t.Context(), "ana"); !errors.Is(err, d.unread) {
+				t.Errorf("LeaseLeft = %v", err)
+			}
+		})
 	}
 }
 
