@@ -517,6 +517,44 @@ func TestAnAbandonedLockFileIsBrokenByOneProcess(t *testing.T) {
 	})
 }
 
+// A holder makes the file and then writes its name into it. A waiter that looks in between
+// must not believe, the next time that happens, that the file was there all the time.
+func TestALockFileWithoutAnOwnerIsNotTakenForAnEarlierOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		b := open(t, dir, Options{NoFileLocks: true})
+		save(t, b, "k", record(1, 0), core.Absent)
+		at, err := b.place("k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		held := lockFile(dir, at.stripe()) + ".held"
+		for _, made := range []time.Time{time.Unix(1000, 0), time.Unix(2000, 0)} {
+			if err := errors.Join(os.WriteFile(held, nil, 0o600), os.Chtimes(held, made, made)); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), brokenAfter/2)
+			if _, err := b.lock(ctx, at, nil); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("lock = %v, although another process has it", err)
+			}
+			cancel()
+			if err := os.Remove(held); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Hour)
+		}
+		// One whose holder died before it wrote is broken all the same.
+		if err := os.WriteFile(held, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		g, err := b.lock(t.Context(), at, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.unlock()
+	})
+}
+
 func TestALeaseOutlivesItsVariable(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := open(t, dir, Options{}).Acquire(t.Context(), "k", time.Hour); err != nil {

@@ -89,13 +89,15 @@ func (b *Backend) poll(ctx context.Context, at place, worth func(place) error) (
 	const first, last = 50 * time.Microsecond, 4 * time.Millisecond
 	owner := newOwner()
 	for pause := first; ; pause = min(pause*2, last) {
+		filesLock := !b.noFileLocks.Load()
 		g, err := b.tryLock(at, owner)
 		switch {
 		case g != nil:
 			return g, nil
 		case errors.Is(err, fs.ErrNotExist):
 			err = makeHelpers(at.home, !b.noFileLocks.Load())
-		case errors.Is(err, errors.ErrUnsupported) && b.noFileLocks.CompareAndSwap(false, true):
+		case errors.Is(err, errors.ErrUnsupported) && filesLock: // also if another call has found that out meanwhile
+			b.noFileLocks.Store(true)
 			err = nil
 		case err == nil && worth != nil:
 			err = worth(at)
@@ -258,8 +260,15 @@ func (b *Backend) breakDead(helpers *os.Root, stripe int, held string) error {
 	if f == nil {
 		return err
 	}
-	_ = f.Close()
-	if b.seen.age(f.Name(), holder.Owner, time.Since(started)) >= brokenAfter {
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	// A holder that has just made the file isn't named in it yet.
+	name := cmp.Or(holder.Owner, info.ModTime().String())
+	if b.seen.age(f.Name(), name, time.Since(started)) >= brokenAfter {
+		_ = f.Close() // first, because Windows doesn't rename open files
 		helpers.Remove(ownTempName(stripe, holder.Owner))
 		removeIf(helpers, held, holder.Owner)
 	}
