@@ -1,10 +1,12 @@
 package awssecrets_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -167,6 +169,55 @@ func TestALeaseBeginsWhenItWasAskedForFirst(t *testing.T) {
 		if err := l.Renew(t.Context(), time.Minute); !errors.Is(err, core.ErrLeaseLost) {
 			t.Errorf("Renew after %s twice = %v", operation, err)
 		}
+	}
+}
+
+// dated is a service that counts whole seconds. Its answer to CreateSecret is of the second
+// after the one in which the lease began, and the other answers are of a time after that.
+type dated struct {
+	beginning time.Time
+	after     time.Duration
+}
+
+var fractions = regexp.MustCompile(`("CreatedDate":\d+)\.\d{3}`)
+
+func (d *dated) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	at := d.beginning.Add(d.after)
+	if d.beginning.IsZero() {
+		if d.beginning, err = http.ParseTime(resp.Header.Get("Date")); err != nil {
+			return nil, err
+		}
+		at = d.beginning.Add(time.Second)
+	}
+	resp.Header.Set("Date", at.Format(http.TimeFormat))
+	body, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	body = fractions.ReplaceAll(body, []byte("$1.000"))
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, err
+}
+
+// The service may have cut off nearly a second of the time at which the lease begins, and
+// nothing of the time of its answer, from which the holder counts.
+func TestALeaseIsNotTakenOverWhileItsHolderCanRenewIt(t *testing.T) {
+	clock := new(dated)
+	_, double := open(t, secretstest.Options{}, awssecrets.Options{})
+	b := on(t, connect(double.URL, clock), awssecrets.Options{})
+	const lasts = 2 * time.Second // a ttl of a second, and one more
+	held, err := b.Acquire(t.Context(), "k", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock.after = lasts
+	if _, err := b.Acquire(t.Context(), "k", time.Second); !errors.Is(err, core.ErrLeaseHeld) {
+		t.Errorf("Acquire of another = %v", err)
+	}
+	if err := held.Renew(t.Context(), time.Second); err != nil {
+		t.Errorf("Renew = %v", err)
 	}
 }
 
