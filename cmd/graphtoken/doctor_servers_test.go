@@ -68,18 +68,12 @@ func TestADoctorExaminesEveryKindOfServerAndLeavesNothingThere(t *testing.T) {
 			w.login(ana)
 			url := start(t, w)
 			w.ok("copy", w.file(), url+"#ana")
-			code, want := 0, ""
 			if kind == "bitwarden" { // it has no conditional writes
-				code, want = 1, "warning conditions the store compares versions before it writes"
+				w.finds(1, url, "warning conditions the store compares versions before it writes")
+			} else {
+				w.finds(0, url)
 			}
-			if bad := w.examine(code, url); !strings.HasPrefix(bad, want) || want == "" && bad != "" {
-				t.Errorf("the doctor finds\n%s", bad)
-			}
-			for _, line := range []string{"ok      permissions: ", "ok      store's clock: this machine's clock agrees with the store's", "ok      records: 1 can be read"} {
-				if out := w.run("doctor", url).out; !strings.Contains(out, line) {
-					t.Errorf("the doctor doesn't say %q, but\n%s", line, out)
-				}
-			}
+			shows(t, "the doctor", w.run("doctor", url).out, "ok      permissions: ", "ok      store's clock: this machine's clock agrees with the store's", "ok      records: 1 can be read")
 			if names := w.ok("list", "--names", "--store", url); names != "ana" {
 				t.Errorf("the doctor left %q", names)
 			}
@@ -92,9 +86,7 @@ func TestADoctorFindsTheWrongClockOfAStore(t *testing.T) {
 	w.login(ana)
 	store := s3test.Start(t)
 	store.Advance(48*time.Hour + 30*time.Minute) // and the store tells whole seconds
-	if bad := w.examine(5, w.s3At(store.URL)); !strings.Contains(bad, "error store's clock this machine's clock is 48h") || !strings.Contains(bad, " behind the store's") {
-		t.Errorf("the doctor finds\n%s", bad)
-	}
+	w.finds(5, w.s3At(store.URL), "error store's clock this machine's clock is 48h", " behind the store's")
 }
 
 func TestADoctorFindsAnS3ThatIgnoresConditions(t *testing.T) {
@@ -109,12 +101,7 @@ func TestADoctorFindsAnS3ThatIgnoresConditions(t *testing.T) {
 	}})
 	defer careless.Close()
 	w := newWorld(t)
-	bad := w.examine(5, w.s3At(careless.URL))
-	for _, want := range []string{"the store ignores conditions: PutObject with If-None-Match", "error conditions writes are not conditional"} {
-		if !strings.Contains(bad, want) {
-			t.Errorf("the doctor doesn't find %q, but\n%s", want, bad)
-		}
-	}
+	w.finds(5, w.s3At(careless.URL), "the store ignores conditions: PutObject with If-None-Match", "error conditions writes are not conditional")
 }
 
 func TestADoctorFindsARedisThatIsFull(t *testing.T) {
@@ -122,13 +109,9 @@ func TestADoctorFindsARedisThatIsFull(t *testing.T) {
 	w := newWorld(t)
 	url := "redis://" + server.Addr + "/0"
 	server.CLI(t, "config", "set", "maxmemory", "1gb")
-	if bad := w.examine(0, url); bad != "" {
-		t.Errorf("of one with room, the doctor finds\n%s", bad)
-	}
+	w.finds(0, url)
 	server.CLI(t, "config", "set", "maxmemory", "100kb")
-	if bad := w.examine(5, url); !strings.Contains(bad, "error space ") {
-		t.Errorf("the doctor finds\n%s", bad)
-	}
+	w.finds(5, url, "error space ")
 }
 
 func TestADoctorsAdviceFitsWhyTheStoreCannotBeUsed(t *testing.T) {
@@ -216,12 +199,11 @@ func TestADoctorWarnsOfARedisThatForgetsAllWhenItRestarts(t *testing.T) {
 			server.CLI(t, "acl", "setuser", "tokens", "on", ">secret", "~*", "&*", "+@all", cmp.Or(c.deny, "+info"))
 			w := newWorld(t)
 			w.secrets["tokens:secret@"] = true
-			code := 0
-			if c.want != "" {
-				code = 1
-			}
-			if bad := w.examine(code, "redis://tokens:secret@"+server.Addr+"/0"); !strings.HasPrefix(bad, c.want) || c.want == "" && bad != "" {
-				t.Errorf("the doctor finds\n%s", bad)
+			url := "redis://tokens:secret@" + server.Addr + "/0"
+			if c.want == "" {
+				w.finds(0, url)
+			} else {
+				w.finds(1, url, c.want)
 			}
 		})
 	}
@@ -234,9 +216,7 @@ func TestADoctorNamesTheRightThatAUserLacks(t *testing.T) {
 		server.CLI(t, "acl", "setuser", "tokens", "on", ">secret", "~*", "&*", "+@all", "-scan", "-info")
 		url := "redis://tokens:secret@" + server.Addr + "/0"
 		w.secrets["tokens:secret@"] = true
-		if bad := w.examine(5, url); !strings.Contains(bad, "warning permissions list is refused: ") || !strings.Contains(bad, "error records ") {
-			t.Errorf("the doctor finds\n%s", bad)
-		}
+		w.finds(5, url, "warning permissions list is refused: ", "error records ")
 		if left := server.CLI(t, "keys", "*"); strings.TrimSpace(left) != "" {
 			t.Errorf("the doctor left %q", left)
 		}
@@ -246,12 +226,7 @@ func TestADoctorNamesTheRightThatAUserLacks(t *testing.T) {
 		w := newWorld(t)
 		server.CLI(t, "acl", "setuser", "tokens", "on", ">secret", "~*", "&*", "+@all", "-del")
 		w.secrets["tokens:secret@"] = true
-		bad := w.examine(5, "redis://tokens:secret@"+server.Addr+"/0")
-		for _, want := range []string{"error reach ", "error permissions lease is refused: ", "error permissions delete is refused: "} {
-			if !strings.Contains(bad, want) {
-				t.Errorf("the doctor doesn't find %q, but\n%s", want, bad)
-			}
-		}
+		bad := w.finds(5, "redis://tokens:secret@"+server.Addr+"/0", "error reach ", "error permissions lease is refused: ", "error permissions delete is refused: ")
 		if strings.Contains(bad, "load is refused") || strings.Contains(bad, "save is refused") {
 			t.Errorf("the doctor finds what isn't refused:\n%s", bad)
 		}
@@ -269,7 +244,7 @@ func TestADoctorNamesTheRightThatAUserLacks(t *testing.T) {
 		if _, err := database.Exec(t.Context(), "CREATE ROLE reader LOGIN; GRANT SELECT, INSERT, UPDATE ON graphtoken TO reader"); err != nil {
 			t.Fatal(err)
 		}
-		if bad := w.examine(5, postgresURL(server, "reader")); !strings.Contains(bad, "error permissions delete is refused: ") || strings.Contains(bad, "save is refused") {
+		if bad := w.finds(5, postgresURL(server, "reader"), "error permissions delete is refused: "); strings.Contains(bad, "save is refused") {
 			t.Errorf("the doctor finds\n%s", bad)
 		}
 	})

@@ -35,6 +35,23 @@ func (w *world) examine(code int, args ...string) string {
 	return strings.Join(bad, "\n")
 }
 
+// finds expects the doctor's exit code for the store at a URL, or for that of the environment
+// if url is empty; and each of want among the findings that are no good news, which are none
+// if want is empty.
+func (w *world) finds(code int, url string, want ...string) (bad string) {
+	w.t.Helper()
+	var args []string
+	if url != "" {
+		args = append(args, url)
+	}
+	bad = w.examine(code, args...)
+	if len(want) == 0 && bad != "" {
+		w.t.Errorf("the doctor finds\n%s", bad)
+	}
+	shows(w.t, "the doctor", bad, want...)
+	return bad
+}
+
 func TestADoctorFindsNothingWrongWithASoundStoreAndLeavesNothingThere(t *testing.T) {
 	w := newWorld(t)
 	w.login(ana)
@@ -42,9 +59,7 @@ func TestADoctorFindsNothingWrongWithASoundStoreAndLeavesNothingThere(t *testing
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bad := w.examine(0); bad != "" {
-		t.Error(bad)
-	}
+	w.finds(0, "")
 	if after, err := os.ReadDir(filepath.Dir(w.file())); err != nil || len(after) != len(before) {
 		t.Errorf("before %v, after %v, %v", before, after, err)
 	}
@@ -53,9 +68,7 @@ func TestADoctorFindsNothingWrongWithASoundStoreAndLeavesNothingThere(t *testing
 		t.Fatal(err)
 	}
 	w.ok("copy", w.file(), "sqlite://"+database)
-	if bad := w.examine(0, "sqlite://"+database); bad != "" {
-		t.Error(bad)
-	}
+	w.finds(0, "sqlite://"+database)
 	if names := w.ok("list", "--names", "--store", "sqlite://"+database); names != "tokens.json" {
 		t.Errorf("the doctor left %q", names)
 	}

@@ -169,11 +169,7 @@ func TestTheFlagsThatChooseAreNamed(t *testing.T) {
 			w.set("GRAPHTOKEN_AUTHORITY=")
 			w.hold(c.entries...)
 			r := w.fails(3, c.args...)
-			for _, want := range c.want {
-				if !strings.Contains(r.err, want) {
-					t.Errorf("%v doesn't name %s: %s", c.args, want, r.err)
-				}
-			}
+			shows(t, fmt.Sprint(c.args), r.err, c.want...)
 			if strings.Contains(r.err, c.not) {
 				t.Errorf("%v names %s: %s", c.args, c.not, r.err)
 			}

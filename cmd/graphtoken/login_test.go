@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -43,11 +44,7 @@ func TestALoginWhoseInputIsAtItsEndEndsAtOnce(t *testing.T) {
 	for _, way := range [][]string{{"login", "--console"}, {"login"}} {
 		w := newWorld(t)
 		r := w.fails(4, append(way, "--client-id", entra.PublicClient)...)
-		for _, want := range []string{"no address was pasted", "the input ended", "standard input", "--device-code"} {
-			if !strings.Contains(r.err, want) {
-				t.Errorf("%v doesn't say %q, but\n%s", way, want, r.err)
-			}
-		}
+		shows(t, fmt.Sprint(way), r.err, "no address was pasted", "the input ended", "standard input", "--device-code")
 		if strings.Contains(r.err, "closed") || strings.Contains(r.err, "Waiting for the browser") {
 			t.Errorf("%v says\n%s", way, r.err)
 		}

@@ -166,11 +166,7 @@ func TestHelpExplainsTheStoresAndTheExitCodesAndEachCommand(t *testing.T) {
 		{[]string{"version", "--json"}, []string{`"go": "go1.`}},
 	} {
 		got := w.ok(c.args...)
-		for _, want := range c.want {
-			if !strings.Contains(got, want) {
-				t.Errorf("graphtoken %s doesn't show %q:\n%s", strings.Join(c.args, " "), want, got)
-			}
-		}
+		shows(t, "graphtoken "+strings.Join(c.args, " "), got, c.want...)
 	}
 	w.fails(2, "help", "dance")
 }

@@ -373,3 +373,13 @@ func between(text, after, before string) string {
 	text, _, _ = strings.Cut(text, before)
 	return text
 }
+
+// shows expects that a text has each of want; what says whose text that is.
+func shows(t *testing.T, what, text string, want ...string) {
+	t.Helper()
+	for _, part := range want {
+		if !strings.Contains(text, part) {
+			t.Errorf("%s doesn't show %q:\n%s", what, part, text)
+		}
+	}
+}

@@ -47,11 +47,7 @@ func TestAfterTheLoginNoCommandNeedsTheOptionsOfTheLogin(t *testing.T) {
 	w.ok("logout", "--user", ana)
 	p := w.start("login") // Bo is the only user left
 	address := p.line(t, "https://")
-	for _, want := range []string{w.idp.URL(), entra.PublicClient, "Calendars.Read"} {
-		if !strings.Contains(address, want) {
-			t.Errorf("the second login's address lacks %s: %s", want, address)
-		}
-	}
+	shows(t, "the second login's address", address, w.idp.URL(), entra.PublicClient, "Calendars.Read")
 	p.stdin.Close()
 	p.end(w)
 }

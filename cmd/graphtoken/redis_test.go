@@ -17,16 +17,12 @@ func TestAStoreIsCopiedToRedisAndExaminedThere(t *testing.T) {
 	if got := w.ok("token", "--store", url+"#ana"); got != token {
 		t.Error("the copy has another token")
 	}
-	if bad := w.examine(0, url); bad != "" {
-		t.Error(bad)
-	}
+	w.finds(0, url)
 	if names := w.ok("list", "--names", "--store", url); names != "ana" {
 		t.Errorf("the doctor left %q", names)
 	}
 	server.CLI(t, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-	if bad := w.examine(5, url); !strings.Contains(bad, "eviction") {
-		t.Errorf("the doctor finds %s", bad)
-	}
+	w.finds(5, url, "eviction")
 	server.Stop(t)
 	// The client's own messages, which name no record, aren't among the command's.
 	lines := strings.Split(strings.TrimSpace(w.fails(5, "token", "--store", url+"#ana").err), "\n")

@@ -121,9 +121,7 @@ func TestTheWholeStoryOnRealServers(t *testing.T) {
 		if got := w.ok("token", "--store", to+"#ana"); got != token {
 			t.Errorf("%s has another token", to)
 		}
-		if bad := w.examine(0, to); bad != "" {
-			t.Errorf("of %s, the doctor finds\n%s", to, bad)
-		}
+		w.finds(0, to)
 		from = to
 	}
 
@@ -154,7 +152,7 @@ func TestTheWholeStoryOnRealServers(t *testing.T) {
 	if _, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &name, Key: &key, Body: strings.NewReader("{")}); err != nil {
 		t.Fatal(err)
 	}
-	if bad := w.examine(5, bucket); !strings.Contains(bad, "record bo") || strings.Contains(bad, "record ana") {
+	if bad := w.finds(5, bucket, "record bo"); strings.Contains(bad, "record ana") {
 		t.Errorf("of a broken record, the doctor finds\n%s", bad)
 	}
 	if r := w.fails(5, "token", "--store", bucket+"#bo"); !strings.Contains(r.err, "bo") {
@@ -164,9 +162,7 @@ func TestTheWholeStoryOnRealServers(t *testing.T) {
 	if r := w.fails(5, "token", "--store", bucket+"#ana"); !strings.Contains(r.err, "graphtoken doctor") {
 		t.Errorf("the message is %s", r.err)
 	}
-	if bad := w.examine(5, bucket); !strings.Contains(bad, "error reach") {
-		t.Errorf("of a store that is down, the doctor finds\n%s", bad)
-	}
+	w.finds(5, bucket, "error reach")
 	gateway.Restart(t)
 	w.ok("token", "--store", bucket+"#ana")
 	if _, err := client.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &name, Key: &key}); err != nil {
@@ -175,11 +171,7 @@ func TestTheWholeStoryOnRealServers(t *testing.T) {
 	if r := w.login(bo, "--store", bucket+"#bo"); r.code != 0 {
 		t.Fatal(r.err)
 	}
-	if bad := w.examine(0, bucket); bad != "" {
-		t.Errorf("after all is mended, the doctor finds\n%s", bad)
-	}
+	w.finds(0, bucket)
 	redis.CLI(t, "config", "set", "maxmemory-policy", "allkeys-lru")
-	if bad := w.examine(5, "redis://"+redis.Addr+"/0"); !strings.Contains(bad, "eviction") {
-		t.Errorf("of a Redis that evicts, the doctor finds\n%s", bad)
-	}
+	w.finds(5, "redis://"+redis.Addr+"/0", "eviction")
 }

@@ -27,11 +27,7 @@ func TestAUserLogsInGetsTokensAndLogsOut(t *testing.T) {
 		t.Errorf("the store's file: %v, %v", info, err)
 	}
 	status := w.ok("status")
-	for _, want := range []string{"USER", ana, "User.Read", "Mail.Read", "common"} {
-		if !strings.Contains(status, want) {
-			t.Errorf("the status doesn't show %s:\n%s", want, status)
-		}
-	}
+	shows(t, "status", status, "USER", ana, "User.Read", "Mail.Read", "common")
 
 	first := w.ok("token")
 	if first == "" || strings.ContainsAny(first, " \n") {
@@ -491,20 +487,12 @@ func TestVerboseShowsWhatHappensAndNoSecrets(t *testing.T) {
 func TestHelpTellsTheExitCodesAndTheStores(t *testing.T) {
 	w := newWorld(t)
 	help := w.ok() + w.ok("help", "flags")
-	for _, want := range []string{"help exit-codes", "help stores", "GRAPHTOKEN_KEYS", "GRAPHTOKEN_STORE"} {
-		if !strings.Contains(help, want) {
-			t.Errorf("the help doesn't mention %s", want)
-		}
-	}
+	shows(t, "the help", help, "help exit-codes", "help stores", "GRAPHTOKEN_KEYS", "GRAPHTOKEN_STORE")
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, code := range []string{"| 0 |", "| 1 |", "| 2 |", "| 3 |", "| 4 |", "| 5 |", "| 6 |", "| 7 |", "| 130 |"} {
-		if !strings.Contains(string(readme), code) {
-			t.Errorf("README.md doesn't list the exit code %s", code)
-		}
-	}
+	shows(t, "README.md", string(readme), "| 0 |", "| 1 |", "| 2 |", "| 3 |", "| 4 |", "| 5 |", "| 6 |", "| 7 |", "| 130 |")
 }
 
 func TestALoginThatCannotBeSavedIsNotBegun(t *testing.T) {
