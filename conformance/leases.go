@@ -222,8 +222,12 @@ func leases() []testCase {
 			func(c *trial) {
 				a, b := c.pair()
 				old := c.acquire(a, key, c.leaseTTL)
+				released := c.acquire(a, "other", c.leaseTTL) // without a Renew, which tells a handle that the lease is lost
 				c.letExpire(c.leaseTTL)
 				successor := c.takeOver(b, key, holding)
+				c.takeOver(b, "other", holding)
+				c.wantErr(released.Release(c.ctx), core.ErrLeaseLost, "Release by a former holder, at once")
+				c.wantHeld(a, "other")
 				c.wantPowerless(old, a, successor)
 			}},
 		{"taken-over-here", must("Leases of one handle are told apart: an expired one has no effect on its successor from the same handle."), lease | expires,

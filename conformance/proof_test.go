@@ -781,6 +781,29 @@ var mutants = []mutant{
 		})
 	})},
 	{what: "frees a stranger's lease", by: "leases/taken-over", build: anybodys("release")},
+	{what: "frees a stranger's lease unless a Renew has failed before", by: "leases/taken-over", build: func() func(b *broken) {
+		var last sync.Map
+		return func(b *broken) {
+			b.leased(func(key string, l core.Lease) *brokenLease {
+				last.Store(key, l)
+				var lost atomic.Bool
+				return &brokenLease{
+					renew: func(ctx context.Context, ttl time.Duration) error {
+						err := l.Renew(ctx, ttl)
+						lost.Store(errors.Is(err, core.ErrLeaseLost))
+						return err
+					},
+					release: func(ctx context.Context) error {
+						err := l.Release(ctx)
+						if now, _ := last.Load(key); errors.Is(err, core.ErrLeaseLost) && !lost.Load() {
+							_ = now.(core.Lease).Release(ctx)
+						}
+						return err
+					},
+				}
+			})
+		}
+	}},
 	{what: "frees its successor's lease after its own", by: "leases/released", build: anybodys("release")},
 	{what: "revives a lease that is lost", by: "leases/taken-over", build: anybodys("renew")},
 	{what: "knows its handle, not its lease", by: "leases/taken-over-here", build: each(func(b *broken) {
