@@ -109,6 +109,39 @@ func TestALeaseWhoseAnswerIsLostIsFoundAgain(t *testing.T) {
 	})
 }
 
+// A holder may be held up between its look at the lease and its write, until another
+// process has taken the lease over.
+func TestALeaseThatIsTakenOverBetweenTwoCallsOfItsFormerHolderIsLost(t *testing.T) {
+	for name, end := range map[string]func(context.Context, core.Lease) error{
+		"Renew":   func(ctx context.Context, l core.Lease) error { return l.Renew(ctx, time.Hour) },
+		"Release": func(ctx context.Context, l core.Lease) error { return l.Release(ctx) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			double := firestoretest.Double(t)
+			b, _, w := open(t, double, firestore.Options{})
+			other, _, _ := open(t, double, firestore.Options{})
+			late, err := b.Acquire(t.Context(), "ana", time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var successor core.Lease
+			w.inject(faults{before: func(method string) error {
+				if method == "Commit" && successor == nil {
+					double.Advance(time.Minute)
+					successor, err = other.Acquire(t.Context(), "ana", time.Minute)
+				}
+				return err
+			}})
+			if err := end(t.Context(), late); !errors.Is(err, core.ErrLeaseLost) || successor == nil {
+				t.Errorf("%s = %v; the other's lease is %v", name, err, successor)
+			}
+			if _, err := other.Acquire(t.Context(), "ana", time.Minute); !errors.Is(err, core.ErrLeaseHeld) {
+				t.Errorf("Acquire beside the successor = %v", err)
+			}
+		})
+	}
+}
+
 func TestADeleteWhoseAnswerIsLostSucceeds(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *firestoretest.Server) {
 		for _, whole := range []bool{false, true} {
