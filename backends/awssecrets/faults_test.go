@@ -412,6 +412,28 @@ func TestWithARecoveryWindowASecretIsGoneAndCanComeBack(t *testing.T) {
 }
 
 // The service deletes behind, and keeps the name for some seconds.
+// A secret that another service manages, for example. Another call doesn't help.
+func TestASecretThatRefusesNewVersionsIsAnErrorAtOnce(t *testing.T) {
+	b, double := open(t, secretstest.Options{}, awssecrets.Options{})
+	save(t, b, "k", "0", core.Absent)
+	refused := secretstest.Fault{Status: http.StatusBadRequest, Code: "InvalidRequestException", Message: "You can't perform this operation on a managed secret"}
+	double.Inject("PutSecretValue", refused)
+	_, err := b.Save(t.Context(), "k", core.Record{Data: []byte("1"), Version: core.AnyVersion})
+	if _, said := errors.AsType[*types.InvalidRequestException](err); !said {
+		t.Errorf("Save = %v", err)
+	}
+}
+
+// A save that can't see why it was refused says what kept it from seeing.
+func TestARefusalThatCannotBeExplainedIsAnError(t *testing.T) {
+	b, double := open(t, secretstest.Options{}, awssecrets.Options{})
+	save(t, b, "k", "0", core.Absent)
+	double.Inject("DescribeSecret", secretstest.Denied)
+	if _, err := b.Save(t.Context(), "k", core.Record{Data: []byte("1"), Version: core.Absent}); errors.Is(err, core.ErrConflict) || err == nil || !strings.Contains(err.Error(), "AccessDenied") {
+		t.Errorf("Save = %v", err)
+	}
+}
+
 func TestAUserCanSignInRightAfterASignOut(t *testing.T) {
 	for _, window := range []int{0, 30} {
 		b, double := open(t, secretstest.Options{PurgeTime: time.Hour}, awssecrets.Options{RecoveryDays: window})
