@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net/url"
+	"os"
 	"strings"
+	"syscall"
 
 	"github.com/graphtoken/graphtoken/account"
 	"github.com/graphtoken/graphtoken/adapters/msal"
@@ -24,6 +27,7 @@ const (
 	exitProvider    = 6
 	exitNotSaved    = 7
 	exitInterrupted = 130 // the code that shells use for SIGINT
+	exitUnread      = 141 // the code that shells use for SIGPIPE
 )
 
 // exitCodes is the table of "help exit-codes", as README.md has it.
@@ -38,6 +42,7 @@ var exitCodes = []struct{ code, means string }{
 	{"7", "the token is new and good, but could not be saved"},
 	{"126, 127", "exec: the program can't be run, or there is none of that name. Otherwise exec ends as its program does"},
 	{"130", "interrupted, or ended by SIGTERM, SIGQUIT or SIGHUP"},
+	{"141", "the program that reads the output has ended"},
 }
 
 // usageError is a mistake in the command line that the grammar can't find.
@@ -70,6 +75,13 @@ func (e *flagError) advice() string {
 	return explains + e.flag + "."
 }
 
+// isUnread reports whether the output could not be written because its reader has ended,
+// as head does after ten lines. That is no mistake, and nothing is said of it.
+func isUnread(err error) bool {
+	at := (*fs.PathError)(nil)
+	return errors.As(err, &at) && at.Path == os.Stdout.Name() && errors.Is(at.Err, syscall.EPIPE)
+}
+
 func exitCode(ctx context.Context, err error) int {
 	var (
 		flag    *flagError
@@ -95,6 +107,8 @@ func exitCode(ctx context.Context, err error) int {
 		return exitUsage
 	case errors.Is(err, core.ErrRefreshedNotSaved):
 		return exitNotSaved
+	case isUnread(err):
+		return exitUnread
 	case ctx.Err() != nil: // also if everything was done in the end: a script must not go on
 		return exitInterrupted
 	case errors.Is(err, core.ErrReauthRequired), errors.Is(err, account.ErrOtherUser), errors.Is(err, errNotBegun),

@@ -47,7 +47,9 @@ func (h *helpCommand) Run(parser *kong.Kong, c *console) error {
 		return printExitCodes(c.out)
 	}
 	// kong shows the help, and then calls Exit.
-	if _, err := parser.Parse(append(h.Topic, "--help")); err != nil {
+	if _, err := parser.Parse(append(h.Topic, "--help")); isUnread(err) {
+		return err
+	} else if err != nil {
 		return usageError(fmt.Sprintf("there is no command %q: see graphtoken --help", strings.Join(h.Topic, " ")))
 	}
 	return nil

@@ -118,7 +118,7 @@ func main() {
 		}
 		os.Exit(program.code)
 	}
-	if told := ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, core.ErrRefreshedNotSaved); err != nil && !told {
+	if told := ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, core.ErrRefreshedNotSaved); err != nil && !told && !isUnread(err) {
 		c.say("graphtoken %s: %v", called(command), err)
 		advice := adviceOn(err, &cli.session)
 		if advice == "" && exitCode(ctx, err) == exitUsage && !strings.Contains(err.Error(), "graphtoken ") {
