@@ -17,6 +17,7 @@ import (
 
 	"github.com/graphtoken/graphtoken/backends/redis"
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/internal/testkit"
 	"github.com/graphtoken/graphtoken/internal/testkit/lateanswer"
 	"github.com/graphtoken/graphtoken/internal/testkit/redistest"
 )
@@ -662,13 +663,14 @@ func TestManyWaitersShareOneConnection(t *testing.T) {
 			}
 		})
 	}
-	for subscribed := 0; subscribed < keys; {
+	subscriptions := func() int {
 		list, err := client.PubSubChannels(t.Context(), "*").Result()
 		if err != nil {
 			t.Fatal(err)
 		}
-		subscribed = len(list)
+		return len(list)
 	}
+	testkit.Until(t, "each waiter has a subscription", func() bool { return subscriptions() == keys })
 	if list, err := client.ClientList(t.Context()).Result(); err != nil || strings.Count(list, "cmd=subscribe") != 1 {
 		t.Errorf("not one subscriber (%v):\n%s", err, list)
 	}
@@ -676,15 +678,7 @@ func TestManyWaitersShareOneConnection(t *testing.T) {
 		save(t, b, name(i), "2", versions[i])
 	}
 	waiters.Wait()
-	for { // nobody waits, nothing is left
-		list, err := client.PubSubChannels(t.Context(), "*").Result()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(list) == 0 {
-			break
-		}
-	}
+	testkit.Until(t, "no subscription is left", func() bool { return subscriptions() == 0 })
 }
 
 // gated is a hook that lets the answers to scripts pass a gate.
