@@ -592,6 +592,26 @@ func TestALeaseFileWithoutAClaimIsNotLockedByALook(t *testing.T) {
 	}
 }
 
+// On another machine, the file of a holder that lives isn't locked.
+func TestALeaseWithoutFileLocksIsHeldAlthoughItsFileIsUnlocked(t *testing.T) {
+	dir, o := t.TempDir(), Options{NoFileLocks: true}
+	b := open(t, dir, o)
+	save(t, b, "k", record(1, 0), core.Absent)
+	for _, there := range []string{"no lease file", "a lease file that has expired"} {
+		l, err := b.acquire(t.Context(), "k", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.file.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := open(t, dir, o).Acquire(t.Context(), "k", time.Minute); !errors.Is(err, core.ErrLeaseHeld) {
+			t.Errorf("Acquire beside a lease that was taken when there was %s = %v", there, err)
+		}
+		b.now = func() time.Time { return time.Now().Add(time.Minute) }
+	}
+}
+
 // A timer closes the file of a lease that was forgotten. If the wall clock was set back, the
 // claim seems to last on, but the lock is gone.
 func TestARenewalOfALeaseWhoseFileIsClosedIsTooLate(t *testing.T) {
