@@ -172,6 +172,38 @@ func TestALeaseBeginsWhenItWasAskedForFirst(t *testing.T) {
 	}
 }
 
+// late is a transport on which an operation takes some time.
+type late struct {
+	operation string
+	takes     time.Duration
+}
+
+func (l late) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Header.Get("X-Amz-Target") == "secretsmanager."+l.operation {
+		time.Sleep(l.takes)
+	}
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// A lease that is taken over begins after the deletion of the one before.
+func TestALeaseLastsAsLongHoweverLongTheDeletionOfAnExpiredOneTook(t *testing.T) {
+	t.Parallel()
+	other, double := open(t, secretstest.Options{}, awssecrets.Options{})
+	if _, err := other.Acquire(t.Context(), "k", time.Second); err != nil {
+		t.Fatal(err)
+	}
+	double.Advance(time.Minute)
+	const ttl = 3 * time.Second
+	b := on(t, connect(double.URL, late{"DeleteSecret", ttl + 2*time.Second}), awssecrets.Options{})
+	l, err := b.Acquire(t.Context(), "k", ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Renew(t.Context(), ttl); err != nil {
+		t.Errorf("Renew at once = %v", err)
+	}
+}
+
 // dated is a service that counts whole seconds. Its answer to CreateSecret is of the second
 // after the one in which the lease began, and the other answers are of a time after that.
 type dated struct {

@@ -87,6 +87,7 @@ func (l lease) Write(ctx context.Context, owner string, ttl time.Duration, over 
 		if _, err := l.Remove(ctx, over); err != nil {
 			return backend.StoredLease{}, err
 		}
+		sent = time.Now()
 	}
 	out, err := l.b.createSecret(ctx, l.name, v)
 	switch {
