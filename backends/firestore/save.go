@@ -144,9 +144,13 @@ func refused(err error) bool {
 
 // patiently writes, and tries again if the server gave up because others wrote at the
 // same time. The server calls that Aborted, and the client returns it. Unavailable and
-// ResourceExhausted the client tries again by itself.
+// ResourceExhausted the client tries again by itself. The emulator also answers Canceled,
+// if a listener that it would tell of the write has just ended.
 func patiently(ctx context.Context, w write) (result *firestore.WriteResult, err error) {
-	aborted := func(err error) bool { return status.Code(err) == codes.Aborted }
+	aborted := func(err error) bool {
+		code := status.Code(err)
+		return code == codes.Aborted || code == codes.Canceled && ctx.Err() == nil
+	}
 	err = backend.Retry(ctx, 5, 20*time.Millisecond, aborted, func() (err error) {
 		result, err = w(ctx)
 		return err

@@ -56,11 +56,12 @@ func (o *official[S, I, D]) Create(ctx context.Context, s Secret) (Secret, error
 }
 
 func (o *official[S, I, D]) Update(ctx context.Context, s Secret) (Secret, error) {
-	updated, err := sdkCall[Secret](ctx, o, func() (S, error) {
+	answer, err := sdkCall[Secret](ctx, o, func() (S, error) {
 		return o.sdk.Update(s.ID, s.Key, s.Value.Reveal(), s.Note.Reveal(), s.OrganizationID, projects(s))
 	})
-	s.ID, s.RevisionDate = updated.ID, updated.RevisionDate // the answer has no project
-	return s, orSDKAbsent(err)
+	updated := s // which the SDK's call may still read, if ctx is done
+	updated.ID, updated.RevisionDate = answer.ID, answer.RevisionDate // the answer has no project
+	return updated, orSDKAbsent(err)
 }
 
 func (o *official[S, I, D]) Delete(ctx context.Context, id string) error {
