@@ -92,7 +92,7 @@ func TestALeaseWhoseAnswerIsLostIsFoundAgain(t *testing.T) {
 			w.inject(faults{after: once(fault(code), "Commit")})
 			err = lease.Release(t.Context())
 			switch code {
-			case codes.Unavailable, codes.ResourceExhausted, codes.Aborted:
+			case codes.Unavailable, codes.ResourceExhausted, codes.Aborted, codes.Canceled:
 				if err != nil {
 					t.Errorf("%v: Release: %v", code, err)
 				}
