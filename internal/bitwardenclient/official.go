@@ -59,7 +59,7 @@ func (o *official[S, I, D]) Update(ctx context.Context, s Secret) (Secret, error
 	answer, err := sdkCall[Secret](ctx, o, func() (S, error) {
 		return o.sdk.Update(s.ID, s.Key, s.Value.Reveal(), s.Note.Reveal(), s.OrganizationID, projects(s))
 	})
-	updated := s // which the SDK's call may still read, if ctx is done
+	updated := s                                                      // which the SDK's call may still read, if ctx is done
 	updated.ID, updated.RevisionDate = answer.ID, answer.RevisionDate // the answer has no project
 	return updated, orSDKAbsent(err)
 }
