@@ -59,8 +59,9 @@ func (o *official[S, I, D]) Update(ctx context.Context, s Secret) (Secret, error
 	answer, err := sdkCall[Secret](ctx, o, func() (S, error) {
 		return o.sdk.Update(s.ID, s.Key, s.Value.Reveal(), s.Note.Reveal(), s.OrganizationID, projects(s))
 	})
-	updated := s                                                      // which the SDK's call may still read, if ctx is done
-	updated.ID, updated.RevisionDate = answer.ID, answer.RevisionDate // the answer has no project
+	// If ctx is done, the SDK's call may still read s. Its answer has no project.
+	updated := s
+	updated.ID, updated.RevisionDate = answer.ID, answer.RevisionDate
 	return updated, orSDKAbsent(err)
 }
 
