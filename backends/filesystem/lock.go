@@ -87,10 +87,11 @@ func (b *Backend) lock(ctx context.Context, at place, worth func(place) error) (
 // themselves, but not for a context.
 func (b *Backend) poll(ctx context.Context, at place, worth func(place) error) (*guard, error) {
 	const first, last = 50 * time.Microsecond, 4 * time.Millisecond
-	owner := newOwner()
+	tries := &lockTries{b: b, at: at, owner: newOwner()}
+	defer tries.close()
 	for pause := first; ; pause = min(pause*2, last) {
 		filesLock := !b.noFileLocks.Load()
-		g, err := b.tryLock(at, owner)
+		g, err := tries.next()
 		switch {
 		case g != nil:
 			return g, nil
@@ -111,32 +112,58 @@ func (b *Backend) poll(ctx context.Context, at place, worth func(place) error) (
 	}
 }
 
-// tryLock returns nil if another holder has the lock. The error is fs.ErrNotExist if a
+// lockTries are the tries to take one lock. What they open stays open from one try to the
+// next, because many processes may be trying, each of them again and again. After an error
+// it is opened anew.
+type lockTries struct {
+	b     *Backend
+	at    place
+	owner string
+
+	d    *directories
+	lock fileLock
+}
+
+// next returns nil if another holder has the lock. The error is fs.ErrNotExist if a
 // directory is missing.
-func (b *Backend) tryLock(at place, owner string) (*guard, error) {
-	d, err := openDirectories(at)
-	if err != nil {
-		return nil, err
+func (l *lockTries) next() (*guard, error) {
+	if l.d == nil {
+		d, err := openDirectories(l.at)
+		if err != nil {
+			return nil, err
+		}
+		l.d = d
 	}
-	unlock, err := b.lockStripe(d.helpers, at.stripe(), owner)
+	unlock, err := l.b.lockStripe(&l.lock, l.d.helpers, l.at.stripe(), l.owner)
 	if unlock == nil {
-		d.close()
-		return nil, err
+		if err != nil {
+			l.close()
+		}
+		return nil, notReplaced(err)
 	}
-	return &guard{directories: d, temp: ownTempName(at.stripe(), owner), unlock: func() {
+	d := l.d
+	l.d = nil // the guard's
+	return &guard{directories: d, temp: ownTempName(l.at.stripe(), l.owner), unlock: func() {
 		unlock()
 		d.close()
 	}}, nil
 }
 
-// lockStripe tries once to take a stripe's lock. It returns nil if another holder has it.
-func (b *Backend) lockStripe(helpers *os.Root, stripe int, owner string) (unlock func(), err error) {
-	if b.noFileLocks.Load() {
-		unlock, err = b.makeHeld(helpers, stripe, owner)
-	} else {
-		unlock, err = lockFileOf(helpers, stripe)
+// close closes what no guard has.
+func (l *lockTries) close() {
+	l.lock.close()
+	if l.d != nil {
+		l.d.close()
+		l.d = nil
 	}
-	return unlock, notReplaced(err)
+}
+
+// lockStripe tries once to take a stripe's lock. It returns nil if another holder has it.
+func (b *Backend) lockStripe(l *fileLock, helpers *os.Root, stripe int, owner string) (unlock func(), err error) {
+	if b.noFileLocks.Load() {
+		return b.makeHeld(helpers, stripe, owner)
+	}
+	return l.try(helpers, lockName(stripe))
 }
 
 // notReplaced is nil for a file that has been replaced, made or removed meanwhile: the
@@ -148,51 +175,62 @@ func notReplaced(err error) error {
 	return err
 }
 
-// lockFileOf locks by the operating system, which unlocks when the holder dies.
+// fileLock locks by the operating system, which unlocks when the holder dies.
 //
 // Lock files may be removed: programs that clean up old, empty files do that. A lock on a
 // removed file is useless, because others look for another file. So a process that holds
 // a lock also shares a lock on the directory, which it takes first; and a process makes
 // lock files only while it has the directory's lock for itself. So all that hold a lock
 // at the same moment have found the same file.
-func lockFileOf(helpers *os.Root, stripe int) (unlock func(), err error) {
+type fileLock struct {
+	file *os.File // open from one try to the next
+}
+
+// try returns nil if another holder has the lock.
+func (l *fileLock) try(helpers *os.Root, name string) (unlock func(), err error) {
 	dir, err := helpers.Open(".")
 	if err != nil {
 		return nil, atomicfile.Located(helpers, err)
 	}
-	file, err := lockFileIn(helpers, dir, lockName(stripe))
-	if file == nil {
+	locked, err := l.lock(helpers, dir, name)
+	if !locked || err != nil {
 		_ = dir.Close()
 		return nil, err
 	}
+	file := l.file
+	l.file = nil
 	return func() {
 		_ = file.Close()
 		_ = dir.Close()
 	}, nil
 }
 
-// lockFileIn locks the directory, shared, and the file. It returns nil if one of them is
-// locked by others.
-func lockFileIn(helpers *os.Root, dir *os.File, name string) (*os.File, error) {
+// lock locks the directory, shared, and the file, unless one of them is locked by others.
+func (l *fileLock) lock(helpers *os.Root, dir *os.File, name string) (locked bool, err error) {
 	if ok, err := lockDirectory(dir, false); !ok && err == nil {
-		return nil, nil
+		return false, nil
 	}
-	f, err := openHelper(helpers, name, os.O_RDWR)
-	if errors.Is(err, fs.ErrNotExist) {
-		f, err = makeLockFile(helpers, dir, name)
+	if l.file == nil {
+		l.file, err = openHelper(helpers, name, os.O_RDWR)
+		if errors.Is(err, fs.ErrNotExist) {
+			l.file, err = makeLockFile(helpers, dir, name)
+		}
+		if err != nil {
+			return false, err
+		}
 	}
-	if err != nil {
-		return nil, err
+	if locked, err = atomicfile.TryLock(l.file, true); locked {
+		err = atomicfile.StillNamed(helpers, name, l.file)
 	}
-	locked, err := atomicfile.TryLock(f, true)
-	if locked {
-		err = atomicfile.StillNamed(helpers, name, f)
+	return locked, err
+}
+
+// close unlocks the file of a try that failed.
+func (l *fileLock) close() {
+	if l.file != nil {
+		_ = l.file.Close()
+		l.file = nil
 	}
-	if !locked || err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
 }
 
 // makeLockFile makes a missing lock file and returns it, with the directory shared again.

@@ -135,10 +135,12 @@ func (b *Backend) sweepTemps(g *guard, own int) {
 			_ = b.removeDeadTemps(g, own)
 			continue
 		}
-		if unlock, err := b.lockStripe(g.helpers, stripe, newOwner()); unlock != nil && err == nil {
+		var lock fileLock
+		if unlock, err := b.lockStripe(&lock, g.helpers, stripe, newOwner()); unlock != nil && err == nil {
 			_ = b.removeDeadTemps(g, stripe)
 			unlock()
 		}
+		lock.close()
 	}
 }
 
