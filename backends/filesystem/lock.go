@@ -112,9 +112,9 @@ func (b *Backend) poll(ctx context.Context, at place, worth func(place) error) (
 	}
 }
 
-// lockTries are the tries to take one lock. What they open stays open from one try to the
-// next, because many processes may be trying, each of them again and again. After an error
-// it is opened anew.
+// lockTries are the tries to take one lock. The directories and the lock file stay open from
+// one try to the next, because many processes may be trying, each of them again and again.
+// After an error they are opened again.
 type lockTries struct {
 	b     *Backend
 	at    place
@@ -149,7 +149,7 @@ func (l *lockTries) next() (*guard, error) {
 	}}, nil
 }
 
-// close closes what no guard has.
+// close closes them, unless a guard has taken them over.
 func (l *lockTries) close() {
 	l.lock.close()
 	if l.d != nil {
