@@ -178,23 +178,35 @@ func notReplaced(err error) error {
 // fileLock locks by the operating system, which unlocks when the holder dies.
 //
 // Lock files may be removed: programs that clean up old, empty files do that. A lock on a
-// removed file is useless, because others look for another file. So a process that holds
-// a lock also shares a lock on the directory, which it takes first; and a process makes
-// lock files only while it has the directory's lock for itself. So all that hold a lock
-// at the same moment have found the same file.
+// removed file is useless, because others look for another file. So a process that has
+// locked a file also shares a lock on the directory, and checks then that the file still
+// has its name; and a process makes lock files only while it has the directory's lock for
+// itself. So all that hold a lock at the same moment have found the same file.
 type fileLock struct {
 	file *os.File // open from one try to the next
 }
 
 // try returns nil if another holder has the lock.
 func (l *fileLock) try(helpers *os.Root, name string) (unlock func(), err error) {
-	dir, err := helpers.Open(".")
-	if err != nil {
-		return nil, atomicfile.Located(helpers, err)
+	if l.file == nil {
+		if l.file, err = openHelper(helpers, name, os.O_RDWR); errors.Is(err, fs.ErrNotExist) {
+			l.file, err = makeLockFile(helpers, name)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	locked, err := l.lock(helpers, dir, name)
-	if !locked || err != nil {
+	if locked, err := atomicfile.TryLock(l.file, true); !locked {
+		return nil, err
+	}
+	dir, err := openLocked(helpers, false)
+	if dir == nil {
+		l.close()
+		return nil, err
+	}
+	if err := atomicfile.StillNamed(helpers, name, l.file); err != nil {
 		_ = dir.Close()
+		l.close()
 		return nil, err
 	}
 	file := l.file
@@ -205,26 +217,6 @@ func (l *fileLock) try(helpers *os.Root, name string) (unlock func(), err error)
 	}, nil
 }
 
-// lock locks the directory, shared, and the file, unless one of them is locked by others.
-func (l *fileLock) lock(helpers *os.Root, dir *os.File, name string) (locked bool, err error) {
-	if ok, err := lockDirectory(dir, false); !ok && err == nil {
-		return false, nil
-	}
-	if l.file == nil {
-		l.file, err = openHelper(helpers, name, os.O_RDWR)
-		if errors.Is(err, fs.ErrNotExist) {
-			l.file, err = makeLockFile(helpers, dir, name)
-		}
-		if err != nil {
-			return false, err
-		}
-	}
-	if locked, err = atomicfile.TryLock(l.file, true); locked {
-		err = atomicfile.StillNamed(helpers, name, l.file)
-	}
-	return locked, err
-}
-
 // close unlocks the file of a try that failed.
 func (l *fileLock) close() {
 	if l.file != nil {
@@ -233,23 +225,32 @@ func (l *fileLock) close() {
 	}
 }
 
-// makeLockFile makes a missing lock file and returns it, with the directory shared again.
-// It returns atomicfile.ErrReplaced if any lock is held right now.
-func makeLockFile(helpers *os.Root, dir *os.File, name string) (*os.File, error) {
-	if ok, err := lockDirectory(dir, true); !ok && err == nil {
-		return nil, atomicfile.ErrReplaced
+// openLocked opens the directory and locks it. It returns nil if another process is in the
+// way. A directory that can't be locked is returned, too.
+func openLocked(helpers *os.Root, exclusive bool) (*os.File, error) {
+	dir, err := helpers.Open(".")
+	if err != nil {
+		return nil, atomicfile.Located(helpers, err)
 	}
-	f, err := createHelper(helpers, name)
+	if ok, err := lockDirectory(dir, exclusive); !ok && err == nil {
+		_ = dir.Close()
+		return nil, nil
+	}
+	return dir, nil
+}
+
+// makeLockFile makes a missing lock file. It returns atomicfile.ErrReplaced if any lock is
+// held right now.
+func makeLockFile(helpers *os.Root, name string) (*os.File, error) {
+	dir, err := openLocked(helpers, true)
 	if err != nil {
 		return nil, err
 	}
-	// For a moment the directory is unlocked, and the file can be replaced. The caller
-	// checks that once everything is locked.
-	if ok, err := lockDirectory(dir, false); !ok && err == nil {
-		f.Close()
+	if dir == nil {
 		return nil, atomicfile.ErrReplaced
 	}
-	return f, nil
+	defer dir.Close()
+	return createHelper(helpers, name)
 }
 
 // makeLockFiles makes all lock files in a new directory. A process that makes one later

@@ -45,9 +45,14 @@ type watched struct {
 	read    time.Time
 }
 
-// unread is how long a file that looks unchanged isn't read: within one tick of the file
-// system's clock, a file can change without another number, size or date.
-const unread = 200 * time.Millisecond
+// How long a file that looks unchanged isn't read. Within one tick of the file system's
+// clock, a file can change without another number, size or date. So a file that had just
+// changed when it was read is read again soon; and every file at times, because the file
+// system's clock may be another machine's.
+const (
+	unread        = 200 * time.Millisecond
+	settledUnread = 2 * time.Second
+)
 
 // look looks at the record, and with every fifth call at the lease.
 func (k *watched) look(context.Context, string) (core.Version, time.Duration, error) {
@@ -73,7 +78,11 @@ func (k *watched) stored() (core.Version, error) {
 	if err != nil {
 		return "", err
 	}
-	if k.info != nil && time.Since(k.read) < unread &&
+	trust := unread
+	if k.read.Sub(info.ModTime()) > unread {
+		trust = settledUnread
+	}
+	if k.info != nil && time.Since(k.read) < trust &&
 		os.SameFile(info, k.info) && info.Size() == k.info.Size() && info.ModTime().Equal(k.info.ModTime()) {
 		return k.version, nil
 	}
