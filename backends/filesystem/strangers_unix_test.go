@@ -48,6 +48,46 @@ func TestARemovedLockFileLetsNoSecondProcessIn(t *testing.T) {
 	next.unlock()
 }
 
+// A waiter keeps the lock file open from one try to the next.
+func TestAWaiterDoesNotLockAFileThatAnotherHasReplaced(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, Options{})
+	save(t, b, "k", record(0, 0), core.Absent)
+	at, _ := b.place("k")
+	root, err := os.OpenRoot(filepath.Join(dir, helpers))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	name := lockName(at.stripe())
+	var first, waiter, second fileLock
+	defer waiter.close()
+	unlock, err := first.try(root, name)
+	if err != nil || unlock == nil {
+		t.Fatal("the first holder has no lock", err)
+	}
+	if got, err := waiter.try(root, name); got != nil || err != nil || waiter.file == nil {
+		t.Fatal("the waiter doesn't wait with an open file", err)
+	}
+	if err := root.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+	unlock, err = second.try(root, name)
+	if err != nil || unlock == nil {
+		t.Fatal("the second holder has no lock", err)
+	}
+	if got, _ := waiter.try(root, name); got != nil {
+		t.Error("two hold the lock: the waiter has it on the removed file")
+	}
+	unlock()
+	if got, err := waiter.try(root, name); got == nil {
+		t.Error("the waiter doesn't get the lock that is free:", err)
+	} else {
+		got()
+	}
+}
+
 // Cleaners remove old, empty files: systemd-tmpfiles, find -empty -delete.
 func TestNoUpdateIsLostWhileLockFilesAreRemoved(t *testing.T) {
 	const each = 50

@@ -3,6 +3,7 @@ package filesystem
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -59,6 +60,57 @@ func TestAllBackendsOnAFileShareOneLook(t *testing.T) {
 	}
 	if other.Name == one.Name {
 		t.Error("two files are one")
+	}
+}
+
+// A program may write in place, within one tick of the file system's clock or with the
+// old date.
+func TestAChangeThatTheFilesDateDoesNotTellIsSeen(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		changed time.Duration // before the first look
+		settled bool
+	}{
+		{"soon if the file had just changed", 0, false},
+		{"later if the file had changed long ago", time.Hour, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := open(t, t.TempDir(), Options{})
+			save(t, b, "k", []byte(`{"a":1}`), core.Absent)
+			at, err := b.place("k")
+			if err != nil {
+				t.Fatal(err)
+			}
+			date := time.Now().Add(-c.changed)
+			write := func(content string) core.Version {
+				t.Helper()
+				f, err := os.OpenFile(at.record(), os.O_WRONLY|os.O_TRUNC, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = f.WriteString(content)
+				if err := errors.Join(err, f.Close(), os.Chtimes(at.record(), date, date)); err != nil {
+					t.Fatal(err)
+				}
+				return versionOf([]byte(content))
+			}
+			k := &watched{b: b, at: at}
+			sees := func(want core.Version) {
+				t.Helper()
+				if got, err := k.stored(); got != want || err != nil {
+					t.Errorf("the look sees %s (%v), want %s", got, err, want)
+				}
+			}
+			old := write(`{"a":2}`)
+			sees(old)
+			changed := write(`{"a":3}`)
+			k.read = k.read.Add(-unread)
+			if c.settled {
+				sees(old)
+				k.read = k.read.Add(-settledUnread)
+			}
+			sees(changed)
+		})
 	}
 }
 

@@ -84,18 +84,21 @@ func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.Refres
 }
 
 // The pauses between the looks of a waiter: short at first, because providers answer
-// within a second, and long while PostgreSQL wakes the waiter.
+// within a second, and long while PostgreSQL wakes the waiter. If a process waits for many
+// records, mostLooks is how many of them it looks at in a second.
 const (
-	firstPause, lastPause = 10 * time.Millisecond, 500 * time.Millisecond
+	firstPause, lastPause = 10 * time.Millisecond, 100 * time.Millisecond
+	mostLooks             = 1000
 	untilListening        = 250 * time.Millisecond
 	whileListening        = 5 * time.Second
 )
 
-// Wait implements [core.Watcher]. It looks at the record at least every half second, or
+// Wait implements [core.Watcher]. It looks at the record ten times a second in the end, or
 // every five seconds while Options.Listen listens; and when the lease ends, or PostgreSQL
-// tells of a change. Looks at many records share one statement.
+// tells of a change. Looks at many records share one statement, and a process looks at no
+// more than a thousand records a second.
 func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
-	w := backend.Watch{Place: b.Place(), Name: b.prefix + key, Look: b.lookWithOthers, First: firstPause, Last: lastPause}
+	w := backend.Watch{Place: b.Place(), Name: b.prefix + key, Look: b.lookWithOthers, First: firstPause, Last: lastPause, MostLooks: mostLooks}
 	if b.wakes != nil {
 		w.Name, w.Wakes, w.First, w.Heard = news(b.prefix+key), b.wakes, untilListening, whileListening
 	}

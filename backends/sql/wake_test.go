@@ -56,6 +56,28 @@ func TestAWaiterCanLeaveADatabaseThatDoesNotAnswer(t *testing.T) {
 	})
 }
 
+func TestAWaiterLooksTenTimesASecondInTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, w := startSQLite(t).openWired(t, Options{Table: newTable()})
+		seen := save(t, b, "k", "1", core.Absent)
+		if _, err := b.Acquire(t.Context(), "k", time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		back := make(chan error, 1)
+		go func() { back <- b.Wait(t.Context(), "k", seen) }()
+		time.Sleep(10 * time.Second)
+		w.statements.Store(0)
+		time.Sleep(10 * time.Second)
+		if n := w.statements.Load(); n < 80 || n > 120 {
+			t.Errorf("%d looks in 10 seconds", n)
+		}
+		save(t, b, "k", "2", seen)
+		if err := <-back; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // A notification of a save tells its version, so that nobody looks.
 func TestASaveThatIsToldWakesWithoutALook(t *testing.T) {
 	b, w := startSQLite(t).openWired(t, Options{Table: newTable()})
