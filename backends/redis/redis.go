@@ -145,5 +145,5 @@ func (b *Backend) turn(ctx context.Context) (done func(), err error) {
 	case *redis.ClusterClient:
 		size = c.Options().PoolSize // for each node, because one node may get all requests
 	}
-	return backend.Turn(ctx, b.client, max(min(size, 1), size*3/4))
+	return backend.PoolTurn(ctx, b.client, size)
 }

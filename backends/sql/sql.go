@@ -181,6 +181,5 @@ func (b *Backend) turn(ctx context.Context) (done func(), err error) {
 	if b.db == nil {
 		return func() {}, nil
 	}
-	most := b.db.Stats().MaxOpenConnections
-	return backend.Turn(ctx, b.db, max(min(most, 1), most*3/4))
+	return backend.PoolTurn(ctx, b.db, b.db.Stats().MaxOpenConnections)
 }

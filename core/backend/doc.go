@@ -24,6 +24,7 @@
 //     [Wakes] ends the wait as soon as the store tells of a change.
 //   - [Keys] is a Lister's Keys.
 //   - [Retry] calls again while the store says that others write at the same time.
+//   - [PoolTurn] leaves connections to those who hold a lease. [Turn] is for other resources.
 //   - [LocalLeases] are leases inside a process.
 //
 // docs/writing-a-backend.md shows how a backend is written, and examples/bbolt is a whole
