@@ -10,8 +10,10 @@ import (
 // attempt obtains a token for all callers in the process who ask for the same. Attempts
 // on one record run one at a time, since they share refresh tokens: the tokens of the
 // first often serve the next.
+//
+// Thousands of attempts may wait until they run, so they are kept small.
 type attempt struct {
-	attemptID
+	requirements
 	begun  uint64 // tokenTable.obtained when the first call for it began
 	table  *tokenTable
 	record *tableRecord
@@ -31,8 +33,12 @@ type attempt struct {
 
 	placed bool // guarded by the mu of places
 
-	// The fields below belong to the attempt itself, while it runs.
+	*progress // nil until the attempt runs
+}
 
+// progress is what an attempt has found out. It belongs to the goroutine that runs the
+// attempt.
+type progress struct {
 	known      *heldToken        // the token in the slot at the start; it may be nil
 	generation int               // of the record at the start
 	first      tokencache.Secret // the access token that fitted at the start
@@ -50,7 +56,7 @@ type attemptID struct {
 	requirements
 }
 
-func (a *attempt) identity() *attemptID { return &a.attemptID }
+func (a *attempt) identity() attemptID { return attemptID{a.source.id, a.requirements} }
 
 // await takes part in the attempt that obtains the token. When the last waiter gives up,
 // an attempt that hasn't reached the provider yet is cancelled.
@@ -98,7 +104,7 @@ func (t *tokenTable) attempt(ctx context.Context, record *tableRecord, ts *Token
 	if running := record.attempts.get(&id); running != nil {
 		return running
 	}
-	a := &attempt{attemptID: id, begun: begun, table: t, record: record, source: ts,
+	a := &attempt{requirements: *r, begun: begun, table: t, record: record, source: ts,
 		caller: ctx, done: make(chan struct{}), err: errNoReturn}
 	record.attempts.add(a)
 	a.passage = processGates.arrive(t.store.gate(record.key), a)
@@ -114,6 +120,7 @@ func (a *attempt) recordSaved() { a.table.places.startNow(a) }
 func (a *attempt) run() {
 	defer a.table.store.work.end()
 	defer a.finish()
+	a.progress = new(progress)
 	ctx, cancel := a.context()
 	defer cancel()
 	a.got, a.err = a.pass(ctx)

@@ -13,10 +13,10 @@ type index[K comparable, V indexed[K]] struct {
 	many map[K]V // instead of few
 }
 
-// indexed is a pointer to what has an id.
+// indexed is a pointer to what has an id, which never changes.
 type indexed[K comparable] interface {
 	comparable
-	identity() *K // not nil, and never changed
+	identity() K
 }
 
 const fewValues = 16
@@ -27,7 +27,7 @@ func (x *index[K, V]) get(id *K) V {
 		return x.many[*id]
 	}
 	for _, one := range x.few {
-		if *one.identity() == *id {
+		if one.identity() == *id {
 			return one
 		}
 	}
@@ -44,19 +44,20 @@ func (x *index[K, V]) add(one V) {
 	if x.many == nil {
 		x.many = make(map[K]V, 2*fewValues)
 		for _, old := range x.few {
-			x.many[*old.identity()] = old
+			x.many[old.identity()] = old
 		}
 		x.few = nil
 	}
-	x.many[*one.identity()] = one
+	x.many[one.identity()] = one
 }
 
 // remove takes out a value, and reports whether it was there.
 func (x *index[K, V]) remove(one V) bool {
-	if x.get(one.identity()) != one {
+	id := one.identity()
+	if x.get(&id) != one {
 		return false
 	}
-	delete(x.many, *one.identity())
+	delete(x.many, id)
 	if x.few = slices.DeleteFunc(x.few, func(other V) bool { return other == one }); len(x.few) == 0 {
 		x.few = nil
 	}

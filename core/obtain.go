@@ -17,7 +17,7 @@ import (
 const maxRounds = 100
 
 func (a *attempt) obtain(ctx context.Context) (*heldToken, error) {
-	store, key, query := a.table.store, a.record.key, a.source.query
+	store, key, query := a.table.store, a.record.key, a.source.query()
 	found, err := a.read(ctx)
 	if err != nil {
 		return a.withoutStore(err)
@@ -93,7 +93,7 @@ func (a *attempt) withoutStore(cause error) (*heldToken, error) {
 // first (Refresh.LeaseHeld), and gets it.
 func (a *attempt) refreshRecord(ctx context.Context, found contents, round int) (record contents, ofProvider bool, err error) {
 	store := a.table.store
-	if round == 0 && !a.source.query.App && isStranger(found.cache, a.source.query) {
+	if round == 0 && !a.source.id.app && isStranger(found.cache, a.source.query()) {
 		record, err = store.refreshWithoutLease(ctx, &a.passage, found, a.refresh)
 		if record.cache != nil || !errors.Is(err, ErrLeaseLost) && !errors.Is(err, ErrNotNeeded) {
 			return record, true, err
@@ -114,7 +114,7 @@ func isStranger(c *tokencache.Cache, q tokencache.Query) bool {
 // spends notes which refresh token would be sent, and whose it is. Both are empty if
 // there is none.
 func (a *attempt) spends(c *tokencache.Cache) {
-	rt, ok := c.RefreshToken(a.source.query)
+	rt, ok := c.RefreshToken(a.source.query())
 	a.user, a.state = "", a.digest(rt.Secret)
 	if ok {
 		a.user = userID(rt.HomeAccountID, rt.Environment, rt.ClientID)
@@ -124,8 +124,8 @@ func (a *attempt) spends(c *tokencache.Cache) {
 // tokensOf is a digest of the tokens that the query would send or return. In a record
 // that many users share, it doesn't change when another user's tokens do.
 func (a *attempt) tokensOf(c *tokencache.Cache) uint64 {
-	at, _ := c.AccessToken(a.source.query)
-	rt, _ := c.RefreshToken(a.source.query)
+	at, _ := c.AccessToken(a.source.query())
+	rt, _ := c.RefreshToken(a.source.query())
 	return a.digest(rt.Secret, at.Secret)
 }
 
@@ -172,7 +172,7 @@ func fitting(c *tokencache.Cache, q tokencache.Query) iter.Seq[tokencache.Access
 // another.
 func (a *attempt) find(c *tokencache.Cache) (at tokencache.AccessToken, ok bool) {
 	best := tokencache.AccessToken{}
-	for fits := range fitting(c, a.source.query) {
+	for fits := range fitting(c, a.source.query()) {
 		switch {
 		case fits.Secret == a.given:
 			return fits, true
@@ -188,7 +188,7 @@ func (a *attempt) find(c *tokencache.Cache) (at tokencache.AccessToken, ok bool)
 
 // refresh is the refresh function of the attempt's rounds.
 func (a *attempt) refresh(ctx context.Context, c *tokencache.Cache) error {
-	query := a.source.query
+	query := a.source.query()
 	if at, ok := a.find(c); ok && a.accept(at, 1) != nil {
 		return ErrNotNeeded
 	}
@@ -227,7 +227,7 @@ func given(before []tokencache.AccessToken, after iter.Seq[tokencache.AccessToke
 // scopes they have. It does so after the refresh, so that the new token takes the place
 // of the refused one.
 func (a *attempt) dropRefused(c *tokencache.Cache) {
-	for _, at := range slices.Collect(fitting(c, a.source.query)) {
+	for _, at := range slices.Collect(fitting(c, a.source.query())) {
 		if a.refuses(at.Secret) && at.Secret != a.given {
 			c.DropSecret(at.Secret)
 		}
@@ -245,7 +245,7 @@ func isSame(a, b tokencache.AccessToken) bool {
 // noToken is the error of a refresh that succeeded and brought no token for the
 // query.
 func (a *attempt) noToken(c *tokencache.Cache) error {
-	store, key, query := a.table.store, a.record.key, a.source.query
+	store, key, query := a.table.store, a.record.key, a.source.query()
 	if _, signedIn := c.Account(query); !signedIn && !query.App {
 		return store.fail("refresh", key, ErrReauthRequired) // the user has signed out meanwhile
 	}

@@ -52,8 +52,8 @@ type RefreshFunc func(ctx context.Context, c *tokencache.Cache, r Refresh) error
 type TokenSource struct {
 	store   *Store
 	key     string
-	query   tokencache.Query
 	id      queryID
+	scopes  []string // those of id, one by one
 	refresh RefreshFunc
 	slot    atomic.Pointer[slot]
 }
@@ -69,9 +69,17 @@ func (s *Store) TokenSource(key string, q tokencache.Query, f RefreshFunc) *Toke
 	if f == nil {
 		f = func(context.Context, *tokencache.Cache, Refresh) error { return ErrReauthRequired }
 	}
-	ts := &TokenSource{store: s, key: key, query: q, id: id, refresh: f}
+	ts := &TokenSource{store: s, key: key, id: id, scopes: q.Scopes, refresh: f}
 	ts.slot.Store(s.tokens.slotOf(key, &id))
 	return ts
+}
+
+// query is what the source was made for. Services make many sources, so each keeps the
+// query once.
+func (ts *TokenSource) query() tokencache.Query {
+	id := &ts.id
+	return tokencache.Query{Username: id.username, HomeAccountID: id.homeAccountID, ClientID: id.clientID,
+		Tenant: id.tenant, Environment: id.environment, Scopes: ts.scopes, App: id.app}
 }
 
 // TokenOption changes one call of Token or Refresh. It is an opaque value, so

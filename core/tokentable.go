@@ -62,7 +62,7 @@ type slot struct {
 	failures *slotFailures // nil for none
 }
 
-func (s *slot) identity() *queryID { return &s.id }
+func (s *slot) identity() queryID { return s.id }
 
 // queryID is a tokencache.Query as a map key. Sources that can't refresh are
 // kept apart, or their failures would be those of the ones that can.

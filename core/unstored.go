@@ -30,7 +30,7 @@ func (ts *TokenSource) findUnstored(ctx context.Context, r *requirements) (*held
 	if t := ts.stored(cache); t != nil && !r.force && r.allow(t, s.now()) && t.token.ExpiresOn.Sub(s.now()) >= r.minValidity {
 		return t, nil
 	}
-	if cache.Ambiguous(ts.query) {
+	if cache.Ambiguous(ts.query()) {
 		return nil, s.fail("refresh", ts.key, ErrAmbiguous)
 	}
 	for t := ts.stored(cache); t != nil; t = ts.stored(cache) { // what is found afterwards is new
@@ -38,7 +38,7 @@ func (ts *TokenSource) findUnstored(ctx context.Context, r *requirements) (*held
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.refreshTimeout)
 	defer cancel()
-	if err := ts.refresh(ctx, cache, Refresh{Query: ts.query, Force: true, Claims: r.claims}); err != nil {
+	if err := ts.refresh(ctx, cache, Refresh{Query: ts.query(), Force: true, Claims: r.claims}); err != nil {
 		return nil, err
 	}
 	t := ts.stored(cache)
@@ -51,7 +51,7 @@ func (ts *TokenSource) findUnstored(ctx context.Context, r *requirements) (*held
 
 // stored is the token of a cache for the query, or nil.
 func (ts *TokenSource) stored(c *tokencache.Cache) *heldToken {
-	at, found := c.AccessToken(ts.query)
+	at, found := c.AccessToken(ts.query())
 	if found {
 		at, found = at.At(ts.store.now())
 	}
