@@ -114,7 +114,8 @@ func (b *Backend) poll(ctx context.Context, at place, worth func(place) error) (
 
 // lockTries are the tries to take one lock. The directories and the lock file stay open from
 // one try to the next, because many processes may be trying, each of them again and again.
-// After an error they are opened again.
+// After an error they are opened again, and also if the directories were replaced meanwhile:
+// what is saved in the old ones is lost.
 type lockTries struct {
 	b     *Backend
 	at    place
@@ -127,7 +128,8 @@ type lockTries struct {
 // next returns nil if another holder has the lock. The error is fs.ErrNotExist if a
 // directory is missing.
 func (l *lockTries) next() (*guard, error) {
-	if l.d == nil {
+	waited := l.d != nil
+	if !waited {
 		d, err := openDirectories(l.at)
 		if err != nil {
 			return nil, err
@@ -135,6 +137,11 @@ func (l *lockTries) next() (*guard, error) {
 		l.d = d
 	}
 	unlock, err := l.b.lockStripe(&l.lock, l.d.helpers, l.at.stripe(), l.owner)
+	if unlock != nil && waited && !l.d.areNamed() {
+		unlock()
+		l.close()
+		return nil, nil
+	}
 	if unlock == nil {
 		if err != nil {
 			l.close()

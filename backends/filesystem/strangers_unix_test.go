@@ -88,6 +88,33 @@ func TestAWaiterDoesNotLockAFileThatAnotherHasReplaced(t *testing.T) {
 	}
 }
 
+// A waiter keeps the directories open from one try to the next.
+func TestAWaiterDoesNotLockADirectoryThatWasReplaced(t *testing.T) {
+	dir, b, at, held := lockedByAnother(t)
+	waiter := &lockTries{b: b, at: at, owner: newOwner()}
+	defer waiter.close()
+	if g, err := waiter.next(); g != nil || err != nil || waiter.d == nil {
+		t.Fatal("the waiter doesn't wait with open directories", err)
+	}
+	// A backup is restored, for example.
+	if err := os.Rename(dir, dir+".old"); err != nil {
+		t.Fatal(err)
+	}
+	save(t, b, "k", record(1, 0), core.Absent)
+	held.unlock()
+	if g, err := waiter.next(); g != nil || err != nil {
+		t.Fatal("the waiter has the lock in the old directory, where its save would be lost", err)
+	}
+	g, err := waiter.next()
+	if err != nil || g == nil {
+		t.Fatal("the waiter doesn't get the lock that is free:", err)
+	}
+	defer g.unlock()
+	if !g.areNamed() {
+		t.Error("the lock is in the old directory")
+	}
+}
+
 // Cleaners remove old, empty files: systemd-tmpfiles, find -empty -delete.
 func TestNoUpdateIsLostWhileLockFilesAreRemoved(t *testing.T) {
 	const each = 50
