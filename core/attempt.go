@@ -26,10 +26,12 @@ type attempt struct {
 	got  *heldToken    // with an err too, if it could not be saved
 	err  error
 
+	generation uint32 // of the record when the first call for it came
+
 	// Guarded by the shard's mu.
-	waiters   int
-	abandoned bool               // no caller waits any more
+	waiters   int32
 	cancel    context.CancelFunc // nil until the attempt runs
+	abandoned bool               // no caller waits any more
 
 	placed bool // guarded by the mu of places
 
@@ -39,15 +41,14 @@ type attempt struct {
 // progress is what an attempt has found out. It belongs to the goroutine that runs the
 // attempt.
 type progress struct {
-	known      *heldToken        // the token in the slot at the start; it may be nil
-	generation int               // of the record at the start
-	first      tokencache.Secret // the access token that fitted at the start
-	age        time.Duration     // of the record as it was found; zero if this attempt loaded it
-	user       string            // to whom the failure of a refused refresh token belongs; "" if the user isn't known
-	state      uint64            // of the refresh token that would be spent
-	given      tokencache.Secret // the access token that the refresh function brought
-	ran        bool              // the refresh function succeeded
-	over       bool              // and has no further token
+	known *heldToken        // the token in the slot at the start; it may be nil
+	first tokencache.Secret // the access token that fitted at the start
+	age   time.Duration     // of the record as it was found; zero if this attempt loaded it
+	user  string            // to whom the failure of a refused refresh token belongs; "" if the user isn't known
+	state uint64            // of the refresh token that would be spent
+	given tokencache.Secret // the access token that the refresh function brought
+	ran   bool              // the refresh function succeeded
+	over  bool              // and has no further token
 }
 
 // attemptID tells attempts on one record apart.
@@ -105,8 +106,9 @@ func (t *tokenTable) attempt(ctx context.Context, record *tableRecord, ts *Token
 		return running
 	}
 	a := &attempt{requirements: *r, begun: begun, table: t, record: record, source: ts,
-		caller: ctx, done: make(chan struct{}), err: errNoReturn}
+		caller: ctx, generation: record.generation, done: make(chan struct{}), err: errNoReturn}
 	record.attempts.add(a)
+	record.running++
 	a.passage = processGates.arrive(t.store.gate(record.key), a)
 	t.store.work.begin()
 	t.places.start(a)
@@ -147,6 +149,7 @@ func (a *attempt) finish() {
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	a.record.attempts.remove(a)
+	a.record.running--
 	a.record.dropIfEmpty()
 	close(a.done)
 }
@@ -174,7 +177,6 @@ func (a *attempt) prepare(now time.Time) (*heldToken, error) {
 	shard, r := a.record.shard, a.record
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	a.generation = r.generation
 	if s := r.slots.get(&a.source.id); s != nil {
 		a.known = s.token.Load()
 	}

@@ -42,12 +42,13 @@ type tableRecord struct {
 	key      string
 	shard    *tableShard
 	slots    index[queryID, *slot]
-	attempts index[attemptID, *attempt]
+	attempts index[attemptID, *attempt]  // those that callers can join
 	failures *recordFailures             // nil for none
 	replaced map[tokencache.Secret]int64 // heldToken.replacedAt of the last minute, for the queries that find the token; nil for none
 	// generation changes when the tokens are forgotten: an attempt that began
 	// before must not bring one back.
-	generation int
+	generation uint32
+	running    int32 // attempts, also those that nobody can join any more
 }
 
 // slot is the place of one query's access token. Token sources keep a pointer to
@@ -149,13 +150,14 @@ func (t *tokenTable) remove(s *slot) {
 }
 
 func (r *tableRecord) dropIfEmpty() {
-	if r.slots.empty() && r.attempts.empty() && r.shard.records[r.key] == r {
+	if r.slots.empty() && r.running == 0 && r.shard.records[r.key] == r {
 		delete(r.shard.records, r.key)
 	}
 }
 
 // forget drops a record's tokens: the application changed it, and they may be
-// signed out.
+// signed out. Whoever asks from now on joins no attempt that may have read the
+// record before.
 func (t *tokenTable) forget(key string) {
 	shard := t.shardOf(key)
 	shard.mu.Lock()
@@ -165,6 +167,7 @@ func (t *tokenTable) forget(key string) {
 		return
 	}
 	r.generation++
+	r.attempts = index[attemptID, *attempt]{}
 	for _, s := range r.slots.all() {
 		t.remove(s)
 	}
