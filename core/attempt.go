@@ -7,14 +7,14 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// attempt obtains a token for all callers in the process who ask for the same. Attempts
-// on one record run one at a time, since they share refresh tokens: the tokens of the
-// first often serve the next.
+// attempt obtains a token for all callers in the process that ask for the same. Attempts
+// on one record run one at a time, because they use the same refresh token. The tokens that
+// one attempt obtains are often good enough for the next.
 //
 // Thousands of attempts may wait until they run, so they are kept small.
 type attempt struct {
 	requirements
-	begun  uint64 // tokenTable.obtained when the first call for it began
+	begun  uint64 // tokenTable.obtained when the first call began that wants this token
 	table  *tokenTable
 	record *tableRecord
 	source *TokenSource
@@ -23,10 +23,10 @@ type attempt struct {
 	passage passage         // through the record's gate
 
 	done chan struct{} // closed when got and err are set
-	got  *heldToken    // with an err too, if it could not be saved
+	got  *heldToken    // set together with err if the token could not be saved
 	err  error
 
-	generation uint32 // of the record when the first call for it came
+	generation uint32 // of the record when the first call came that wants this token
 
 	// Guarded by the shard's mu.
 	waiters   int32
@@ -43,12 +43,12 @@ type attempt struct {
 type progress struct {
 	known *heldToken        // the token in the slot at the start; it may be nil
 	first tokencache.Secret // the access token that fitted at the start
-	age   time.Duration     // of the record as it was found; zero if this attempt loaded it
-	user  string            // to whom the failure of a refused refresh token belongs; "" if the user isn't known
-	state uint64            // of the refresh token that would be spent
+	age   time.Duration     // of the record, if another attempt loaded it; otherwise zero
+	user  string            // the user of the refresh token; "" if there is none
+	state uint64            // a digest of the refresh token that a refresh would send
 	given tokencache.Secret // the access token that the refresh function brought
 	ran   bool              // the refresh function succeeded
-	over  bool              // and has no further token
+	over  bool              // the refresh function has run, and would obtain nothing else
 }
 
 // attemptID tells attempts on one record apart.
@@ -115,10 +115,11 @@ func (t *tokenTable) attempt(ctx context.Context, record *tableRecord, ts *Token
 	return a
 }
 
-// recordSaved starts the attempt at once: it will hardly ask the store for anything.
+// recordSaved starts the attempt at once: the saved record probably has its token, so the
+// attempt needs nothing from the store.
 func (a *attempt) recordSaved() { a.table.places.startNow(a) }
 
-// run is the attempt, once it may run.
+// run runs the attempt, which has a place.
 func (a *attempt) run() {
 	defer a.table.store.work.end()
 	defer a.finish()
@@ -170,8 +171,8 @@ func (a *attempt) pass(ctx context.Context) (*heldToken, error) {
 	return a.obtain(ctx)
 }
 
-// prepare returns a token that meets the requirements already, if another attempt
-// obtained one meanwhile; or the failure because of which it is useless to ask the store
+// prepare returns a token that meets the requirements, if another attempt obtained one
+// meanwhile. It returns an error if the store failed a moment ago, and should not be asked
 // again so soon.
 func (a *attempt) prepare(now time.Time) (*heldToken, error) {
 	shard, r := a.record.shard, a.record

@@ -21,7 +21,7 @@ import (
 // while Refresh runs, for req.Timeout at most.
 //
 // A lease can be lost before Refresh begins, because the process was frozen or the store
-// could not be reached for the whole ttl. Then Coordinate waits again, since another
+// could not be reached for most of the ttl. Then Coordinate waits again, since another
 // process may have sent the refresh token. A lease that is lost later never cancels
 // Refresh, because the provider's answer must not be lost: the version protects the save.
 //
@@ -114,8 +114,8 @@ func (r RefreshRequest) observe(ctx context.Context, name EventName, d time.Dura
 	}
 }
 
-// changed reports whether current differs from what the caller has seen, and if
-// so hands it on.
+// changed reports whether current differs from the record that the caller has seen. If so,
+// changed passes current to found.
 func (r RefreshRequest) changed(current Record) bool {
 	if r.Seen == AnyVersion || r.Seen == current.Version {
 		return false
@@ -135,24 +135,24 @@ func loadOrAbsent(ctx context.Context, b TokenBackend, key string) (Record, erro
 	return rec, err
 }
 
-// waiter passes the time until somebody else's refresh may be over.
+// waiter waits until another process's refresh may be over.
 type waiter struct {
 	backend  TokenBackend
 	key      string
-	watcher  Watcher // nil: poll
-	borrowed bool    // it is the leaser's, which doesn't see the record
-	wakes    int     // by a borrowed one
+	watcher  Watcher // nil: the waiter polls
+	borrowed bool    // the watcher is the leaser's, which doesn't see the record
+	wakes    int     // how often a borrowed watcher woke the waiter
 	pause    time.Duration
-	stored   Version   // when this looked last; AnyVersion: it has not looked yet
-	idle     bool      // as it was when this looked before
-	since    time.Time // when the wait began; zero if it did not
+	stored   Version   // at the last look; AnyVersion before the first
+	idle     bool      // the last look found the same version as the look before
+	since    time.Time // when the wait began; zero if there is no wait
 }
 
-// Polls begin quickly, for providers answer within a second, and slow down for
-// the sake of stores that charge by the call. A watched wait is bounded too: its
-// wake-up can get lost with a connection. The bound is long, because a Watcher looks by
-// itself now and then, and thousands of waiters that look as well keep the holders from
-// their saves.
+// Polls begin quickly, because providers answer within a second, and slow down, because
+// some stores charge for each call. The wait for a Watcher is bounded too, because a
+// wake-up can be lost with a connection. The bound is long, because a Watcher looks by
+// itself now and then, and looks of thousands of waiters keep the holders from their
+// saves.
 const (
 	firstPause, lastPause           = 10 * time.Millisecond, time.Second
 	firstWatchBound, lastWatchBound = 5 * time.Second, 30 * time.Second
@@ -170,8 +170,8 @@ func newWaiter(b TokenBackend, l Leaser, key string) *waiter {
 	return w
 }
 
-// leaseWatcher waits until a lease is free. A store that only leases has no
-// record of that name; where it has one all the same, the wait ends at once.
+// leaseWatcher waits until a lease is free. A store that only leases has no record of that
+// name. If it has one all the same, each wait ends at once.
 type leaseWatcher struct{ Watcher }
 
 func (l leaseWatcher) Wait(ctx context.Context, key string, _ Version) error {
@@ -188,12 +188,13 @@ func (w *waiter) over(ctx context.Context, req RefreshRequest) (waited bool) {
 	return true
 }
 
-// spare is how often a borrowed watcher may wake a waiter for nothing. Once or
-// twice it is that a refresh failed, and another waiter was quicker to the lease.
+// spare is how often a borrowed watcher may wake a waiter for nothing. That happens if a
+// refresh failed and another waiter was quicker to the lease. A watcher that does it more
+// often probably has a record of that name (see leaseWatcher), and is no longer used.
 const spare = 2
 
-// wait returns when it is worth trying for the lease again, or once the record
-// has changed since the request was made.
+// wait returns when a try for the lease may succeed, or when the record has changed since
+// the request was made.
 func (w *waiter) wait(ctx context.Context, req RefreshRequest) (changed bool, err error) {
 	if w.since.IsZero() {
 		w.since = time.Now()
@@ -202,7 +203,7 @@ func (w *waiter) wait(ctx context.Context, req RefreshRequest) (changed bool, er
 		req.waits()
 	}
 	if w.stored == AnyVersion && w.watcher != nil && !w.borrowed {
-		w.stored = req.Seen // the watcher looks, and a load would only come before that
+		w.stored = req.Seen // no load is needed: the watcher looks at the record itself
 	}
 	if w.stored == AnyVersion {
 		// The holder of the lease may have saved by now, or died.
@@ -226,7 +227,7 @@ func (w *waiter) look(ctx context.Context, req RefreshRequest) (changed bool, er
 	return req.changed(current), nil
 }
 
-// rest returns nil when it is worth looking again, and ctx's error.
+// rest returns nil when the waiter should look again, or ctx's error.
 func (w *waiter) rest(ctx context.Context) error {
 	pause := jitter.Around(w.pause)
 	w.pause = w.pause * 8 / 5
@@ -236,8 +237,8 @@ func (w *waiter) rest(ctx context.Context) error {
 	}
 	w.pause = min(w.pause, lastWatchBound)
 	if w.idle {
-		// Woken, and nothing had changed: another waiter was quicker to the
-		// lease. Many of them must not spin.
+		// The waiter was woken, and nothing had changed: another waiter was quicker to
+		// the lease. Without a pause, many waiters would look all the time.
 		if err := sleep.For(ctx, jitter.Around(firstPause)); err != nil {
 			return err
 		}
@@ -247,7 +248,7 @@ func (w *waiter) rest(ctx context.Context) error {
 	switch err := w.watcher.Wait(bounded, w.key, w.stored); {
 	case bounded.Err() != nil:
 	case err != nil, w.borrowed && w.wakes == spare:
-		// The watch is broken, not the wait: poll from here on.
+		// The watcher doesn't work. The waiter polls from here on.
 		w.watcher, w.pause = nil, firstPause
 	default:
 		w.wakes++

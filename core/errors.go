@@ -21,8 +21,7 @@ var (
 	ErrLeaseLost = errors.New("lease lost")
 	// ErrTooLarge: the record is larger than the store can hold.
 	ErrTooLarge = errors.New("record too large")
-	// ErrDecrypt: the record can't be decrypted, or is plain where
-	// encryption is expected.
+	// ErrDecrypt: the record can't be decrypted, or is plain where encryption is expected.
 	ErrDecrypt = errors.New("cannot decrypt")
 	// ErrReadOnly: the store accepts no writes.
 	ErrReadOnly = errors.New("read-only")
@@ -47,7 +46,7 @@ var (
 	ErrCorrupt = tokencache.ErrCorrupt
 	// ErrLegacyToken: a token of python-o365 before 2.1, which is no token cache.
 	ErrLegacyToken = tokencache.ErrLegacyToken
-	// ErrAmbiguous: the query fits several users.
+	// ErrAmbiguous: the query fits several users or providers.
 	ErrAmbiguous = tokencache.ErrAmbiguous
 )
 

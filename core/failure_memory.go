@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// failure is an error that is remembered for a while, so that callers don't
-// find out one after the other.
+// failure is an error that is remembered for a while, so that callers don't fail one after
+// the other, each by a request of its own.
 type failure struct {
 	err   error
-	state uint64 // of the refresh token it happened with; see attempt.state
+	state uint64 // of the refresh token that was sent; see attempt.state
 	count int
 	since time.Time
 	until time.Time
@@ -18,13 +18,13 @@ type failure struct {
 
 const (
 	firstBackoff, lastBackoff = time.Second, time.Minute
-	// longestRetryAfter bounds what a provider may demand: a token that is good
-	// meanwhile may come from another process, and so may a mistake.
+	// longestRetryAfter bounds the time that a provider asks clients to wait. The provider
+	// may be mistaken, and another process may store a good token meanwhile.
 	longestRetryAfter = time.Hour
 )
 
-// again is the failure after one more: each lasts twice as long, and as long as
-// the provider wants to be left alone.
+// again returns the failure after one more failed try. It is remembered for twice as long
+// as the one before, and at least as long as the provider asks clients to wait.
 func (f failure) again(err error, state uint64, now time.Time) failure {
 	wait := min(firstBackoff<<min(f.count, 10), lastBackoff)
 	if retry, told := retryAfterOf(err); told {
@@ -45,22 +45,22 @@ func (f failure) with(state uint64, now time.Time) bool {
 	return f.active(now) && f.state == state
 }
 
-// recordFailures are those that concern several queries of a record.
+// recordFailures are the failures that concern several queries of a record.
 type recordFailures struct {
 	store     failure
 	providers failures // by the environment of the query
 	users     failures // by account, provider and client
 }
 
-// slotFailures are those that concern one query: without a claims challenge, and
-// with the one that failed last.
+// slotFailures are the failures of one query: without a claims challenge, and with the
+// challenge that failed last.
 type slotFailures struct {
 	plain, challenged failure
 	challenge         string
 }
 
-// of returns the failure of a request with the given claims challenge, "" for
-// none.
+// of returns the failure of a request with this claims challenge; "" is a request without
+// one.
 func (f *slotFailures) of(claims string) failure {
 	switch claims {
 	case "":
@@ -80,7 +80,7 @@ func (f *slotFailures) add(claims string, err error, state uint64, now time.Time
 	return f.challenged.until
 }
 
-// failures are those of several users, or providers, by name.
+// failures are the failures of several users, or of several providers, by name.
 type failures map[string]failure
 
 func (f *failures) add(name string, err error, state uint64, now time.Time) (until time.Time) {
@@ -103,12 +103,12 @@ func (a *attempt) failed(err error, ofProvider bool) error {
 	case ofProvider:
 		return a.remember(scopeOf(err), err)
 	case errors.Is(err, context.DeadlineExceeded):
-		return err // the attempt's time is over: it waited for another process
+		return err // the attempt waited for another process, and its time is over
 	}
 	return a.ofStore(err)
 }
 
-// ofStore notes a failure of the store. It is no failure if the callers went away.
+// ofStore notes a failure of the store. If the callers have left, that is no failure.
 func (a *attempt) ofStore(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
@@ -116,7 +116,7 @@ func (a *attempt) ofStore(err error) error {
 	return a.remember(FailureOfStore, err)
 }
 
-// remember notes a failure for those whom it concerns, and for nobody else.
+// remember notes a failure, so that the refreshes that its scope names are not tried.
 func (a *attempt) remember(scope FailureScope, err error) error {
 	if s := a.noteFailure(scope, err); s != nil {
 		a.table.sweep(s)
@@ -152,7 +152,7 @@ func (a *attempt) noteFailure(scope FailureScope, err error) *slot {
 		until = s.failures.add(a.claims, err, a.state, now)
 	}
 	if s.token.Load() == nil {
-		s.leaves = until // the slot keeps the record, and so the memory, alive
+		s.leaves = until // while the slot is there, the record's failures are remembered
 	}
 	return s
 }

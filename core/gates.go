@@ -56,13 +56,13 @@ type gateID struct {
 type gate struct {
 	gates *gates
 	id    gateID
-	pass  chan struct{} // holds a value while a refresh is within
+	pass  chan struct{} // holds a value while a refresh is inside
 
 	// Guarded by gates.mu.
-	users   int       // those within, and those who wait
-	arrived []arrival // those of them who have something else to wait for before
-	last    Record
-	at      time.Time // when last was asked for; zero if there is none
+	users   int       // the refresh inside, and the refreshes that wait
+	arrived []arrival // the refreshes that wait for something else before they enter
+	last    Record    // the record that was loaded or saved last
+	at      time.Time // when last was asked for; zero if there is no last
 }
 
 // arrival is a refresh that has come to a gate, and waits for something else before it
@@ -80,20 +80,20 @@ const maxCalled = 16
 // passage is the way of one refresh through a record's gate.
 type passage struct {
 	gate  *gate
-	who   arrival   // may be nil
-	since time.Time // when it came to the gate
-	done  func()    // gives back its turn at the store; nil before ask
+	who   arrival   // the refresh; may be nil
+	since time.Time // when the refresh came to the gate
+	done  func()    // gives back the turn at the store; nil before ask
 }
 
-// arrive comes to a gate: from now on, the record that others find is handed over. The
-// passage must be entered, even if its time is over. If a is nil, the passage waits for
-// the gate alone.
+// arrive brings a refresh to a gate. From now on, records that other refreshes load or save
+// are handed over to it. The caller must call enter, even if the caller's time is over. If a
+// is nil, the refresh waits for the gate alone.
 func (g *gates) arrive(id gateID, a arrival) passage {
 	return passage{gate: g.use(id, a), who: a, since: time.Now()}
 }
 
-// enter waits until no other refresh is within the gate. After an error, the passage is
-// over.
+// enter waits until no other refresh is inside the gate. After an error, the passage has
+// ended.
 func (p *passage) enter(ctx context.Context) error {
 	p.waitsAtTheGate()
 	err := ctx.Err()
@@ -128,12 +128,12 @@ func (p *passage) waitsAtTheGate() {
 // its first request late, and its answers would be saved late.
 const maxAsking = 64
 
-// asking is the resource of those turns.
+// asking names the resource of these turns for package turn.
 type asking struct{ place any }
 
-// ask waits for the refresh's turn to ask the store for the record and its lease; its
-// error is ctx's. It doesn't wait longer than stallTime: then the store doesn't answer
-// the others, and it may answer this one. Only the first call waits.
+// ask waits for the refresh's turn to ask the store for the record and its lease; its error
+// is ctx's. It waits for stallTime at most: by then the store doesn't answer the other
+// refreshes, but may answer this one. Only the first call waits.
 func (p *passage) ask(ctx context.Context) error {
 	if p.done != nil {
 		return nil
@@ -150,8 +150,8 @@ func (p *passage) ask(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// answered gives the turn back before the refresh waits for something else than the
-// store: for the provider, or for another process.
+// answered gives the turn back, before the refresh waits for the provider or for another
+// process.
 func (p *passage) answered() {
 	if p.done != nil {
 		p.done()
@@ -164,16 +164,16 @@ func (p *passage) leave() {
 	p.gate.unuse()
 }
 
-// handedOver returns the record as another refresh found it or left it since this one
-// came to the gate, and the time of that. The record then need not be loaded.
+// handedOver returns the record that another refresh loaded or saved since this one came to
+// the gate, and the time when it was asked for. If ok is true, no load is needed.
 func (p *passage) handedOver() (rec Record, at time.Time, ok bool) {
 	p.gate.gates.mu.Lock()
 	defer p.gate.gates.mu.Unlock()
 	return p.gate.last, p.gate.at, p.gate.at.After(p.since)
 }
 
-// note gives a record to those who wait at its gate. It is as it was at some time after
-// asked. They share its bytes and don't change them.
+// note gives a record to the refreshes that wait at its gate. The record is as it was at
+// some time after asked. The refreshes share its bytes, and don't change them.
 func (g *gates) note(id gateID, rec Record, asked time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -189,8 +189,8 @@ func (k *gate) note(rec Record, asked time.Time) {
 	}
 }
 
-// noteSaved is note for a record that was saved. It also calls those that may find their
-// token in it.
+// noteSaved is note for a record that was saved. It also calls recordSaved of refreshes
+// that may find their token in the record.
 func (g *gates) noteSaved(id gateID, rec Record, asked time.Time) {
 	for _, a := range g.saved(id, rec, asked) {
 		a.recordSaved()

@@ -11,19 +11,19 @@ import (
 // each of its users, so it is kept small: times are Unix nanoseconds.
 type heldToken struct {
 	token      tokencache.AccessToken
-	claims     string // the challenge it answers
-	obtained   uint64 // tokenTable.obtained when it was seen to be new; zero for one that was found
-	issued     int64  // by the provider, to whomever
-	refreshAt  int64  // from when it is refreshed in the background
-	staleAt    int64  // when the record is to be looked at again; zero for never
-	replacedAt int64  // when a refresh brought it, or it took the place of a refused one; zero if neither
-	until      int64  // until when it is served without a second thought
+	claims     string // the claims challenge that the token answers
+	obtained   uint64 // tokenTable.obtained when the token was seen to be new; zero if it was found in the record
+	issued     int64  // when the provider issued the token, to this process or another
+	refreshAt  int64  // the time from which the token is refreshed in the background
+	staleAt    int64  // when the record has to be read again; zero means never
+	replacedAt int64  // when a refresh obtained the token, or the token replaced a refused one; zero if neither happened
+	until      int64  // until this time, the token is returned without any other check
 	unsaved    bool
 }
 
-// accept returns the token to keep in the slot for a stored one, or nil if that isn't
-// good enough. A token that this attempt just obtained is always good enough, and so is
-// one that another process obtained since the attempt's first round.
+// accept returns what the slot keeps of a stored token, or nil if the token isn't good
+// enough. A token that this attempt just obtained is always good enough, and so is a token
+// that another process obtained since the attempt's first round.
 func (a *attempt) accept(stored tokencache.AccessToken, round int) *heldToken {
 	now := a.table.store.now()
 	if a.ran && stored.Secret == a.given {
@@ -64,16 +64,16 @@ func (a *attempt) hold(at tokencache.AccessToken, now time.Time, obtained bool) 
 	if obtained {
 		t.obtained = table.obtained.Add(1)
 	}
-	// A provider may return a token of its own cache again. The time at which we got it
-	// counts; otherwise the token would be in its window at once.
+	// A provider may return an old token from its own cache. The time at which this process
+	// got the token counts; otherwise the token would be in its refresh window at once.
 	issued := at.CachedAt
 	if a.ran || issued.IsZero() || issued.After(now) {
 		issued = now
 	}
 	t.issued = issued.UnixNano()
 	if a.ran || a.rejected != "" || a.claims != "" {
-		// The time of issue counts here: a token that was found, not obtained, may be as
-		// old as the refused one, and be refused for the same reason.
+		// The time of issue counts here: a token that was found in the record may be as old
+		// as the refused one, and be refused for the same reason.
 		t.replacedAt = t.issued
 	}
 	window := table.window
@@ -123,7 +123,7 @@ func (a *attempt) fillSlot(t *heldToken, unsaved bool) *slot {
 	}
 	t.unsaved = unsaved
 	t.until = t.servedUntil(retryAt)
-	if t.replacedAt == 0 || a.rejected != "" || a.claims != "" { // other queries needn't know of a plain refresh
+	if t.replacedAt == 0 || a.rejected != "" || a.claims != "" { // a plain refresh means nothing to other queries
 		r.noteReplacement(t, a.table.store.now())
 	}
 	s := a.table.slot(r, &a.source.id, t.token.ExpiresOn)

@@ -5,15 +5,15 @@ import (
 	"slices"
 )
 
-// index finds the values of one record by their id. A record has a query or two
-// and hardly ever more than an attempt, for which a list takes a tenth of a map's
-// memory. The zero value is empty.
+// index finds the values of one record by their id. Most records have one query or two, and
+// one attempt at most. For so few values, a list takes a tenth of a map's memory. The zero
+// value is empty.
 type index[K comparable, V indexed[K]] struct {
 	few  []V
-	many map[K]V // instead of few
+	many map[K]V // replaces few, if there are more values
 }
 
-// indexed is a pointer to what has an id, which never changes.
+// indexed is a pointer to a value that has an id, which never changes.
 type indexed[K comparable] interface {
 	comparable
 	identity() K
@@ -21,7 +21,7 @@ type indexed[K comparable] interface {
 
 const fewValues = 16
 
-// get returns the value with the given id, nil if there is none.
+// get returns the value with this id, or nil.
 func (x *index[K, V]) get(id *K) V {
 	if x.many != nil {
 		return x.many[*id]
@@ -35,7 +35,7 @@ func (x *index[K, V]) get(id *K) V {
 	return none
 }
 
-// add takes in a value whose id has none.
+// add adds a value whose id isn't there yet.
 func (x *index[K, V]) add(one V) {
 	if x.many == nil && len(x.few) < fewValues {
 		x.few = append(x.few, one)
@@ -51,7 +51,7 @@ func (x *index[K, V]) add(one V) {
 	x.many[one.identity()] = one
 }
 
-// remove takes out a value, and reports whether it was there.
+// remove removes a value, and reports whether it was there.
 func (x *index[K, V]) remove(one V) bool {
 	id := one.identity()
 	if x.get(&id) != one {
@@ -69,7 +69,7 @@ func (x *index[K, V]) remove(one V) bool {
 
 func (x *index[K, V]) empty() bool { return len(x.few) == 0 && len(x.many) == 0 }
 
-// all returns the values as they are now.
+// all returns all values. Later changes don't affect the result.
 func (x *index[K, V]) all() []V {
 	return slices.AppendSeq(slices.Clone(x.few), maps.Values(x.many))
 }

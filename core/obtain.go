@@ -12,8 +12,8 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// maxRounds limits the refreshes of one attempt that find the record changed, but without
-// a token for this query.
+// maxRounds limits how often one attempt refreshes because the record has changed and
+// still has no token for the query.
 const maxRounds = 100
 
 func (a *attempt) obtain(ctx context.Context) (*heldToken, error) {
@@ -111,8 +111,8 @@ func isStranger(c *tokencache.Cache, q tokencache.Query) bool {
 	return !account && !access && !c.LongLived(q)
 }
 
-// spends notes which refresh token would be sent, and whose it is. Both are empty if
-// there is none.
+// spends notes which refresh token a refresh would send, and the token's user. If there is
+// no token, the user is empty.
 func (a *attempt) spends(c *tokencache.Cache) {
 	rt, ok := c.RefreshToken(a.source.query())
 	a.user, a.state = "", a.digest(rt.Secret)
@@ -129,7 +129,7 @@ func (a *attempt) tokensOf(c *tokencache.Cache) uint64 {
 	return a.digest(rt.Secret, at.Secret)
 }
 
-// digest makes it possible to compare secrets without keeping them.
+// digest returns a number by which secrets can be compared without being kept.
 func (a *attempt) digest(secrets ...tokencache.Secret) uint64 {
 	var h maphash.Hash
 	h.SetSeed(a.table.seed)
@@ -145,8 +145,8 @@ func userID(homeAccountID, environment, clientID string) string {
 	return strings.ToLower(homeAccountID + "\x00" + environment + "\x00" + clientID)
 }
 
-// provider names the provider that the query's tokens come from, as the query
-// does: "" is the record's only one.
+// provider names the provider of the query's tokens, as the query does: "" is the record's
+// only provider.
 func (a *attempt) provider() string { return a.source.id.provider() }
 
 func (id *queryID) provider() string { return strings.ToLower(id.environment) }
@@ -211,9 +211,9 @@ func (a *attempt) refresh(ctx context.Context, c *tokencache.Cache) error {
 	return err
 }
 
-// given returns the best of the tokens that a refresh obtained; "" if it obtained none
-// that fits. It may be one that was there before: a provider may answer from a cache of
-// its own, and then the token has other times.
+// given returns the best of the tokens that a refresh obtained, or "" if none fits. A
+// provider may answer from a cache of its own. Then the token may be an old one with other
+// times, and counts as obtained.
 func given(before []tokencache.AccessToken, after iter.Seq[tokencache.AccessToken]) tokencache.Secret {
 	for at := range after {
 		if !slices.ContainsFunc(before, func(old tokencache.AccessToken) bool { return isSame(old, at) }) {

@@ -7,12 +7,11 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// The methods below are for a client that keeps a token cache of its own and shares
-// it by a Store, as MSAL Go does with its cache accessor.
+// The methods below are for a client that has a token cache of its own and shares it
+// through a Store, as MSAL Go does with its cache accessor.
 
-// LoadChanged returns what Load does if the record's version is no longer seen. While
-// the version is the same, the cache is nil and the record was neither decrypted nor
-// parsed.
+// LoadChanged returns what Load returns, if the record's version is no longer seen. If the
+// version is still seen, the cache is nil, and the record is neither decrypted nor parsed.
 func (s *Store) LoadChanged(ctx context.Context, key string, seen Version) (*tokencache.Cache, Version, error) {
 	rec, err := s.load(ctx, key)
 	if err != nil {
@@ -31,9 +30,9 @@ func (s *Store) LoadChanged(ctx context.Context, key string, seen Version) (*tok
 	return c.cache, c.seen(), nil
 }
 
-// Merge saves mine, which was made of base, merged with what others stored meanwhile
-// (see [tokencache.Merge]), and returns the record as it is then. Where the merge
-// changes nothing, nothing is saved. A nil base is an empty one.
+// Merge saves mine, which was made of base, merged with what other processes stored
+// meanwhile (see [tokencache.Merge]), and returns the record as it is then. If the merge
+// changes nothing, nothing is saved. A nil base is an empty cache.
 //
 // A refresh token may be good for one use, so Merge doesn't end with ctx. It tries a
 // failing store three times; then the store keeps mine, uses it, and saves it as soon as

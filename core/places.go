@@ -5,26 +5,26 @@ import (
 	"time"
 )
 
-// places limits the attempts that run at once. When thousands of tokens expire together,
-// an attempt for each would only wait, and be in the way of those that have their answer
-// and must save it. The zero value is ready for use.
+// places limits the attempts that run at once. If thousands of tokens expire together and
+// an attempt for each runs, most attempts only wait, and delay the attempts that have their
+// answer and must save it. The zero value is ready for use.
 type places struct {
 	mu         sync.Mutex
 	taken      int
-	left       int        // counts those that left
-	callers    []*attempt // wait for a place, and a caller waits for each
-	background []*attempt
-	watched    bool // checkProgress is to run
+	left       int        // counts the attempts that gave back their place
+	callers    []*attempt // attempts that wait for a place, while a caller waits for each
+	background []*attempt // attempts that wait for a place, and no caller for them
+	watched    bool       // checkProgress will run
 }
 
 const (
-	// maxAttempts is more than a provider takes requests at once from one
-	// application, and far less than what makes a store's clients queue.
+	// maxAttempts is more than the number of requests that a provider accepts at once from
+	// one application, and much less than the number at which a store's clients queue.
 	maxAttempts = 256
 
-	// stallTime is how long the waiting attempts accept that none ends. After that the
-	// provider doesn't answer, or another process doesn't refresh what they wait for.
-	// Other users' tokens must not be held up by that.
+	// stallTime is how long attempts wait for a place while no running attempt ends. By
+	// then the provider doesn't answer, or another process holds the leases. That must not
+	// keep other users' tokens from being refreshed.
 	stallTime = time.Second
 )
 
@@ -33,7 +33,7 @@ func (p *places) start(a *attempt) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case a.placed: // its record was saved meanwhile
+	case a.placed: // startNow was quicker: the record was saved meanwhile
 		return
 	case p.taken < maxAttempts:
 		p.place(a)
@@ -46,7 +46,8 @@ func (p *places) start(a *attempt) {
 	p.watch()
 }
 
-// startNow runs the attempt although no place may be free, unless it has one.
+// startNow runs the attempt, even if no place is free. If the attempt has a place, startNow
+// does nothing.
 func (p *places) startNow(a *attempt) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -55,7 +56,7 @@ func (p *places) startNow(a *attempt) {
 	}
 }
 
-// place runs an attempt that has no place yet. The mu is held.
+// place runs an attempt that has no place yet. The caller holds the mu.
 func (p *places) place(a *attempt) {
 	a.placed = true
 	p.taken++
@@ -76,7 +77,7 @@ func (p *places) leave() {
 	}
 }
 
-// startNext starts one waiting attempt, and reports whether there was one. Those for
+// startNext starts one waiting attempt, and reports whether there was one. Attempts for
 // which a caller waits come first.
 func (p *places) startNext() bool {
 	for _, queue := range []*[]*attempt{&p.callers, &p.background} {
@@ -93,7 +94,7 @@ func (p *places) startNext() bool {
 	return false
 }
 
-// watch lets checkProgress run as long as an attempt waits.
+// watch has checkProgress run as long as an attempt waits.
 func (p *places) watch() {
 	if p.watched {
 		return
@@ -103,7 +104,8 @@ func (p *places) watch() {
 	time.AfterFunc(stallTime, func() { p.checkProgress(left) })
 }
 
-// checkProgress starts as many attempts again if none has left since it looked last.
+// checkProgress starts another maxAttempts attempts if none has ended since the last check,
+// when left attempts had ended.
 func (p *places) checkProgress(left int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -161,16 +161,16 @@ func (s *Store) changed(key string, c *tokencache.Cache) {
 
 // contents is a record as the store sees it.
 type contents struct {
-	stored  *tokencache.Cache // as the backend has it; empty where it has none
-	cache   *tokencache.Cache // with what is unsaved; stored itself where nothing is. Never changed
-	version Version           // of stored; Absent where the backend has none
-	unsaved *unsaved          // what cache has and stored has not; nil for nothing
+	stored  *tokencache.Cache // the backend's record; empty if there is none
+	cache   *tokencache.Cache // stored with the unsaved tokens; stored itself if there are none. Never changed
+	version Version           // of stored; Absent if the backend has no record
+	unsaved *unsaved          // the tokens that cache has and stored hasn't; nil if there are none
 }
 
-// seen is the version of cache, for those who use the store.
+// seen is the version of cache that callers of the store get.
 func (c contents) seen() Version { return c.unsaved.version(c.version) }
 
-// read loads a record; that there is none is no error.
+// read loads a record. A missing record is no error.
 func (s *Store) read(ctx context.Context, key string) (contents, error) {
 	rec, err := s.load(ctx, key)
 	if err != nil {
@@ -250,9 +250,9 @@ func (s *Store) replaced(ctx context.Context, key string, from contents, mine *t
 	if from.unsaved == nil || s.unsaved.settle(key, from.unsaved) || from.version != Absent {
 		return v, nil
 	}
-	// While it was being saved, somebody in this process signed out, or deleted
-	// the record, where the backend had nothing to compare versions by. The
-	// sign-out counts; what else is new stays.
+	// During the save, another caller in this process signed out or deleted the record. The
+	// backend had no record, and so no version that would have shown it. The sign-out
+	// counts, and everything else that is new stays.
 	rest := tokencache.Merge(from.cache, mine, nil)
 	if rest.IsEmpty() {
 		return Absent, s.remove(ctx, key)
@@ -260,8 +260,8 @@ func (s *Store) replaced(ctx context.Context, key string, from contents, mine *t
 	return s.write(ctx, key, rest, v)
 }
 
-// commit saves mine, which was made of from.cache. When others saved meanwhile,
-// it merges what they stored and tries again. It returns the record as it is then.
+// commit saves mine, which was made of from.cache. If other processes saved meanwhile, it
+// merges what they stored and tries again. It returns the record as it is then.
 func (s *Store) commit(ctx context.Context, key string, from contents, mine *tokencache.Cache) (contents, error) {
 	for attempt := 0; ; attempt++ {
 		v, err := s.replaced(ctx, key, from, mine)
@@ -284,9 +284,9 @@ func (s *Store) commit(ctx context.Context, key string, from contents, mine *tok
 	}
 }
 
-// maxConflicts bounds the retries against a backend that only ever reports
-// conflicts: of n writers one wins each round, so that honest stores get by
-// with n of them.
+// maxConflicts bounds the tries against a backend that reports nothing but conflicts. If n
+// processes write at the same time, one of them succeeds in each round. So a backend that
+// works needs n tries at most.
 const maxConflicts = 100
 
 func pauseAfterConflict(ctx context.Context, attempt int, conflict error) error {

@@ -254,8 +254,8 @@ func (r *refreshRun) changedSince(ctx context.Context, from contents) bool {
 	return err == nil && r.concern(now.cache) != r.concern(from.cache)
 }
 
-// uncoordinated does what ShouldRefresh left to the caller. Because of the record's gate
-// there is at least one refresh at a time in this process.
+// uncoordinated does what ShouldRefresh left to the caller. The record's gate lets one
+// refresh at a time in this process get here.
 func (r *refreshRun) uncoordinated(ctx context.Context, seen Version) (RefreshDecision, error) {
 	current, err := r.store.load(ctx, r.key)
 	if err != nil {

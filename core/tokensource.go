@@ -13,21 +13,22 @@ import (
 // Refresh says what a refresh function has to obtain.
 type Refresh struct {
 	Query tokencache.Query
-	// Force is set if the stored access token was refused or the caller insists. The
-	// refresh function must then not answer from a cache.
+	// Force is set if the stored access token was refused, or the caller wants a new one.
+	// The refresh function must then not answer from a cache.
 	Force bool
 	// Claims is the claims challenge to pass on to the provider, as JSON.
 	Claims string
 
-	lease *leaseClock // nil: there is no lease that could be lost
+	lease *leaseClock // nil if there is no lease that could be lost
 }
 
 // LeaseHeld reports whether the record's lease is still held, as far as this process can
-// tell without a request to the store. It becomes false if the lease was not renewed for
-// its whole ttl, because the process was frozen (SIGSTOP, a closed lid, a paused virtual
-// machine) or the store could not be reached. Another process may have sent the refresh
-// token by then. So a RefreshFunc asks right before it sends its request, and returns
-// ErrLeaseLost instead of sending. It is then called again, under a lease.
+// tell without a request to the store, and lasts long enough for a request to the
+// provider. It becomes false if the lease was not renewed for three quarters of its ttl,
+// because the process was frozen (SIGSTOP, a closed lid, a paused virtual machine) or the
+// store could not be reached. Another process may then send the refresh token. So a
+// RefreshFunc asks right before it sends its request, and returns ErrLeaseLost instead of
+// sending. It is then called again, under a lease.
 //
 // LeaseHeld is also false if the record has nothing of the query's user. The RefreshFunc
 // is then called without a lease, because it will probably return ErrReauthRequired at

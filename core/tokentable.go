@@ -13,13 +13,13 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// tokenTable is what a process keeps for its token sources: for each query of
-// each record a slot with the access token that was found last, the attempts
-// under way to get a better one, and what failed a moment ago. It asks its Store
-// to read and to refresh records, and for nothing else.
+// tokenTable is what a Store keeps for its token sources: for each query of each record, a
+// slot with the access token that was found last, the running attempts to obtain a better
+// one, and the failures of a moment ago. It asks the Store to read and to refresh records,
+// and for nothing else.
 type tokenTable struct {
 	store          *Store
-	window, jitter time.Duration // before its expiry, in which a token is refreshed
+	window, jitter time.Duration // how long before its expiry a token is refreshed: see WithRefreshWindow
 	maxStale       time.Duration
 	limit          int // of slots
 
@@ -28,7 +28,7 @@ type tokenTable struct {
 	places   places
 	sweeping sync.Mutex
 	seed     maphash.Seed
-	shards   [64]tableShard // so that sources on many processors don't queue for one lock
+	shards   [64]tableShard // many, so that sources on many processors don't wait for one lock
 }
 
 type tableShard struct {
@@ -36,37 +36,37 @@ type tableShard struct {
 	records map[string]*tableRecord
 }
 
-// tableRecord is what the process knows of one record. It is guarded by its
-// shard's mu, and lives as long as something is in it.
+// tableRecord is what the table knows of one record. It is guarded by its shard's mu, and is
+// kept as long as it has a slot or an attempt.
 type tableRecord struct {
 	key      string
 	shard    *tableShard
 	slots    index[queryID, *slot]
-	attempts index[attemptID, *attempt]  // those that callers can join
+	attempts index[attemptID, *attempt]  // the attempts that callers can join
 	failures *recordFailures             // nil for none
 	replaced map[tokencache.Secret]int64 // heldToken.replacedAt of the last minute, for the queries that find the token; nil for none
-	// generation changes when the tokens are forgotten: an attempt that began
-	// before must not bring one back.
+	// generation changes when the tokens are forgotten: an attempt that began before must
+	// not put one of them into a slot again.
 	generation uint32
-	running    int32 // attempts, also those that nobody can join any more
+	running    int32 // attempts, also those that no caller can join any more
 }
 
-// slot is the place of one query's access token. Token sources keep a pointer to
-// it, so that a valid token costs them one atomic load; a slot that left its
-// record is empty for good, and they look up its successor.
+// slot is the place of one query's access token. Token sources keep a pointer to their
+// slot, so that a valid token costs them one atomic load. A slot that was removed stays
+// empty, and its sources look up the query's new slot.
 type slot struct {
 	record *tableRecord
 	id     queryID
 	token  atomic.Pointer[heldToken]
 	// Guarded by the shard's mu.
-	leaves   time.Time     // from when nobody misses it
+	leaves   time.Time     // from this time on, nothing is lost if the slot is removed
 	failures *slotFailures // nil for none
 }
 
 func (s *slot) identity() queryID { return s.id }
 
-// queryID is a tokencache.Query as a map key. Sources that can't refresh are
-// kept apart, or their failures would be those of the ones that can.
+// queryID is a tokencache.Query as a map key. Sources that can't refresh have ids of their
+// own. Otherwise sources that can refresh would get their failures.
 type queryID struct {
 	username, homeAccountID, clientID, environment, tenant, scopes string
 	app, passive                                                   bool
@@ -87,7 +87,7 @@ func (t *tokenTable) shardOf(key string) *tableShard {
 	return &t.shards[maphash.String(t.seed, key)%uint64(len(t.shards))]
 }
 
-// slotOf returns the slot of a query, nil if there is none.
+// slotOf returns the slot of a query, or nil.
 func (t *tokenTable) slotOf(key string, id *queryID) *slot {
 	shard := t.shardOf(key)
 	shard.mu.RLock()
@@ -98,8 +98,8 @@ func (t *tokenTable) slotOf(key string, id *queryID) *slot {
 	return nil
 }
 
-// record returns what is known of a record, made if need be. The shard's mu is
-// held.
+// record returns the tableRecord of a key, and makes a missing one. The caller holds the
+// shard's mu.
 func (shard *tableShard) record(key string) *tableRecord {
 	r := shard.records[key]
 	if r == nil {
@@ -112,8 +112,8 @@ func (shard *tableShard) record(key string) *tableRecord {
 	return r
 }
 
-// slot returns the slot of a query, made if need be, to leave at the given time.
-// The shard's mu is held; whoever calls sweeps afterwards.
+// slot returns the slot of a query, makes a missing one, and sets its time to leave. The
+// caller holds the shard's mu, and calls sweep afterwards.
 func (t *tokenTable) slot(r *tableRecord, id *queryID, leaves time.Time) *slot {
 	s := r.slots.get(id)
 	if s == nil {
@@ -125,8 +125,8 @@ func (t *tokenTable) slot(r *tableRecord, id *queryID, leaves time.Time) *slot {
 	return s
 }
 
-// noteReplacement notes that t took the place of a refused token, or finds out that it
-// did for another query. The shard's mu is held.
+// noteReplacement notes that t replaced a refused token, or finds out that t did so for
+// another query. The caller holds the shard's mu.
 func (r *tableRecord) noteReplacement(t *heldToken, now time.Time) {
 	if t.replacedAt == 0 {
 		t.replacedAt = r.replaced[t.token.Secret]
@@ -139,7 +139,7 @@ func (r *tableRecord) noteReplacement(t *heldToken, now time.Time) {
 	r.replaced[t.token.Secret] = t.replacedAt
 }
 
-// remove takes a slot out of its record. The shard's mu is held.
+// remove removes a slot from its record. The caller holds the shard's mu.
 func (t *tokenTable) remove(s *slot) {
 	if !s.record.slots.remove(s) {
 		return
@@ -155,9 +155,9 @@ func (r *tableRecord) dropIfEmpty() {
 	}
 }
 
-// forget drops a record's tokens: the application changed it, and they may be
-// signed out. Whoever asks from now on joins no attempt that may have read the
-// record before.
+// forget removes a record's tokens from the table, because the application has changed the
+// record: their user may have signed out. A later call joins no attempt that may have read
+// the record before the change.
 func (t *tokenTable) forget(key string) {
 	shard := t.shardOf(key)
 	shard.mu.Lock()
@@ -173,9 +173,9 @@ func (t *tokenTable) forget(key string) {
 	}
 }
 
-// sweep keeps the number of slots within the limit: those that nobody misses
-// soonest leave first, but for the newest, which is about to be used. It takes
-// out a few more than it must, so that it is rarely needed.
+// sweep keeps the number of slots within the limit. It removes the slots with the earliest
+// time to leave, but never the newest slot, which is about to be used. It removes a few
+// more than it has to, so that it runs rarely.
 func (t *tokenTable) sweep(newest *slot) {
 	if t.slots.Load() <= int64(t.limit) || !t.sweeping.TryLock() {
 		return

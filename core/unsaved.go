@@ -23,9 +23,9 @@ type unsaved struct {
 	base   *tokencache.Cache // what was stored when it was made
 	cache  *tokencache.Cache // what should be stored
 
-	// It may have been made of a record that had something unsaved: these are the serial
-	// of that, and the record as it was then. When that is saved in the end, only what is
-	// new in this one remains.
+	// If this was made of a record that already had unsaved tokens, after is their serial,
+	// and afterRecord is the record with them. Once they are saved, only what is new here
+	// remains unsaved.
 	after       uint64
 	afterRecord *tokencache.Cache
 }
@@ -148,10 +148,10 @@ func (o *overlay) keep(key string, from contents, mine *tokencache.Cache, cause 
 		u.base, u.cache = running.changed, tokencache.Merge(from.cache, mine, running.changed)
 	case present != nil && present == from.unsaved:
 		u.after, u.afterRecord = present.serial, from.cache
-	case present != nil: // it came in between
+	case present != nil: // another save has failed meanwhile
 		u.base, u.cache = present.base, tokencache.Merge(from.cache, mine, present.cache)
 		u.after, u.afterRecord = present.serial, present.cache
-	case from.unsaved != nil: // it is saved, or taken back: only what is new counts
+	case from.unsaved != nil: // its tokens are saved, or were removed: only what is new counts
 		u.base = from.cache
 	}
 	o.unsaved[key] = u

@@ -7,9 +7,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/tokencache"
 )
 
-// Unstored asks for a token without a change of the record: the tokens of a refresh are
-// returned to this caller, and kept nowhere. Such calls don't wait for each other or for
-// anybody's refresh, and each asks the provider unless there is a valid token.
+// Unstored asks for a token without a change of the record: a token that a refresh obtains
+// is returned to this caller, and kept nowhere. Such calls don't wait for each other or for
+// another refresh. Each asks the provider, unless there is a valid token.
 //
 // If the provider accepts a refresh token once only, the stored one is spent afterwards,
 // and the user must sign in again.
@@ -33,7 +33,7 @@ func (ts *TokenSource) findUnstored(ctx context.Context, r *requirements) (*held
 	if cache.Ambiguous(ts.query()) {
 		return nil, s.fail("refresh", ts.key, ErrAmbiguous)
 	}
-	for t := ts.stored(cache); t != nil; t = ts.stored(cache) { // what is found afterwards is new
+	for t := ts.stored(cache); t != nil; t = ts.stored(cache) { // a token that is found after the refresh is then new
 		cache.DropSecret(t.token.Secret)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.refreshTimeout)

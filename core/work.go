@@ -13,7 +13,7 @@ type work struct {
 	idle    chan struct{} // closed when running falls to zero
 }
 
-// begin counts one more, until end.
+// begin counts one more refresh or save, until end is called.
 func (w *work) begin() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
