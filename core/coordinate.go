@@ -43,7 +43,7 @@ func Coordinate(ctx context.Context, b TokenBackend, l Leaser, key string, req R
 		// the record; a comparison before the lease would have to be repeated under it.
 		h, err := hold(ctx, l, key, req.LeaseTTL)
 		if err == nil {
-			decision, err := h.refresh(ctx, b, key, req, waiter.over(ctx, req))
+			decision, err := h.refresh(ctx, b, key, req, waiter)
 			if !errors.Is(err, ErrLeaseLost) || h.clock.held() || ctx.Err() != nil {
 				return decision, err
 			}
@@ -75,11 +75,12 @@ func Coordinate(ctx context.Context, b TokenBackend, l Leaser, key string, req R
 const maxLost = 10
 
 // refresh does what is done under the lease, and releases it.
-func (h *holding) refresh(ctx context.Context, b TokenBackend, key string, req RefreshRequest, waited bool) (RefreshDecision, error) {
+func (h *holding) refresh(ctx context.Context, b TokenBackend, key string, req RefreshRequest, w *waiter) (RefreshDecision, error) {
 	detached := context.WithoutCancel(ctx)
 	defer h.release(detached)
 	defer h.keepRenewed(detached, req.Timeout)()
 
+	waited := w.over(ctx, req)
 	current, err := loadOrAbsent(ctx, b, key)
 	if err != nil {
 		return 0, err

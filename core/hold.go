@@ -44,7 +44,11 @@ const shortestPause = time.Millisecond
 // gone. They must not keep the callers from a token that was obtained.
 func bounded(ctx context.Context, ask func() error) error {
 	answer := make(chan error, 1)
-	go func() { answer <- ask() }()
+	go func() {
+		err := errNoReturn
+		defer func() { answer <- err }()
+		err = ask()
+	}()
 	select {
 	case err := <-answer:
 		return err

@@ -37,7 +37,8 @@ func (s *Store) Refresh(ctx context.Context, key string, seen Version, fn func(c
 		r := result{err: errNoReturn}
 		defer func() { done <- r }()
 		passage := processGates.arrive(s.gate(key), nil)
-		if r.err = passage.enter(ctx); r.err != nil {
+		if err := passage.enter(ctx); err != nil {
+			r.err = err
 			return
 		}
 		defer passage.leave()
@@ -233,8 +234,8 @@ func panicText(v any) string {
 	return fmt.Sprintf("with a value of type %T", v)
 }
 
-// errNoReturn is what callers get if the refresh function ends its goroutine.
-var errNoReturn = errors.New("the refresh function did not return")
+// errNoReturn is what callers get if a function of the program ends its goroutine.
+var errNoReturn = errors.New("the refresh function, the backend, the cryptography manager or the observer ended its goroutine instead of returning")
 
 // changedSince reads the record again before a lost race is taken for a sign-out.
 func (r *refreshRun) changedSince(ctx context.Context, from contents) bool {

@@ -3,6 +3,7 @@ package backend
 import (
 	"cmp"
 	"context"
+	"errors"
 	"reflect"
 	"sync"
 	"time"
@@ -204,8 +205,12 @@ func (s *watchSet) watched(place any) int {
 	return s.places[place]
 }
 
+// errNoReturn is what waiters get if Look ends its goroutine.
+var errNoReturn = errors.New("the look at the store ended its goroutine instead of returning")
+
 // run looks until the last waiter leaves.
 func (k *watch) run(ctx context.Context) {
+	defer watches.answer(k, errNoReturn, func(*waiter) bool { return true }) // if there are waiters
 	heard := k.Wakes.join(k.Name)
 	defer heard.leave()
 	pause, next := k.First, time.Now().Add(k.limited(k.First))

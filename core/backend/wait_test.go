@@ -3,6 +3,7 @@ package backend_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -177,6 +178,26 @@ func TestALookThatFailsEndsTheWaitWithItsError(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		wantOver(t, first, down)
 		wantOver(t, second, down)
+	})
+}
+
+func TestALookThatEndsItsGoroutineEndsTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		exits := func(context.Context, string) (core.Version, time.Duration, error) {
+			runtime.Goexit()
+			return "", 0, nil
+		}
+		over := waiting(t, "ana", "1", backend.Watch{Look: exits, Last: time.Second})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		select {
+		case err := <-over:
+			if err == nil {
+				t.Error("the wait ended without an error")
+			}
+		default:
+			t.Fatal("the wait goes on, and nothing looks")
+		}
 	})
 }
 

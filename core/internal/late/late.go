@@ -4,6 +4,7 @@ package late
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -14,6 +15,9 @@ const (
 	// releaseTimeout bounds the release of a lease that nobody waits for.
 	releaseTimeout = 5 * time.Second
 )
+
+// errNoReturn is what the caller gets if take ends its goroutine.
+var errNoReturn = errors.New("the backend ended its goroutine instead of granting or refusing the lease")
 
 // Take returns what take returns, or ctx's error as soon as ctx is done. take runs with
 // a context of its own, which ends after 30 seconds. A lease that take returns after the
@@ -33,14 +37,17 @@ func Take[L interface {
 	answers := make(chan answer) // not buffered: an answer is received, or the caller has left
 	go func() {
 		defer cancel()
-		lease, err := take(detached)
-		select {
-		case answers <- answer{lease, err}:
-		case <-ctx.Done():
-			if err == nil && any(lease) != nil {
-				release(detached, lease)
+		a := answer{err: errNoReturn}
+		defer func() {
+			select {
+			case answers <- a:
+			case <-ctx.Done():
+				if a.err == nil && any(a.lease) != nil {
+					release(detached, a.lease)
+				}
 			}
-		}
+		}()
+		a.lease, a.err = take(detached)
 	}()
 	select {
 	case a := <-answers:
