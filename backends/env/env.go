@@ -34,9 +34,12 @@ type Options struct {
 	// NativeNames makes a key the name of its variable, whatever bytes it has, so that
 	// records can be used that another program has named. Only a key that can't be a
 	// variable's name gets another name: a key with "=" and, in a dotenv file, whose
-	// readers accept no other names, a key with anything but [A-Za-z0-9_.]. Without
-	// NativeNames, bytes outside of [A-Za-z0-9._-] are escaped, and so is lower case on
-	// Windows. All programs that share the variables must have the same setting.
+	// readers accept no other names, a key with anything but [A-Za-z0-9_.].
+	//
+	// Without NativeNames, bytes outside of [A-Za-z0-9._-] are escaped, and so is lower
+	// case on Windows. In a dotenv file, a key with anything but [A-Za-z0-9_.] becomes
+	// "__" and its base32, and so does a key that begins with "__". All programs that
+	// share the variables must have the same setting.
 	NativeNames bool
 
 	// ReadOnly refuses Save and Delete with core.ErrReadOnly.
