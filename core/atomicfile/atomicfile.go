@@ -6,8 +6,8 @@
 // that can't be written), [Replace] writes into the old file, in steps of which each
 // leaves a whole copy. [Read] finds that copy.
 //
-// Programs whose files other users may touch need more, which is here, too: [OpenIn] and
-// [StillNamed] follow no link, [CheckDirectory] tells whether others can write to a
+// The package also has what programs need if other users can change their files: [OpenIn]
+// and [StillNamed] follow no link, [CheckDirectory] tells whether others can write to a
 // directory, [MakeDirectories] makes one for its owner alone, and [TryLock] locks a file.
 package atomicfile
 
@@ -109,14 +109,14 @@ func (p *Prepared) Discard() {
 	// The file stays open, and so locked, while the name is the caller's.
 	removed := p.dir.Remove(p.r.Temp) == nil
 	_ = p.file.Close()
-	if !removed { // Windows
+	if !removed { // Windows doesn't remove an open file
 		_ = remove(p.dir, p.r.Temp)
 	}
 	p.file = nil
 }
 
-// Replace is the second part of [Replace]: the new file takes the name, or the
-// content is written in place. [Sync] makes the new name last.
+// Replace is the second part of [Replace]: the new file takes the name, or the content is
+// written in place. [Sync] makes the new name durable.
 func (p *Prepared) Replace(ctx context.Context) error {
 	old, err := lstatRegular(p.dir, p.r.Name)
 	if err != nil {
@@ -170,7 +170,8 @@ func bothReasons(refusal, err error) error {
 	return fmt.Errorf("it can't be replaced (%w), nor written in place: %w", refusal, err)
 }
 
-// lstatRegular returns nil where there is no file.
+// lstatRegular returns nil if there is no file, and ErrNotRegular if the name is no regular
+// file's.
 func lstatRegular(dir *os.Root, name string) (fs.FileInfo, error) {
 	info, err := dir.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {

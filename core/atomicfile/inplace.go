@@ -14,9 +14,9 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// A write in place goes through these states, each made to last before the next
-// one begins. The numbers are offsets; block is 4096, and base the first multiple
-// of it that neither the old content nor the new one reaches.
+// A write in place goes through these states. Each is durable before the next one begins.
+// The numbers are offsets. block is 4096, and base is the first multiple of block that
+// neither the old content nor the new one reaches.
 //
 //	0: old                                                          plain
 //	0: old            base: mark of 0, old                          old
@@ -25,10 +25,10 @@ import (
 //	0: new over old   base: mark of 0, old   +block: new   mark     new
 //	0: new                                                          plain
 //
-// The content of a file is what its last mark whose copy is whole points at;
-// without marks, all of it. A mark lies at a multiple of block, and so within one
-// page: a kill leaves all of it or nothing. Nothing outside of the file is needed,
-// because a container's other files can go with the container.
+// The content of a file is the copy to which its last mark points, of the marks whose copy
+// is whole. A file without marks is all content. A mark lies at a multiple of block, and so
+// within one page: a kill leaves all of it or nothing. Nothing outside of the file is
+// needed, because a container's other files can disappear with the container.
 const block = 4096
 
 // mark points at a copy of the content in the same file:
@@ -49,8 +49,8 @@ func appendMark(b []byte, offset int64, copied []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[begin:]))
 }
 
-// copyAt returns the copy that the mark at the beginning of b points at in raw;
-// ok is false where the mark, or the copy, isn't whole.
+// copyAt returns the copy in raw to which the mark at the beginning of b points. ok is false
+// if the mark or the copy isn't whole.
 func copyAt(raw, b []byte) (copied []byte, ok bool) {
 	if len(b) < markSize || crc32.ChecksumIEEE(b[:markSize-4]) != binary.BigEndian.Uint32(b[markSize-4:markSize]) {
 		return nil, false
@@ -109,7 +109,7 @@ func markedAt(raw []byte, at int) bool {
 	return len(raw)-at >= len(magic) && string(raw[at:at+len(magic)]) == magic
 }
 
-// file is what an *os.File does here.
+// file has the methods of an *os.File that this file uses.
 type file interface {
 	io.ReaderAt
 	io.WriterAt
@@ -123,7 +123,7 @@ func writeInPlace(ctx context.Context, dir *os.Root, r Replacement) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() // and with it, unlocks
+	defer f.Close() // this also unlocks the file
 	if err := change(f, r.Data, r.Confirm); err != nil {
 		return err
 	}

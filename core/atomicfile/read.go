@@ -72,7 +72,7 @@ func Read(f *os.File, info fs.FileInfo) ([]byte, fs.FileInfo, error) {
 	return data, info, nil
 }
 
-// maxReads is how often a file is read that keeps changing.
+// maxReads limits how often a file that keeps changing is read.
 const maxReads = 50
 
 var errKeepsChanging = errors.New("the file keeps changing, so it can't be read as a whole")
@@ -81,7 +81,7 @@ func readAt(f *os.File, size int64) ([]byte, error) {
 	raw := make([]byte, size)
 	n, err := f.ReadAt(raw, 0)
 	if err == io.EOF {
-		err = nil // somebody truncated it just now
+		err = nil // another program has just truncated the file
 	}
 	return raw[:n], err
 }

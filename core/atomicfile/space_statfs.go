@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// freeSpace is what an unprivileged user may still write.
+// freeSpace returns how many bytes a user without privileges may still write.
 func freeSpace(f *os.File) (bytes int64, known bool) {
 	var s syscall.Statfs_t
 	if err := syscall.Fstatfs(int(f.Fd()), &s); err != nil {

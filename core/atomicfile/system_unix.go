@@ -19,11 +19,11 @@ const openNow = syscall.O_NONBLOCK
 
 func openToRead(path string) (*os.File, error) { return os.OpenFile(path, os.O_RDONLY|openNow, 0) }
 
-// syncDir makes a rename in the directory last.
+// syncDir makes the names in the directory durable.
 func syncDir(dir *os.Root) error {
 	d, err := dir.Open(".")
 	if errors.Is(err, fs.ErrPermission) {
-		return nil // one that can be written and not read: it can't be had
+		return nil // a directory that this user may write and not read: nobody can sync it
 	}
 	if err != nil {
 		return err
@@ -31,13 +31,14 @@ func syncDir(dir *os.Root) error {
 	defer d.Close()
 	err = d.Sync()
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		return nil // a file system that has no such thing, as some in user space
+		return nil // a file system without this call, such as some in user space
 	}
 	return err
 }
 
-// isRefusalBySystem: mount points are busy (or lie, for a rename, on another
-// device); directories, sticky ones and immutable files deny.
+// isRefusalBySystem reports the errors of a rename that the system doesn't allow: EBUSY or
+// EXDEV for a mount point, EROFS for a read-only file system, EPERM or EACCES for a
+// directory that can't be written, a sticky directory and an immutable file.
 func isRefusalBySystem(err error) bool {
 	return errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EXDEV) || errors.Is(err, syscall.EROFS) ||
 		errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES)
@@ -45,13 +46,14 @@ func isRefusalBySystem(err error) bool {
 
 func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }
 
-// isDeniedByMode: an immutable file is EPERM, a read-only mount EROFS.
+// isDeniedByMode reports that the file's mode is the reason. For an immutable file the error
+// is EPERM, and for a read-only mount EROFS.
 func isDeniedByMode(err error) bool { return errors.Is(err, syscall.EACCES) }
 
 var errFull = syscall.ENOSPC
 
-// inherit gives the new file the old one's owner and mode; without an old one,
-// root gives it to whoever has the directory.
+// inherit gives the new file the old one's owner and mode. If there is no old file and the
+// user is root, the new file gets the directory's owner.
 func inherit(dir *os.Root, f *os.File, old fs.FileInfo) error {
 	if old == nil {
 		return Adopt(dir, f)
@@ -111,8 +113,8 @@ func owner(info fs.FileInfo) ids {
 
 var errMountPoint = errors.New("it is a mount point")
 
-// kept returns what keeps the name for the file that has it, or would take the
-// file from its owner.
+// kept returns the reason why no new file may take the name of file: the new file would have
+// another owner, or the name is a mount point. It returns nil if there is none.
 func kept(dir *os.Root, name string, file fs.FileInfo) error {
 	if me := uint32(os.Geteuid()); me != 0 && me != owner(file).uid {
 		return errOwner
@@ -123,8 +125,8 @@ func kept(dir *os.Root, name string, file fs.FileInfo) error {
 	return nil
 }
 
-// lockInPlace keeps other writers in place away. If the file can't be locked, their other
-// locks alone do.
+// lockInPlace locks the file against other writers in place. If the file can't be locked, it
+// reports success: then only the caller's own locks keep writers apart.
 func lockInPlace(f *os.File) (locked bool, err error) {
 	locked, err = TryLock(f, true)
 	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.ENOLCK) {

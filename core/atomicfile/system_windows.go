@@ -33,8 +33,7 @@ func openToRead(path string) (f *os.File, err error) {
 	return f, err
 }
 
-// syncDir does nothing: Windows can't flush a directory, and NTFS journals a
-// rename.
+// syncDir does nothing: Windows can't flush a directory, and NTFS journals a rename.
 func syncDir(*os.Root) error { return nil }
 
 func isRefusalBySystem(error) bool { return false }
@@ -58,7 +57,7 @@ func isOnReadOnlySystem(string) bool { return false }
 
 func unsafety(fs.FileInfo) string { return "" }
 
-// lockInPlace does nothing: a lock would keep readers away.
+// lockInPlace does nothing: on Windows a lock would keep other programs from reading.
 func lockInPlace(*os.File) (bool, error) { return true, nil }
 
 func freeSpace(*os.File) (bytes int64, known bool) { return 0, false }

@@ -24,7 +24,7 @@
 //     [Wakes] ends the wait as soon as the store tells of a change.
 //   - [Keys] is a Lister's Keys.
 //   - [Retry] calls again while the store says that others write at the same time.
-//   - [PoolTurn] leaves connections to those who hold a lease. [Turn] is for other resources.
+//   - [PoolTurn] leaves connections to the holders of leases. [Turn] is for other resources.
 //   - [LocalLeases] are leases inside a process.
 //
 // docs/writing-a-backend.md shows how a backend is written, and examples/bbolt is a whole
@@ -33,8 +33,8 @@ package backend
 
 import "github.com/graphtoken/graphtoken/core"
 
-// Coordinated is a backend with all that processes need to refresh once and wait cheaply.
-// A backend lets the compiler check that:
+// Coordinated is a backend with everything that processes need to refresh once and to wait
+// cheaply. A backend lets the compiler check that:
 //
 //	var _ backend.Coordinated = (*Backend)(nil)
 type Coordinated interface {

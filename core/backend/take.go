@@ -100,12 +100,12 @@ type objectLease struct {
 	// changing has a value during a Renew or Release, which come one after the other: the
 	// answer that comes last is then the answer to the last change.
 	changing chan struct{}
-	stored   StoredLease // as it was written last; without a version once it is known to be gone
+	stored   StoredLease // as this process wrote it last; without a version once the lease is known to be lost
 }
 
 func (l *objectLease) take(ctx context.Context, ttl time.Duration) error {
 	var over StoredLease
-	for range 3 { // a lease that was in the way may be gone when it is read
+	for range 3 { // when the lease that was in the way is read, it may be gone
 		written, err := l.object.Write(ctx, l.owner, ttl, over)
 		if err == nil {
 			l.know(written)
@@ -119,7 +119,7 @@ func (l *objectLease) take(ctx context.Context, ttl time.Duration) error {
 			}
 		}
 		switch {
-		case over.Owner == l.owner: // it was written, and its answer was lost
+		case over.Owner == l.owner: // the write succeeded, and its answer was lost
 			l.know(over)
 			return nil
 		case over.Left() > 0:
@@ -174,7 +174,7 @@ func (l *objectLease) whileHeld(ctx context.Context, change func(StoredLease) (t
 		case err == nil && at.Before(held.Expires):
 			return nil
 		case err == nil:
-			l.know(StoredLease{}) // it had expired
+			l.know(StoredLease{}) // the lease had expired
 		case !errors.Is(err, core.ErrConflict):
 			return err
 		default:
@@ -202,7 +202,7 @@ func (l *objectLease) reread(ctx context.Context, conflict error) error {
 	return nil
 }
 
-// know keeps the lease as it is stored now.
+// know notes the lease as it is stored now.
 func (l *objectLease) know(stored StoredLease) {
 	stored.Owner = l.owner
 	l.stored = stored

@@ -28,9 +28,10 @@ type Watch struct {
 	// seconds, and not with a waiter's context.
 	Look func(ctx context.Context, key string) (stored core.Version, left time.Duration, err error)
 
-	// First is the pause before the first look, and Last the longest pause: each pause is
-	// 8/5 of the one before. If Last is zero, Wait looks only when it is woken and when
-	// the lease ends; without Wakes, Last is a second.
+	// First is the pause before the first look, and before the second. Each later pause is
+	// 8/5 of the one before, and Last the longest. Every pause is up to a quarter shorter
+	// or longer. If Last is zero, Wait looks only when it is woken and when the lease ends;
+	// without Wakes, Last is a second.
 	First, Last time.Duration
 
 	// MostLooks limits the looks per second at all records of Place together. Zero means
@@ -38,8 +39,8 @@ type Watch struct {
 	MostLooks int
 
 	// Wakes wakes the waiters as soon as the store tells of a change. It may be nil. The
-	// message of a change can be lost. So while Wakes receives messages, Wait looks after
-	// Heard at the latest, or after Last if Heard is zero.
+	// message of a change can be lost. So while Wakes receives messages, Wait looks at once
+	// and then every Heard, or every Last if Heard is zero.
 	Wakes *Wakes
 	Heard time.Duration
 }
@@ -98,7 +99,7 @@ func Wait(ctx context.Context, op Op, seen core.Version, w Watch) error {
 	})
 }
 
-// watches are the records for which callers of this process wait.
+// watches has the records for which callers of this process wait.
 var watches = watchSet{of: make(map[watchID]*watch), places: make(map[any]int)}
 
 type watchSet struct {
@@ -118,7 +119,7 @@ type watch struct {
 	id      watchID
 	key     string
 	waiters map[*waiter]struct{} // guarded by watchSet.mu
-	joined  chan struct{}        // receives when a waiter came
+	joined  chan struct{}        // receives a value when a waiter has come
 	over    chan struct{}        // closed when the last waiter leaves
 
 	// The fields below belong to the goroutine that looks.

@@ -51,13 +51,13 @@ type change struct {
 	saved core.Version // the version that is stored now; empty if it isn't known
 }
 
-// News is how one call of Listen reports changes.
+// News has the methods by which one call of Listen reports changes.
 type News struct {
 	wakes   *Wakes
 	changed chan struct{}
 	touched map[string]struct{} // names that were added or removed since the last call of Names
 	told    map[string]bool     // the names that Listen knows, and whether it hears of their changes
-	all     bool                // it hears of all names
+	all     bool                // Listen hears of the changes of all names
 	cancel  context.CancelFunc
 }
 
@@ -158,8 +158,8 @@ func (h *hearing) live() bool {
 	return n != nil && n.heard
 }
 
-// stopIdle ends the listening if there is no waiter. It does no harm if there was one in
-// between, and the listening ends early.
+// stopIdle ends the listening if there is no waiter. If there was one since the timer was
+// set, the listening ends earlier than Linger says, which does no harm.
 func (w *Wakes) stopIdle() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// takeTimeout bounds an acquisition, which no caller's context does.
+	// takeTimeout bounds the call of take, because no caller's context ends it.
 	takeTimeout = 30 * time.Second
 
 	// releaseTimeout bounds the release of a lease that nobody waits for.

@@ -7,9 +7,8 @@ import (
 	"sync"
 )
 
-// Take waits until fewer than most others have their turn at resource, and then has the
-// caller's; done gives the turn back. With most of zero or less, or a resource that can't
-// be compared, there is nothing to wait for.
+// Take waits until fewer than most callers have a turn at resource, and takes a turn; done
+// gives it back. If most is zero or less, or resource can't be compared, Take doesn't wait.
 func Take(ctx context.Context, resource any, most int) (done func(), err error) {
 	if most <= 0 || resource == nil || !reflect.ValueOf(resource).Comparable() {
 		return func() {}, nil
@@ -27,7 +26,7 @@ func Take(ctx context.Context, resource any, most int) (done func(), err error) 
 	}
 }
 
-// queues are those that somebody is in.
+// queues has a queue for each resource at which a caller has a turn, or waits for one.
 var queues = queueSet{of: make(map[any]*queue)}
 
 type queueSet struct {
