@@ -9,6 +9,13 @@ import (
 // StoreOption changes a Store that NewStore makes.
 type StoreOption func(*Store)
 
+// longestOption stands for every longer time, such as the largest Duration for "no limit".
+// A sum of such times, or a date that is so far away, doesn't overflow.
+const longestOption = 10 * 365 * 24 * time.Hour
+
+// within returns d as an option's value: not negative, and not too long to add.
+func within(d time.Duration) time.Duration { return min(max(d, 0), longestOption) }
+
 // WithCryptography encrypts records with m. The store then refuses plain records with
 // ErrDecrypt; see WithPlaintextReads.
 func WithCryptography(m CryptographyManager) StoreOption {
@@ -55,7 +62,7 @@ func WithClock(now func() time.Time) StoreOption {
 // random part of jitter, so that processes don't refresh all at once. It is never more
 // than half of the token's lifetime. The default is five minutes and one minute.
 func WithRefreshWindow(window, jitter time.Duration) StoreOption {
-	return func(s *Store) { s.tokens.window, s.tokens.jitter = max(window, 0), max(jitter, 0) }
+	return func(s *Store) { s.tokens.window, s.tokens.jitter = within(window), within(jitter) }
 }
 
 // DefaultRefreshTimeout limits one call of a refresh function.
@@ -64,20 +71,20 @@ const DefaultRefreshTimeout = 30 * time.Second
 // WithRefreshTimeout limits one call of a refresh function, which isn't limited by a
 // caller's context. Zero or less means DefaultRefreshTimeout.
 func WithRefreshTimeout(d time.Duration) StoreOption {
-	return func(s *Store) { s.refreshTimeout = cmp.Or(max(d, 0), DefaultRefreshTimeout) }
+	return func(s *Store) { s.refreshTimeout = cmp.Or(within(d), DefaultRefreshTimeout) }
 }
 
 // WithLeaseTTL sets how long a lease lasts after its holder stopped renewing it. Zero or
 // less means DefaultLeaseTTL.
 func WithLeaseTTL(d time.Duration) StoreOption {
-	return func(s *Store) { s.leaseTTL = cmp.Or(max(d, 0), DefaultLeaseTTL) }
+	return func(s *Store) { s.leaseTTL = cmp.Or(within(d), DefaultLeaseTTL) }
 }
 
 // WithMaxStale makes a token source read the stored record at least every d. So a
 // sign-out by another process is noticed in that time. Zero, the default, means that a
 // token is trusted until it is due for refresh: a valid token costs no I/O.
 func WithMaxStale(d time.Duration) StoreOption {
-	return func(s *Store) { s.tokens.maxStale = d }
+	return func(s *Store) { s.tokens.maxStale = within(d) }
 }
 
 // WithMaxTokens limits the access tokens that are kept in the process: 10,000 by default.

@@ -263,6 +263,52 @@ func TestTheTokensOfASignInAreKept(t *testing.T) {
 			}
 		})
 	})
+	t.Run("while the store takes no notice of its context", func(t *testing.T) {
+		for by, keep := range map[string]func(*core.Store, *idp) error{
+			"Put": func(s *core.Store, p *idp) error {
+				_, err := s.Put(ctx, "k", p.signInResponse("ana"))
+				return err
+			},
+			"Merge": func(s *core.Store, p *idp) error {
+				mine := tokencache.New()
+				if err := mine.Put(p.signInResponse("ana")); err != nil {
+					return err
+				}
+				_, err := s.Merge(ctx, "k", nil, mine)
+				return err
+			},
+		} {
+			t.Run("by "+by, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					p, b, hang := newIDP(), &awkward{backend: newBackend()}, make(chan struct{})
+					b.load = func(context.Context, string) (core.Record, error) { <-hang; return core.Record{}, errOutage }
+					s := core.NewStore(b)
+					kept := make(chan error, 1)
+					go func() { kept <- keep(s, p) }()
+					time.Sleep(time.Minute)
+					synctest.Wait()
+					select {
+					case err := <-kept:
+						if !errors.Is(err, core.ErrRefreshedNotSaved) {
+							t.Error(err)
+						}
+					default:
+						t.Error("it is neither kept nor stored after a minute")
+					}
+					close(hang)
+					synctest.Wait()
+					b.load = nil
+					if err := s.Flush(ctx); err != nil {
+						t.Error(err)
+					}
+					c, _, err := core.NewStore(handle(b.store)).Load(ctx, "k")
+					if err != nil || !c.LongLived(ana()) {
+						t.Errorf("stored in the end: %v", err)
+					}
+				})
+			})
+		}
+	})
 	t.Run("and what is no answer isn't", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBackend()

@@ -51,7 +51,11 @@ func (s *Store) put(ctx context.Context, key string, r tokencache.TokenResponse)
 // returns the error together with the tokens of this process that are unsaved.
 func (s *Store) readPatiently(ctx context.Context, key string) (contents, error) {
 	for pause := firstSavePause; ; pause *= 4 {
-		c, err := s.read(ctx, key)
+		var c contents
+		err := bounded(ctx, func() (err error) {
+			c, err = s.read(ctx, key)
+			return err
+		})
 		if err == nil {
 			return c, nil
 		}
