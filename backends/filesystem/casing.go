@@ -12,9 +12,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Whether names that differ in case are one name depends on the directory: ext4 and NTFS
-// have a flag for it, Linux mounts FAT, and macOS has file systems of both kinds. So it
-// is found out, by asking for an existing name in the other case.
+// Two names that differ only in case are one name in some directories: ext4 and NTFS have a
+// flag for it, Linux mounts FAT, and macOS has file systems of both kinds. So this file asks
+// each directory for an existing name in the other case.
 
 // casing says what is known of the Backend's directory.
 type casing int32
@@ -25,11 +25,11 @@ const (
 	casingFolded
 )
 
-// usualCasing is the kind of most directories of the operating system.
+// usualCasing is the casing of most directories of the operating system.
 var usualCasing = map[string]casing{"windows": casingFolded, "darwin": casingFolded, "ios": casingFolded}[runtime.GOOS]
 
-// naming returns the names of keys. Keys without upper case have the same name in both
-// kinds, and need no look.
+// naming returns the naming of keys. Keys without upper case have the same name in directories
+// of both kinds, so the directory isn't asked.
 func (b *Backend) naming(upper bool) backend.Naming {
 	if !upper {
 		return b.namings[false]
@@ -44,8 +44,8 @@ func (b *Backend) naming(upper bool) backend.Naming {
 	return b.namings[folds == casingFolded]
 }
 
-// lookAtCase finds out the kind of the directory. A process that has locked it has made
-// its helpers, whose names can be used for that.
+// lookAtCase finds out the casing of the directory. A process that has a lock has made the
+// helper files, and their names are enough for that.
 func (b *Backend) lookAtCase() error {
 	found, err := casingOf(b.dir)
 	if err == nil && found != casingUnknown {
@@ -100,7 +100,7 @@ func casingBy(dir, name string) (casing, error) {
 	return casingUnknown, err
 }
 
-// caseMatters reports a key whose name differs in a directory that folds case.
+// caseMatters reports whether the key has another name in a directory that folds case.
 func (b *Backend) caseMatters(key string) bool {
 	return !b.o.NativeNames && strings.ContainsFunc(key, func(c rune) bool { return 'A' <= c && c <= 'Z' })
 }

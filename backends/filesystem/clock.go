@@ -13,7 +13,7 @@ import (
 type moment struct {
 	Wall time.Time
 	Boot string        // the boot from which Up counts; empty if it is unknown
-	Up   time.Duration // without the time that the machine slept
+	Up   time.Duration // since that boot, without the time in which the machine slept
 }
 
 // boot relates time.Now's monotonic readings to the clock that processes share.

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sinceBoot returns a name of this run of the machine, and the nanoseconds of the
-// clock that time.Now's monotonic readings are of.
+// sinceBoot returns a name of the boot, and the nanoseconds since then by the clock from which
+// time.Now takes its monotonic reading.
 func sinceBoot() (boot string, up int64) {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

@@ -80,8 +80,8 @@ func newNaming(o Options, foldsCase bool) backend.Naming {
 		Prefix:    o.Prefix,
 		Escape:    '%',
 		FoldsCase: foldsCase,
-		// Never less than what Naming needs to name every key; where that and
-		// a long prefix exceed maxName, fits says so.
+		// Naming needs LongestName bytes, so that it can name every key. If that and a long
+		// prefix are more than maxName, fits refuses the keys that are too long.
 		Limit: max(maxName, len(o.Prefix)+backend.LongestName),
 		Reserved: func(name string) bool {
 			return name == "." || name == ".." || name == helpers || reservedByOS(name)
@@ -170,7 +170,8 @@ func (p place) in(names ...string) string {
 // without a race. With one lock for all, every save would wait for every other's fsync.
 const stripes = 64
 
-// stripe is the same for names that a directory may treat as one.
+// stripe returns the number of the place's lock. Names that a directory may treat as one
+// have the same.
 func (p place) stripe() int {
 	h := fnv.New32a()
 	h.Write([]byte(strings.ToLower(p.as)))
@@ -183,7 +184,7 @@ func lockFile(dir string, stripe int) string { return placeIn(dir, "").in(helper
 func lockName(stripe int) string { return fmt.Sprintf("lock-%02x", stripe) }
 func tempName(stripe int) string { return fmt.Sprintf("temp-%02x", stripe) }
 
-// newTempName is a temporary's name that nobody else has.
+// newTempName returns a name for a temporary file that nobody else has.
 func newTempName(stripe int) string { return ownTempName(stripe, newOwner()) }
 
 func ownTempName(stripe int, owner string) string { return tempName(stripe) + "." + owner }

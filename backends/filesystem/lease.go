@@ -41,9 +41,9 @@ func (b *Backend) acquire(ctx context.Context, key string, ttl time.Duration) (*
 	if b.mayTakeAbsent(key) && l.takeAbsent(ttl) == nil {
 		return l.keep(ttl), nil
 	}
-	// There is a dead holder's lease file, or one that can't be taken without the lock.
-	// If many see that the lease is free, one gets it, and the others don't have to wait
-	// for the lock to see that.
+	// There is a dead holder's lease file, or the lease can't be taken without the lock. If
+	// many processes try at the same time, one gets the lease. The others give up as soon
+	// as they see that, and don't wait until they have the lock.
 	at, guard, err := b.lockKey(ctx, key, b.checkFree)
 	if err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ func (l *lease) abandon() {
 func (l *lease) Renew(ctx context.Context, ttl time.Duration) error {
 	return l.whileMine(ctx, func(_ *guard, stored *os.File, c claim) error {
 		if !l.end.Reset(ttl + time.Minute) {
-			return core.ErrLeaseLost // a clock was set back, and the file is unlocked
+			return core.ErrLeaseLost // the timer has closed the file, so a clock was set back
 		}
 		c.Expires, c.TTL = l.b.moment().add(ttl), ttl
 		return errors.Join(writeClaim(stored, c), stored.Close())
@@ -178,8 +178,8 @@ func (l *lease) takeAbsent(ttl time.Duration) error {
 	return nil
 }
 
-// take makes the lease file, for a caller that has the guard. An existing file is the one
-// that it looks at before it removes it: without the guard nobody removes one, and
+// take makes the lease file, for a caller that has the guard. If there is a lease file, take
+// removes the same file at which it has looked: nobody removes one without the guard, and
 // takeAbsent makes one only if there is none.
 func (l *lease) take(g *guard, ttl time.Duration) error {
 	found, held, err := l.b.lookAtLease(l.at)
@@ -260,14 +260,14 @@ func (b *Backend) lookAtLease(at place) (found, held bool, err error) {
 	case !stored.Locked:
 		return true, true, nil
 	}
-	// A holder that lives has it locked exclusively; others that look share it.
+	// A holder that lives has locked the file exclusively. Processes that look share a lock.
 	dead, err := atomicfile.TryLock(file, false)
 	return true, !dead, err
 }
 
-// seenLongEnough limits, by this Backend's own clock, how long a claim is believed whose
-// expiry only the wall clock tells. Nobody holds a lease longer than its ttl without
-// writing a new claim, whatever was done to the clock since.
+// seenLongEnough reports whether this Backend has seen the same claim for its whole ttl, if
+// only the wall clock tells the claim's expiry. Nobody holds a lease longer than its ttl
+// without a new claim, even if the wall clock was set since.
 func (b *Backend) seenLongEnough(path string, c claim, now moment) bool {
 	if now.Boot != "" && now.Boot == c.Expires.Boot {
 		return false

@@ -19,8 +19,8 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// rereads are the pauses before a broken file is read again: programs that
-// write in place, as python-o365 does, leave it empty for a moment.
+// rereads are the pauses before a broken file is read again: a program that writes in place,
+// as python-o365 does, leaves the file empty for a moment.
 var rereads = []time.Duration{time.Millisecond, 3 * time.Millisecond, 6 * time.Millisecond}
 
 // Load implements [core.TokenBackend]. It takes no lock, because a record is replaced as
@@ -60,7 +60,7 @@ func (b *Backend) Check(ctx context.Context, key string) (bool, error) {
 	})
 }
 
-// read makes as many system calls as os.ReadFile.
+// read reads the record at path, with as many system calls as os.ReadFile.
 func read(path string) (core.Record, error) {
 	f, info, err := atomicfile.Open(path)
 	if err != nil {
@@ -141,7 +141,7 @@ func storedVersion(path string) (core.Version, error) {
 		return versionOf(raw.Bytes()), nil
 	}
 	data, _, err := atomicfile.Read(f, info)
-	if errors.Is(err, atomicfile.ErrTorn) { // all of it is the content, as for the next save
+	if errors.Is(err, atomicfile.ErrTorn) { // the whole file counts as the content, as it does for the next save
 		data, err = raw.Bytes(), nil
 	}
 	if err != nil {

@@ -61,7 +61,8 @@ func (b *Backend) lock(ctx context.Context, at place, worth func(place) error) (
 		Op: "lock", Path: lockFile(at.home, at.stripe()), Err: fmt.Errorf("still held after %v: %w", lockPatience, os.ErrDeadlineExceeded),
 	})
 	defer cancel()
-	// First comes this Backend's own queue, which is fair and costs nothing.
+	// The goroutines of this Backend wait in a queue of their own first, which is fair and
+	// costs no system call.
 	type queue struct {
 		b      *Backend
 		stripe int
@@ -156,7 +157,7 @@ func (l *lockTries) next() (*guard, error) {
 	}}, nil
 }
 
-// close closes them, unless a guard has taken them over.
+// close closes what the tries have opened, unless a guard has it by now.
 func (l *lockTries) close() {
 	l.lock.close()
 	if l.d != nil {
@@ -173,8 +174,8 @@ func (b *Backend) lockStripe(l *fileLock, helpers *os.Root, stripe int, owner st
 	return l.try(helpers, lockName(stripe))
 }
 
-// notReplaced is nil for a file that has been replaced, made or removed meanwhile: the
-// caller tries again.
+// notReplaced returns nil if the error says that a file has been replaced, made or removed
+// meanwhile. The caller then tries again.
 func notReplaced(err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, atomicfile.ErrReplaced) || errors.Is(err, fs.ErrExist) {
 		return nil
@@ -277,7 +278,7 @@ func makeLockFiles(helpers *os.Root) error {
 // lock. No save takes nearly as long.
 const brokenAfter = 10 * time.Second
 
-// started is a moment from which a waiter counts.
+// started is the time from which breakDead measures.
 var started = time.Now()
 
 // makeHeld locks by making a file that must not exist. A lock that hasn't changed for
@@ -321,8 +322,8 @@ func (b *Backend) breakDead(helpers *os.Root, stripe int, held string) error {
 	return nil
 }
 
-// removeIf removes the lock if it is still owner's. It moves it aside first: of several
-// that break a lock, one gets it, and sees its owner.
+// removeIf removes the lock if it is still owner's. It renames the file first: if several
+// processes break a lock, one of them gets the file, and sees the owner in it.
 func removeIf(helpers *os.Root, held, owner string) {
 	aside := held + "." + newOwner()
 	if helpers.Rename(held, aside) != nil {
@@ -331,15 +332,15 @@ func removeIf(helpers *os.Root, held, owner string) {
 	if f, holder, _ := openClaim(helpers, aside, os.O_RDONLY); f != nil {
 		_ = f.Close()
 		if holder.Owner != owner {
-			// Another process broke it before us, and a third one holds it: give it back,
-			// unless yet another was quicker.
+			// Another process broke the lock before, and a third process holds it. Its file
+			// gets the name back, unless a fourth process has made another file.
 			_ = helpers.Link(aside, held)
 		}
 	}
 	helpers.Remove(aside)
 }
 
-// newOwner is a name that nobody else has.
+// newOwner returns a name that nobody else has.
 func newOwner() string {
 	return fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64())
 }

@@ -94,7 +94,7 @@ func (b *Backend) pingRecords(ctx context.Context) error {
 	return err
 }
 
-// pingRecord writes no temporary, but where the record is a link.
+// pingRecord writes a temporary file only if the record is a link.
 func (b *Backend) pingRecord(ctx context.Context, root *os.Root, key string) error {
 	at, err := b.place(key)
 	switch {

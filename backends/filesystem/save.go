@@ -37,7 +37,7 @@ func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.V
 	}
 }
 
-// errMoved: the record, or its directory, is another one than a moment ago.
+// errMoved: the record, or its directory, is no longer the same as a moment ago.
 var errMoved = errors.New("the directory was replaced")
 
 // saveOnce writes the new file, takes the lock, compares and renames. Nothing is fsynced
@@ -82,7 +82,7 @@ type saving struct {
 	at       place
 	rec      core.Record
 	prepared *atomicfile.Prepared
-	crowded  bool
+	crowded  bool // see temp
 }
 
 // prepare writes the new file without the lock, if a new file is possible and files can
@@ -93,7 +93,7 @@ func (s *saving) prepare() error {
 	}
 	t, err := makeTemp(s.helpers, s.at.stripe(), tempName(s.at.stripe()))
 	if err != nil {
-		return nil // the fault is found again under the lock, as it is for Probe
+		return nil // commit meets the same fault, under the lock
 	}
 	s.crowded = t.crowded
 	return s.prepareIn(t.name, t.file)
@@ -129,7 +129,8 @@ func (s *saving) commit(ctx context.Context, key string) error {
 	}
 	s.b.sweep.Do(func() { s.b.sweepTemps(guard, at.stripe()) })
 	if s.crowded {
-		// Most times its writer lives. A look at all temporaries would take long, under the lock.
+		// Usually the writer of the other file lives. To look at all temporary files under
+		// the lock would take long.
 		if dead, _ := removeUnlocked(guard.helpers, tempName(at.stripe())); dead {
 			_ = s.b.removeDeadTemps(guard, at.stripe())
 		}
@@ -184,7 +185,7 @@ func (b *Backend) delete(ctx context.Context, key string) error {
 		return err
 	}
 	if absent(at.record()) && !hasTemps(at) {
-		return nil // without making a lock file, or even the directory
+		return nil // no lock file and no directory is made
 	}
 	at, guard, err := b.lockKey(ctx, key, nil)
 	if err != nil {
@@ -207,8 +208,8 @@ func (b *Backend) deleteUnder(g *guard, at place) error {
 	if err := atomicfile.Remove(g.record, at.name); err != nil {
 		return err
 	}
-	// A dead holder's lease file; the next holder would replace it. One that wasn't there
-	// a moment ago belongs to a holder that lives.
+	// A dead holder's lease file is removed, although the next holder would replace it. A
+	// lease file that wasn't there a moment ago belongs to a holder that lives.
 	if found, held, err := b.lookAtLease(at); found && !held && err == nil {
 		_ = removeLease(g, at)
 	}

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// sightings tell for how long this Backend has seen the same holder in a file. Where the
-// system doesn't tell that a holder died, and the clocks of several machines may differ,
-// only that shows that a holder is dead.
+// sightings tell for how long this Backend has seen the same holder in a file. If the system
+// doesn't tell that a holder died, and the clocks of several machines may differ, nothing
+// else shows that a holder is dead.
 type sightings struct {
 	mu sync.Mutex
 	of map[string]sighting // by path
@@ -18,7 +18,7 @@ type sighting struct {
 	since  time.Duration
 }
 
-// maxSightings limits them. A holder that is forgotten is waited for again.
+// maxSightings limits the number of sightings. If one is forgotten, its time begins again.
 const maxSightings = 1000
 
 // age returns how long before now, by a clock that nobody sets, the holder was first seen

@@ -5,23 +5,24 @@ import (
 	"strings"
 )
 
-// mayWrite asks whether the directory is there: for the rest one has to try.
+// mayWrite reports only whether the directory exists: a try shows the rest.
 func mayWrite(dir string) error {
 	_, err := os.Stat(dir)
 	return err
 }
 
-// lockDirectory does nothing: Windows removes no open file, as a held lock is.
+// lockDirectory does nothing: a lock that is held is an open file, and Windows removes no
+// open file.
 func lockDirectory(*os.File, bool) (bool, error) { return true, nil }
 
 // sinceBoot: Windows has no number that tells one run of a machine from another.
 func sinceBoot() (boot string, up int64) { return "", 0 }
 
-// forbiddenByOS reports what no file name holds.
+// forbiddenByOS reports the characters that no file name can have.
 func forbiddenByOS(c rune) bool { return c < ' ' || strings.ContainsRune(`/\:*?"<>|`, c) }
 
-// reservedByOS reports the names that mean devices, with whatever extension,
-// and those that Windows shortens.
+// reservedByOS reports the names that mean devices, with any extension or none, and the
+// names that Windows shortens.
 func reservedByOS(name string) bool {
 	if strings.HasSuffix(name, ".") || strings.HasSuffix(name, " ") {
 		return true

@@ -20,7 +20,7 @@ import (
 // If files can't be locked, temporary files are made under the stripe's lock, and its
 // holder may remove them all.
 
-// temp is a temporary that this process has locked.
+// temp is a temporary file that this process has locked.
 type temp struct {
 	name string // among the helpers
 	file *os.File
@@ -58,7 +58,7 @@ func makeTemp(root *os.Root, stripe int, name string) (temp, error) {
 	}
 }
 
-// temps are the names of all temporaries, by stripe.
+// temps returns the names of all temporary files, by stripe.
 func temps(helpers *os.Root) (map[int][]string, error) {
 	dir, err := helpers.Open(".")
 	if err != nil {
@@ -112,7 +112,7 @@ func removeUnlocked(helpers *os.Root, name string) (removed bool, err error) {
 		err = helpers.Remove(name)
 		return err == nil, err
 	}
-	// It stays locked until it is gone: its writer may be about to lock it.
+	// The file stays locked until it is removed: its writer may be about to lock it.
 	defer f.Close()
 	locked, err := atomicfile.TryLock(f, true)
 	if err != nil || !locked || atomicfile.StillNamed(helpers, name, f) != nil {
@@ -144,8 +144,8 @@ func (b *Backend) sweepTemps(g *guard, own int) {
 	}
 }
 
-// below is a temporary's name below the record's directory, or empty where its
-// helpers lie in another one.
+// below returns a temporary file's name relative to the record's directory. It is empty if the
+// helper files are in another directory.
 func (p place) below(temp string) string {
 	if p.home != p.dir {
 		return ""

@@ -12,8 +12,8 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// How often the records with waiters are looked at, and their leases, which takes ten
-// times as long. Few are looked at each time, so that thousands of waiters don't take the
+// How often a waiter looks at its record, and how often at the lease, which takes ten times as
+// long. The looks of a process are limited, so that thousands of waiters don't take the
 // processor from the processes for which they wait.
 const (
 	lookEvery     = 5 * time.Millisecond
