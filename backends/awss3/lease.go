@@ -78,9 +78,9 @@ func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.Refres
 	return origin.Coordinate(ctx, b, b, key, req)
 }
 
-// Wait implements [core.Watcher]. S3 can't notify anybody, so Wait asks again and again:
-// soon at first, since providers answer within a second, and then less and less often,
-// since every look is charged. A look is two GetObject: one for the record, with the
+// Wait implements [core.Watcher]. S3 can't notify a waiting process, so Wait asks again and
+// again: soon at first, because providers answer within a second, and then less and less
+// often, because every look is charged. A look is two GetObject: one for the record, with the
 // condition that its ETag is new, and one for the lease. They cost much less than the
 // PutObject that Acquire would try each time.
 func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {

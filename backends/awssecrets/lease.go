@@ -15,8 +15,9 @@ import (
 )
 
 // A lease is a secret of its own, which exists while the lease is held. Its name can be
-// created only once. Its ARN ends in six characters that the service chooses, and only
-// the holder knows them. So a late holder can renew or delete nothing but its own lease.
+// created only once. Its ARN ends in six characters that the service chooses, so two leases
+// never have the same ARN. A holder names its lease by the ARN. So a late holder can renew or
+// delete nothing but its own lease.
 //
 // A staging label on the record's secret would need no second secret. But it would
 // disappear with the secret when the record is deleted. And if there is no record yet,
@@ -42,8 +43,8 @@ func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (c
 func (b *Backend) lease(key string) lease { return lease{b, b.name(key) + leased} }
 
 // lease is the secret of a lease, a [backend.LeaseObject]. Its version is the ARN, which
-// stays the same when the lease is renewed. A lease that is read has no owner: only the
-// holder knows from before which ARN is its own.
+// stays the same when the lease is renewed. A lease that is read has no owner, because the
+// secret has none: a holder knows the ARN of its own lease.
 type lease struct {
 	b    *Backend
 	name string
@@ -55,7 +56,7 @@ func (l lease) Read(ctx context.Context) (backend.StoredLease, error) {
 	case is[*types.ResourceNotFoundException](err):
 		return backend.StoredLease{}, core.ErrNotFound
 	case is[*types.InvalidRequestException](err):
-		return backend.StoredLease{}, core.ErrLeaseHeld // the service hasn't forgotten it yet
+		return backend.StoredLease{}, core.ErrLeaseHeld // the service is still deleting the secret
 	case err != nil:
 		return backend.StoredLease{}, err
 	}
@@ -106,7 +107,7 @@ func written(arn *string, answer middleware.Metadata, sent time.Time, ttl time.D
 	return backend.StoredLease{Version: core.Version(aws.ToString(arn)), Expires: now.Add(ttl - time.Since(sent)), Now: now}, err
 }
 
-// Remove deletes the one secret with this ARN. It is no error if that is already deleted.
+// Remove deletes the secret with this ARN. It is no error if the secret is already deleted.
 func (l lease) Remove(ctx context.Context, stored backend.StoredLease) (time.Time, error) {
 	out, err := l.b.client.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{
 		SecretId:                   aws.String(string(stored.Version)),
@@ -118,8 +119,8 @@ func (l lease) Remove(ctx context.Context, stored backend.StoredLease) (time.Tim
 	return serverTime(out.ResultMetadata)
 }
 
-// wholeSeconds is a number of seconds that is at least ttl, however the service cuts its
-// times to whole seconds.
+// wholeSeconds rounds ttl up to whole seconds and adds one. So the lease lasts for ttl at
+// least, although the service cuts its times to whole seconds.
 func wholeSeconds(ttl time.Duration) time.Duration {
 	return (max(0, ttl) + time.Second - 1).Truncate(time.Second) + time.Second
 }

@@ -151,7 +151,8 @@ func (b *Backend) replace(ctx context.Context, name string, v version, seen stri
 	return b.orDeleted(s, err)
 }
 
-// orDeleted is err, except if the secret is being deleted, which explains more.
+// orDeleted returns err, unless the secret is deleted or scheduled for deletion: then it
+// returns an error that says so.
 func (b *Backend) orDeleted(s state, err error) error {
 	switch {
 	case b.gone(s):
@@ -200,9 +201,10 @@ func (b *Backend) createSecret(ctx context.Context, name string, v version, how 
 
 // patiently lets the SDK try again, with its pauses, while the name belongs to a secret
 // that was deleted a moment ago. The service needs some seconds for that, and its
-// documentation asks the caller to wait:
-// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html If
-// the client is configured not to retry, this isn't retried either.
+// documentation asks the caller to wait. If the client is configured not to retry, the call
+// isn't retried either.
+//
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html
 func patiently(o *secretsmanager.Options) {
 	if o.Retryer.MaxAttempts() == 1 {
 		return

@@ -94,13 +94,13 @@ func (d dotenv) probe(name string) error {
 	return atomicfile.ReadOnly(atomicfile.ProbePath(d.path))
 }
 
-// write replaces the file as a whole: a reader at the same time, or after a crash, finds
-// the old text or the new one; see package atomicfile.
+// write replaces the file as a whole: a program that reads at the same time, or after a crash,
+// finds the old text or the new one; see package atomicfile.
 func (d dotenv) write(text []byte) error {
 	return atomicfile.ReadOnly(atomicfile.ReplacePath(context.Background(), d.path, text))
 }
 
-// read returns the file's text and its variables; no file is an empty one.
+// read returns the file's text and its variables. A missing file counts as an empty one.
 func (d dotenv) read() (text []byte, vars map[string]string, err error) {
 	text, err = atomicfile.ReadFile(d.path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -76,8 +76,8 @@ var (
 func New(o Options) (*Backend, error) {
 	b := &Backend{place: process, o: o}
 	if o.DotEnv != "" {
-		// The working directory at this time is meant, even if the process changes it
-		// later.
+		// A relative path begins at the working directory of this moment, even if the
+		// process changes its working directory later.
 		path, err := filepath.Abs(o.DotEnv)
 		if err != nil {
 			return nil, fmt.Errorf("env: Options.DotEnv: %w", err)

@@ -52,10 +52,10 @@ func newNaming(goos string) naming {
 	return n
 }
 
-// upperCase is for systems where variables that differ in case are one. There
-// backend.Naming escapes upper case. Variables are written in upper case, though,
-// and O365TOKEN must be found, so this escapes lower case instead: it names the
-// key with its case swapped, and swaps the name back.
+// upperCase is for systems where variables that differ only in case are one variable. There
+// backend.Naming escapes upper case. But names of variables are usually in upper case, and
+// O365TOKEN must be found. So upperCase escapes lower case instead: it swaps the key's case,
+// names the result, and swaps the name's case.
 type upperCase struct{ backend.Naming }
 
 func (n upperCase) Name(key string) string {
@@ -67,8 +67,9 @@ func (n upperCase) Key(name string) (string, bool) {
 	return backend.SwapCase(key), ok
 }
 
-// identifiers are names in a dotenv file, where many readers take letters, digits, "_" and
-// "." only. Any other key, and one that looks like this, becomes "__" and its base32.
+// identifiers are names in a dotenv file: many readers accept only letters, digits, "_" and
+// ".". A key with other characters, and a key that begins with "__", becomes "__" and its
+// base32.
 var identifiers = backend.Naming{Escape: '_', Native: isIdentifier, Reserved: func(name string) bool { return strings.HasPrefix(name, "__") }}
 
 func (variables) naming(native bool) naming {

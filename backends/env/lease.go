@@ -15,9 +15,9 @@ func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (c
 	})
 }
 
-// ShouldRefresh implements [core.TokenBackend]: one of the goroutines of
-// this process refreshes, the others wait for it. Other processes that use the
-// same dotenv file know nothing of it.
+// ShouldRefresh implements [core.TokenBackend]: one of the goroutines of this process
+// refreshes, and the others wait. Other processes that use the same dotenv file know nothing
+// of that.
 func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
 	return origin.Coordinate(ctx, b, b, key, req)
 }

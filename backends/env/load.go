@@ -7,9 +7,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Load implements [core.TokenBackend]. A variable that is set and empty is
-// core.ErrCorrupt, not core.ErrNotFound: a CI system whose secret went missing
-// sets such variables, and nobody should take that for a first sign-in.
+// Load implements [core.TokenBackend]. A variable that is set and empty is core.ErrCorrupt,
+// not core.ErrNotFound: a CI system sets such a variable if its secret is missing, and no
+// program should ask for a first sign-in then.
 func (b *Backend) Load(ctx context.Context, key string) (core.Record, error) {
 	return backend.DoValue(ctx, origin.Op("load", key), func() (core.Record, error) {
 		value, version, err := b.current(key)

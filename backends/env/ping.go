@@ -7,10 +7,10 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// Ping implements [core.Pinger]. The variables of the process are always
-// there. A dotenv file must be readable, and, unless the Backend is ReadOnly, must
-// let itself be replaced, or written in place, or made. A directory that other users
-// can write to, or own, is core.ErrUnsafeDirectory.
+// Ping implements [core.Pinger]. The variables of the process are always there. A dotenv file
+// must be readable. Unless the Backend is ReadOnly, it must also be possible to replace the
+// file, to write it in place, or to make it. A directory that other users can write to, or
+// own, is core.ErrUnsafeDirectory.
 func (b *Backend) Ping(ctx context.Context) error {
 	return backend.Do(ctx, origin.StoreOp("ping"), func() error { return b.place.ping(b.o.ReadOnly) })
 }

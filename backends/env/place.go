@@ -24,13 +24,13 @@ type place struct {
 type medium interface {
 	naming(native bool) naming // native: the names for Options.NativeNames
 	begins(prefix string) bool // whether a name can begin so
-	holds(value string) bool   // whether it can stand there as it is
+	holds(value string) bool   // whether the value can be stored unchanged
 	lookup(name string) (value string, ok bool, err error)
 	set(name, value string) error
 	unset(name string) error
 	names() ([]string, error)
 	ping(readOnly bool) error
-	probe(name string) error // whether set would get through
+	probe(name string) error // tells whether set would succeed
 }
 
 func newPlace(m medium) *place { return &place{medium: m, saves: make(map[string]uint64)} }
@@ -45,7 +45,7 @@ func fileAt(path string) *place {
 	return at.(*place)
 }
 
-// current returns what is stored under name, and its version. It needs mu.
+// current returns what is stored under name, and its version. The caller holds mu.
 func (p *place) current(name string) (value string, version core.Version, err error) {
 	value, ok, err := p.lookup(name)
 	switch {
@@ -57,8 +57,8 @@ func (p *place) current(name string) (value string, version core.Version, err er
 	return value, versionOf(value, p.saves[name]), nil
 }
 
-// versionOf notices by the digest what others write, and tells apart by the count
-// of saves two states that hold the same data.
+// versionOf makes the version of a value. The digest changes with what other processes write,
+// and the count of saves with each save of the same data.
 func versionOf(value string, saves uint64) core.Version {
 	sum := sha256.Sum256([]byte(value))
 	return core.Version(fmt.Sprintf("%x-%d", sum[:16], saves))

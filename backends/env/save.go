@@ -25,7 +25,7 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 	})
 }
 
-// swap stores value in the place of the version that the caller knows. It needs mu.
+// swap stores value in place of the version that the caller knows. The caller holds mu.
 func (p *place) swap(name string, known core.Version, value string) (core.Version, error) {
 	_, stored, err := p.current(name)
 	if err == nil && known != core.AnyVersion && known != stored {
@@ -50,14 +50,14 @@ func (b *Backend) MaxSize() int {
 	return longestVariable(runtime.GOOS) - len(b.o.Prefix) - backend.LongestName - len("=")
 }
 
-// longestVariable is how many bytes NAME=value can take in a process that is
-// to start others.
+// longestVariable is the largest number of bytes of NAME=value in a process that starts
+// other processes.
 func longestVariable(goos string) int {
 	if goos == "windows" {
-		return 32_767 - 1 // characters with the final NUL; never more of them than bytes
+		return 32_767 - 1 // characters, with the final NUL; a text never has more characters than bytes
 	}
-	// Linux's MAX_ARG_STRLEN, with the final NUL. The other systems bound all
-	// variables together, by 256 KiB and more.
+	// Linux's MAX_ARG_STRLEN, with the final NUL. The other systems limit all variables
+	// together, to 256 KiB or more.
 	return 131_072 - 1
 }
 

@@ -36,7 +36,7 @@ func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	})
 }
 
-// errStopped ends a listing whose caller has seen enough. Nobody gets to see it.
+// errStopped ends a listing whose caller has seen enough. No caller gets this error.
 var errStopped = errors.New("the caller of Keys has stopped")
 
 // eachMaster calls do for each node that has records, one after the other: several in a
@@ -71,7 +71,7 @@ var literal = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]
 // literally is the pattern that matches s alone.
 func literally(s string) string { return literal.Replace(s) }
 
-// namesAfter makes the names of records, but for the brace at their end. Redis accepts any
+// namesAfter makes the names of records, without the brace at the end. Redis accepts any
 // bytes in a key. Braces are escaped all the same, because a name with a brace would no
 // longer be a hash tag. Other bytes are escaped so that names are the same as in other
 // stores, and easy to type.

@@ -12,9 +12,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// A lease is a key with the owner's word and an expiry; the server judges both. If the
-// client had to send a script twice, the second run finds that the lease is its own. SET
-// with NX couldn't tell that.
+// A lease is a key whose value is the owner's word, and which has an expiry. The server
+// compares the word, and its clock counts. If the client had to send a script twice, the
+// second run finds that the lease is its own. SET with NX couldn't find that out.
 var (
 	acquire = redis.NewScript(`
 local owner = redis.call('GET', KEYS[1])
@@ -96,17 +96,17 @@ func (b *Backend) ShouldRefresh(ctx context.Context, key string, req core.Refres
 	return origin.Coordinate(ctx, b, b, key, req)
 }
 
-// How long Wait goes without looking when nobody wakes it: shortly at first,
-// while the subscription comes about, and then long enough not to matter.
-// Messages get lost with connections, and an ACL may forbid them.
+// The pauses between the looks of a waiter that no message wakes. They are short at first,
+// while the subscription begins, and then long, because messages are the usual way. But a
+// message can be lost with a connection, and an ACL may forbid messages.
 const (
 	untilSubscribed = 50 * time.Millisecond
 	maxPause        = 8 * time.Second
 )
 
 // Wait implements [core.Watcher]. It looks at the record after a message, when the lease
-// expires, and at least every eight seconds. A message that tells the version of a save
-// needs no look.
+// expires, and about every eight seconds. After a message that tells the version of a save,
+// it needn't look.
 func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error {
 	at := b.place(key)
 	return backend.Wait(ctx, b.op("wait", key), seen, backend.Watch{
@@ -119,14 +119,14 @@ func (b *Backend) Wait(ctx context.Context, key string, seen core.Version) error
 	})
 }
 
-// look is one script for two questions, since go-redis would open one more
-// connection for a pipeline.
+// look asks two questions in one script, because go-redis would open another connection for a
+// pipeline.
 var look = redis.NewScript(`
 return {redis.call('HGET', KEYS[1], 'version'), redis.call('PTTL', KEYS[2])}
 `)
 
-// look returns the stored version of a record and how long its lease lasts, a
-// negative time where there is none.
+// look returns the stored version of a record, and how much longer its lease lasts: a
+// negative time if there is no lease.
 func (b *Backend) look(ctx context.Context, at place) (core.Version, time.Duration, error) {
 	done, err := b.turn(ctx)
 	if err != nil {
@@ -159,7 +159,7 @@ func (b *Backend) listen(ctx context.Context, n *backend.News) {
 			return
 		case <-n.Changed():
 			come, gone := n.Names()
-			// A failure is made up for when the client connects again.
+			// After an error, the client subscribes when it connects again.
 			if len(come) > 0 {
 				_ = subscription.Subscribe(ctx, come...)
 			}

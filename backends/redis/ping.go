@@ -74,7 +74,7 @@ func (b *Backend) Persists(ctx context.Context) error {
 	})
 }
 
-// isVolatile returns ErrVolatile if the server tells so.
+// isVolatile returns ErrVolatile if the server says that it writes nothing to disk.
 func isVolatile(ctx context.Context, server redis.Cmdable) error {
 	for name, never := range map[string]string{"save": "", "appendonly": "no"} {
 		answer, err := server.ConfigGet(ctx, name).Result()
@@ -110,7 +110,7 @@ func (b *Backend) Space(ctx context.Context) (used, most int64, err error) {
 	return used, most, err
 }
 
-// memoryOf is what the server says of its memory: https://redis.io/docs/latest/commands/info/
+// memoryOf returns what the server says about its memory: https://redis.io/docs/latest/commands/info/
 func memoryOf(ctx context.Context, server redis.Cmdable) (map[string]string, error) {
 	text, err := server.Info(ctx, "memory").Result()
 	told := make(map[string]string)

@@ -11,9 +11,9 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// save compares and writes in one step. The caller makes the new version, by which the
-// script also recognizes its own write: if the connection breaks before the answer, the
-// client sends the command again, and the second run must not find a conflict.
+// save compares and writes in one step. The caller makes the new version. By that version the
+// script recognizes its own write: if the connection breaks before the answer, the client
+// sends the command again, and the second run must not find a conflict.
 //
 // The data are an argument, or were written before into the field of the new version, and
 // are removed again if the script refuses.

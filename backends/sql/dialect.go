@@ -11,17 +11,17 @@ import (
 //go:embed ddl/*.sql
 var ddl embed.FS
 
-// dialect is in what one database differs from the others.
+// dialect has what differs from one database to another.
 type dialect struct {
 	ddl      string // the file of the table's definition
 	now      string // microseconds since 1970
 	saved    string // the same for a save
 	numbered bool   // placeholders are $1, $2, and so on, not ?
 	notifies bool   // it has NOTIFY
-	embedded bool   // it runs in this process, where one statement at a time can write; others would sleep
+	embedded bool   // the database runs in this process: while one statement writes, others that want to write would sleep
 
-	// Whether the lease is held, asked before it is tried. Only SQLite needs it, where a
-	// try locks the whole file: waiters for a lease must not hold up saves.
+	// held asks whether the lease is held, before a try to take it. Only SQLite needs that: a
+	// try locks the whole file, and waiters for a lease must not delay saves.
 	held []string
 
 	// commits is a condition that fails in a session that doesn't commit each statement
@@ -29,8 +29,8 @@ type dialect struct {
 	// session.
 	commits string
 
-	// Writes that insert the row or change it. Their parts run one after the other until
-	// one of them changes a row.
+	// These writes insert the row or change it. Their parts run one after the other, until one
+	// of them changes a row.
 	overwrite, create, acquire []string
 }
 

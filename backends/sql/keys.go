@@ -12,8 +12,8 @@ import (
 // while the loop's body runs.
 func (b *Backend) Keys(ctx context.Context) iter.Seq2[string, error] {
 	return backend.Keys(ctx, classified(origin.StoreOp("keys")), func(yield func(string) bool) error {
-		// Keys sort by their bytes: those with the prefix are together, after the prefix
-		// itself, which is no key's name.
+		// Keys are sorted by their bytes. So the keys with the prefix are together, after the
+		// prefix itself, which is no key's name.
 		for after, more := b.prefix, true; more; {
 			var page []string
 			err := b.attempt(ctx, func(on session) error {

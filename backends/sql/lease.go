@@ -27,7 +27,7 @@ func (b *Backend) Acquire(ctx context.Context, key string, ttl time.Duration) (c
 // lease is a held or lost lease.
 type lease struct {
 	b          *Backend
-	key, owner string // of this lease alone, not of its process
+	key, owner string // owner is a word for this lease, not for its process
 }
 
 func (l *lease) acquire(ctx context.Context, ttl time.Duration) error {
@@ -156,7 +156,7 @@ func (b *Backend) lookAt(ctx context.Context, keys []string) (map[string]looked,
 // together is how long a look waits for others, so that one statement does for all.
 const together = 10 * time.Millisecond
 
-// looks are the looks that wait for others.
+// looks collects looks, so that several have one statement.
 type looks struct {
 	mu   sync.Mutex
 	next *question // nil: there is none
@@ -187,12 +187,12 @@ func (b *Backend) ask(ctx context.Context, key string) *question {
 	return q
 }
 
-// answer looks when the pool has a turn for it; until then others join.
+// answer looks when the pool has a turn for it. Until then, other looks join.
 func (b *Backend) answer(ctx context.Context, q *question) (map[string]looked, error) {
 	_ = backend.Sleep(ctx, together)
 	done, err := b.turn(ctx)
 	b.looks.mu.Lock()
-	b.looks.next = nil // no other can join
+	b.looks.next = nil // no other look can join
 	b.looks.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -201,12 +201,12 @@ func (b *Backend) answer(ctx context.Context, q *question) (map[string]looked, e
 	return b.lookAt(ctx, q.keys)
 }
 
-// channel is where PostgreSQL is told of changes. There is one for the whole database,
-// whatever the tables.
+// channel is the channel on which PostgreSQL is told of changes. The whole database has one,
+// for all tables.
 const channel = "graphtoken"
 
 // linger is how long a connection that listens stays after the last waiter has left,
-// because waiters come again soon.
+// because there are often new waiters soon.
 const linger = 10 * time.Second
 
 // news is the message on the channel for a record_key. It doesn't tell the key, because
@@ -220,7 +220,7 @@ func news(storedKey string) string {
 // look.
 func savedNews(storedKey string, v core.Version) string { return news(storedKey) + " " + string(v) }
 
-// listen hands what an Options.Listen hears to those who wait.
+// listen passes on to the waiters what an Options.Listen hears.
 func listen(to func(ctx context.Context, channel string, heard func(payload string)) error) func(context.Context, *backend.News) {
 	return func(ctx context.Context, n *backend.News) {
 		var once sync.Once

@@ -16,11 +16,11 @@ import (
 	"github.com/graphtoken/graphtoken/core/backend"
 )
 
-// args are a statement's arguments by name. They hold secrets, and go to the
-// driver and nowhere else.
+// args are a statement's arguments by name. They contain secrets, and only the driver gets
+// them.
 type args map[string]any
 
-// arguments are those a statement wants, in its order.
+// arguments returns the arguments that a statement needs, in its order.
 func (s statement) arguments(a args) []any {
 	values := make([]any, len(s.params))
 	for i, name := range s.params {
@@ -29,8 +29,8 @@ func (s statement) arguments(a args) []any {
 	return values
 }
 
-// change runs the statements one after the other until one of them changes a
-// row, and reports whether one did.
+// change runs the statements one after the other until one of them changes a row, and
+// reports whether one did.
 func (b *Backend) change(ctx context.Context, a args, statements ...statement) (changed bool, err error) {
 	done, err := backend.Turn(ctx, writer{b.pool}, b.writers)
 	if err != nil {
@@ -54,7 +54,7 @@ func (b *Backend) change(ctx context.Context, a args, statements ...statement) (
 	return false, nil
 }
 
-// writer is who may write to an embedded database, one at a time.
+// writer names the turn to write to an embedded database, for backend.Turn.
 type writer struct{ pool gorm.ConnPool }
 
 // first reads the only row, if there is one.
@@ -89,11 +89,11 @@ func (on session) each(ctx context.Context, s statement, values []any, read func
 	return rows.Err()
 }
 
-// attempts is how often a statement is tried that the database gave up.
+// attempts limits the tries of a statement that the database gave up.
 const attempts = 4
 
-// attempt runs a statement, again if the database did nothing of it and says
-// that it is worth another try.
+// attempt runs a statement. If the statement had no effect, and the database says that another
+// try may succeed, attempt runs it again.
 func (b *Backend) attempt(ctx context.Context, do func(session) error) error {
 	return backend.Retry(ctx, attempts, 0, b.givenUp, func() error { return b.run(ctx, do) })
 }
@@ -145,14 +145,14 @@ func (on session) query(ctx context.Context, s statement, values []any) (*stdsql
 	return stmt.QueryContext(ctx, values...)
 }
 
-// run executes a statement that shall be committed when run returns.
+// run executes a statement, which is committed when run returns.
 //
-// A session of MySQL or MariaDB can have autocommit off (autocommit=0 in the DSN,
-// the server's init_connect, a SET that somebody executed on a pooled
-// connection). There a write succeeds and is never committed, and a read shows
-// what there was when the session was first used. Sessions of one pool may
-// differ, and poolers exchange them, so that each statement tells by failing, and
-// is then executed in a transaction, as all later ones are.
+// A session of MySQL or MariaDB can have autocommit off (autocommit=0 in the DSN, the server's
+// init_connect, a SET that a program executed on a pooled connection). In such a session a
+// write succeeds and is never committed, and a read returns what was stored when the session
+// was first used. Sessions of one pool may differ, and poolers exchange them. So each
+// statement fails in such a session. It is then executed in a transaction, and so are all
+// later statements.
 func (b *Backend) run(ctx context.Context, do func(session) error) error {
 	if !b.transacts.Load() {
 		err := do(session{ConnPool: b.pool, prepared: b.prepared})
@@ -182,7 +182,7 @@ func (b *Backend) transact(ctx context.Context, o *stdsql.TxOptions, do func(ses
 	return tx.Commit()
 }
 
-// uncommitted reports the error of a dialect's condition commits: MySQL's
+// uncommitted reports whether the error is that of a dialect's condition commits: MySQL's
 // ER_DATA_OUT_OF_RANGE.
 func uncommitted(err error) bool {
 	return err != nil && isMySQL(err, 1690) && strings.Contains(err.Error(), "autocommit")
@@ -213,7 +213,7 @@ func (b *Backend) begin(ctx context.Context, o *stdsql.TxOptions) (transaction, 
 	return nil, errUncommitted
 }
 
-// givenUp reports errors of statements that had no effect, because another was
+// givenUp reports errors of statements that had no effect, because another statement was
 // quicker or the server closed an idle connection.
 func (b *Backend) givenUp(err error) bool {
 	switch sqlState(err) {
@@ -243,18 +243,18 @@ func readOnly(err error) bool {
 	return isMySQL(err, 1290, 1792, 1836)
 }
 
-// errTable stands for errors that quote the record.
+// errTable replaces errors that quote the record.
 var errTable = errors.New("the table's columns can't store the record or its key: they differ from those that Migrate creates")
 
-// quotes reports errors that say which value a column doesn't take: class 22 of
-// PostgreSQL's, "data exception", and MySQL's ER_TRUNCATED_WRONG_VALUE and
-// ER_TRUNCATED_WRONG_VALUE_FOR_FIELD; or which value of a column is none of ours,
-// as database/sql does.
+// quotes reports errors that quote a value. Some quote a value that a column doesn't accept:
+// PostgreSQL's class 22, "data exception", and MySQL's ER_TRUNCATED_WRONG_VALUE and
+// ER_TRUNCATED_WRONG_VALUE_FOR_FIELD. database/sql's quote a stored value that it can't
+// convert.
 func quotes(err error) bool {
 	return strings.HasPrefix(err.Error(), "sql: Scan error") || strings.HasPrefix(sqlState(err), "22") || isMySQL(err, 1292, 1366)
 }
 
-// sqlState is the code of an error that has one, as those of pgx do.
+// sqlState returns the code of an error that has one, such as an error of pgx.
 func sqlState(err error) string {
 	var coded interface{ SQLState() string }
 	if errors.As(err, &coded) {
@@ -263,8 +263,9 @@ func sqlState(err error) string {
 	return ""
 }
 
-// isMySQL goes by the text, "Error 1213 (40001): …": the driver's error has a
-// field for the number and no method, and its type is not ours to import.
+// isMySQL reports whether err is an error of MySQL's driver with one of the numbers. It looks
+// at the text, "Error 1213 (40001): …", because the driver's error has a field for the number
+// and no method, and this package must not import the driver.
 func isMySQL(err error, numbers ...int) bool {
 	return slices.ContainsFunc(numbers, func(number int) bool {
 		return strings.HasPrefix(err.Error(), fmt.Sprintf("Error %d ", number))

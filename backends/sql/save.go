@@ -24,7 +24,7 @@ func (b *Backend) Save(ctx context.Context, key string, rec core.Record) (core.V
 func (b *Backend) MaxSize() int { return maxSize }
 
 func (b *Backend) save(ctx context.Context, key string, rec core.Record) (core.Version, error) {
-	// Every save changes the row: MySQL doesn't count one that an UPDATE leaves as it was.
+	// Every save changes the row: MySQL doesn't count a row that an UPDATE leaves unchanged.
 	version := 1 + rand.Int64N(1<<62)
 	a := b.args(key)
 	a["data"], a["version"], a["now"] = []byte(rec.Data), version, time.Now().UnixMicro()

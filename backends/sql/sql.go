@@ -79,11 +79,11 @@ type Backend struct {
 	prefix   string
 	sql      statements
 	prepared *prepared      // nil: the driver is given the text
-	writers  int            // how many may write at the same time; zero means no limit
+	writers  int            // how many goroutines may write at the same time; zero means no limit
 	wakes    *backend.Wakes // nil: waiters look by themselves
 	looks    looks
 
-	transacts atomic.Bool // a session was found that doesn't commit by itself
+	transacts atomic.Bool // true once a session was found that doesn't commit by itself
 }
 
 var (
@@ -169,7 +169,7 @@ func (b *Backend) args(key string) args {
 // origin names the backend in its errors.
 const origin backend.Origin = "sql"
 
-// classified is op, whose errors are told apart by classify.
+// classified returns op with classify, which tells the database's errors apart.
 func classified(op backend.Op) backend.Op {
 	op.Classify = classify
 	return op

@@ -34,14 +34,14 @@ type login struct {
 	bearer       string
 	organization string
 	key          *symmetricKey // the organization's
-	renew, end   time.Time     // when to ask for another, and when it expires
+	renew, end   time.Time     // when the session asks for another login, and when this one expires
 }
 
 // Format prints only the account.
 func (l login) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[login to "+l.organization+"]") }
 
-// Logins are renewed five minutes before their end, like the official SDK does, or after
-// nine tenths of their time if that is short.
+// renewBefore is how long before its end a login is renewed, as by the official SDK. A login
+// of less than fifty minutes is renewed after nine tenths of its time.
 const renewBefore = 5 * time.Minute
 
 // newLogin reads a bearer token and the organization's key. The login's times are the
@@ -161,8 +161,8 @@ func (s *session) next(ctx context.Context, rejected string, send sendFunc) (*lo
 	}
 	err = s.state.write(l)
 	if kept := s.state.read(); err != nil && kept != nil && kept.isNew(rejected) {
-		// On Windows a file can't be replaced while another process reads it. The login
-		// in it is just as good.
+		// On Windows a file can't be replaced while another process reads it. The login in
+		// the file is as good as the new one.
 		err = nil
 	}
 	return l, err
