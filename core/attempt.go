@@ -21,6 +21,7 @@ type attempt struct {
 
 	caller  context.Context // of the first call, for its values
 	passage passage         // through the record's gate
+	batch   *batch          // in which Flush waits for it
 
 	done chan struct{} // closed when got and err are set
 	got  *heldToken    // set together with err if the token could not be saved
@@ -110,7 +111,7 @@ func (t *tokenTable) attempt(ctx context.Context, record *tableRecord, ts *Token
 	record.attempts.add(a)
 	record.running++
 	a.passage = processGates.arrive(t.store.gate(record.key), a)
-	t.store.work.begin()
+	a.batch = t.store.work.begin()
 	t.places.start(a)
 	return a
 }
@@ -121,7 +122,7 @@ func (a *attempt) recordSaved() { a.table.places.startNow(a) }
 
 // run runs the attempt, which has a place.
 func (a *attempt) run() {
-	defer a.table.store.work.end()
+	defer a.table.store.work.end(a.batch)
 	defer a.finish()
 	a.progress = new(progress)
 	ctx, cancel := a.context()

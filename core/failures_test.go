@@ -148,6 +148,41 @@ func TestFlushReturnsTheUnsavedRecordsWhenItsTimeIsOver(t *testing.T) {
 	}
 }
 
+// A busy process always has a refresh running.
+func TestFlushDoesNotWaitForWhatBeginsAfterIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, b := newIDP(), newBackend()
+		s := core.NewStore(b)
+		p.set(func(p *idp) { p.before = func() error { time.Sleep(2 * time.Second); return nil } })
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		for user, query := range map[string]tokencache.Query{"ana": ana(), "bo": bo()} {
+			p.signIn(t, s, user, user)
+			go func() {
+				for ctx.Err() == nil {
+					_, _ = s.TokenSource(user, query, p.refresh).Refresh(ctx)
+				}
+			}()
+			time.Sleep(time.Second)
+		}
+		for range 3 {
+			began := time.Now()
+			hurry, cancel := context.WithTimeout(ctx, time.Minute)
+			if err := s.Flush(hurry); err != nil || time.Since(began) > 5*time.Second {
+				t.Errorf("Flush after %v: %v", time.Since(began), err)
+			}
+			cancel()
+		}
+		stop()
+		if err := s.Flush(t.Context()); err != nil { // and here it waits for all
+			t.Error(err)
+		}
+		if grants := p.count(); grants == 0 {
+			t.Error("nothing was refreshed")
+		}
+	})
+}
+
 func TestASourceThatCannotRefreshRefusesNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newIDP()

@@ -41,8 +41,7 @@ func (s *Store) Merge(ctx context.Context, key string, base, mine *tokencache.Ca
 	if err := ValidateKey(key); err != nil {
 		return nil, s.fail("save", key, err)
 	}
-	s.work.begin()
-	defer s.work.end()
+	defer s.work.end(s.work.begin())
 	defer s.unsaved.begin(key)()
 	defer s.tokens.forget(key)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)

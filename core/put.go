@@ -21,8 +21,7 @@ func (s *Store) Put(ctx context.Context, key string, r tokencache.TokenResponse)
 	if err := tokencache.New().Put(r); err != nil {
 		return nil, err
 	}
-	s.work.begin()
-	defer s.work.end()
+	defer s.work.end(s.work.begin())
 	start := s.now()
 	c, err := s.put(ctx, key, r)
 	s.observe(ctx, EventSignIn, key, start, err)

@@ -31,9 +31,9 @@ func (s *Store) Refresh(ctx context.Context, key string, seen Version, fn func(c
 		err    error
 	}
 	done := make(chan result, 1)
-	s.work.begin()
+	running := s.work.begin()
 	go func() {
-		defer s.work.end()
+		defer s.work.end(running)
 		r := result{err: errNoReturn}
 		defer func() { done <- r }()
 		passage := processGates.arrive(s.gate(key), nil)
@@ -192,8 +192,7 @@ func (r *refreshRun) call(ctx context.Context, from contents, mine *tokencache.C
 // refresh may begin at any moment, so the tokens count as unsaved until they are saved.
 func (r *refreshRun) saveLate(ctx context.Context, from contents, mine *tokencache.Cache, cause error) {
 	s := r.store
-	s.work.begin()
-	defer s.work.end()
+	defer s.work.end(s.work.begin())
 	s.unsaved.keep(r.key, from, mine, cause, s.now())
 	s.tokens.forget(r.key)
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)

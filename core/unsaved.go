@@ -202,18 +202,18 @@ func (s *Store) saveInBackground(ctx context.Context, key string) {
 	if !s.unsaved.due(key, s.now()) {
 		return
 	}
-	s.work.begin()
+	running := s.work.begin()
 	go func() {
-		defer s.work.end()
+		defer s.work.end(running)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 		defer cancel()
 		_ = s.saveUnsaved(ctx, key) // the observer is told, and Flush returns the error
 	}()
 }
 
-// Flush waits for running refreshes and saves the unsaved tokens. If some remain unsaved,
-// it returns ErrRefreshedNotSaved, joined with the causes. Call it before the process
-// ends.
+// Flush waits for the refreshes that are running now, and saves the unsaved tokens. If
+// some remain unsaved, it returns ErrRefreshedNotSaved, joined with the causes. Call it
+// before the process ends, when nothing asks for tokens any more.
 func (s *Store) Flush(ctx context.Context) error {
 	errs := []error{s.work.wait(ctx)}
 	for _, key := range s.unsaved.keys() {

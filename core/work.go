@@ -2,47 +2,66 @@ package core
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
-// work counts what Flush waits for: refreshes and saves in the background. The
-// zero value is ready for use.
+// work counts what Flush waits for: refreshes and saves in the background. A Flush doesn't
+// wait for what begins after it, because in a busy process that never ends. The zero value
+// is ready for use.
 type work struct {
 	mu      sync.Mutex
+	batches []*batch // in which something is running
+}
+
+// batch is what began between two waits.
+type batch struct {
 	running int
+	closed  bool          // a wait has begun: what begins now is in the next batch
 	idle    chan struct{} // closed when running falls to zero
 }
 
-// begin counts one more refresh or save, until end is called.
-func (w *work) begin() {
+// begin counts one more refresh or save, until end is called with the result.
+func (w *work) begin() *batch {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.running++
-	if w.running == 1 {
-		w.idle = make(chan struct{})
+	last := len(w.batches) - 1
+	if last < 0 || w.batches[last].closed {
+		w.batches = append(w.batches, &batch{idle: make(chan struct{})})
+		last++
+	}
+	b := w.batches[last]
+	b.running++
+	return b
+}
+
+func (w *work) end(b *batch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if b.running--; b.running == 0 {
+		w.batches = slices.DeleteFunc(w.batches, func(other *batch) bool { return other == b })
+		close(b.idle)
 	}
 }
 
-func (w *work) end() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.running--; w.running == 0 {
-		close(w.idle)
-	}
-}
-
-// wait returns when nothing is running, or ctx's error.
+// wait returns when nothing is running any more that was running when it was called, or
+// ctx's error.
 func (w *work) wait(ctx context.Context) error {
+	for _, b := range w.running() {
+		select {
+		case <-b.idle:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return ctx.Err()
+}
+
+func (w *work) running() []*batch {
 	w.mu.Lock()
-	idle, running := w.idle, w.running
-	w.mu.Unlock()
-	if running == 0 {
-		return ctx.Err()
+	defer w.mu.Unlock()
+	for _, b := range w.batches {
+		b.closed = true
 	}
-	select {
-	case <-idle:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return slices.Clone(w.batches)
 }
