@@ -20,9 +20,9 @@ import (
 const MaxSocketPath = 103
 
 // ListenUnix makes the agent's socket, which its user alone can open: mode 0600, in a
-// directory of mode 0700 that is made if it is missing. A directory that others can write
-// is refused. A socket that an agent left behind is replaced, one that an agent listens at
-// is not.
+// directory of mode 0700 that is made if it is missing. A directory of another user, or one
+// that others can open, is refused. A socket that an agent left behind is replaced, but not
+// one at which an agent listens.
 func ListenUnix(path string) (net.Listener, error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {

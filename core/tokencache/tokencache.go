@@ -33,8 +33,8 @@ var (
 	// ErrLegacyToken: the data is a token of python-o365 before 2.1, which can't be read
 	// as a token cache. Package foreign converts it. Or else the user has to sign in again.
 	ErrLegacyToken = errors.New("this is a token of python-o365 before 2.1, not a token cache: convert it with graphtoken import, or sign in again")
-	// ErrAmbiguous: the query names no user, and several are signed in.
-	ErrAmbiguous = errors.New("several users are signed in, and the query names none")
+	// ErrAmbiguous: the query fits several users, or tokens of several providers.
+	ErrAmbiguous = errors.New("several users or providers fit the query")
 )
 
 // Cache is a token cache in memory; the zero Cache is empty. Many goroutines may read it
