@@ -53,7 +53,8 @@ func seconds(n int64) time.Duration {
 }
 
 const (
-	// defaultLifetime is the lifetime of a token that nothing tells about.
+	// defaultLifetime is the lifetime of a token if neither the answer nor the token tells
+	// it.
 	defaultLifetime = 60 * 60
 	// maxLifetime limits the lifetime in an answer: no access token lives for a year.
 	maxLifetime = 365 * 24 * 60 * 60

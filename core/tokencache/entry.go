@@ -83,13 +83,13 @@ var fieldsByName = func() map[string]field {
 // entry is one entry of a section. It is immutable.
 type entry struct {
 	kind kind
-	key  string // it stands under
+	key  string // the entry's name in its section
 	*content
 }
 
-// content is the text of an entry. It is behind a pointer because of package fmt: asked
-// to print a field that is not exported with a verb that doesn't fit, fmt prints what one
-// pointer leads to, and no method can prevent it.
+// content is the text of an entry. An entry has a pointer to it because of package fmt: for
+// a field that is not exported, and a verb that doesn't fit, fmt follows one pointer and
+// prints the value there, and no method can prevent that.
 type content struct {
 	raw    string         // the JSON value
 	field  [fields]string // strings and numbers; a null is ""

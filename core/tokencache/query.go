@@ -267,9 +267,9 @@ func (c *Cache) DropAccessToken(q Query) bool {
 }
 
 // DropSecret removes every access token that is s, of any user, and reports whether there
-// was one. A token that a resource refused is dropped before the refresh, so that no
-// query gets it again: not a query for other scopes, and not because it lives longer than
-// the new one.
+// was one. Package core drops a token that a resource refused, together with the refresh
+// that replaces it. So no query gets the refused token again: not a query for other scopes,
+// and not because it lives longer than the new one.
 func (c *Cache) DropSecret(s Secret) bool {
 	dropped := false
 	for of, g := range c.in().groups {
@@ -359,7 +359,7 @@ func (c *Cache) providers(home string) iter.Seq[owner] {
 	}
 }
 
-// onlyOne is only for a single owner.
+// onlyOne is the method only, if there is one owner to choose from.
 func (q Query) onlyOne(c *Cache, of owner) (owner, bool) {
 	if q.means(c, of) {
 		return of, false
@@ -457,5 +457,5 @@ func fits(want, have string) bool {
 
 func fitsClient(want string, e *entry) bool { return want == "" || sameClient(want, e.field[clientID]) }
 
-// sameClient compares client IDs as all comparisons do.
+// sameClient reports whether two client IDs are the same, in any letter case.
 func sameClient(a, b string) bool { return strings.EqualFold(a, b) }
