@@ -22,10 +22,15 @@ const (
 	// one application, and much less than the number at which a store's clients queue.
 	maxAttempts = 256
 
-	// stallTime is how long attempts wait for a place while no running attempt ends. By
-	// then the provider doesn't answer, or another process holds the leases. That must not
-	// keep other users' tokens from being refreshed.
+	// stallTime is how long attempts wait for a place while fewer than leastLeaving running
+	// attempts end. By then the provider doesn't answer for many users, or another process
+	// holds the leases. That must not keep other users' tokens from being refreshed.
 	stallTime = time.Second
+
+	// leastLeaving is what a slow provider still allows, if each attempt takes 8 seconds.
+	// When 256 requests hang, as many end in each second as have reached their time-out:
+	// about 9.
+	leastLeaving = maxAttempts / 8
 )
 
 // start runs the attempt in a goroutine of its own as soon as there is a place.
@@ -104,13 +109,13 @@ func (p *places) watch() {
 	time.AfterFunc(stallTime, func() { p.checkProgress(left) })
 }
 
-// checkProgress starts another maxAttempts attempts if none has ended since the last check,
-// when left attempts had ended.
+// checkProgress starts another maxAttempts attempts if fewer than leastLeaving have ended
+// since the last check, when left attempts had ended.
 func (p *places) checkProgress(left int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.watched = false
-	if p.left == left {
+	if p.left-left < leastLeaving {
 		for range maxAttempts {
 			if !p.startNext() {
 				break

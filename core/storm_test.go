@@ -94,6 +94,42 @@ func TestAttemptsThatHangDoNotStopTheOthers(t *testing.T) {
 	})
 }
 
+// The requests reach their time-outs one after the other, so that some attempt always ends.
+func TestAttemptsThatHangAtDifferentTimesDoNotStopTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const hanging = 600
+		p, b := newIDP(), newBackend()
+		users := crowd(t, p, b, hanging+10)
+		s := core.NewStore(handle(b.store))
+		ctx, cancel := context.WithCancel(t.Context())
+		var hung sync.WaitGroup
+		for i, user := range users[:hanging] {
+			hung.Go(func() {
+				time.Sleep(time.Duration(i) * core.DefaultRefreshTimeout / 256)
+				for ctx.Err() == nil {
+					_, _ = s.TokenSource(user, query(user), func(ctx context.Context, _ *tokencache.Cache, _ core.Refresh) error {
+						<-ctx.Done()
+						return ctx.Err()
+					}).Refresh(ctx)
+				}
+			})
+		}
+		time.Sleep(2 * time.Minute)
+		for _, user := range users[hanging:] {
+			began := time.Now()
+			mustToken(t, s.TokenSource(user, query(user), p.refresh))
+			if waited := time.Since(began); waited > 4*time.Second {
+				t.Errorf("%s waited %v", user, waited)
+			}
+		}
+		cancel()
+		hung.Wait()
+		if err := s.Flush(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // slow is a backend that needs time for each question, and counts those under way. Loads
 // of the keys in hangs get no answer.
 type slow struct {
