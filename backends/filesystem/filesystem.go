@@ -16,12 +16,12 @@
 //
 //	o365_token.txt                     a record
 //	.graphtoken/lock-1f                lock of the records whose names hash to 1f
-//	.graphtoken/temp-1f                the next record, before it is renamed
+//	.graphtoken/temp-1f                the next record, before it is renamed; or a new lease
 //	.graphtoken/leases/o365_token.txt  who refreshes the record, and until when
 //
 // Lock files stay; their number is limited. If one is removed, it is made again, and a
 // lock on the removed file doesn't count. A temporary file is written before the lock is
-// taken; if its name is in use it gets another one, temp-1f.<number>. Files that a killed
+// taken; if its name is in use, it gets another name, temp-1f.<number>. Files that a killed
 // process left are removed by the next save that needs the name, and by the first save of
 // every Backend. A lease file is removed with its lease; a dead holder's is replaced by
 // the next one.
