@@ -1,5 +1,5 @@
-// Command devicecode signs a user in who has no browser on this machine, such as a
-// server, a television or a printer, and asks Microsoft Graph who that is:
+// Command devicecode signs in a user on a machine without a browser, such as a server, a
+// television or a printer, and asks Microsoft Graph who that is:
 //
 //	go run . CLIENT_ID
 //

@@ -1,6 +1,6 @@
 // Command mcp is an MCP server: it lets a language model read the user's mail in Microsoft
 // Graph. An editor starts one for each of its windows, so that many run at the same time with
-// one file of tokens. Whichever of them finds the token expired refreshes it, for all.
+// one file of tokens. When the token expires, one of them refreshes it for all.
 //
 //	mcp login CLIENT_ID   # once, in a terminal
 //	mcp CLIENT_ID         # what the editor starts; it speaks on its standard input and output

@@ -7,8 +7,8 @@
 // Open http://localhost:8080. The application is registered at Microsoft Entra with the
 // redirect URI http://localhost:8080/callback of the platform "Web", and a secret.
 //
-// Sessions and tokens are in memory, which one process has, until it ends. With
-// -redis localhost:6379 they are in Redis, which any number of processes share.
+// Sessions and tokens are in the memory of the process, and lost when the process ends.
+// With -redis localhost:6379 they are in Redis, which any number of processes share.
 package main
 
 import (
@@ -75,7 +75,7 @@ func main() {
 	}
 }
 
-// places are where everything is kept.
+// places are where sessions, flows and tokens are kept.
 type places struct {
 	tokens   core.TokenBackend
 	sessions scs.Store
