@@ -339,7 +339,7 @@ func TestACallerThatMeetsAHeldLeaseLoadsTheRecordBeforeWaiting(t *testing.T) {
 	})
 }
 
-// Most who waited find what they waited for, and a lease costs two writes.
+// Most waiters find the token that they waited for, and a lease costs two writes.
 func TestAWaiterLoadsTheRecordBeforeItAsksForTheLeaseAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := newBackend()
@@ -530,8 +530,8 @@ func TestAWaiterWokenByTheLeaserGoesOnWhenOthersAreQuicker(t *testing.T) {
 	})
 }
 
-// A store that charges by the call, or bars who calls too often, is spared by
-// leases in one that wakes its waiters.
+// Leases in a store that wakes its waiters save calls of the other store, which may charge
+// for each call, or refuse clients that call too often.
 func TestWaitersAreWokenByTheLeaser(t *testing.T) {
 	for _, c := range []struct {
 		what     string

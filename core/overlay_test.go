@@ -410,8 +410,8 @@ func (s *stumbling) Save(ctx context.Context, key string, rec core.Record) (core
 	return s.backend.Save(ctx, key, rec)
 }
 
-// The simulation found what happens otherwise: laid over what others made of the
-// record since, by machines whose clocks differ, a spent refresh token came back.
+// The simulation found this fault: unsaved tokens were laid over a record that machines with
+// other clocks had changed since, and a spent refresh token came back.
 func TestTokensThatAreStoredDoNotCountAsUnsavedThoughTheAnswerWasLost(t *testing.T) {
 	ctx := context.Background()
 	p, b := newIDP(), &mute{backend: newBackend()}

@@ -832,7 +832,7 @@ func TestPromise11_AForcedRefreshComparesTheRejectedSecret(t *testing.T) {
 	if got := mustToken(t, ts, core.Rejected(rejected)); got != "at-ana-1" {
 		t.Errorf("got %q", got)
 	}
-	// Somebody else has replaced it by now: theirs will do.
+	// Another process has replaced the token by now: its token is good enough.
 	third := core.NewStore(handle(b.store))
 	if got := mustToken(t, third.TokenSource("k", ana(), p.refresh), core.Rejected(rejected)); got != "at-ana-1" || p.count() != 1 {
 		t.Errorf("got %q after %d refreshes", got, p.count())
