@@ -134,6 +134,40 @@ func TestALeaseLostBeforeTheRequestMeansNoRequest(t *testing.T) {
 	}
 }
 
+func TestACallerWhoLeavesAfterALostLeaseIsNobodyElsesFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, b := newIDP(), newBackend()
+		p.signIn(t, core.NewStore(b), "k", "ana")
+		time.Sleep(2 * time.Hour)
+		slow := &awkward{backend: b, renew: func(context.Context, time.Duration, core.Lease) error { return errOutage }}
+		s := core.NewStore(slow, core.WithLeaseTTL(3*time.Second))
+		var theirs core.Lease
+		ts := s.TokenSource("k", ana(), func(ctx context.Context, c *tokencache.Cache, r core.Refresh) error {
+			if theirs == nil { // frozen, and another process takes the lease
+				time.Sleep(10 * time.Second)
+				var err error
+				if theirs, err = handle(b.store).Acquire(t.Context(), "k", time.Minute); err != nil {
+					t.Error(err)
+				}
+			}
+			if !r.LeaseHeld() {
+				return core.ErrLeaseLost
+			}
+			return p.refresh(ctx, c, r)
+		})
+		leaves, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if _, err := ts.Token(leaves); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		_ = theirs.Release(t.Context())
+		if got := mustToken(t, ts); got != "at-ana-1" {
+			t.Errorf("the next caller got %q", got)
+		}
+	})
+}
+
 func TestAStoreSlowerThanItsLeasesIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, b := newIDP(), newBackend()

@@ -151,7 +151,8 @@ func (r *refreshRun) obtain(ctx context.Context, from contents) error {
 		if errors.Is(err, ErrReauthRequired) && r.changedSince(ctx, from) {
 			return ErrNotNeeded
 		}
-		r.failed = !errors.Is(err, ErrNotNeeded)
+		// After ErrLeaseLost the backend waits again, and what ends that wait is no failure of fn.
+		r.failed = !errors.Is(err, ErrNotNeeded) && !errors.Is(err, ErrLeaseLost)
 		return err
 	}
 	r.record, r.err = r.store.saveObtained(ctx, r.key, from, mine)
