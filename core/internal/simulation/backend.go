@@ -12,7 +12,7 @@ import (
 // Every call is a [call].
 type backend struct{ process *process }
 
-// backend returns the handle as the run's conditions have it.
+// backend returns the handle that fits the run's conditions.
 func (p *process) backend() core.TokenBackend {
 	b, c := backend{p}, &p.run.conditions
 	switch {
@@ -28,7 +28,7 @@ func (p *process) backend() core.TokenBackend {
 	return coordinated{b, leaser{b}}
 }
 
-// nothing is the answer of an operation that has none but its error.
+// nothing is the answer of an operation that returns an error alone.
 type nothing struct{}
 
 // ask makes an operation of the store.
@@ -109,7 +109,7 @@ func (l lease) Release(ctx context.Context) error {
 	return err
 }
 
-// coordinated is a store that leases, as most are.
+// coordinated is a store that has leases, as most have.
 type coordinated struct {
 	backend
 	leaser
@@ -125,7 +125,7 @@ type uncoordinated struct {
 	backend
 }
 
-// watched is a store that wakes those who wait.
+// watched is a store that wakes its waiters.
 type watched struct{ coordinated }
 
 func (b watched) ShouldRefresh(ctx context.Context, key string, req core.RefreshRequest) (core.RefreshDecision, error) {
@@ -137,7 +137,7 @@ func (b watched) Wait(ctx context.Context, key string, seen core.Version) error 
 	return b.process.wait(ctx, key, func() bool { return records.version(key) != seen })
 }
 
-// watchedLeaser wakes those who wait for a lease. It sees no record.
+// watchedLeaser wakes the waiters for a lease. It sees no record.
 type watchedLeaser struct{ leaser }
 
 func (l watchedLeaser) Wait(ctx context.Context, key string, _ core.Version) error {

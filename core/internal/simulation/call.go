@@ -10,31 +10,31 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// request is what the history tells of a call of a process to the store or the provider.
+// request is a process's call of the store or the provider, as the history shows it.
 type request struct {
 	op, key string
-	detail  string  // tells calls of one moment apart
+	detail  string  // tells apart calls that begin at the same time
 	odds    float64 // of a fault, while things go wrong
 	slowest time.Duration
 }
 
-// call is a request, and what comes of it.
+// call is a request together with its effect.
 type call[T any] struct {
 	request
-	// effect is what the call does where it arrives, in one moment. Its note goes into
-	// the history.
+	// effect is what the store or the provider does with the request, at one moment. Its
+	// note goes into the history.
 	effect func() (answer T, note string, err error)
 	// failed makes the error of a call that failed.
 	failed func(cause error) error
 }
 
-// fate is what becomes of a call.
+// fate is what happens to a call.
 type fate struct {
 	there, back time.Duration // how long the request takes, and the answer
 	fault       callFault
-	late        bool          // the request arrives although nobody waits for the answer any more
-	strikes     time.Duration // when something befalls the process, from the start of the call
-	asleep      time.Duration // how long the process freezes then; zero for not
+	late        bool          // the request arrives, although no caller waits for the answer any more
+	strikes     time.Duration // when the process dies or freezes, counted from the start of the call
+	asleep      time.Duration // how long the process freezes then; zero if it doesn't
 	dies        bool          // the process dies then
 }
 
@@ -42,10 +42,10 @@ type callFault uint8
 
 const (
 	none    callFault = iota
-	refused           // it fails before its effect
-	lost              // its effect happens, its answer is lost
-	slow              // it takes long
-	stuck             // it is never answered
+	refused           // the call fails before its effect
+	lost              // the call has its effect, and its answer is lost
+	slow              // the call takes long
+	stuck             // the call is never answered
 )
 
 var faultNames = [...]string{"", "fails before its effect", "has its effect, its answer is lost", "is slow", "is never answered"}
@@ -55,8 +55,8 @@ var (
 	errOutage = errors.New("connection reset by peer")
 )
 
-// fateOf draws what becomes of a call: a function of the seed, the process, the
-// call and the moment.
+// fateOf draws what happens to a call. The result depends on the seed, the process, the call
+// and the moment, and on nothing else.
 func (p *process) fateOf(c request) fate {
 	run := p.run
 	r := run.seed.draw("call", p.name, c.op, c.key, c.detail, text(run.since()))
@@ -83,8 +83,8 @@ func (p *process) fateOf(c request) fate {
 	return f
 }
 
-// mishap draws what befalls the process in the middle of the call: most of what can go
-// wrong goes wrong there.
+// mishap draws whether the process dies or freezes in the middle of the call. Most faults show
+// only there.
 func (f *fate) mishap(c *conditions, r *rand.Rand, now time.Duration) {
 	if r.Float64() >= c.mishaps {
 		return
@@ -95,7 +95,7 @@ func (f *fate) mishap(c *conditions, r *rand.Rand, now time.Duration) {
 	}
 }
 
-// strike has it happen.
+// strike lets the process die or freeze, if that was drawn.
 func (f *fate) strike(p *process) {
 	if !f.dies && f.asleep == 0 {
 		return
@@ -111,8 +111,8 @@ func (f *fate) strike(p *process) {
 	})
 }
 
-// do makes a call: the process is held up while it is frozen, before the request is
-// sent and before the answer is seen.
+// do makes a call. If the process is frozen, it waits before it sends the request, and before
+// it sees the answer.
 func (c call[T]) do(ctx context.Context, p *process) (answer T, err error) {
 	purpose := []string{p.name, c.op, c.key, c.detail}
 	p.awake(append(purpose, "send")...)
@@ -134,7 +134,7 @@ func (c call[T]) attempt(ctx context.Context, p *process) (answer T, err error) 
 	}
 	if p.run.isOver() {
 		p.run.violated(quietEnd, p.name, c.op, c.key)
-		return answer, core.ErrLeaseLost // which ends whatever renews
+		return answer, core.ErrLeaseLost // this error ends a renewal that still runs
 	}
 	if err := ctx.Err(); err != nil {
 		return answer, c.failed(err)
@@ -160,7 +160,7 @@ func (c call[T]) attempt(ctx context.Context, p *process) (answer T, err error) 
 	if f.fault == refused {
 		return answer, c.failed(errOutage)
 	}
-	blame() // before its effect, which may have to be explained
+	blame() // before the effect, because the checks of the effect look for a fault
 	answer, err = c.arrive(p)
 	p.pause(ctx, f.back)
 	switch {
@@ -180,7 +180,7 @@ func (c call[T]) arrive(p *process, remarks ...string) (T, error) {
 	return answer, err
 }
 
-// arriveLate lets a request have its effect that nobody waits for any more.
+// arriveLate lets a request have its effect although no caller waits for it any more.
 func (c call[T]) arriveLate(p *process, after time.Duration) {
 	after = p.run.untilFree(max(after, time.Nanosecond))
 	p.run.late.Go(func() {

@@ -14,7 +14,7 @@ import (
 // scopes are what callers ask for.
 var scopes = []string{"User.Read", "Mail.Read"}
 
-// patience is how long a caller waits who doesn't leave early.
+// patience is how long a caller waits that doesn't leave early.
 const patience = 5 * time.Minute
 
 // caller is one part of a process that needs the tokens of one query.
@@ -114,7 +114,7 @@ func (d demand) String() string {
 	return s
 }
 
-// token asks for a token, and judges what comes.
+// token asks for a token, and judges the answer.
 func (c *caller) token(ctx context.Context, d demand) error {
 	p := c.process
 	query := tokencache.Query{HomeAccountID: home(c.user), ClientID: clientID, Scopes: []string{c.scope}}
@@ -144,8 +144,9 @@ func (c *caller) token(ctx context.Context, d demand) error {
 	}
 	p.run.checkWait(a, err)
 	if err != nil && errors.Is(err, core.ErrReauthRequired) && c.chance.IntN(4) == 0 {
-		// Callers who waited for one refresh hear of its failure at the same moment.
-		// Without a pause of each caller's own, chance alone would say who signs in first.
+		// Callers that waited for one refresh get its failure at the same moment. Each pauses
+		// for a time of its own; otherwise the order of the goroutines, and not the seed, would
+		// decide which of them signs in first.
 		p.pause(ctx, between(c.chance, time.Millisecond, 100*time.Millisecond))
 		p.signIn(ctx, c.user)
 	}
@@ -161,8 +162,8 @@ func (p *process) flush(ctx context.Context) {
 	}
 }
 
-// loadAndSave saves what it loaded, twice: a version that is not the stored one any
-// more must not overwrite.
+// loadAndSave saves the loaded record twice with the same version: the second save must not
+// overwrite the first.
 func (c *caller) loadAndSave(ctx context.Context) {
 	p := c.process
 	store, key := p.store.Load(), p.run.key(c.user)

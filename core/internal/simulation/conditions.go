@@ -8,8 +8,8 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// conditions are what a run is made of: how many take part, how the store and the
-// provider are made, and what goes wrong. A seed decides them.
+// conditions describe a run: the number of processes and users, the properties of the store and
+// the provider, and what goes wrong. A seed decides them.
 type conditions struct {
 	name string
 
@@ -32,7 +32,7 @@ type conditions struct {
 	storeFaults, providerFaults float64
 	faults                      []callFault
 	failing                     []string // the operations of the store that fail; nil for all
-	mishaps                     float64  // that the process dies or freezes in the middle of it
+	mishaps                     float64  // the process dies or freezes in the middle of the call
 	throttles                   bool     // the provider refuses with Retry-After
 	refusesScope                bool     // one caller asks for what the provider never grants
 	kills, freezes, clockSteps  bool
@@ -125,8 +125,8 @@ func conditionsOf(s seed) conditions {
 	return c
 }
 
-// promptly is how long a caller waits at most where nothing ever goes wrong: less than a
-// lease, which is released, but for a provider that takes that long.
+// promptly is how long a caller waits at most if nothing ever goes wrong. That is less than a
+// lease lasts, because leases are released, unless the provider takes longer.
 func (c *conditions) promptly() time.Duration {
 	if c.slowestProvider > c.slowest {
 		return c.patiently()

@@ -2,7 +2,7 @@ package simulation
 
 import "testing"
 
-// TestOneSeedMakesOneHistory is what makes a failing seed worth anything.
+// A seed that fails is of use only if it makes the same history again.
 func TestOneSeedMakesOneHistory(t *testing.T) {
 	for s := range seed(runs / 50) {
 		first, second := simulate(t, s, mutant{}).history.String(), simulate(t, s, mutant{}).history.String()
@@ -12,7 +12,7 @@ func TestOneSeedMakesOneHistory(t *testing.T) {
 	}
 }
 
-// firstDifference shows where two texts part.
+// firstDifference shows the first lines in which two texts differ.
 func firstDifference(a, b string) string {
 	i := 0
 	for i < len(a) && i < len(b) && a[i] == b[i] {

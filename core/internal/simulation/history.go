@@ -22,16 +22,14 @@ type line struct {
 	words []string
 }
 
-// note adds a line. It may be called by any goroutine: lines of one moment are
-// sorted by what they say.
+// note adds a line. Any goroutine may call it: lines of the same moment are sorted by their text.
 func (h *history) note(who string, words ...string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lines = append(h.lines, line{time.Since(h.start), who, words})
 }
 
-// String prints a line for each thing that happened: when, which process, which
-// operation, and what became of it.
+// String prints a line for each event: the time, the process, the operation and its result.
 func (h *history) String() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()

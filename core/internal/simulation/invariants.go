@@ -38,11 +38,11 @@ func (r *run) violated(invariant string, words ...string) {
 
 // checkReuse judges a refresh token that was sent again. provider.mu is held.
 //
-// The new token that came of it the first time may be lost: with its answer, with its
-// process, or because it could not be saved; a process that freezes between asking for its
-// lease and its request can't know better, nor can one whose lease had almost run out, or
-// one that was never told that its tokens were saved. A process that has the new
-// token, and lives, has no excuse.
+// Some troubles explain that. The new token that the provider issued the first time may be
+// lost: with the answer, with the process, or because it could not be saved. A process that
+// froze between its lease and its request doesn't know that the lease has ended, and neither
+// does a process whose lease had almost ended. A process may never have learnt that its
+// tokens were saved. A process that lives and has the new token has no excuse.
 func (r *run) checkReuse(p *process, t *refreshToken, sent time.Duration, late bool) {
 	first := t.spent
 	now := r.since()
@@ -66,7 +66,7 @@ type asked struct {
 	caller *caller
 	demand demand
 	span
-	answered bool // by a refresh
+	answered bool // true if a refresh obtained the token for it
 }
 
 func (r *run) asks(a *asked) {
@@ -84,8 +84,8 @@ func (r *run) ends(a *asked) {
 	a.to = r.since()
 }
 
-// checkNeeded judges a refresh: the last token of its kind was in its refresh window, or
-// somebody wanted another. provider.mu is held.
+// checkNeeded judges a refresh: the last token of its kind must have been in its refresh window,
+// or a caller must have wanted another token. The caller holds provider.mu.
 func (r *run) checkNeeded(g *grant) {
 	c := &r.conditions
 	if !c.calm() {
@@ -106,8 +106,8 @@ func (r *run) checkNeeded(g *grant) {
 	}
 }
 
-// wanted reports whether a call that no other refresh answered wanted one instead of the
-// last token.
+// wanted reports whether a call wanted another token than the last one, and no other refresh
+// has answered it.
 func (r *run) wanted(g *grant, last *accessToken, slack time.Duration) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -127,7 +127,7 @@ func (a *asked) wants(t *accessToken, now, slack time.Duration) bool {
 		return false
 	}
 	if r := a.caller.process.run.provider.access[d.rejected.Reveal()]; r != nil && t.issued-r.issued < 2*time.Second {
-		return true // of two tokens of one second any may be the one that is stored
+		return true // of two tokens of the same second, either may be the stored one
 	}
 	return d.force || d.minValidity > 0 && t.expires-now < d.minValidity+slack
 }
@@ -152,8 +152,8 @@ func (r *run) checkStored(p *process, key string, before, after *tokencache.Cach
 			if !r.ledger.underWay(user, true, now) {
 				r.violated(staysOut, p.name, "stored", is.secret, "in", key)
 			}
-			// A sign-in was stored, and others refreshed it and signed out; but its process
-			// never heard of it, and stores it again.
+			// A sign-in was stored, and other processes refreshed its tokens and signed the user
+			// out. But the process that signed in got no answer to its save, and saves again.
 			is.family.misled = is.family.misled || is.spent != nil && is.grant.process.suffered(fault, span{is.grant.sent, now})
 		case old.good() && is.spent != nil && r.misledByStamps(old, is, now):
 			is.family.misled = true
@@ -164,10 +164,10 @@ func (r *run) checkStored(p *process, key string, before, after *tokencache.Cach
 	}
 }
 
-// misledByStamps reports whether a spent refresh token came back, or an older session's, because
-// tokencache.Merge had the stamps alone to tell which token is the later one: where an
-// answer was lost and others went on, clocks that differ decide wrongly, and so does
-// a sign-in that took longer than a refresh.
+// misledByStamps reports whether a spent refresh token, or a token of an older session, came back
+// because tokencache.Merge can compare only the stamps of two tokens. If an answer was lost
+// and other processes refreshed meanwhile, stamps of clocks that differ mislead Merge, and so
+// does a sign-in that took longer than a refresh.
 func (r *run) misledByStamps(over, t *refreshToken, now time.Duration) bool {
 	p := t.grant.process
 	return (r.conditions.clockSteps || over.family != t.family) &&
@@ -196,13 +196,13 @@ func (r *run) checkServed(a *asked, got tokencache.AccessToken) {
 		r.violated(rightToken, c.name, "got", got.Secret.Reveal())
 		return
 	}
-	// One that has just taken the place of a refused token stands for a minute (see
-	// core.Rejected), from when its refresh was done with it.
+	// A token that has just replaced a refused token is returned for a minute, even if it is
+	// refused too (see core.Rejected). The minute begins when its refresh has ended.
 	if got.Secret == a.demand.rejected && a.to-t.issued > time.Minute+core.DefaultRefreshTimeout+wire && !r.conditions.clockSteps && !p.suffered(freeze, span{t.issued, a.to}) {
 		r.violated(rightToken, c.name, "got", t.secret, "which it said was rejected")
 	}
-	// By a process whose clock is behind that of the one that stamped it, a token is
-	// trusted for longer.
+	// A process trusts a token for longer if its clock is behind the clock of the process that
+	// stamped the token.
 	skew := max(0, t.offset-time.Duration(p.offset.Load()))
 	if a.to >= t.expires+skew {
 		r.violated(noDeadToken, c.name, "got", t.secret, "which expired at", stamp(t.expires))
@@ -212,9 +212,8 @@ func (r *run) checkServed(a *asked, got tokencache.AccessToken) {
 	}
 }
 
-// longest is how long a caller may be left without a token once everything works again:
-// until a lease has run out, a refresh and a save have timed out, and what failed is
-// not remembered any more.
+// longest is how long a caller may be without a token once everything works again: until a lease
+// has ended, a refresh and a save have timed out, and the failures are forgotten.
 const longest = core.DefaultLeaseTTL + core.DefaultRefreshTimeout + 30*time.Second + time.Minute + 10*time.Second
 
 // checkWait judges how long a caller waited, and that it got no token.
@@ -242,14 +241,14 @@ func (r *run) checkWait(a *asked, err error) {
 	token := r.provider.tokenIn(cache, a.caller.user)
 	good := token != nil && token.good()
 	r.provider.mu.Unlock()
-	// Callers that wait together get what the first of them found, except after a sign-in in this process.
+	// Callers that wait together get the result of the first, except after a sign-in in this process.
 	last := r.ledger.last(a.caller.user)
 	if good && last != nil && last.in && (last.to+bound < a.from || last.process == a.caller.process && r.conditions.calm()) && last.to < a.from {
 		r.violated(notStarved, a.caller.name, "got", err.Error(), "although", token.secret, "is good")
 	}
 }
 
-// checkFlush judges what Flush said.
+// checkFlush judges the result of Flush.
 func (r *run) checkFlush(p *process, err error) {
 	now := r.since()
 	since, quiet := r.conditions.quietSince(now)
@@ -258,7 +257,7 @@ func (r *run) checkFlush(p *process, err error) {
 	}
 }
 
-// checkEnd judges what is stored once all has been flushed.
+// checkEnd judges the stored records after the last Flush.
 func (r *run) checkEnd() {
 	for _, user := range r.users {
 		cache := r.records.cache(r.key(user))

@@ -8,13 +8,13 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// leases are kept by the store's clock, which nobody sets.
+// leases expire by the store's clock, which nothing sets.
 type leases struct {
 	run *run
 
 	mu    sync.Mutex
 	held  map[string]*grantedLease
-	woken map[string]chan struct{} // closed when those who wait look again
+	woken map[string]chan struct{} // closed when the waiters look again
 }
 
 type grantedLease struct {
@@ -60,7 +60,7 @@ func (l *leases) release(g *grantedLease, key string) error {
 	return nil
 }
 
-// left is how long the lease lasts at least that a process holds.
+// left returns how much longer the lease of a process lasts at least.
 func (l *leases) left(p *process) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -73,7 +73,7 @@ func (l *leases) left(p *process) time.Duration {
 	return least
 }
 
-// wake wakes those who wait for something about key to change.
+// wake wakes the waiters for a change of key.
 func (l *leases) wake(key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -83,8 +83,8 @@ func (l *leases) wake(key string) {
 	}
 }
 
-// look returns whether the lease is free, and otherwise when it will be, and what
-// is closed when it is worth looking earlier.
+// look returns whether the lease is free. If it isn't, look also returns when it will be free,
+// and a channel that is closed when a waiter should look earlier.
 func (l *leases) look(key string) (free bool, expires time.Duration, woken <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

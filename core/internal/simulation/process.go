@@ -10,23 +10,23 @@ import (
 	"github.com/graphtoken/graphtoken/core"
 )
 
-// process is one process that shares the records: a core.Store of its own, a
-// clock of its own, and callers. It dies once; another takes its place.
+// process is one process that shares the records: it has a core.Store and a clock of its own,
+// and callers. A process that dies is replaced by another.
 type process struct {
 	run    *run
 	index  int
-	life   int    // how often it was started before
-	name   string // "p3", and "p3'2" once it was started again
+	life   int    // how many processes had this index before
+	name   string // "p3"; "p3'2" is the second process in its place
 	store  atomic.Pointer[core.Store]
 	offset atomic.Int64 // of its clock, in nanoseconds
 	died   chan struct{}
 
 	mu       sync.Mutex
-	thaws    time.Time // frozen until then
+	thaws    time.Time // the process is frozen until then
 	troubles []trouble
 }
 
-// trouble is what befell a process, and so may explain what it did.
+// trouble is a fault, a freeze or the death of a process. It may explain what the process did.
 type trouble struct {
 	kind troubleKind
 	span
@@ -49,7 +49,7 @@ func (r *run) newProcess(index, life int) *process {
 	return p
 }
 
-// open gives the process a new store: all that it knew is forgotten.
+// open gives the process a new store, which knows nothing of what the former one knew.
 func (p *process) open() {
 	c := &p.run.conditions
 	options := []core.StoreOption{
@@ -87,7 +87,7 @@ func (p *process) dead() bool {
 	}
 }
 
-// kill ends the process: no call returns to it, and it makes no other. It reports
+// kill ends the process: its calls return nothing, and it makes no others. kill reports
 // whether the process was alive.
 func (p *process) kill() bool {
 	p.mu.Lock()
@@ -137,7 +137,7 @@ func (p *process) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// suffer notes a trouble that began ago, and lasts.
+// suffer notes a trouble that began some time ago and lasts for some time.
 func (p *process) suffer(kind troubleKind, ago, lasts time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -157,9 +157,9 @@ func (p *process) suffered(kind troubleKind, s span) bool {
 	return false
 }
 
-// excused reports whether what befell the process explains that what it began at
-// from was not finished by to. A fault before from counts too, if the lease may
-// have run out for want of a renewal.
+// excused reports whether a trouble of the process explains that it had not finished by to
+// what it began at from. A fault before from counts too, because without a renewal the lease
+// may have ended.
 func (p *process) excused(from, to time.Duration) bool {
 	return p.suffered(death, span{from, to}) || p.suffered(freeze, span{from, to}) || p.suffered(fault, span{from - 2*p.run.conditions.leaseTTL, to})
 }

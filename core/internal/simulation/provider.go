@@ -24,9 +24,8 @@ func home(user string) string { return user + "." + tenant }
 // forbidden is a scope that the provider never grants.
 const forbidden = "Forbidden.All"
 
-// provider is a strict identity provider: each refresh token is good for one
-// refresh, and one that is spent again revokes its family, which is all that came of
-// one sign-in.
+// provider is a strict identity provider: each refresh token is good for one refresh. If a token
+// is sent again, the provider revokes its family: all tokens since the same sign-in.
 type provider struct {
 	run *run
 
@@ -40,7 +39,7 @@ type family struct {
 	user    string
 	number  int
 	revoked bool
-	misled  bool            // a token of it was stored for its stamp
+	misled  bool            // a spent token of the family was stored because of its stamp
 	tokens  []*refreshToken // the last one is good
 }
 
@@ -64,7 +63,7 @@ type accessToken struct {
 type grant struct {
 	process   *process
 	sent, at  time.Duration // asked for, and granted
-	late      bool          // asked for with less of the lease left than a holder has who can renew
+	late      bool          // when it was asked for, less of the lease was left than a holder has that can renew
 	delivered bool          // the process has the answer
 	stored    time.Duration // when the new refresh token was first saved; zero for never
 	access    *accessToken
@@ -244,7 +243,7 @@ func (v *provider) grantFor(p *process, secret, scope string, begun time.Duratio
 	return g, nil
 }
 
-// throttled is a refusal with Retry-After, now and then.
+// throttled returns a refusal with Retry-After, now and then.
 func (v *provider) throttled(p *process) error {
 	run := v.run
 	now := run.since()

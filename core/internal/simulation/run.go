@@ -1,12 +1,11 @@
-// Package simulation runs core in virtual time: several processes, each a
-// core.Store of its own, share one store and one identity provider, and everything
-// that can go wrong does, by a seed. Afterwards it tells whether what core
-// promises was kept.
+// Package simulation runs core in virtual time. Several processes, each with a core.Store of its
+// own, share one store and one identity provider. A seed decides what goes wrong: everything
+// that can. Afterwards the simulation tells whether core has kept its promises.
 //
-// A run is made of calls. Each call of a process to the store or to the provider takes
-// its time, and may fail before its effect or after, be slow, or never be
-// answered; the process may freeze or die in the middle of it ([call]).
-// No two things happen at the same nanosecond, so that one seed makes one history.
+// A run consists of calls. Each call of the store or the provider takes some time. It may fail
+// before its effect or after, be slow, or never be answered, and the process may freeze or die
+// in the middle of it ([call]). No two things happen at the same nanosecond, so that one seed
+// makes one history.
 package simulation
 
 import (
@@ -34,7 +33,7 @@ type run struct {
 	late       sync.WaitGroup // requests that nobody waits for
 
 	mu         sync.Mutex
-	processes  []*process // those that live, by index
+	processes  []*process // the processes that live, by index
 	asked      []*asked
 	violations []violation
 	moments    map[int64]bool // taken, in nanoseconds since the start
@@ -93,7 +92,7 @@ func (r *run) oneInTen(key string) bool {
 	return r.seed.draw("mutant", key, text(r.since())).IntN(10) == 0
 }
 
-// ended reports whether the callers are to stop.
+// ended reports whether the callers have to stop.
 func (r *run) ended() bool { return r.since() >= r.conditions.length }
 
 // play runs from the start to the end. It is called in a synctest bubble.
@@ -151,7 +150,7 @@ func (p *process) callToLife() {
 	}
 }
 
-// failed says what was violated, and how to see it again; "" for nothing.
+// failed returns what was violated and how to repeat the run, or "".
 func (r *run) failed() string {
 	r.mu.Lock()
 	violations := slices.Clone(r.violations)

@@ -22,10 +22,10 @@ type signing struct {
 
 const endOfTime = 1000 * time.Hour
 
-// wire bounds how long after its caller knows a call can have its effect.
+// wire limits the time between the moment when a caller gets its answer and the effect of the call.
 const wire = 30 * time.Second
 
-// ledger is who signed in and out.
+// ledger has all sign-ins and sign-outs.
 type ledger struct {
 	mu       sync.Mutex
 	signings []*signing
@@ -39,7 +39,8 @@ func (l *ledger) begin(p *process, user string, in bool) *signing {
 	return s
 }
 
-// end notes how the signing ended. One that failed may still have its effect, or have had it.
+// end notes how the signing ended. A signing that failed may have had its effect, or may have it
+// later.
 func (l *ledger) end(s *signing, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -14,7 +14,7 @@ type mishap struct {
 	happen func()
 }
 
-// trouble has everything go wrong that the conditions say, one after the other.
+// trouble lets all mishaps of the conditions happen, one after the other.
 func (r *run) trouble() {
 	for _, m := range r.mishaps() {
 		if wait := m.at - r.since(); wait > 0 {
@@ -76,7 +76,7 @@ func (p *process) setClock(step time.Duration) {
 	p.run.history.note(p.name, "has its clock set by", step.String())
 }
 
-// calm reports whether nothing at all goes wrong.
+// calm reports whether nothing goes wrong in the run.
 func (c *conditions) calm() bool {
 	return c.storeFaults == 0 && c.providerFaults == 0 && !c.kills && !c.freezes && !c.clockSteps
 }
