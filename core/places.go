@@ -109,18 +109,22 @@ func (p *places) watch() {
 	time.AfterFunc(stallTime, func() { p.checkProgress(left) })
 }
 
-// checkProgress starts another maxAttempts attempts if fewer than leastLeaving have ended
-// since the last check, when left attempts had ended.
+// checkProgress starts more attempts if too few have ended since the last check, when left
+// attempts had ended: another maxAttempts if none has, and otherwise a few, because a slow
+// provider must not get all requests at once.
 func (p *places) checkProgress(left int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.watched = false
-	if p.left-left < leastLeaving {
-		for range maxAttempts {
-			if !p.startNext() {
-				break
-			}
-		}
+	more := 0
+	switch ended := p.left - left; {
+	case ended == 0:
+		more = maxAttempts
+	case ended < leastLeaving:
+		more = leastLeaving
+	}
+	for more > 0 && p.startNext() {
+		more--
 	}
 	if len(p.callers)+len(p.background) > 0 {
 		p.watch()
