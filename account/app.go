@@ -188,8 +188,8 @@ func (p *App) AuthURL(ctx context.Context, o AuthOptions) (address string, flow 
 // A refusal by the provider is an [*msal.Error]. A code can be redeemed once. So after an
 // error that isn't about the redirect itself, the sign-in has to begin again. There is
 // one exception: with core.ErrRefreshedNotSaved the user is signed in and returned. The
-// store keeps the tokens, uses them, and saves them as soon as it can (see
-// core.Store.Flush).
+// store keeps the tokens and uses them. Later calls for a token, or core.Store.Flush, save
+// them.
 //
 // Once the code is sent, SignIn no longer depends on ctx: a user who then presses Ctrl-C
 // or closes the page is signed in all the same.

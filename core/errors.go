@@ -34,7 +34,8 @@ var (
 	// 5.2), or nobody has signed in yet.
 	ErrReauthRequired = errors.New("sign-in required")
 	// ErrRefreshedNotSaved: the provider issued new tokens that could not be saved. The
-	// store keeps them, and saves them as soon as it can; see Store.Flush.
+	// Store keeps them and uses them. Later calls of TokenSource.Token for the record, or
+	// Store.Flush, save them.
 	ErrRefreshedNotSaved = errors.New("refreshed, but not saved")
 	// ErrNotNeeded: a refresh closure found that no refresh is needed.
 	ErrNotNeeded = errors.New("refresh not needed")

@@ -35,8 +35,9 @@ func (s *Store) LoadChanged(ctx context.Context, key string, seen Version) (*tok
 // changes nothing, nothing is saved. A nil base is an empty cache.
 //
 // A refresh token may be good for one use, so Merge doesn't end with ctx. It tries a
-// failing store three times; then the store keeps mine, uses it, and saves it as soon as
-// it can. In that case Merge returns the record together with ErrRefreshedNotSaved.
+// failing store three times; then the Store keeps mine and uses it, and later calls of
+// [TokenSource.Token] for the record, or [Store.Flush], save it. In that case Merge returns
+// the record together with ErrRefreshedNotSaved.
 func (s *Store) Merge(ctx context.Context, key string, base, mine *tokencache.Cache) (*tokencache.Cache, error) {
 	if err := ValidateKey(key); err != nil {
 		return nil, s.fail("save", key, err)

@@ -9,9 +9,9 @@ import (
 
 // Put stores the tokens of a sign-in, and returns the record with them. A code can be
 // redeemed once, so its tokens must not be lost: from the call on, Put doesn't end with
-// ctx. It tries a failing store three times; then the store keeps the tokens, uses them,
-// and saves them as soon as it can. In that case Put returns the record together with
-// ErrRefreshedNotSaved.
+// ctx. It tries a failing store three times; then the Store keeps the tokens and uses
+// them, and later calls of [TokenSource.Token] for the record, or [Store.Flush], save them.
+// In that case Put returns the record together with ErrRefreshedNotSaved.
 //
 // Errors of the response itself come from [tokencache.Cache.Put]. Nothing is kept then.
 func (s *Store) Put(ctx context.Context, key string, r tokencache.TokenResponse) (*tokencache.Cache, error) {

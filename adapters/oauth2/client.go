@@ -88,8 +88,8 @@ func (c *Client) Query() tokencache.Query { return c.query }
 // users.
 //
 // From the call on, Put doesn't end with ctx. If the token could not be saved, Put
-// returns [core.ErrRefreshedNotSaved]; the store keeps the token, uses it, and saves it
-// as soon as it can.
+// returns [core.ErrRefreshedNotSaved]; the store keeps the token and uses it. Later calls
+// for a token, or core.Store.Flush, save it.
 func (c *Client) Put(ctx context.Context, t *oauth2.Token) error {
 	if t == nil || t.AccessToken == "" {
 		return errors.New("oauth2: put: the token has no access token")
