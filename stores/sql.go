@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	database "database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -98,11 +99,29 @@ func openMySQL(ctx context.Context, a *address, o Options) (*Place, error) {
 		return nil, a.errorf("tls is true, preferred, skip-verify or false, not %q", mode)
 	}
 	c.ParseTime, c.Timeout = true, 10*time.Second
+	c.Logger = &mysqldriver.NopLogger{} // the driver's errors come back from its calls
 	options, err := a.sqlOptions(o)
 	if err != nil {
 		return nil, err
 	}
-	return openSQL(ctx, a, mysql.Open(c.FormatDSN()), options, o)
+	connector, err := mysqldriver.NewConnector(c)
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	pool := database.OpenDB(connector)
+	// gorm asks for the server's version without a context: for a server that doesn't answer it
+	// would wait for ever.
+	bounded, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	if err := pool.PingContext(bounded); err != nil {
+		pool.Close()
+		return nil, unreachable(err)
+	}
+	p, err := openSQL(ctx, a, mysql.New(mysql.Config{Conn: pool, DSNConfig: c}), options, o)
+	if err != nil {
+		pool.Close()
+	}
+	return p, err
 }
 
 func openSQLite(ctx context.Context, a *address, o Options) (*Place, error) {
@@ -138,18 +157,20 @@ func openSQLite(ctx context.Context, a *address, o Options) (*Place, error) {
 	return p, err
 }
 
-// checkDatabase finds out why a file can't be a database that can be opened, or made. SQLite
-// has one error for a file that is missing, a file that may not be read and a directory.
+// checkDatabase finds out why a file can't be a database that can be opened, and makes a file
+// that is missing if create is true. SQLite has one error for a file that is missing, a file
+// that may not be read and a directory.
 func checkDatabase(path string, create bool) error {
 	if _, err := os.Stat(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("there is no directory for the database: %w", err)
 	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if create {
-			return nil
+		if !create {
+			return fmt.Errorf("there is no database: %w", err)
 		}
-		return fmt.Errorf("there is no database: %w", err)
+		// SQLite would make a file that all users can read. Its log and index get the file's mode.
+		f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	}
 	if err != nil {
 		return err
@@ -178,6 +199,10 @@ func (a *address) sqlOptions(o Options) (sql.Options, error) {
 	return options, nil
 }
 
+// openTimeout bounds the wait for a server that takes a connection and doesn't answer, as core
+// bounds each call of a store.
+const openTimeout = 30 * time.Second
+
 func openSQL(ctx context.Context, a *address, dialect gorm.Dialector, options sql.Options, o Options) (*Place, error) {
 	db, err := gorm.Open(dialect, &gorm.Config{
 		Logger:               logger.Discard,
@@ -192,7 +217,9 @@ func openSQL(ctx context.Context, a *address, dialect gorm.Dialector, options sq
 	}
 	b, err := newSQL(a, db, options)
 	if err == nil && o.Migrate {
-		err = b.Migrate(ctx)
+		bounded, cancel := context.WithTimeout(ctx, openTimeout)
+		defer cancel()
+		err = b.Migrate(bounded)
 	}
 	if err != nil {
 		pool.Close()

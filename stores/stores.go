@@ -40,8 +40,8 @@ type Options struct {
 	// returns an error.
 	Record string
 
-	// Migrate makes a database's table, and SQLite's file, if they are missing. The
-	// credentials must allow that.
+	// Migrate makes a database's table, and SQLite's file (mode 0600), if they are missing.
+	// The credentials must allow that.
 	Migrate bool
 
 	// Prefix is put before the name of every record, after the URL's own prefix: letters,

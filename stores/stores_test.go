@@ -3,12 +3,15 @@
 package stores_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/libtnb/sqlite"
 	"github.com/redis/go-redis/v9/logging"
@@ -242,6 +245,57 @@ func TestTheTableOfDjangosModelIsOneRecord(t *testing.T) {
 	var mode string
 	if err := db.Raw("PRAGMA journal_mode").Row().Scan(&mode); err != nil || mode == "wal" {
 		t.Errorf("Django's file has another journal mode now: %q, %v", mode, err)
+	}
+}
+
+// SQLite itself would give the file the mode 0644.
+func TestADatabaseThatIsMadeIsForItsUserAlone(t *testing.T) {
+	dir := t.TempDir()
+	p := open(t, "sqlite://"+filepath.Join(dir, "tokens.db")+"#ana", stores.Options{Migrate: true})
+	if _, err := p.Backend.Save(t.Context(), p.Key, core.Record{Data: []byte(`{}`), Version: core.Absent}); err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir(dir) // the database, and its log
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, f := range files {
+		if info, err := f.Info(); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: mode %v, %v", f.Name(), info.Mode(), err)
+		}
+	}
+}
+
+// gorm asks MySQL for its version when it opens a database, without a context.
+func TestOpenEndsWithItsContextIfADatabaseNeverAnswers(t *testing.T) {
+	for _, scheme := range []string{"mysql", "postgres"} {
+		t.Run(scheme, func(t *testing.T) {
+			server, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer server.Close() // a connection stays as it is until then: accepted, and never answered
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() {
+				_, err := stores.Open(ctx, scheme+"://mail@"+server.Addr().String()+"/mail#ana", stores.Options{Migrate: true})
+				ended <- err
+			}()
+			conn, err := server.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			cancel()
+			select {
+			case err := <-ended:
+				if !errors.Is(err, context.Canceled) {
+					t.Errorf("Open ended with %v", err)
+				}
+			case <-time.After(20 * time.Second):
+				t.Error("Open goes on")
+			}
+		})
 	}
 }
 

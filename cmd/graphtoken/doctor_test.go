@@ -64,9 +64,6 @@ func TestADoctorFindsNothingWrongWithASoundStoreAndLeavesNothingThere(t *testing
 		t.Errorf("before %v, after %v, %v", before, after, err)
 	}
 	database := filepath.Join(w.dir, "t.db")
-	if err := os.WriteFile(database, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	w.ok("copy", w.file(), "sqlite://"+database)
 	w.finds(0, "sqlite://"+database)
 	if names := w.ok("list", "--names", "--store", "sqlite://"+database); names != "tokens.json" {
