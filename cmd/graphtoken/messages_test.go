@@ -20,7 +20,7 @@ import (
 // how a call went instead of what is wrong.
 var goisms = regexp.MustCompile(`\bcore\.|\bErr[A-Z]|\bcontext (deadline|canceled)|\bdial (tcp|unix)|%!|\*\w+\.\w+|\brpc error|\boperation error|` +
 	`\bx509\b|\bEOF\b|\bEOL\b|\bgoroutine\b|\bWith[A-Z]\w+|0x[0-9a-f]{6}|<nil>|\bmap\[|\bstrconv\.|\bjson: (cannot|unsupported|invalid)|\bexec: "|StatusCode|RequestID|\bgorm\b|\bpgconn\b|` +
-	`\b(sql|awss3|filesystem|msal|account|crypto|stores|tls|net/http): |\binvalid character\b|\btime: |\bno such table\b|\bSDK 20`)
+	`\b(sql|awss3|filesystem|msal|account|crypto|stores|tls|net/http): |\binvalid character\b|\btime: |\bno such table\b|\bSDK 20|\btls error\b`)
 
 // storePassword stands in URLs, and must not be shown.
 const storePassword = "pa55word-canary"
@@ -86,6 +86,7 @@ var failures = []failure{
 	{"a Redis that is down, listed", 5, of("list", "--store", "redis://:"+storePassword+"@"+nowhere+"/0"), []string{nowhere + "/0", "graphtoken doctor"}},
 	{"a host that there is not", 5, of("status", "--store", "redis://nobody.invalid/0#ana"), []string{"nobody.invalid", `"ana"`, "graphtoken doctor"}},
 	{"a PostgreSQL that is down", 5, of("status", "--store", "postgres://mail:"+storePassword+"@"+nowhere+"/mail#ana"), []string{nowhere + "/mail", `"ana"`, "graphtoken doctor"}},
+	{"a PostgreSQL that is down, with a database whose name is a kind of store", 5, of("status", "--store", "postgres://mail@"+nowhere+"/postgres#ana"), []string{nowhere + `/postgres: the record "ana" can't be read`}},
 	{"a MySQL that is down", 5, of("status", "--store", "mysql://mail:"+storePassword+"@"+nowhere+"/mail#ana"), []string{nowhere + "/mail", "ana", "graphtoken doctor"}},
 	{"an S3 that is down", 5, after(withAWS, "status", "--store", "s3://bucket/x/?endpoint=http://"+nowhere+"&region=eu-west-1#ana"), []string{"s3://bucket/x/", `"ana"`, "graphtoken doctor"}},
 	{"a Secrets Manager that is down", 5, after(withAWS, "status", "--store", "awssecrets://eu-west-1/x?endpoint=http://"+nowhere+"#ana"), []string{"awssecrets://eu-west-1/x", `"ana"`, "graphtoken doctor"}},
@@ -231,6 +232,9 @@ func TestEachFailureOfARealServerSaysWhatIsWrongWhereAndWhatToDo(t *testing.T) {
 		{"a user whom the database doesn't know", 5, func(t *testing.T, w *world) []string {
 			return []string{"status", "--store", postgresURL(sqltest.Postgres(t), "mail:"+storePassword) + "#ana"}
 		}, []string{"/postgres", `"ana"`, `role "mail" does not exist`, "graphtoken help stores"}},
+		{"a database that offers no TLS, and knows no such user", 5, func(t *testing.T, w *world) []string {
+			return []string{"status", "--store", strings.Replace(postgresURL(sqltest.Postgres(t), "mail"), "?sslmode=disable", "", 1) + "#ana"}
+		}, []string{"/postgres", `role "mail" does not exist`}},
 		{"a bucket that there is not", 5, func(t *testing.T, w *world) []string {
 			withAWS(w)
 			return []string{"status", "--store", "s3://nosuchbucket/?region=" + s3test.Region + "&endpoint=" + url.QueryEscape(s3test.Versitygw(t).URL) + "#ana"}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -12,9 +14,9 @@ import (
 func plainly(text string) string {
 	text = operation.ReplaceAllStringFunc(text, func(found string) string {
 		parts := operation.FindStringSubmatch(found)
-		failed, known := failures[parts[1]]
+		failed := failures[parts[1]]
 		switch {
-		case !known:
+		case failed == "":
 			return ""
 		case parts[2] == "":
 			return "the store " + failed + ": "
@@ -27,10 +29,12 @@ func plainly(text string) string {
 	return text
 }
 
-// operation is how core.Error begins: the backend's name, the operation, and the key.
-var operation = regexp.MustCompile(`\b(?:stores?|filesystem|file|env|memory|redis|sql|sqlite|mysql|postgres|awss3|awssecrets|firestore|bitwarden): ([a-z]+)(?: ("(?:[^"\\]|\\.)*"))?: `)
+// operation is how core.Error begins: the backend's name, the operation, and the key. The name
+// may also be the end of the store's URL, which stands before: postgres://host/postgres.
+var operation = regexp.MustCompile(`\b(?:stores?|filesystem|file|env|memory|redis|sql|sqlite|mysql|postgres|awss3|awssecrets|firestore|bitwarden): (` +
+	strings.Join(slices.Collect(maps.Keys(failures)), "|") + `)(?: ("(?:[^"\\]|\\.)*"))?: `)
 
-// failures says what it means that an operation failed.
+// failures says what it means that an operation failed; it is "" if the cause says it all.
 var failures = map[string]string{
 	"open":    "can't be opened",
 	"load":    "can't be read",
@@ -45,6 +49,8 @@ var failures = map[string]string{
 	"keys":    "can't list its records",
 	"ping":    "doesn't answer as it should",
 	"migrate": "can't be prepared",
+
+	"new": "", "login": "", "persists": "", "space": "",
 }
 
 // phrases are what libraries say, and the same in plain words. Each is applied to the
@@ -69,6 +75,7 @@ var phrases = sync.OnceValue(func() (all []phrase) {
 		{"failed to connect to `[^`]*`: ", ``},
 		{`(?:\[?[\w.:%]+\]?:\d+ \([^)]*\): )?dial error: `, ``},
 		{`server error: (?:FATAL|ERROR): `, ``},
+		{`\S+:\d+ \([^)]*\): tls error: server refused TLS connection (\S+:\d+ \()`, `$1`}, // and the next attempt was without TLS
 		{`\b(?:dial|read|write) (?:tcp|tcp4|tcp6|udp): lookup (\S+?)(?: on \S+)?: (?:no such host|server misbehaving)`, `there is no host $1`},
 		{`\b(?:read|write) (?:tcp|unix) \S+->(\S+): (?:read|write): `, `$1: `},
 		{`\bdial (?:tcp[46]?|unix) (\S+): (?:connect: )?`, `$1: `},
