@@ -27,9 +27,9 @@ const (
 	// holds the leases. That must not keep other users' tokens from being refreshed.
 	stallTime = time.Second
 
-	// leastLeaving is what a slow provider still allows, if each attempt takes 8 seconds.
-	// When 256 requests hang, as many end in each second as have reached their time-out:
-	// about 9.
+	// leastLeaving attempts end in each second if each takes 8 seconds, as with a slow
+	// provider. If 256 requests hang, only those end that have reached their time-out: about
+	// 9 in each second.
 	leastLeaving = maxAttempts / 8
 )
 

@@ -6,18 +6,18 @@ import (
 	"sync"
 )
 
-// work counts what Flush waits for: refreshes and saves in the background. A Flush doesn't
-// wait for what begins after it, because in a busy process that never ends. The zero value
-// is ready for use.
+// work counts the refreshes and the saves in the background for which Flush waits. A Flush
+// doesn't wait for those that begin after it, because in a busy process it would never end.
+// The zero value is ready for use.
 type work struct {
 	mu      sync.Mutex
-	batches []*batch // in which something is running
+	batches []*batch // the batches with a refresh or save that runs
 }
 
-// batch is what began between two waits.
+// batch counts the refreshes and saves that began between two waits.
 type batch struct {
 	running int
-	closed  bool          // a wait has begun: what begins now is in the next batch
+	closed  bool          // a wait has begun: a refresh that begins now is in the next batch
 	idle    chan struct{} // closed when running falls to zero
 }
 
@@ -44,8 +44,8 @@ func (w *work) end(b *batch) {
 	}
 }
 
-// wait returns when nothing is running any more that was running when it was called, or
-// ctx's error.
+// wait returns when every refresh and save that was running at the call has ended, or ctx's
+// error.
 func (w *work) wait(ctx context.Context) error {
 	for _, b := range w.running() {
 		select {
