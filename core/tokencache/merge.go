@@ -1,8 +1,10 @@
 package tokencache
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"time"
 )
 
 // Merge returns what has to be stored if mine was made of base, and theirs was stored
@@ -193,12 +195,13 @@ func (g group) signedInSince(base group) bool {
 }
 
 // lastSignInSince returns when the user signed in last, if not in base, and zero
-// otherwise.
+// otherwise. A stamp in whole seconds counts, too: the account may stay in the merged
+// record, which would otherwise be merged differently the next time.
 func (g group) lastSignInSince(base group) (last int64) {
 	was := base.signIns()
 	for _, e := range g {
 		if at := e.signIn(); at != (stamp{}) && !was[at] {
-			last = max(last, at.nano)
+			last = max(last, cmp.Or(at.nano, at.at*int64(time.Second)))
 		}
 	}
 	return last

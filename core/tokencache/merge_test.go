@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -558,20 +559,38 @@ func TestANewSignInsRefreshTokenWinsOverARefreshOfTheSessionBefore(t *testing.T)
 
 // A save whose answer was lost is merged again, with what it stored itself.
 func TestMergingAgainChangesNothing(t *testing.T) {
-	base := tokencache.New()
-	session := func(name string, signedIn, refreshedAt int) *tokencache.Cache {
-		c := base.Clone()
-		r := answer("ana@contoso.com", anaID, name, noon.Add(time.Duration(signedIn)*time.Second))
-		put(t, c, r)
-		r = refreshed("ana@contoso.com", anaID, name+" of B", noon.Add(time.Duration(refreshedAt)*time.Second))
-		r.ClientID = clientB
-		put(t, c, r)
-		return c
+	session := func(name string, signedIn, refreshedAt int) change {
+		return func(t testing.TB, c *tokencache.Cache) {
+			signsIn(name, signedIn)(t, c)
+			r := refreshed("ana@contoso.com", anaID, name+" of B", at(refreshedAt))
+			r.ClientID = clientB
+			put(t, c, r)
+		}
 	}
-	base = session("base", 0, 0)
-	mine, theirs := session("mine", 5, 3), session("theirs", 1, 2)
-	merged := tokencache.Merge(base, mine, theirs)
-	if again := tokencache.Merge(base, mine, merged); marshal(t, again) != marshal(t, merged) {
-		t.Errorf("got %s, want %s", marshal(t, again), marshal(t, merged))
+	inSeconds := func(signIn change) change { // as a program leaves it that keeps whole seconds alone
+		return func(t testing.TB, c *tokencache.Cache) {
+			signIn(t, c)
+			c.Replace(parse(t, regexp.MustCompile(`,"graphtoken_sent":"[^"]*"`).ReplaceAllString(marshal(t, c), "")))
+		}
+	}
+	for _, c := range []struct {
+		sentence     string
+		mine, theirs change
+	}{
+		{"of two sign-ins mine is later", session("mine", 5, 3), session("theirs", 1, 2)},
+		{"my later sign-in has whole seconds", inSeconds(signsIn("mine", 5)), signsIn("theirs", 3)},
+		{"their later sign-in has whole seconds", signsIn("mine", 3), inSeconds(signsIn("theirs", 5))},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			base := tokencache.New()
+			session("base", 0, 0)(t, base)
+			mine, theirs := base.Clone(), base.Clone()
+			c.mine(t, mine)
+			c.theirs(t, theirs)
+			merged := tokencache.Merge(base, mine, theirs)
+			if again := tokencache.Merge(base, mine, merged); marshal(t, again) != marshal(t, merged) {
+				t.Errorf("got %s, want %s", marshal(t, again), marshal(t, merged))
+			}
+		})
 	}
 }
