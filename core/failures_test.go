@@ -148,6 +148,43 @@ func TestFlushReturnsTheUnsavedRecordsWhenItsTimeIsOver(t *testing.T) {
 	}
 }
 
+func TestFlushEndsThoughTheStoreTakesNoNoticeOfItsContext(t *testing.T) {
+	for _, op := range []string{"load", "save"} {
+		t.Run(op, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, b, hang := newIDP(), &awkward{backend: newBackend()}, make(chan struct{})
+				s := core.NewStore(b)
+				signInUnsaved(t, p, b.backend, s, "ana")
+				switch op {
+				case "load":
+					b.load = func(context.Context, string) (core.Record, error) { <-hang; return core.Record{}, errOutage }
+				case "save":
+					b.save = func(context.Context, string, core.Record) (core.Version, error) { <-hang; return "", errOutage }
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				over := make(chan error, 1)
+				go func() { over <- s.Flush(ctx) }()
+				time.Sleep(time.Minute)
+				select {
+				case err := <-over:
+					if !errors.Is(err, core.ErrRefreshedNotSaved) {
+						t.Error(err)
+					}
+				default:
+					t.Error("Flush goes on after a minute")
+				}
+				close(hang)
+				synctest.Wait()
+				b.load, b.save = nil, nil
+				if err := s.Flush(t.Context()); err != nil {
+					t.Error("once the store is back:", err)
+				}
+			})
+		})
+	}
+}
+
 // A busy process always has a refresh running.
 func TestFlushDoesNotWaitForWhatBeginsAfterIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -228,10 +228,13 @@ func (s *Store) saveUnsaved(ctx context.Context, key string) error {
 	err := passage.enter(ctx)
 	if err == nil {
 		defer passage.leave()
-		var c contents
-		if c, err = s.read(ctx, key); err == nil && c.unsaved != nil {
-			_, err = s.commit(ctx, key, c, c.cache)
-		}
+		err = bounded(ctx, func() error {
+			c, err := s.read(ctx, key)
+			if err == nil && c.unsaved != nil {
+				_, err = s.commit(ctx, key, c, c.cache)
+			}
+			return err
+		})
 	}
 	if err == nil {
 		return nil
