@@ -1,9 +1,11 @@
 package main_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -23,8 +25,9 @@ func mount(t *testing.T, source, target, kind string, flags uintptr, options str
 
 func TestADoctorFindsADiskThatIsFull(t *testing.T) {
 	for name, options := range map[string]string{
-		"of bytes": "mode=0700,size=600k",
-		"of files": "mode=0700,nr_inodes=200",
+		"of bytes":             "mode=0700,size=600k",
+		"of bytes to the last": "mode=0700,size=600k",
+		"of files":             "mode=0700,nr_inodes=200",
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -32,8 +35,18 @@ func TestADoctorFindsADiskThatIsFull(t *testing.T) {
 			dir := w.mkdir("small", 0o700)
 			mount(t, "tmpfs", dir, "tmpfs", 0, options)
 			w.ok("copy", w.file(), "file:"+dir+"/#ana")
-			if name == "of files" {
+			switch name {
+			case "of files":
 				fill(t, filepath.Join(dir, "others"))
+			case "of bytes to the last":
+				if err := os.WriteFile(filepath.Join(dir, "other"), make([]byte, 1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+					t.Fatal(err)
+				}
+				// It is not the network, although syscall.Errno is a net.Error.
+				_, reach, _ := strings.Cut(w.fails(5, "doctor", "file:"+dir+"/").out, "reach: ")
+				if !strings.Contains(reach, "→ Make room there") {
+					t.Errorf("the advice is: %s", reach)
+				}
 			}
 			w.finds(5, "file:"+dir+"/", "error disk space the file system of "+dir)
 		})

@@ -47,8 +47,8 @@ func (d *checkup) isReachable(ctx context.Context) bool {
 	}
 	var file *fs.PathError
 	switch t := troubleOf(err); {
-	case t == forbidden:
-	case t != unclear, errors.As(err, &file):
+	case t == forbidden, t == full && !errors.As(err, &file):
+	case t != unclear:
 		return false
 	}
 	return !slices.Contains([]string{"postgres", "mysql", "sqlite"}, d.Kind)
@@ -70,7 +70,7 @@ func (d *checkup) adviceOnPing(ctx context.Context, err error) string {
 		return "Make a directory for this user alone: chmod 700, and chown it."
 	case errors.Is(err, core.ErrReadOnly):
 		return "Name a place that accepts writes: the primary of a database, a file system that isn't mounted read-only."
-	case d.isReachable(ctx):
+	case troubleOf(err) != full && d.isReachable(ctx):
 		return "The store answers: give this user the rights that it refuses, see permissions."
 	}
 	return troubleOf(err).advice(d.Kind)

@@ -22,6 +22,8 @@ const (
 	noFile      // no file with the database, or no directory for it
 	damaged     // the file isn't a database
 	forbidden   // the user has too few rights
+	full        // nothing more can be saved
+	unusable    // the system refuses a file, for another reason
 )
 
 // The servers' codes, of errors that come after a store was opened:
@@ -37,6 +39,7 @@ var troubles = []struct {
 	{noTable, regexp.MustCompile(`\b(?:SQLSTATE 42P01|Error 1146|no such table)\b`)},
 	{noContainer, regexp.MustCompile(`\b(?:SQLSTATE 3D000|Error 1049|NoSuchBucket)\b`)},
 	{damaged, regexp.MustCompile(`\b(?:file is not a database|database disk image is malformed|is a directory, and no database)\b`)},
+	{full, regexp.MustCompile(`\b(?:[Nn]o space left on device|disk quota exceeded|database or disk is full|not enough space on the disk|SQLSTATE 53[01]00|Error 1021|OOM command not allowed)\b`)},
 	{forbidden, regexp.MustCompile(`\b(?:NOPERM|SQLSTATE 42501|Error 1044|Error 1142|AccessDenied\w*|code = PermissionDenied)\b`)},
 }
 
@@ -46,12 +49,17 @@ func troubleOf(err error) trouble {
 			return t.trouble
 		}
 	}
-	var network net.Error
+	var (
+		network net.Error
+		file    *fs.PathError // of which network may be a part: syscall.Errno
+	)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return noFile
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, core.ErrReadOnly):
 		return forbidden
+	case errors.As(err, &file):
+		return unusable
 	case errors.As(err, &network), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return unreachable
 	}
@@ -78,6 +86,10 @@ func (t trouble) advice(kind string) string {
 		return "Name another file, or restore this one from a copy; if it is of no use, move it away and sign in again."
 	case forbidden:
 		return "Give this user the right to read and write there; the store's README lists what is needed."
+	case full:
+		return "Make room there, or move the records to another store: graphtoken copy."
+	case unusable:
+		return "Check the path, and the disk on which it is."
 	}
 	return "Check the address, the credentials and the network; graphtoken help stores says where credentials come from."
 }
