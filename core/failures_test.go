@@ -37,6 +37,28 @@ func TestOneUsersMissingTokenIsNotAnothers(t *testing.T) {
 	})
 }
 
+// An application has no account, so the error can't say that a user has signed out.
+func TestAnApplicationHearsThatItsTokensWereRemovedDuringARefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend()
+		app := tokencache.Query{ClientID: clientID, App: true}
+		source := core.NewStore(b).TokenSource("k", app, func(_ context.Context, c *tokencache.Cache, _ core.Refresh) error {
+			return c.Put(tokencache.TokenResponse{AccessToken: "app", ExpiresIn: 3600, Scope: "x/.default", ClientID: clientID, GrantType: "client_credentials"})
+		})
+		mustToken(t, source)
+		b.beforeSave = func() {
+			if err := core.NewStore(handle(b.store)).Delete(context.Background(), "k"); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := source.Refresh(context.Background()); err == nil || !strings.Contains(err.Error(), "removed during the refresh") {
+			t.Errorf("got %v", err)
+		}
+		time.Sleep(2 * time.Second) // the failure is forgotten
+		mustToken(t, source)
+	})
+}
+
 func TestARefreshFunctionThatSeesNoNeedIsAskedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newIDP()

@@ -249,5 +249,5 @@ func (a *attempt) noToken(c *tokencache.Cache) error {
 	if _, signedIn := c.Account(query); !signedIn && !query.App {
 		return store.fail("refresh", key, ErrReauthRequired) // the user has signed out meanwhile
 	}
-	return store.fail("refresh", key, errors.New("the refresh left no access token with the scopes of the query: perhaps the user has not consented to them"))
+	return store.fail("refresh", key, errors.New("the refresh left no access token with the scopes of the query: perhaps they lack consent, or the tokens were removed during the refresh"))
 }
