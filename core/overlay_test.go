@@ -140,6 +140,68 @@ func TestASignOutBesideASaveInTheBackgroundHolds(t *testing.T) {
 	}
 }
 
+// The save of a sign-in happens, and its answer is slow.
+func TestWhatHappensBeforeASavesAnswerLosesNoSignIn(t *testing.T) {
+	for name, c := range map[string]struct {
+		meanwhile func(context.Context, *core.Store, *idp) error
+		user      string // who is signed in at the end
+	}{
+		"a load finds the tokens": {user: "ana", meanwhile: func(ctx context.Context, s *core.Store, _ *idp) error {
+			_, _, err := s.Load(ctx, "k")
+			return err
+		}},
+		"the user signs out, and another signs in": {user: "bo", meanwhile: func(ctx context.Context, s *core.Store, p *idp) error {
+			if err := s.Delete(ctx, "k"); err != nil {
+				return err
+			}
+			_, err := s.Put(ctx, "k", p.signInResponse("bo"))
+			return err
+		}},
+		"the record is replaced": {user: "bo", meanwhile: func(ctx context.Context, s *core.Store, p *idp) error {
+			other := tokencache.New()
+			if err := other.Put(p.signInResponse("bo")); err != nil {
+				return err
+			}
+			_, err := s.Save(ctx, "k", other, core.AnyVersion)
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, b := newIDP(), &awkward{backend: newBackend()}
+				s := core.NewStore(b)
+				signInUnsaved(t, p, b.backend, s, "ana")
+				first := true
+				b.save = func(ctx context.Context, key string, rec core.Record) (core.Version, error) {
+					slow := first
+					first = false
+					v, err := b.backend.Save(ctx, key, rec)
+					if slow {
+						time.Sleep(time.Second)
+					}
+					return v, err
+				}
+				saved := make(chan error, 1)
+				go func() { saved <- s.Flush(t.Context()) }()
+				synctest.Wait()
+				if err := c.meanwhile(t.Context(), s, p); err != nil {
+					t.Fatal(err)
+				}
+				if err := <-saved; err != nil {
+					t.Error(err)
+				}
+				cache, _, err := core.NewStore(b.backend).Load(t.Context(), "k")
+				if err != nil || !cache.LongLived(query(c.user)) {
+					t.Errorf("the sign-in is lost: %v", err)
+				}
+				if c.user != "ana" && err == nil && cache.LongLived(ana()) {
+					t.Error("the user who signed out is back")
+				}
+			})
+		})
+	}
+}
+
 func TestUnsavedTokensMakeAnotherVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()

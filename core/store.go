@@ -205,7 +205,7 @@ func (s *Store) open(ctx context.Context, key string, rec Record) (contents, err
 	c.cache = c.unsaved.over(stored)
 	// A save whose answer was lost may have happened. Tokens that are stored no longer
 	// count as unsaved: otherwise they would be laid over later changes of others.
-	if same, err := sameDocument(c.cache, stored); same && err == nil && s.unsaved.settle(key, c.unsaved) {
+	if same, err := sameDocument(c.cache, stored); same && err == nil && s.unsaved.settleFound(key, c.unsaved) {
 		c.cache, c.unsaved = stored, nil
 	}
 	return c, nil
@@ -233,6 +233,15 @@ func (s *Store) remove(ctx context.Context, key string) error {
 	return s.backend.Delete(ctx, key)
 }
 
+// removeVersion is remove for a record that nobody has saved again since it had version v.
+func (s *Store) removeVersion(ctx context.Context, key string, v Version) error {
+	rec, err := s.load(ctx, key)
+	if err != nil || rec.Version != v {
+		return err
+	}
+	return s.remove(ctx, key)
+}
+
 // replaced saves mine, which was made of from.cache, over from, and returns the new
 // version. The unsaved tokens of from are part of mine, or were removed from it, and no
 // longer count as unsaved.
@@ -247,7 +256,7 @@ func (s *Store) replaced(ctx context.Context, key string, from contents, mine *t
 	if err != nil {
 		return "", err
 	}
-	if from.unsaved == nil || s.unsaved.settle(key, from.unsaved) || from.version != Absent {
+	if from.unsaved == nil || s.unsaved.settleSaved(key, from.unsaved) || from.version != Absent {
 		return v, nil
 	}
 	// During the save, another caller in this process signed out or deleted the record. The
@@ -255,7 +264,7 @@ func (s *Store) replaced(ctx context.Context, key string, from contents, mine *t
 	// counts, and everything else that is new stays.
 	rest := tokencache.Merge(from.cache, mine, nil)
 	if rest.IsEmpty() {
-		return Absent, s.remove(ctx, key)
+		return Absent, s.removeVersion(ctx, key, v)
 	}
 	return s.write(ctx, key, rest, v)
 }

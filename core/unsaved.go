@@ -17,7 +17,7 @@ import (
 // unsaved is what a record should contain, and doesn't yet because it could not be saved.
 // It is laid over every record that is loaded under its key until a save succeeds.
 // Otherwise the next refresh would send a refresh token that the provider has already
-// replaced. It is immutable.
+// replaced. It is immutable, except for found.
 type unsaved struct {
 	serial uint64            // unique in this process
 	base   *tokencache.Cache // what was stored when it was made
@@ -28,6 +28,8 @@ type unsaved struct {
 	// remains unsaved.
 	after       uint64
 	afterRecord *tokencache.Cache
+
+	found bool // in the record, by a load; guarded by the mu of overlay
 }
 
 // over returns stored with what is unsaved; nil is an empty cache.
@@ -164,6 +166,27 @@ func (o *overlay) keep(key string, from contents, mine *tokencache.Cache, cause 
 func (o *overlay) settle(key string, u *unsaved) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return o.remove(key, u)
+}
+
+// settleFound is settle for a load that found u in the record.
+func (o *overlay) settleFound(key string, u *unsaved) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	u.found = o.remove(key, u) || u.found
+	return u.found
+}
+
+// settleSaved is settle for a save of u. The result is also true if a load found u in the
+// record before the answer of the save came.
+func (o *overlay) settleSaved(key string, u *unsaved) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.remove(key, u) || u.found
+}
+
+// remove is settle. The caller holds the mu.
+func (o *overlay) remove(key string, u *unsaved) bool {
 	present := o.unsaved[key]
 	switch {
 	case present == u:
