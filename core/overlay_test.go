@@ -144,11 +144,14 @@ func TestASignOutBesideASaveInTheBackgroundHolds(t *testing.T) {
 func TestWhatHappensBeforeASavesAnswerLosesNoSignIn(t *testing.T) {
 	for name, c := range map[string]struct {
 		meanwhile func(context.Context, *core.Store, *idp) error
-		user      string // who is signed in at the end
+		user      string // who is signed in at the end; "" for nobody
 	}{
 		"a load finds the tokens": {user: "ana", meanwhile: func(ctx context.Context, s *core.Store, _ *idp) error {
 			_, _, err := s.Load(ctx, "k")
 			return err
+		}},
+		"the user signs out": {meanwhile: func(ctx context.Context, s *core.Store, _ *idp) error {
+			return s.Delete(ctx, "k")
 		}},
 		"the user signs out, and another signs in": {user: "bo", meanwhile: func(ctx context.Context, s *core.Store, p *idp) error {
 			if err := s.Delete(ctx, "k"); err != nil {
@@ -191,6 +194,12 @@ func TestWhatHappensBeforeASavesAnswerLosesNoSignIn(t *testing.T) {
 					t.Error(err)
 				}
 				cache, _, err := core.NewStore(b.backend).Load(t.Context(), "k")
+				if c.user == "" {
+					if !errors.Is(err, core.ErrNotFound) {
+						t.Errorf("the record of the user who signed out is there: %v", err)
+					}
+					return
+				}
 				if err != nil || !cache.LongLived(query(c.user)) {
 					t.Errorf("the sign-in is lost: %v", err)
 				}
