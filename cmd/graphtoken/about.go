@@ -99,7 +99,7 @@ func (s *session) signIn() string {
 // storeWord names a store in a command line. A URL whose user and password aren't
 // shown can't be copied from a message.
 func storeWord(name string) string {
-	if userInfo.MatchString(name) {
+	if userInfo.MatchString(name) || secretOption.MatchString(name) {
 		return "URL (the same as before: " + name + ")"
 	}
 	return shellWord(name)

@@ -118,8 +118,8 @@ func unknownKey(key string) string {
 
 // checkSecret refuses a value with a secret in it.
 func checkSecret(key, value string) error {
-	if u, err := url.Parse(value); key == "store" && err == nil && u.User != nil {
-		if _, has := u.User.Password(); has {
+	if u, err := url.Parse(value); key == "store" && err == nil {
+		if _, has := u.User.Password(); has || secretOption.MatchString(value) {
 			return errors.New("store: a profile has no secrets: leave the password out of the URL; it belongs in the place of the store's own tools (graphtoken help stores)")
 		}
 	}

@@ -180,6 +180,7 @@ func TestAProfileHasNoSecrets(t *testing.T) {
 		{"keys", "canary", "GRAPHTOKEN_KEYS"},
 		{"certificate-password", "canary", "GRAPHTOKEN_CERTIFICATE_PASSWORD"},
 		{"store", "redis://user:canary@host/0", "help stores"},
+		{"store", "postgres://host/db?user=mail&password=canary", "help stores"},
 		{"key-file", key, "looks like one"},
 	} {
 		if r := w.fails(2, "config", "set", c.key, c.value); !strings.Contains(r.err, c.want) || strings.Contains(r.err, "canary") || strings.Contains(r.err, key) {

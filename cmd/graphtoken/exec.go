@@ -131,7 +131,7 @@ func programEnvironment(all []string) []string {
 			return true
 		case "GRAPHTOKEN_STORE": // with a password
 			u, err := url.Parse(value)
-			return err != nil || u.User != nil
+			return err != nil || u.User != nil || secretOption.MatchString(value)
 		}
 		return false
 	})

@@ -68,8 +68,9 @@ func (p *program) identity(t *testing.T) (status int, token string) {
 func TestAProgramFindsTokensAndNoRefreshToken(t *testing.T) {
 	w := newWorld(t)
 	w.login(ana)
-	w.set("GRAPHTOKEN_CLIENT_SECRET=the-secret-of-the-application", "UNRELATED=stays")
-	p := w.exec()
+	w.set("GRAPHTOKEN_CLIENT_SECRET=the-secret-of-the-application", "UNRELATED=stays", "GRAPHTOKEN_STORE=postgres://host/db?password=the-secret-of-the-database")
+	p := w.exec("--store", w.file())
+	w.set("GRAPHTOKEN_STORE=" + w.file())
 	stored := w.ok("token")
 	if p.variables["GRAPHTOKEN_ACCESS_TOKEN"] != stored || p.variables["UNRELATED"] != "stays" {
 		t.Errorf("the program's environment has another token: %v", p.variables["GRAPHTOKEN_ACCESS_TOKEN"] == "")

@@ -88,6 +88,8 @@ var failures = []failure{
 	{"a PostgreSQL that is down", 5, of("status", "--store", "postgres://mail:"+storePassword+"@"+nowhere+"/mail#ana"), []string{nowhere + "/mail", `"ana"`, "graphtoken doctor"}},
 	{"a PostgreSQL that is down, with a database whose name is a kind of store", 5, of("status", "--store", "postgres://mail@"+nowhere+"/postgres#ana"), []string{nowhere + `/postgres: the record "ana" can't be read`}},
 	{"a MySQL that is down", 5, of("status", "--store", "mysql://mail:"+storePassword+"@"+nowhere+"/mail#ana"), []string{nowhere + "/mail", "ana", "graphtoken doctor"}},
+	{"a PostgreSQL that is down, with its password among the options", 5, of("login", "--client-id", "x", "--store", "postgres://"+nowhere+"/mail?user=mail&sslPassword="+storePassword+"#ana"), []string{nowhere + "/mail", "ana", "graphtoken doctor URL (the same as before: "}},
+	{"a MySQL that is down, with a password where it can't be", 5, of("status", "--store", "mysql://"+nowhere+"/mail?password="+storePassword+"#ana"), []string{nowhere + "/mail", "ana", "graphtoken doctor"}},
 	{"an S3 that is down", 5, after(withAWS, "status", "--store", "s3://bucket/x/?endpoint=http://"+nowhere+"&region=eu-west-1#ana"), []string{"s3://bucket/x/", `"ana"`, "graphtoken doctor"}},
 	{"a Secrets Manager that is down", 5, after(withAWS, "status", "--store", "awssecrets://eu-west-1/x?endpoint=http://"+nowhere+"#ana"), []string{"awssecrets://eu-west-1/x", `"ana"`, "graphtoken doctor"}},
 	{"a database without a file", 5, of("status", "--store", "sqlite:t.db#ana"), []string{"sqlite:t.db", "ana", "graphtoken login"}},

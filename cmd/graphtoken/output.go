@@ -84,17 +84,19 @@ func printable(text string) string {
 }
 
 // Secrets that flags and variables may contain by mistake: a key, a token (a JWT, RFC
-// 7519 section 3.1), and a URL with a password. No text that has to be shown looks like
-// one of them.
+// 7519 section 3.1), and a URL with a password, which may be one of its options. No text
+// that has to be shown looks like one of them.
 var (
-	keyText  = regexp.MustCompile(`gtkey1_[A-Za-z0-9_-]*`)
-	jwt      = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}[A-Za-z0-9._-]*`)
-	userInfo = regexp.MustCompile(`://[^\s"']*@`)
+	keyText      = regexp.MustCompile(`gtkey1_[A-Za-z0-9_-]*`)
+	jwt          = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}[A-Za-z0-9._-]*`)
+	userInfo     = regexp.MustCompile(`://[^\s"']*@`)
+	secretOption = regexp.MustCompile(`(?i)([?&][^=&#\s"']*(?:passw|token)[^=&#\s"']*=)[^&#\s]+`) // ?password=…
 )
 
 func redact(text string) string {
 	text = keyText.ReplaceAllString(text, "gtkey1_…")
 	text = jwt.ReplaceAllString(text, "eyJ…")
+	text = secretOption.ReplaceAllString(text, "$1…")
 	return userInfo.ReplaceAllString(text, "://…@")
 }
 
