@@ -215,8 +215,8 @@ func check(c *tokencache.Cache) error {
 			continue // entries that are no objects are kept, and not used
 		}
 		for key, members := range entries {
-			if name == "AccessToken" || name == "RefreshToken" {
-				tokens++
+			if client, _ := members["client_id"].(string); client != "" && (name == "AccessToken" || name == "RefreshToken") {
+				tokens++ // without its application, nobody finds it
 			}
 			if !printable(key) {
 				return fmt.Errorf("%w: the name of an entry in its section %s", ErrUnfit, name)

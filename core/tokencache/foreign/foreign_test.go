@@ -200,6 +200,7 @@ func TestDataThatCannotBeReadAreNamed(t *testing.T) {
 		{"nothing is empty", nil, foreign.Owner{}, foreign.ErrNoTokens, "keychain"},
 		{"white space is empty", []byte("\ufeff \n"), foreign.Owner{}, foreign.ErrNoTokens, "empty"},
 		{"an empty object has no tokens", []byte("{}"), foreign.Owner{}, foreign.ErrNoTokens, ""},
+		{"tokens of no application are no tokens", []byte(`{"AccessToken":{"k":{"secret":"` + canary + `"}}}`), foreign.Owner{}, foreign.ErrNoTokens, ""},
 		{"a cache of accounts alone has no tokens", []byte(`{"Account":{"k":{"username":"ana"}}}`), foreign.Owner{}, foreign.ErrNoTokens, ""},
 		{"Windows encrypts by DPAPI", []byte("\x01\x00\x00\x00\xd0\x8c\x9d\xdf\x01\x15\xd1\x11\x8c\x7a\x00\xc0\x4f\xc2\x97\xeb\x01\x00" + canary), foreign.Owner{}, foreign.ErrProtected, "encrypt_token_cache=false"},
 		{"python-o365 encrypts by Fernet", library(t, "python-o365/fernet_token.txt"), foreign.Owner{}, foreign.ErrProtected, "Fernet"},
