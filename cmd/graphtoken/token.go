@@ -13,7 +13,7 @@ import (
 
 type tokenCommand struct {
 	Format      string        `env:"-" enum:"text,header,json,xoauth2,env" default:"text" help:"How to print the token: text, header (for curl -H @-), json (as az account get-access-token), xoauth2 (for mail programs) or env."`
-	MinValidity time.Duration `env:"-" placeholder:"DURATION" help:"Print a token that is valid for this long at least, such as 10m."`
+	MinValidity time.Duration `env:"-" placeholder:"DURATION" help:"Refresh a token that is valid for less than this, such as 10m."`
 	Claims      string        `env:"-" placeholder:"JSON" help:"A claims challenge of the resource, as JSON or in base64."`
 }
 
