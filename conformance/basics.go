@@ -141,8 +141,12 @@ func basics() []testCase {
 				if _, err := a.Save(c.ctx, key, core.Record{Data: text(1), Modified: given, Version: core.AnyVersion}); err != nil {
 					c.Fatalf("Save: %v", err)
 				}
-				if got := c.load(a, key).Modified; got.Equal(given) {
+				got := c.load(a, key).Modified
+				if got.Equal(given) {
 					c.Errorf("Load answers the Modified that Save was given, %v", got)
+				}
+				if again := c.load(a, key).Modified; !again.Equal(got) {
+					c.Errorf("Modified is %v, and %v at the next Load: it is the time of the last Save, not of the Load", got, again)
 				}
 			}},
 		{"concurrent", must("A backend is safe for concurrent use: goroutines that work on keys of their own don't disturb each other."), 0,

@@ -25,6 +25,7 @@ type broken struct {
 	ping          func(ctx context.Context) error
 	used          int64 // the answer of Space
 	maxSize       func() int
+	place         any
 	print         func() string
 }
 
@@ -93,6 +94,8 @@ func (b *broken) Ping(ctx context.Context) error {
 
 func (b *broken) Space(context.Context) (used, most int64, err error) { return b.used, 0, nil }
 
+func (b *broken) Place() any { return b.place }
+
 func (b *broken) MaxSize() int {
 	if b.maxSize != nil {
 		return b.maxSize()
@@ -126,6 +129,16 @@ func (b *broken) renamed(name func(key string) string) {
 func (b *broken) altered(alter func(data []byte) []byte) {
 	b.save = func(ctx context.Context, key string, rec core.Record) (core.Version, error) {
 		rec.Data = alter(rec.Data)
+		return b.Backend.Save(ctx, key, rec)
+	}
+}
+
+// matching has Save take a version for the stored one if match says so.
+func (b *broken) matching(match func(given, stored core.Version) bool) {
+	b.save = func(ctx context.Context, key string, rec core.Record) (core.Version, error) {
+		if was, err := b.Backend.Load(ctx, key); err == nil && match(rec.Version, was.Version) {
+			rec.Version = was.Version
+		}
 		return b.Backend.Save(ctx, key, rec)
 	}
 }

@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"errors"
+	"reflect"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core"
@@ -93,6 +94,22 @@ func claims() []testCase {
 					c.Errorf("Space = %d of %d bytes", used, most)
 				}
 			}},
+		{"place", must("Two stores have two places, where the backend is a core.Locator: core.Stores on one place share the records that they find."), 0,
+			func(c *trial) {
+				a := c.open()
+				place := placeOf(a)
+				if place == nil {
+					return
+				}
+				b := c.anotherStore().Open(c.host)
+				if placeOf(b) != place {
+					return
+				}
+				c.save(a, key, text(1)) // New may have emptied the only store there is
+				if _, err := b.Load(c.ctx, key); errors.Is(err, core.ErrNotFound) {
+					c.Errorf("two stores have one Place, a %T, and what one of them saves, the other doesn't have: put into it whatever tells stores apart, such as the client, the table and the prefix", place)
+				}
+			}},
 		{"consistent", must("The claims fit together: LeaseExpires needs Lease."), 0,
 			func(c *trial) {
 				c.open()
@@ -103,14 +120,24 @@ func claims() []testCase {
 	}
 }
 
+// placeOf returns the place of a backend as core.Store sees it, or nil if it has none.
+func placeOf(b core.TokenBackend) any {
+	if l, ok := b.(core.Locator); ok {
+		if place := l.Place(); place != nil && reflect.ValueOf(place).Comparable() {
+			return place
+		}
+	}
+	return nil
+}
+
 // claim expects that the backend is an I if that is claimed, and only then.
 func claim[I any](c *trial, claimed bool) (I, bool) {
 	capability, has := core.As[I](c.open())
 	switch {
 	case has && !claimed:
-		c.Errorf("the backend is a %T-like capability that is not claimed", (*I)(nil))
+		c.Errorf("the backend is a %v: claim that in Harness.Want, or remove the method", reflect.TypeFor[I]())
 	case claimed && !has:
-		c.Errorf("the backend is none, and claims to be")
+		c.Errorf("Harness.Want claims that the backend, a %T, is a %v, and core.As finds none: compare the methods' signatures", c.backend, reflect.TypeFor[I]())
 	}
 	return capability, has && claimed
 }

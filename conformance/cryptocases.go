@@ -506,10 +506,10 @@ func cryptographyRedaction() []cryptographyCase {
 func (c *cryptographyTrial) wantPrintsHidden() {
 	c.wantSurvives(secret(1))
 	c.mistakes(func(string, error) {})
-	var all strings.Builder
-	text := slog.New(slog.NewTextHandler(&all, nil))
-	asJSON := slog.New(slog.NewJSONHandler(&all, nil))
 	for _, v := range c.printable() {
+		var all strings.Builder
+		text := slog.New(slog.NewTextHandler(&all, nil))
+		asJSON := slog.New(slog.NewJSONHandler(&all, nil))
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
 			fmt.Fprintf(&all, verb+"\n", v)
 		}
@@ -518,6 +518,6 @@ func (c *cryptographyTrial) wantPrintsHidden() {
 		if b, err := json.Marshal(v); err == nil { // what can't be encoded isn't shown
 			all.Write(b)
 		}
+		c.wantHidden(fmt.Sprintf("a %T, printed,", v), all.String())
 	}
-	c.wantHidden("the manager, printed,", all.String())
 }

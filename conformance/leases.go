@@ -154,12 +154,16 @@ func leases() []testCase {
 				}
 				c.wantFree(b, key)
 			}},
-		{"expiry", must("A lease that nobody renews becomes free when its ttl has passed."), lease | expires,
+		{"expiry", must("A lease that nobody renews becomes free when its ttl has passed, and not before."), lease | expires,
 			func(c *trial) {
 				a, b := c.pair()
+				begun := time.Now()
 				c.acquire(a, key, c.leaseTTL)
 				c.letExpire(c.leaseTTL)
 				c.takeOver(b, key, holding)
+				if after := time.Since(begun); c.advance == nil && after < c.leaseTTL {
+					c.Errorf("a lease of %v was free after %v", c.leaseTTL, after.Round(time.Millisecond))
+				}
 				c.wantHeld(a, key)
 			}},
 		{"lasts", must("A lease lasts as long as was asked for: a lease of a minute is still held when a shorter one has expired."), lease | expires,

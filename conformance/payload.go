@@ -12,7 +12,7 @@ import (
 
 func payload() []testCase {
 	return []testCase{
-		{"binary", must("Data are opaque bytes: NUL, line ends, invalid UTF-8 and white space at either end survive."), 0,
+		{"binary", must("Data are opaque bytes: NUL, line ends, invalid UTF-8 and white space, also that within JSON, survive."), 0,
 			func(c *trial) {
 				a, b := c.pair()
 				all := make([]byte, 256)
@@ -31,6 +31,7 @@ func payload() []testCase {
 					[]byte(`"quoted" 'twice' \n \x00 %s $HOME ${HOME} #`),
 					[]byte("null"),
 					[]byte("0"),
+					[]byte("{\n  \"spaced\": 1.0,\n  \"a\": \"<&>\"\n}"), // a json.RawMessage loses the spaces
 				} {
 					c.save(a, key, data)
 					c.wantRecord(a, key, data)

@@ -35,7 +35,8 @@ type mutant struct {
 	by    string // the case
 	build func() func(b *broken)
 	want  func(*Capabilities)
-	size  int // the store's MaxSize
+	size  int  // the store's MaxSize
+	fixed bool // the clock can't be moved
 }
 
 // each breaks every handle in the same way.
@@ -200,6 +201,13 @@ var mutants = []mutant{
 			if err == nil {
 				_, err = b.Backend.Save(ctx, key, r)
 			}
+			return r, err
+		}
+	})},
+	{what: "takes the time of a Load for Modified", by: "basics/modified", build: each(func(b *broken) {
+		b.load = func(ctx ctx, key string) (rec, error) {
+			r, err := b.Backend.Load(ctx, key)
+			r.Modified = time.Now()
 			return r, err
 		}
 	})},
@@ -391,6 +399,14 @@ var mutants = []mutant{
 	{what: "translates line ends", by: "payload/binary", build: each(func(b *broken) {
 		b.altered(func(data []byte) []byte { return bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n")) })
 	})},
+	{what: "keeps JSON as a json.RawMessage", by: "payload/binary", build: each(func(b *broken) {
+		b.altered(func(data []byte) []byte {
+			if compact, err := json.Marshal(json.RawMessage(data)); err == nil {
+				return compact
+			}
+			return data
+		})
+	})},
 	{what: "stores empty data", by: "payload/empty", build: each(func(b *broken) {
 		b.altered(func(data []byte) []byte {
 			if len(data) == 0 {
@@ -578,6 +594,20 @@ var mutants = []mutant{
 			}
 			return b.Backend.Save(ctx, key, r)
 		}
+	})},
+	{what: "sends a star in If-Match", by: "versions/unknown", build: each(func(b *broken) {
+		b.matching(func(given, stored ver) bool { return given == "*" })
+	})},
+	{what: "compares as much of the version as it is given", by: "versions/unknown", build: each(func(b *broken) {
+		b.matching(func(given, stored ver) bool {
+			return given != core.Absent && given != core.AnyVersion && strings.HasPrefix(string(stored), string(given))
+		})
+	})},
+	{what: "keeps the version in a column that folds case", by: "versions/unknown", build: each(func(b *broken) {
+		b.matching(func(given, stored ver) bool { return strings.EqualFold(string(given), string(stored)) })
+	})},
+	{what: "keeps the version in a column that ignores spaces at the end", by: "versions/unknown", build: each(func(b *broken) {
+		b.matching(func(given, stored ver) bool { return strings.TrimRight(string(given), " ") == string(stored) })
 	})},
 	{what: "refuses older versions only", by: "versions/unknown", build: each(func(b *broken) {
 		b.save = func(ctx ctx, key string, r rec) (ver, error) {
@@ -846,6 +876,11 @@ var mutants = []mutant{
 	{what: "never lets a lease expire", by: "leases/expiry", build: each(func(b *broken) {
 		b.acquire = func(ctx ctx, key string, ttl time.Duration) (core.Lease, error) {
 			return b.Backend.Acquire(ctx, key, 24*time.Hour)
+		}
+	})},
+	{what: "ends leases in the middle of their time", by: "leases/expiry", fixed: true, build: each(func(b *broken) {
+		b.acquire = func(ctx ctx, key string, ttl time.Duration) (core.Lease, error) {
+			return b.Backend.Acquire(ctx, key, ttl/2)
 		}
 	})},
 	{what: "never lets a lease expire, and claims otherwise", by: "claims/lease-expires", build: each(func(b *broken) {
@@ -1660,6 +1695,7 @@ var mutants = []mutant{
 		b.ping = func(context.Context) error { return io.ErrUnexpectedEOF }
 	})},
 	{what: "uses less than nothing", by: "claims/space", build: each(func(b *broken) { b.used = -1 })},
+	{what: "has one place for all stores", by: "claims/place", build: each(func(b *broken) { b.place = "mystore" })},
 	{what: "claims expiring leases and no leases", by: "claims/consistent", want: func(w *Capabilities) { w.Lease = false }},
 
 	// versions: the zero Version
@@ -2690,6 +2726,9 @@ func (m mutant) harness() Harness {
 		e.MaxSize = m.size
 		if m.build != nil {
 			e.breaks = m.build()
+		}
+		if m.fixed {
+			return struct{ Env }{e}
 		}
 		return e
 	}}

@@ -36,6 +36,7 @@ type trial struct {
 	host T
 	env  Env
 	tools
+	anotherStore func() Env // Harness.New once more
 
 	mu       sync.Mutex
 	over     bool // later reports no longer count
@@ -89,6 +90,7 @@ func (h *Harness) try(ctx context.Context, t *testing.T, g string, k testCase) r
 			c.Fatalf("Harness.New returned nil")
 		}
 		c.tools = toolsOf(c.host, c.env)
+		c.anotherStore = func() Env { return h.New(c.host) }
 		if reason := c.tools.lacks(k.needs); reason != "" {
 			c.skipped = reason
 			return

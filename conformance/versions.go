@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/graphtoken/graphtoken/core"
+	"github.com/graphtoken/graphtoken/core/backend"
 )
 
 func versions() []testCase {
@@ -138,16 +139,19 @@ func versions() []testCase {
 		{"unknown", must("Save with a version that the backend never made returns ErrConflict and changes nothing."), detects,
 			func(c *trial) {
 				a := c.open()
-				unknown := []core.Version{"no-such-version", "0", "999999999", core.Version(strings.Repeat("9", 40))}
+				// A star is any version in If-Match (RFC 9110 section 13.1.1).
+				unknown := []core.Version{"no-such-version", "0", "999999999", core.Version(strings.Repeat("9", 40)), "*"}
 				for _, v := range unknown {
-					c.wantConflict(a, v, "a version nobody made up, where nothing is stored,")
+					c.wantConflict(a, v, "version "+show(v)+", which nobody made, where nothing is stored,")
 					c.wantNone(a, key)
 				}
 				saved := c.save(a, key, text(1))
-				// A longer or shorter form of the stored version is another version.
-				for _, v := range append(unknown, saved+"0", saved+"x") {
-					if v != saved { // somebody counts from 0
-						c.wantConflict(a, v, "a version nobody made up")
+				// A longer or shorter form of the stored version is another version, also for a
+				// column that folds case or ignores spaces at the end.
+				shorter, folded := saved[:len(saved)-1], core.Version(backend.SwapCase(string(saved)))
+				for _, v := range append(unknown, saved+"0", saved+"x", saved+" ", shorter, folded) {
+					if v != saved { // somebody counts from 0, and digits have no case
+						c.wantConflict(a, v, "version "+show(v)+", which nobody made, over version "+show(saved))
 						c.wantUntouched(a, saved, text(1))
 					}
 				}
