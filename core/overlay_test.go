@@ -3,6 +3,7 @@ package core_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -209,6 +210,66 @@ func TestWhatHappensBeforeASavesAnswerLosesNoSignIn(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The sign-out finds nothing stored. Then the save has its effect, and its answer is lost.
+func TestASignOutHoldsThoughASaveUnderWayHasNoAnswer(t *testing.T) {
+	for name, out := range map[string]func(context.Context, *core.Store) error{
+		"by Delete": func(ctx context.Context, s *core.Store) error { return s.Delete(ctx, "k") },
+		"by Update": func(ctx context.Context, s *core.Store) error { return s.Update(ctx, "k", remove(ana())) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, b := newIDP(), &awkward{backend: newBackend()}
+				s := core.NewStore(b)
+				signInUnsaved(t, p, b.backend, s, "ana")
+				b.save = func(ctx context.Context, key string, rec core.Record) (core.Version, error) {
+					time.Sleep(time.Second)
+					_, _ = b.backend.Save(ctx, key, rec)
+					return "", errOutage
+				}
+				saved := make(chan error, 1)
+				go func() { saved <- s.Flush(t.Context()) }()
+				synctest.Wait()
+				if err := out(t.Context(), s); err != nil {
+					t.Fatal(err)
+				}
+				<-saved
+				if ok, err := b.Check(t.Context(), "k"); ok || err != nil {
+					t.Errorf("the user who signed out is back: %v, %v", ok, err)
+				}
+			})
+		})
+	}
+}
+
+func TestASaveThatFailsLateRemovesNothingThatAnotherSaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, b := newIDP(), &awkward{backend: newBackend()}
+		s := core.NewStore(b)
+		signInUnsaved(t, p, b.backend, s, "ana")
+		var saves atomic.Int32
+		b.save = func(ctx context.Context, key string, rec core.Record) (core.Version, error) {
+			if saves.Add(1) > 1 {
+				return b.backend.Save(ctx, key, rec)
+			}
+			time.Sleep(time.Minute)
+			return "", errOutage
+		}
+		hurry, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := s.Flush(hurry); !errors.Is(err, core.ErrRefreshedNotSaved) {
+			t.Error(err)
+		}
+		if err := s.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(5 * time.Minute)
+		c, _, err := core.NewStore(b.backend).Load(t.Context(), "k")
+		if err != nil || !c.LongLived(ana()) {
+			t.Errorf("the sign-in is lost: %v", err)
+		}
+	})
 }
 
 func TestUnsavedTokensMakeAnotherVersion(t *testing.T) {

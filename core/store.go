@@ -205,7 +205,7 @@ func (s *Store) open(ctx context.Context, key string, rec Record) (contents, err
 	c.cache = c.unsaved.over(stored)
 	// A save whose answer was lost may have happened. Tokens that are stored no longer
 	// count as unsaved: otherwise they would be laid over later changes of others.
-	if same, err := sameDocument(c.cache, stored); same && err == nil && s.unsaved.settleFound(key, c.unsaved) {
+	if same, err := sameDocument(c.cache, stored); same && err == nil && s.unsaved.settleStored(key, c.unsaved) {
 		c.cache, c.unsaved = stored, nil
 	}
 	return c, nil
@@ -235,11 +235,25 @@ func (s *Store) remove(ctx context.Context, key string) error {
 
 // removeVersion is remove for a record that nobody has saved again since it had version v.
 func (s *Store) removeVersion(ctx context.Context, key string, v Version) error {
-	rec, err := s.load(ctx, key)
-	if err != nil || rec.Version != v {
+	now, err := s.readPatiently(ctx, key)
+	if err != nil || now.version != v {
 		return err
 	}
 	return s.remove(ctx, key)
+}
+
+// removeUnanswered removes mine if its save happened, although there is no answer. If this
+// fails, the save's error says so.
+func (s *Store) removeUnanswered(ctx context.Context, key string, mine *tokencache.Cache) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	now, err := s.readPatiently(ctx, key)
+	if err != nil || now.version == Absent {
+		return
+	}
+	if same, err := sameDocument(now.stored, mine); same && err == nil {
+		_ = s.remove(ctx, key)
+	}
 }
 
 // replaced saves mine, which was made of from.cache, over from, and returns the new
@@ -254,9 +268,12 @@ func (s *Store) replaced(ctx context.Context, key string, from contents, mine *t
 	}
 	v, err := s.write(ctx, key, mine, from.version)
 	if err != nil {
+		if from.version == Absent && s.unsaved.takenBack(key, from.unsaved) {
+			s.removeUnanswered(ctx, key, mine)
+		}
 		return "", err
 	}
-	if from.unsaved == nil || s.unsaved.settleSaved(key, from.unsaved) || from.version != Absent {
+	if from.unsaved == nil || s.unsaved.settleStored(key, from.unsaved) || from.version != Absent {
 		return v, nil
 	}
 	// During the save, another caller in this process signed out or deleted the record. The

@@ -17,7 +17,7 @@ import (
 // unsaved is what a record should contain, and doesn't yet because it could not be saved.
 // It is laid over every record that is loaded under its key until a save succeeds.
 // Otherwise the next refresh would send a refresh token that the provider has already
-// replaced. It is immutable, except for found.
+// replaced. It is immutable, except for stored.
 type unsaved struct {
 	serial uint64            // unique in this process
 	base   *tokencache.Cache // what was stored when it was made
@@ -29,7 +29,7 @@ type unsaved struct {
 	after       uint64
 	afterRecord *tokencache.Cache
 
-	found bool // in the record, by a load; guarded by the mu of overlay
+	stored bool // it was saved, or a load found it; guarded by the mu of overlay
 }
 
 // over returns stored with what is unsaved; nil is an empty cache.
@@ -169,20 +169,25 @@ func (o *overlay) settle(key string, u *unsaved) bool {
 	return o.remove(key, u)
 }
 
-// settleFound is settle for a load that found u in the record.
-func (o *overlay) settleFound(key string, u *unsaved) bool {
+// settleStored is settle for tokens that are stored: by a save of them, or because a load
+// found them before the answer of the save came. The result is true for both.
+func (o *overlay) settleStored(key string, u *unsaved) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	u.found = o.remove(key, u) || u.found
-	return u.found
+	u.stored = o.remove(key, u) || u.stored
+	return u.stored
 }
 
-// settleSaved is settle for a save of u. The result is also true if a load found u in the
-// record before the answer of the save came.
-func (o *overlay) settleSaved(key string, u *unsaved) bool {
+// takenBack reports whether u is no longer wanted: the application signed out, or deleted
+// or replaced the record.
+func (o *overlay) takenBack(key string, u *unsaved) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.remove(key, u) || u.found
+	if u == nil || u.stored {
+		return false
+	}
+	present := o.unsaved[key]
+	return present != u && (present == nil || present.after != u.serial)
 }
 
 // remove is settle. The caller holds the mu.
