@@ -145,7 +145,7 @@ func TestASignOutBesideASaveInTheBackgroundHolds(t *testing.T) {
 func TestWhatHappensBeforeASavesAnswerLosesNoSignIn(t *testing.T) {
 	for name, c := range map[string]struct {
 		meanwhile func(context.Context, *core.Store, *idp) error
-		user      string // who is signed in at the end; "" for nobody
+		user      string // signed in at the end; "" for nobody
 	}{
 		"a load finds the tokens": {user: "ana", meanwhile: func(ctx context.Context, s *core.Store, _ *idp) error {
 			_, _, err := s.Load(ctx, "k")
