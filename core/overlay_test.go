@@ -142,7 +142,7 @@ func TestASignOutBesideASaveInTheBackgroundHolds(t *testing.T) {
 }
 
 // The save of a sign-in happens, and its answer is slow.
-func TestWhatHappensBeforeASavesAnswerLosesNoSignIn(t *testing.T) {
+func TestASignInIsKeptWhateverHappensBeforeItsSavesAnswer(t *testing.T) {
 	for name, c := range map[string]struct {
 		meanwhile func(context.Context, *core.Store, *idp) error
 		user      string // signed in at the end; "" for nobody
