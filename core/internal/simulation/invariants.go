@@ -53,7 +53,7 @@ func (r *run) checkReuse(p *process, t *refreshToken, sent time.Duration, late b
 	same := first.process == p && first.delivered
 	// The time that a process froze counts against the time-out of its refresh.
 	timedOut := !first.delivered && first.process.suffered(freeze, span{first.sent - core.DefaultRefreshTimeout, now})
-	untold := t.grant.process == p && p.suffered(fault, span{t.grant.sent, now})
+	untold := t.grant.process == p && p.untold(span{t.grant.sent, now})
 	if t.family.misled || !same && (first.process.excused(first.sent, until) || p.excused(sent, now) || late || first.late || timedOut || untold) {
 		r.history.note(p.name, "spends", t.secret, "again, which had to be expected")
 		return
@@ -154,7 +154,7 @@ func (r *run) checkStored(p *process, key string, before, after *tokencache.Cach
 			}
 			// A sign-in was stored, and other processes refreshed its tokens and signed the user
 			// out. But the process that signed in got no answer to its save, and saves again.
-			is.family.misled = is.family.misled || is.spent != nil && is.grant.process.suffered(fault, span{is.grant.sent, now})
+			is.family.misled = is.family.misled || is.spent != nil && is.grant.process.untold(span{is.grant.sent, now})
 		case old.good() && is.spent != nil && r.misledByStamps(old, is, now):
 			is.family.misled = true
 			r.history.note(p.name, "stored", is.secret, "over", old.secret, "which stamps explain")
@@ -169,9 +169,7 @@ func (r *run) checkStored(p *process, key string, before, after *tokencache.Cach
 // and other processes refreshed meanwhile, stamps of clocks that differ mislead Merge, and so
 // does a sign-in that took longer than a refresh.
 func (r *run) misledByStamps(over, t *refreshToken, now time.Duration) bool {
-	p := t.grant.process
-	return (r.conditions.clockSteps || over.family != t.family) &&
-		(p.suffered(fault, span{t.grant.sent, now}) || p.suffered(freeze, span{t.grant.sent, now}))
+	return (r.conditions.clockSteps || over.family != t.family) && t.grant.process.untold(span{t.grant.sent, now})
 }
 
 // tokenIn returns a user's refresh token in a cache. mu is held.

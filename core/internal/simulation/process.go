@@ -157,6 +157,11 @@ func (p *process) suffered(kind troubleKind, s span) bool {
 	return false
 }
 
+// untold reports whether the process may not have learnt in a span that a save of its own
+// had succeeded: the answer was lost, or the time for it was over when the process went on
+// after a freeze.
+func (p *process) untold(s span) bool { return p.suffered(fault, s) || p.suffered(freeze, s) }
+
 // excused reports whether a trouble of the process explains that it had not finished by to
 // what it began at from. A fault before from counts too, because without a renewal the lease
 // may have ended.
