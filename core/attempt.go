@@ -42,14 +42,14 @@ type attempt struct {
 // progress is what an attempt has found out. It belongs to the goroutine that runs the
 // attempt.
 type progress struct {
-	known *heldToken        // the token in the slot at the start; it may be nil
-	first tokencache.Secret // the access token that fitted at the start
-	age   time.Duration     // of the record, if another attempt loaded it; otherwise zero
-	user  string            // the user of the refresh token; "" if there is none
-	state uint64            // a digest of the refresh token that a refresh would send
-	given tokencache.Secret // the access token that the refresh function brought
-	ran   bool              // the refresh function succeeded
-	over  bool              // the refresh function has run, and would obtain nothing else
+	known *heldToken          // the token in the slot at the start; it may be nil
+	start []tokencache.Secret // the access token that fitted at the start; all that fitted, if none is good enough
+	age   time.Duration       // of the record, if another attempt loaded it; otherwise zero
+	user  string              // the user of the refresh token; "" if there is none
+	state uint64              // a digest of the refresh token that a refresh would send
+	given tokencache.Secret   // the access token that the refresh function brought
+	ran   bool                // the refresh function succeeded
+	over  bool                // the refresh function has run, and would obtain nothing else
 }
 
 // attemptID tells attempts on one record apart.

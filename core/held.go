@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"time"
 
 	"github.com/graphtoken/graphtoken/core/internal/jitter"
@@ -33,7 +34,7 @@ func (a *attempt) accept(stored tokencache.AccessToken, round int) *heldToken {
 	if !ok || a.refuses(at.Secret) || !now.Before(at.ExpiresOn) {
 		return nil
 	}
-	t := a.hold(at, now, a.ran || round > 0 && at.Secret != a.first)
+	t := a.hold(at, now, a.ran || round > 0 && !slices.Contains(a.start, at.Secret))
 	if t.obtained == 0 && !a.met(t, a.begun, now) {
 		return nil
 	}
@@ -48,8 +49,11 @@ func (a *attempt) refuses(secret tokencache.Secret) bool {
 	if a.claims != "" && a.known != nil && a.known.claims != a.claims && secret == a.known.token.Secret {
 		return true // obtained in this process, for another challenge or for none
 	}
-	return (a.force || a.claims != "") && a.rejected == "" && secret == a.first
+	return a.wantsNew() && slices.Contains(a.start, secret)
 }
+
+// wantsNew reports whether no token that was in the record at the start is good enough.
+func (a *attempt) wantsNew() bool { return (a.force || a.claims != "") && a.rejected == "" }
 
 func (a *attempt) hold(at tokencache.AccessToken, now time.Time, obtained bool) *heldToken {
 	table := a.table

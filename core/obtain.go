@@ -30,7 +30,12 @@ func (a *attempt) obtain(ctx context.Context) (*heldToken, error) {
 		}
 		at, ok := a.find(found.cache)
 		if round == 0 {
-			a.first = at.Secret
+			a.start = []tokencache.Secret{at.Secret}
+			if a.wantsNew() {
+				for fits := range fitting(found.cache, query) {
+					a.start = append(a.start, fits.Secret)
+				}
+			}
 			if !ok {
 				a.emptySlot() // the user has signed out meanwhile
 			}

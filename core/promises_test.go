@@ -842,6 +842,27 @@ func TestPromise11_AForcedRefreshComparesTheRejectedSecret(t *testing.T) {
 	}
 }
 
+// The query names no scopes, so that both tokens fit. Neither was obtained by another process
+// since Refresh was called.
+func TestPromise11_ATokenForOtherScopesIsNotTheResultOfAForcedRefresh(t *testing.T) {
+	p, b := newIDP(), newBackend()
+	s := core.NewStore(b)
+	p.signIn(t, s, "k", "ana")
+	err := s.Update(t.Context(), "k", func(c *tokencache.Cache) error {
+		return c.Put(tokencache.TokenResponse{AccessToken: "mail", ExpiresIn: 3600, Scope: "Mail.Read",
+			ClientID: clientID, HomeAccountID: home("ana"), Environment: "login.microsoftonline.com", Tenant: "common"})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := ana()
+	q.Scopes = nil
+	got, err := core.NewStore(handle(b.store)).TokenSource("k", q, p.refresh).Refresh(t.Context())
+	if err != nil || got.Secret != "at-ana-1" || p.count() != 1 {
+		t.Errorf("got %q after %d refreshes, %v", got.Secret.Reveal(), p.count(), err)
+	}
+}
+
 func TestPromise11_ASignOutElsewhereIsSeenWithinMaxStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
