@@ -145,7 +145,8 @@ func (r *run) checkStored(p *process, key string, before, after *tokencache.Cach
 		switch {
 		case old == nil && is == nil:
 		case is == nil:
-			if !r.ledger.underWay(user, false, now) {
+			// A process that signed the user out while it was saving removes what the save stored.
+			if !r.ledger.underWay(user, false, now) && !(old.grant.process == p && r.ledger.signedOutSince(p, user, old.grant.sent)) {
 				r.violated(staysSignedIn, p.name, "removed", old.secret, "from", key)
 			}
 		case old == nil:

@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,6 +66,15 @@ func (l *ledger) underWay(user string, in bool, now time.Duration) bool {
 		}
 	}
 	return false
+}
+
+// signedOutSince reports whether a process has signed the user out since a time.
+func (l *ledger) signedOutSince(p *process, user string, since time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.signings, func(s *signing) bool {
+		return !s.in && s.process == p && s.user == user && since <= s.to
+	})
 }
 
 // overlaps reports whether the user signed in or out, or tried to, in a span.
