@@ -217,6 +217,10 @@ func (k *watch) run(ctx context.Context) {
 	pause, next := k.First, time.Now().Add(k.limited(k.First))
 	if heard.live() {
 		next = time.Now()
+		select {
+		case <-heard.changes: // told before the look, which finds it
+		default:
+		}
 	}
 	timer := time.NewTimer(time.Until(next))
 	defer timer.Stop()
