@@ -110,8 +110,8 @@ func (t *tokenTable) attempt(ctx context.Context, record *tableRecord, ts *Token
 		caller: ctx, generation: record.generation, done: make(chan struct{}), err: errNoReturn}
 	record.attempts.add(a)
 	record.running++
-	a.passage = processGates.arrive(t.store.gate(record.key), a)
 	a.batch = t.store.work.begin()
+	processGates.arrive(&a.passage, t.store.gate(record.key), a) // from now on, a save may start it
 	t.places.start(a)
 	return a
 }

@@ -88,8 +88,20 @@ type passage struct {
 // arrive brings a refresh to a gate. From now on, records that other refreshes load or save
 // are handed over to it. The caller must call enter, even if the caller's time is over. If a
 // is nil, the refresh waits for the gate alone.
-func (g *gates) arrive(id gateID, a arrival) passage {
-	return passage{gate: g.use(id, a), who: a, since: time.Now()}
+func (g *gates) arrive(p *passage, id gateID, a arrival) {
+	p.who, p.since = a, time.Now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	k := g.open[id]
+	if k == nil {
+		k = &gate{gates: g, id: id, pass: make(chan struct{}, 1)}
+		g.open[id] = k
+	}
+	k.users++
+	p.gate = k
+	if a != nil {
+		k.arrived = append(k.arrived, a)
+	}
 }
 
 // enter waits until no other refresh is inside the gate. After an error, the passage has
@@ -208,21 +220,6 @@ func (g *gates) saved(id gateID, rec Record, asked time.Time) (next []arrival) {
 		next, k.arrived = k.arrived[:n:n], k.arrived[n:]
 	}
 	return next
-}
-
-func (g *gates) use(id gateID, a arrival) *gate {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	k := g.open[id]
-	if k == nil {
-		k = &gate{gates: g, id: id, pass: make(chan struct{}, 1)}
-		g.open[id] = k
-	}
-	k.users++
-	if a != nil {
-		k.arrived = append(k.arrived, a)
-	}
-	return k
 }
 
 func (k *gate) unuse() {

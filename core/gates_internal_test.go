@@ -1,6 +1,8 @@
 package core
 
 import (
+	"context"
+	"sync"
 	"testing"
 	"time"
 )
@@ -14,7 +16,7 @@ func TestASaveStartsAttemptsThatHaveNotEnteredTheGate(t *testing.T) {
 	var who [3]called
 	var passages [3]passage
 	for i := range who {
-		passages[i] = g.arrive(id, &who[i])
+		g.arrive(&passages[i], id, &who[i])
 	}
 	if err := passages[1].enter(t.Context()); err != nil {
 		t.Fatal(err)
@@ -34,6 +36,47 @@ func TestASaveStartsAttemptsThatHaveNotEnteredTheGate(t *testing.T) {
 	if len(g.open) != 0 {
 		t.Errorf("%d gates are left", len(g.open))
 	}
+}
+
+// started is a refresh that a save starts, and that then enters the gate.
+type started struct {
+	passage passage
+	entered chan error
+}
+
+func (s *started) recordSaved() {
+	go func() {
+		err := s.passage.enter(context.Background())
+		if err == nil {
+			s.passage.leave()
+		}
+		s.entered <- err
+	}()
+}
+
+func TestASaveMayStartARefreshAsSoonAsItHasArrived(t *testing.T) {
+	g, id := gates{open: make(map[gateID]*gate)}, gateID{key: "k"}
+	stop := make(chan struct{})
+	var saves sync.WaitGroup
+	saves.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				g.noteSaved(id, Record{}, time.Now())
+			}
+		}
+	})
+	for range 1000 {
+		s := &started{entered: make(chan error, 1)}
+		g.arrive(&s.passage, id, s)
+		if err := <-s.entered; err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	saves.Wait()
 }
 
 // A client that somebody wrapped can be a value with a map in it.

@@ -36,7 +36,8 @@ func (s *Store) Refresh(ctx context.Context, key string, seen Version, fn func(c
 		defer s.work.end(running)
 		r := result{err: errNoReturn}
 		defer func() { done <- r }()
-		passage := processGates.arrive(s.gate(key), nil)
+		var passage passage
+		processGates.arrive(&passage, s.gate(key), nil)
 		if err := passage.enter(ctx); err != nil {
 			r.err = err
 			return

@@ -252,7 +252,8 @@ func (s *Store) Flush(ctx context.Context) error {
 
 // saveUnsaved saves the unsaved tokens of key, or returns an error.
 func (s *Store) saveUnsaved(ctx context.Context, key string) error {
-	passage := processGates.arrive(s.gate(key), nil)
+	var passage passage
+	processGates.arrive(&passage, s.gate(key), nil)
 	err := passage.enter(ctx)
 	if err == nil {
 		defer passage.leave()
