@@ -39,7 +39,8 @@ func (s *Store) decrypt(ctx context.Context, key string, data []byte) ([]byte, e
 	if s.cryptography == nil || len(data) == 0 {
 		return data, nil // empty is corrupt, under encryption too
 	}
-	// A copy, because a manager may decrypt in place, and others are handed the same data.
+	// A copy, because a manager may break the rule and decrypt in place, and others are
+	// handed the same data.
 	plain, err := s.cryptography.Decrypt(ctx, slices.Clone(data), s.associatedData(key))
 	if err == nil || !errors.Is(err, ErrDecrypt) || !looksPlain(data) {
 		return plain, err

@@ -5,7 +5,9 @@ import "context"
 // CryptographyManager encrypts a record before it is stored, and decrypts it. The
 // associated data are the record's key, after the store's namespace if it has one (see
 // [WithNamespace]). If a scheme binds the associated data, nobody can exchange the
-// records of two keys. Implementations are safe for concurrent use.
+// records of two keys. Implementations are safe for concurrent use, and change none of
+// their arguments; package conformance checks both. A Store hands Decrypt a copy all the
+// same, because a plaintext written over a shared record would spoil it for others.
 type CryptographyManager interface {
 	// Encrypt returns the stored form of plaintext.
 	Encrypt(ctx context.Context, plaintext, associatedData []byte) ([]byte, error)
